@@ -1,0 +1,125 @@
+"""Where everything of one instance lies. All paths follow ``--root``, so two roots share nothing.
+
+state/  (survives a reboot)             run/  (gone after one)
+  pods/<pod id>/record.json               controller.lock
+    hosts, hostname, resolv.conf          locks/<kind>.<namespace>.<name>
+    volumes/<name>/                       zygote.sock, zygote.lock
+  containers/<container id>/              exits/<container id>   exit codes, renamed into place
+    record.json, config.json              pids/<container id>    init pid, written by the runtime
+    rootfs/ (empty) upper/ work/          runtime/<crun|runc>/   the OCI runtime's own state
+    prepare                               network.lock
+  images/                               logs/
+  state.db                                <namespace>_<pod>_<uid>/<container>/<attempt>.log
+  cache/
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.model.key import ContainerId, Key, PodId
+
+STATE = Path("/var/lib/reconciler")
+RUN = Path("/run/reconciler")
+LOGS = Path("/var/log/pods")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The directories of one instance; ``tag`` marks whatever of it lives outside them (links, cgroups, nft)."""
+
+    state: Path
+    run: Path
+    logs: Path
+    tag: str
+
+    @classmethod
+    def at(cls, root: Path | None) -> Layout:
+        """The layout below ``root``, or the system's own directories for None."""
+        if root is None:
+            return cls(STATE, RUN, LOGS, _tag(STATE))
+        root = root.resolve()
+        return cls(root / "state", root / "run", root / "logs", _tag(root))
+
+    @property
+    def pods(self) -> Path:
+        return self.state / "pods"
+
+    @property
+    def containers(self) -> Path:
+        return self.state / "containers"
+
+    @property
+    def images(self) -> Path:
+        return self.state / "images"
+
+    @property
+    def cache(self) -> Path:
+        return self.state / "cache"
+
+    @property
+    def database(self) -> Path:
+        return self.state / "state.db"
+
+    @property
+    def exits(self) -> Path:
+        return self.run / "exits"
+
+    @property
+    def pids(self) -> Path:
+        return self.run / "pids"
+
+    @property
+    def locks(self) -> Path:
+        return self.run / "locks"
+
+    @property
+    def zygote_socket(self) -> Path:
+        return self.run / "zygote.sock"
+
+    @property
+    def controller_lock(self) -> Path:
+        return self.run / "controller.lock"
+
+    @property
+    def network_lock(self) -> Path:
+        return self.run / "network.lock"
+
+    def runtime_state(self, runtime: str) -> Path:
+        return self.run / "runtime" / runtime
+
+    def pod(self, pod: PodId) -> Path:
+        return self.pods / pod
+
+    def container(self, container: ContainerId) -> Path:
+        """Also the OCI bundle of the container."""
+        return self.containers / container
+
+    def key_lock(self, key: Key) -> Path:
+        return self.locks / f"{key.kind}.{key.namespace}.{key.name}"
+
+    def log(self, key: Key, uid: str, container: str, attempt: int) -> Path:
+        """The CRI log of one attempt, where log agents look (kubelet: BuildContainerLogsDirectory)."""
+        return self.logs / f"{key.namespace}_{key.name}_{uid}" / container / f"{attempt}.log"
+
+    def cgroup_parent(self, pod: PodId) -> str:
+        """The pod's cgroup, relative to the root of each hierarchy."""
+        return f"/reconciler-{self.tag}/pod-{pod}"
+
+    def make(self) -> None:
+        """Create the directories. State and run are for root alone; logs can be read by log agents."""
+        for path in (self.state, self.run):
+            path.mkdir(parents=True, exist_ok=True, mode=0o711)
+        for path in (self.pods, self.containers, self.images, self.cache):
+            path.mkdir(exist_ok=True, mode=0o711)
+        for path in (self.exits, self.pids, self.locks, self.run / "runtime"):
+            path.mkdir(exist_ok=True, mode=0o700)
+        self.logs.mkdir(parents=True, exist_ok=True, mode=0o755)
+
+
+def _tag(root: Path) -> str:
+    """Four characters of [a-z2-7], the same for the same root: stateless, so it survives the loss of everything."""
+    return base64.b32encode(hashlib.sha256(str(root).encode()).digest())[:4].decode().lower()

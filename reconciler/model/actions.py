@@ -1,0 +1,192 @@
+"""One step each, with a typed reason and a sentence a user can read.
+
+All steps of one ``PodActions`` are independent: the executor may perform them at the same time. What must
+come later is left to the next plan, which is made from what is observed then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.key import ContainerId, PodId, SourceId
+from reconciler.model.observed import Exit, Instant
+from reconciler.model.spec import PodSpec, PullPolicy, Resources
+
+
+class Why(StrEnum):
+    """The reason of an action or of waiting, as a word for events and tests."""
+
+    NEW = "New"
+    SPEC_CHANGED = "SpecChanged"
+    RECORD_CHANGED = "RecordChanged"
+    RESOURCES_CHANGED = "ResourcesChanged"
+    POD_CHANGED = "PodChanged"
+    ADDED = "Added"
+    REMOVED = "Removed"
+    EXITED = "Exited"
+    INFRA_DIED = "InfraDied"
+    INCOMPLETE = "Incomplete"
+    SUPERSEDED = "Superseded"
+    GRACE_OVER = "GraceOver"
+    READY_TO_START = "ReadyToStart"
+    IMAGE_NEEDED = "ImageNeeded"
+    # waiting only
+    BACKOFF = "CrashLoopBackOff"
+    PULLING = "Pulling"
+    PULL_FAILED = "ImagePullBackOff"
+    IMAGE_NEVER = "ErrImageNeverPull"
+    TERMINATING = "Terminating"
+    PROBLEM = "Problem"
+    NOT_SETTLED = "NotSettled"
+    UNKNOWN = "Unknown"
+    CREATING = "ContainerCreating"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """``text`` completes "because": "image changed: busybox:1 -> busybox:2"."""
+
+    why: Why
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullImage:
+    """Begin to fetch an image; returns at once."""
+
+    image: str
+    policy: PullPolicy
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSandbox:
+    """Record the pod, create and start its infra container (namespaces, cgroup parent, held ports)."""
+
+    spec: PodSpec
+    owner: SourceId
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SetUpNetwork:
+    """Address, links and published ports for a pod whose infra container runs."""
+
+    pod: PodId
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRecord:
+    """Write ``spec`` as the applied one: nothing that runs is touched. May also change the owner."""
+
+    pod: PodId
+    spec: PodSpec
+    owner: SourceId
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """Make the next attempt at a member, up to and not including its start.
+
+    ``spec`` is the whole pod's, of which the member ``name`` is created; ``last`` is how the attempt before ended.
+    """
+
+    pod: PodId
+    name: str
+    attempt: int
+    spec: PodSpec
+    reason: Reason
+    restarts: int = 0
+    crashes: int = 0
+    last: Exit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    container: ContainerId
+    name: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """Record the deadline (``grace`` seconds from now), then send TERM. Does not wait."""
+
+    container: ContainerId
+    name: str
+    grace: float
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    container: ContainerId
+    name: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateResources:
+    """Apply limits to the running container and record them."""
+
+    container: ContainerId
+    name: str
+    resources: Resources
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    """Delete a container that does not run: runtime state, layer, record. Kills one that was never started."""
+
+    container: ContainerId
+    name: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSandbox:
+    """Mark the pod as going, then stop its infra container and delete all that is the pod's.
+
+    Performed only when no member runs. ``keep_address``: it is recreated at once and keeps its address.
+    """
+
+    pod: PodId
+    reason: Reason
+    keep_address: bool = False
+
+
+Action = (
+    PullImage
+    | CreateSandbox
+    | SetUpNetwork
+    | UpdateRecord
+    | CreateContainer
+    | StartContainer
+    | StopContainer
+    | KillContainer
+    | UpdateResources
+    | RemoveContainer
+    | RemoveSandbox
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something wanted that is not done now, and why. ``container`` "" means the pod."""
+
+    container: str
+    reason: Reason
+    until: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodActions:
+    """The plan for one key: what to do now, what waits, when to look again (None: when something happens)."""
+
+    steps: tuple[Action, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    wake_at: Instant | None = None

@@ -1,0 +1,43 @@
+"""What the controller asks of an engine; the real one is ``engine.Engine``, tests have a fake."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from reconciler.model.actions import Action
+from reconciler.model.events import EventType
+from reconciler.model.key import Key
+from reconciler.model.observed import HostFacts, Observed
+from reconciler.model.spec import PodSpec
+
+
+class KeyLock(Protocol):
+    """Proof that the caller holds the cross-process lock of a key."""
+
+    key: Key
+
+
+class PodEngine(Protocol):
+    """Effects on this host, one key at a time. Every method may be called from several threads."""
+
+    def lock(self, key: Key) -> AbstractContextManager[KeyLock]:
+        """Hold the key against every other process. Never held through a grace period or a pull."""
+
+    def keys(self) -> tuple[Key, ...]:
+        """Every key that has a pod recorded here."""
+
+    def observe(self, key: Key, want: PodSpec | None) -> Observed:
+        """Read the kernel and the records; with ``want``, also what stands in its way (images, mounts, command)."""
+
+    def host_facts(self, key: Key, want: PodSpec | None) -> HostFacts:
+        """Who holds the host ports that ``want`` asks for (empty when it asks for none)."""
+
+    def perform(self, lock: KeyLock, action: Action) -> None:
+        """Carry out one step: idempotent, never waits for time or network.
+
+        Raises TryLater or Permanent.
+        """
+
+    def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
+        """Append to the event log; an equal event right before is counted instead."""

@@ -1,0 +1,29 @@
+"""Names of things: what the queue holds, what records are filed under, who owns what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+SourceId = NewType("SourceId", str)
+"""Who owns a pod: ``dir:/abs/path``, ``file:/abs/path`` or ``hand``. A source prunes only what it owns."""
+
+PodId = NewType("PodId", str)
+"""64 lower-case hex digits; one for each life of a pod's infra container."""
+
+ContainerId = NewType("ContainerId", str)
+"""64 lower-case hex digits; one for each attempt at a container."""
+
+HAND = SourceId("hand")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Identifies one object, as the work queue and the cross-process lock know it."""
+
+    namespace: str
+    name: str
+    kind: str = "Pod"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.kind == "Pod" else f"{self.kind}/{self.namespace}/{self.name}"

@@ -1,0 +1,185 @@
+"""What the kernel and the records say of one key, read afresh for each plan.
+
+Instants are seconds of CLOCK_BOOTTIME (they do not jump); wall times are seconds since the epoch and are
+only shown, never computed with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.model.key import ContainerId, Key, PodId, SourceId
+from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding
+
+Instant = float
+
+
+@dataclass(frozen=True, slots=True)
+class PidRef:
+    """A process that cannot be confused with a later one of the same number. ``start`` is field 22 of
+    /proc/PID/stat (clock ticks since boot)."""
+
+    pid: int
+    start: int
+
+
+class ContainerState(StrEnum):
+    CREATING = "creating"
+    """A record without a created container: its creation was cut short, or goes on elsewhere."""
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+    def can_start(self) -> bool:
+        return self is ContainerState.CREATED
+
+    def can_signal(self) -> bool:
+        return self in (ContainerState.CREATED, ContainerState.RUNNING)
+
+    def is_dead(self) -> bool:
+        return self in (ContainerState.CREATING, ContainerState.EXITED)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a container ended. ``code`` is the exit code, 128+signal, or -1 where it cannot be known."""
+
+    code: int
+    finished: Instant
+    finished_wall: float
+    started_wall: float = 0.0
+    ran_for: float = 0.0
+    """Seconds from start to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """TERM was sent; KILL is due at ``deadline``."""
+
+    deadline: Instant
+    killed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One attempt at a member (or the infra container). ``restarts`` counts restarts after exits; ``crashes``
+    counts those in a row that backoff looks at; ``last`` is how the attempt before this one ended."""
+
+    id: ContainerId
+    name: str
+    attempt: int
+    spec: ContainerSpec
+    state: ContainerState
+    pid: PidRef | None = None
+    exit: Exit | None = None
+    stopping: Stopping | None = None
+    restarts: int = 0
+    crashes: int = 0
+    last: Exit | None = None
+    image_id: str = ""
+    created_wall: float = 0.0
+    started_wall: float = 0.0
+    started: Instant = 0.0
+    log_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A pod as recorded: its identity, the spec it runs by, its infra container.
+
+    ``ready``: the infra container runs and the network stands, so members may be created and started.
+    ``networked`` False with a running infra container: the network is still to be set up.
+    """
+
+    id: PodId
+    uid: str
+    applied: PodSpec
+    owner: SourceId
+    infra: Container | None
+    networked: bool = False
+    ip: str = ""
+    created_wall: float = 0.0
+    removing: bool = False
+    """Its removal began: whatever is wanted now, this life of the pod ends first."""
+
+    @property
+    def infra_up(self) -> bool:
+        return self.infra is not None and self.infra.state is ContainerState.RUNNING
+
+    @property
+    def ready(self) -> bool:
+        return self.infra_up and self.networked
+
+
+class ImageStatus(StrEnum):
+    PRESENT = "Present"
+    PULLING = "Pulling"
+    FAILED = "Failed"
+    MISSING = "Missing"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """What is known here of an image reference. ``retry_at`` only where FAILED: when to try again."""
+
+    status: ImageStatus
+    id: str = ""
+    error: str = ""
+    retry_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a wanted spec cannot run here as things stand, found before anything is stopped.
+
+    ``container`` "" means the whole pod. ``reason`` is a Kubernetes-style word (CreateContainerConfigError,
+    HostPortConflict…). ``transient`` problems are looked at again by themselves.
+    """
+
+    reason: str
+    message: str
+    container: str = ""
+    transient: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PortHolder:
+    """Somebody who has a host port: another pod of ours (``key``) or a process of the host.
+
+    ``yields``: it is a pod of ours that is on its way to give this port up.
+    """
+
+    binding: PortBinding
+    key: Key | None = None
+    pid: int = 0
+    command: str = ""
+    yields: bool = False
+
+    def __str__(self) -> str:
+        if self.key is not None:
+            return f"pod {self.key}"
+        return f"pid {self.pid} ({self.command})" if self.pid else "a process that could not be identified"
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What planning needs to know of the machine beyond one pod."""
+
+    port_holders: tuple[PortHolder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that is there of one key. ``images`` is keyed by reference as the spec writes it; ``problems`` are
+    those of the wanted spec it was observed with."""
+
+    key: Key
+    sandbox: Sandbox | None = None
+    containers: tuple[Container, ...] = ()
+    images: dict[str, ImageState] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def applied(self) -> PodSpec | None:
+        return self.sandbox.applied if self.sandbox else None

@@ -1,0 +1,158 @@
+"""PodSpec: the one internal form of a wanted pod, normalised and defaulted.
+
+Kubernetes YAML and podman-style flags both compile to it, and everything below ``kube`` works on it
+alone. Two manifests that mean the same compile to equal specs: quantities are integers, ``$(VAR)`` is
+expanded, order that carries no meaning is sorted away. The spec that a pod runs by is stored in its
+record, so a new field must have a default that means "as before" (design: applied spec, cost metadata).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.cost import Cost, costs, nested
+from reconciler.model.key import Key
+
+SPEC_VERSION = 1
+"""Version of the shape below, written into each record; a migration reads older ones."""
+
+Pairs = tuple[tuple[str, str], ...]
+"""A sorted, immutable mapping of strings."""
+
+
+class RestartPolicy(StrEnum):
+    ALWAYS = "Always"
+    ON_FAILURE = "OnFailure"
+    NEVER = "Never"
+
+
+class PullPolicy(StrEnum):
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class Protocol(StrEnum):
+    TCP = "TCP"
+    UDP = "UDP"
+    SCTP = "SCTP"
+
+
+class VolumeKind(StrEnum):
+    HOST_PATH = "hostPath"
+    EMPTY_DIR = "emptyDir"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortBinding:
+    """A host port that belongs to the infra container. ``host_ip`` is ``""`` for every address."""
+
+    host_port: int = costs(Cost.POD)
+    container_port: int = costs(Cost.POD)
+    protocol: Protocol = costs(Cost.POD, Protocol.TCP)
+    host_ip: str = costs(Cost.POD, "")
+
+    def __str__(self) -> str:
+        where = f"{self.host_ip}:" if self.host_ip else ""
+        return f"{where}{self.host_port}/{self.protocol.lower()}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ContainerPort:
+    """A port that a container says it listens on: documentation, unless it has a host port."""
+
+    container_port: int = costs(Cost.NOTHING)
+    protocol: Protocol = costs(Cost.NOTHING, Protocol.TCP)
+    name: str = costs(Cost.NOTHING, "")
+    host_port: int = costs(Cost.NOTHING, 0)
+    host_ip: str = costs(Cost.NOTHING, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Where a mount's files come from. ``host_path`` and ``host_path_type`` only for hostPath."""
+
+    name: str = costs(Cost.CONTAINER)
+    kind: VolumeKind = costs(Cost.CONTAINER)
+    host_path: str = costs(Cost.CONTAINER, "")
+    host_path_type: str = costs(Cost.CONTAINER, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A volume at a place in one container. Carries its volume, so a changed source replaces just its users."""
+
+    path: str = costs(Cost.CONTAINER)
+    volume: Volume = costs(Cost.CONTAINER)
+    read_only: bool = costs(Cost.CONTAINER, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Requests and limits. CPU in thousandths of a core, memory in bytes; None is "not set"."""
+
+    cpu_request: int | None = costs(Cost.LIVE, None)
+    cpu_limit: int | None = costs(Cost.LIVE, None)
+    memory_request: int | None = costs(Cost.LIVE, None)
+    memory_limit: int | None = costs(Cost.LIVE, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Container-level securityContext, with the pod's values already folded in."""
+
+    run_as_user: int | None = costs(Cost.CONTAINER, None)
+    run_as_group: int | None = costs(Cost.CONTAINER, None)
+    privileged: bool = costs(Cost.CONTAINER, False)
+    cap_add: tuple[str, ...] = costs(Cost.CONTAINER, ())
+    cap_drop: tuple[str, ...] = costs(Cost.CONTAINER, ())
+    read_only_root: bool = costs(Cost.CONTAINER, False)
+    allow_privilege_escalation: bool = costs(Cost.CONTAINER, True)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One member. ``command`` and ``args`` None mean "the image's"; ``env`` is expanded and sorted by name."""
+
+    name: str = costs(Cost.CONTAINER)
+    image: str = costs(Cost.CONTAINER)
+    pull_policy: PullPolicy = costs(Cost.RECORD, PullPolicy.IF_NOT_PRESENT)
+    command: tuple[str, ...] | None = costs(Cost.CONTAINER, None)
+    args: tuple[str, ...] | None = costs(Cost.CONTAINER, None)
+    working_dir: str = costs(Cost.CONTAINER, "")
+    env: Pairs = costs(Cost.CONTAINER, ())
+    ports: tuple[ContainerPort, ...] = costs(Cost.NOTHING, ())
+    mounts: tuple[Mount, ...] = costs(Cost.CONTAINER, ())
+    resources: Resources = nested(Resources())
+    security: Security = nested(Security())
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What the infra container fixes for the pod's life: a change of any of it recreates the pod."""
+
+    hostname: str = costs(Cost.POD, "")
+    ports: tuple[PortBinding, ...] = costs(Cost.POD, ())
+    host_network: bool = costs(Cost.POD, False)
+    host_pid: bool = costs(Cost.POD, False)
+    host_ipc: bool = costs(Cost.POD, False)
+    share_pid: bool = costs(Cost.POD, False)
+
+
+@dataclass(frozen=True, slots=True)
+class PodSpec:
+    """A whole pod as it is wanted. ``grace_period`` is in seconds."""
+
+    key: Key = costs(Cost.POD)
+    sandbox: SandboxSpec = nested(SandboxSpec())
+    containers: tuple[ContainerSpec, ...] = nested(())
+    labels: Pairs = costs(Cost.RECORD, ())
+    annotations: Pairs = costs(Cost.RECORD, ())
+    restart_policy: RestartPolicy = costs(Cost.RECORD, RestartPolicy.ALWAYS)
+    grace_period: int = costs(Cost.RECORD, 30)
+    volumes: tuple[Volume, ...] = costs(Cost.RECORD, ())
+
+    def container(self, name: str) -> ContainerSpec | None:
+        """The member called ``name``, or None."""
+        return next((c for c in self.containers if c.name == name), None)

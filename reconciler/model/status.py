@@ -1,0 +1,64 @@
+"""PodStatus: what a user is told of one pod, in Kubernetes' words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.key import Key
+from reconciler.model.observed import Exit
+
+
+class Phase(StrEnum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStatus:
+    """``state``: waiting, running or terminated; ``reason`` and ``message`` explain the first and last."""
+
+    name: str
+    image: str
+    state: str
+    ready: bool
+    restarts: int
+    container_id: str = ""
+    image_id: str = ""
+    reason: str = ""
+    message: str = ""
+    exit: Exit | None = None
+    last: Exit | None = None
+    started_wall: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    type: str
+    status: bool
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PodStatus:
+    """``summary`` is the word for the STATUS column as kubectl prints it (Running, CrashLoopBackOff, Terminating…)."""
+
+    key: Key
+    phase: Phase
+    summary: str
+    containers: tuple[ContainerStatus, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    ip: str = ""
+    uid: str = ""
+    created_wall: float = 0.0
+    message: str = ""
+
+    @property
+    def converged(self) -> bool:
+        """Every container runs and is ready, or ended with success and is not to be restarted."""
+        return bool(self.containers) and all(
+            c.ready or (c.state == "terminated" and c.exit is not None and c.exit.code == 0) for c in self.containers
+        )
