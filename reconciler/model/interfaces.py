@@ -7,7 +7,7 @@ from typing import Protocol
 
 from reconciler.model.actions import Action
 from reconciler.model.events import EventType
-from reconciler.model.key import Key
+from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import HostFacts, Observed
 from reconciler.model.spec import PodSpec
 
@@ -26,6 +26,9 @@ class PodEngine(Protocol):
 
     def keys(self) -> tuple[Key, ...]:
         """Every key that has a pod recorded here."""
+
+    def key_of(self, container: ContainerId) -> Key | None:
+        """The pod that a container belongs to, or None where it is not recorded."""
 
     def observe(self, key: Key, want: PodSpec | None) -> Observed:
         """Read the kernel and the records; with ``want``, also what stands in its way (images, mounts, command)."""
