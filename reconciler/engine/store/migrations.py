@@ -1,0 +1,55 @@
+"""The database's shape, as numbered steps that only ever go forward (``PRAGMA user_version``)."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from reconciler.model.errors import HostUnfit
+
+STEPS = (
+    """
+    CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE pods (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+        ports TEXT NOT NULL DEFAULT '[]', published INTEGER NOT NULL DEFAULT 0);
+    CREATE INDEX pods_by_key ON pods (kind, namespace, name);
+    CREATE TABLE containers (id TEXT PRIMARY KEY, pod TEXT NOT NULL);
+    CREATE INDEX containers_by_pod ON containers (pod);
+    CREATE TABLE addresses (
+        address TEXT PRIMARY KEY, kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+        UNIQUE (kind, namespace, name));
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, about TEXT NOT NULL, type TEXT NOT NULL, reason TEXT NOT NULL,
+        message TEXT NOT NULL, first_wall REAL NOT NULL, last_wall REAL NOT NULL, count INTEGER NOT NULL);
+    CREATE INDEX events_by_about ON events (about, seq);
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring an older (or empty) database up to date.
+
+    Raises HostUnfit for a database that a newer program wrote.
+    """
+    if _version(connection) == len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection)  # again: another process may have been first
+        if version > len(STEPS):
+            raise HostUnfit(
+                f"cannot use the state database: it has version {version}, this program knows up to {len(STEPS)}",
+                hint="install the newer reconciler again",
+            )
+        for step in STEPS[version:]:
+            for statement in step.split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

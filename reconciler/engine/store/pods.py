@@ -1,0 +1,97 @@
+"""The index of records: which pod has a key, which containers a pod has, which host ports are whose.
+
+A row is written before the record file it points to and deleted after it, so no record is ever invisible;
+a row without a record means nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reconciler.engine.store.tx import Store
+from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.spec import PortBinding, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PodRow:
+    """``published``: its host ports are (to be) in the nftables maps."""
+
+    id: PodId
+    key: Key
+    ports: tuple[PortBinding, ...]
+    published: bool
+
+
+def add_pod(store: Store, pod: PodId, key: Key, ports: Iterable[PortBinding]) -> None:
+    """File a pod under its key."""
+    text = json.dumps([[p.host_port, p.container_port, p.protocol.value, p.host_ip] for p in ports])
+    with store.transaction() as tx:
+        tx.execute(
+            "INSERT OR IGNORE INTO pods (id, kind, namespace, name, ports) VALUES (?, ?, ?, ?, ?)",
+            (pod, key.kind, key.namespace, key.name, text),
+        )
+
+
+def set_published(store: Store, pod: PodId, published: bool) -> None:
+    with store.transaction() as tx:
+        tx.execute("UPDATE pods SET published = ? WHERE id = ?", (int(published), pod))
+
+
+def remove_pod(store: Store, pod: PodId) -> None:
+    """Forget a pod and its containers."""
+    with store.transaction() as tx:
+        tx.execute("DELETE FROM containers WHERE pod = ?", (pod,))
+        tx.execute("DELETE FROM pods WHERE id = ?", (pod,))
+
+
+def pods_of(store: Store, key: Key) -> tuple[PodId, ...]:
+    """The pods filed under a key, oldest first (two only in the middle of a repair)."""
+    rows = store.read(
+        "SELECT id FROM pods WHERE kind = ? AND namespace = ? AND name = ? ORDER BY rowid",
+        (key.kind, key.namespace, key.name),
+    )
+    return tuple(PodId(str(row[0])) for row in rows)
+
+
+def all_pods(store: Store, *, with_ports: bool = False) -> tuple[PodRow, ...]:
+    """Every row, or only those of pods that have host ports."""
+    where = " WHERE ports != '[]'" if with_ports else ""
+    rows = store.read(f"SELECT id, kind, namespace, name, ports, published FROM pods{where}")
+    return tuple(
+        PodRow(PodId(str(pod)), Key(str(ns), str(name), str(kind)), _bindings(str(ports)), bool(published))
+        for pod, kind, ns, name, ports, published in rows
+    )
+
+
+def add_container(store: Store, container: ContainerId, pod: PodId) -> None:
+    with store.transaction() as tx:
+        tx.execute("INSERT OR IGNORE INTO containers (id, pod) VALUES (?, ?)", (container, pod))
+
+
+def remove_container(store: Store, container: ContainerId) -> None:
+    with store.transaction() as tx:
+        tx.execute("DELETE FROM containers WHERE id = ?", (container,))
+
+
+def containers_of(store: Store, pod: PodId) -> tuple[ContainerId, ...]:
+    rows = store.read("SELECT id FROM containers WHERE pod = ? ORDER BY rowid", (pod,))
+    return tuple(ContainerId(str(row[0])) for row in rows)
+
+
+def all_containers(store: Store) -> dict[ContainerId, PodId]:
+    return {ContainerId(str(c)): PodId(str(p)) for c, p in store.read("SELECT id, pod FROM containers")}
+
+
+def key_of_container(store: Store, container: ContainerId) -> Key | None:
+    """The key whose pod the container belongs to."""
+    rows = store.read(
+        "SELECT p.kind, p.namespace, p.name FROM containers c JOIN pods p ON p.id = c.pod WHERE c.id = ?", (container,)
+    )
+    return Key(str(rows[0][1]), str(rows[0][2]), str(rows[0][0])) if rows else None
+
+
+def _bindings(text: str) -> tuple[PortBinding, ...]:
+    return tuple(PortBinding(host, inner, Protocol(protocol), ip) for host, inner, protocol, ip in json.loads(text))
