@@ -62,7 +62,10 @@ class PullImage:
 
 @dataclass(frozen=True, slots=True)
 class CreateSandbox:
-    """Record the pod, create and start its infra container (namespaces, cgroup parent, held ports)."""
+    """Record the pod, create and start its infra container (namespaces, cgroup parent, held ports).
+
+    Takes over the address of a sandbox that ``ended``, and deletes that record once its own is written.
+    """
 
     spec: PodSpec
     owner: SourceId
@@ -151,7 +154,8 @@ class RemoveContainer:
 class RemoveSandbox:
     """Mark the pod as going, then stop its infra container and delete all that is the pod's.
 
-    Performed only when no member runs. ``keep_address``: it is recreated at once and keeps its address.
+    Performed only when no member runs. ``keep_address``: it is recreated at once and keeps its address; its record
+    stays, marked ``ended``, until CreateSandbox takes over (a broken file must not lose the last good version).
     """
 
     pod: PodId

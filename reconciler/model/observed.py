@@ -102,6 +102,9 @@ class Sandbox:
     created_wall: float = 0.0
     removing: bool = False
     """Its removal began: whatever is wanted now, this life of the pod ends first."""
+    ended: bool = False
+    """Removed with ``keep_address``, and all that is left is the record: it holds no port, has no containers, and
+    keeps the address and the applied spec for the next life, also where the wanted spec cannot be read."""
 
     @property
     def infra_up(self) -> bool:

@@ -55,10 +55,17 @@ class PodStatus:
     uid: str = ""
     created_wall: float = 0.0
     message: str = ""
+    behind: bool = False
+    """What runs is not yet (or cannot be) what is wanted; ``message`` says why where something stands in the way."""
 
     @property
     def converged(self) -> bool:
-        """Every container runs and is ready, or ended with success and is not to be restarted."""
-        return bool(self.containers) and all(
-            c.ready or (c.state == "terminated" and c.exit is not None and c.exit.code == 0) for c in self.containers
+        """What is wanted is what is there: every container runs and is ready, or ended with success for good."""
+        return (
+            not self.behind
+            and bool(self.containers)
+            and all(
+                c.ready or (c.state == "terminated" and c.exit is not None and c.exit.code == 0)
+                for c in self.containers
+            )
         )
