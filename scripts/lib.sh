@@ -1,0 +1,77 @@
+# Shared by the scripts beside it: the checkout's place, root, Debian packages, the virtual environment.
+# What is missing is decided each time from dpkg's and pip's own records, never from a stamp.
+# shellcheck shell=bash
+set -euo pipefail
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
+umask 022
+CALLED_FROM=$PWD
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+VENV=$PWD/.venv
+
+# The image that the examples use (scripts/example-image makes it).
+EXAMPLE_IMAGE=localhost/reconciler/busybox:1
+
+# What running pods needs: two OCI runtimes, image transport, published ports, the pause process, seccomp, and a
+# busybox for the example image.
+PACKAGES=(crun runc skopeo nftables conntrack catatonit busybox-static libseccomp2 golang-github-containers-common
+    ca-certificates iproute2 zstd python3 python3-venv)
+# What tests and benchmarks compare with.
+TEST_PACKAGES=(podman conmon buildah)
+
+say() { printf '%s\n' "== $*" >&2; }
+die() { printf '%s\n' "$(basename -- "$0"): $*" >&2; exit 1; }
+
+# Run this script again as root where it is not: become_root "$@"
+become_root() {
+    [[ $EUID -eq 0 ]] && return
+    command -v sudo >/dev/null || die "this needs root, and there is no sudo: run it as root"
+    exec sudo --preserve-env=RECONCILER_ROOT,NO_COLOR -- "$PWD/scripts/$(basename -- "$0")" "$@"
+}
+
+# Print those of the packages that dpkg does not call installed.
+missing_packages() {
+    comm -23 <(printf '%s\n' "$@" | sort -u) \
+        <(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+}
+
+install_packages() {
+    local missing
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]})) || return 0
+    say "installing Debian packages: ${missing[*]}"
+    apt_install "${missing[@]}" && return
+    # The package lists may be missing (a fresh image) or out of date: fetch them, and try once more.
+    apt_run update || die "cannot fetch the Debian package lists (see above)"
+    apt_install "$@" || die "cannot install ${missing[*]} (see above)"
+}
+
+apt_install() {
+    # Asking first is cheap and quiet: a package that apt does not know at all needs new lists, not an attempt.
+    apt-cache show --no-all-versions "$@" >/dev/null 2>&1 && apt_run install --yes --no-install-recommends "$@"
+}
+
+# Quiet when all is well; all of apt's words when not.
+apt_run() {
+    local output status=0
+    output=$(mktemp)
+    apt-get -o DPkg::Lock::Timeout=300 "$@" >"$output" 2>&1 </dev/null || status=$?
+    ((status == 0)) || cat -- "$output" >&2
+    rm -f -- "$output"
+    return "$status"
+}
+
+# Make .venv hold exactly what the lock file says, and the reconciler of this checkout: install_venv LOCK
+install_venv() {
+    local lock=$1 why
+    if [[ -x $VENV/bin/python3 ]] && why=$("$VENV/bin/python3" -I scripts/installed.py "$lock" 2>&1); then
+        return
+    fi
+    say "installing into .venv (${why:-there is none yet})"
+    # --clear where the interpreter is gone or the environment was moved here: its scripts point elsewhere.
+    if ! "$VENV/bin/python3" -I -c '' 2>/dev/null || ! grep -qsxF "#!$VENV/bin/python3" "$VENV/bin/pip"; then
+        /usr/bin/python3 -m venv --clear "$VENV"
+    fi
+    "$VENV/bin/python3" -m pip install --quiet --require-hashes --requirement "$lock"
+    "$VENV/bin/python3" -m pip install --quiet --no-build-isolation --no-deps --editable .
+    why=$("$VENV/bin/python3" -I scripts/installed.py "$lock" 2>&1) || die "the installation is not complete: $why"
+}
