@@ -1,0 +1,482 @@
+"""A PodEngine in memory: the rules of the real one, without a kernel.
+
+It is as strict as the host is: a step that no correct plan would ask for (starting a member whose pod has
+no network, removing a container that runs, two running attempts at one member) raises ``Violation``, which
+no worker catches. A step that merely came too late (the process ended a moment ago) raises TryLater, as the
+real engine does. Steps can be cut short before, in the middle of, or after their effect.
+
+Thread-safe; ``listeners`` are called outside the lock with the key whose containers changed by themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from reconciler.model.actions import (
+    Action,
+    CreateContainer,
+    CreateSandbox,
+    KillContainer,
+    PullImage,
+    RemoveContainer,
+    RemoveSandbox,
+    SetUpNetwork,
+    StartContainer,
+    StopContainer,
+    UpdateRecord,
+    UpdateResources,
+)
+from reconciler.model.errors import PortTaken, RuntimeFailed
+from reconciler.model.events import EventType
+from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.observed import (
+    Container,
+    ContainerState,
+    Exit,
+    HostFacts,
+    ImageState,
+    ImageStatus,
+    Instant,
+    Observed,
+    PidRef,
+    PortHolder,
+    Problem,
+    Sandbox,
+    Stopping,
+)
+from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding
+from tests.fakes.clock import FakeClock
+
+Moment = Literal["before", "middle", "after"]
+
+RETRY_PULL = 10.0
+
+
+class Violation(BaseException):
+    """A step that no correct plan asks for. Not an Exception: a worker that catches everything lets it through."""
+
+
+class Killed(Exception):
+    """The injected fault: as if the process had been killed at this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class FakeLock:
+    """What ``FakeEngine.lock`` gives: the key that is held."""
+
+    key: Key
+
+
+@dataclass(slots=True)
+class _Pod:
+    sandbox: Sandbox
+    containers: list[Container] = field(default_factory=list)
+
+    def put(self, container: Container) -> None:
+        self.containers = [container if c.id == container.id else c for c in self.containers]
+
+
+@dataclass(slots=True)
+class _Fault:
+    countdown: int
+    moment: Moment
+    error: BaseException
+
+
+class FakeEngine:
+    """See the module. Everything that a test may turn is a plain attribute.
+
+    ``pull_time``: seconds that a pull takes (0: PullImage leaves the image present). ``unknown_images``: references
+    whose pull fails. ``deaf``: names of members that ignore TERM. ``stop_takes``: seconds from TERM to the exit.
+    ``judge``: the problems of a wanted spec. ``foreign_ports``: what processes of the host hold.
+    """
+
+    def __init__(self, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.images: dict[str, ImageState] = {}
+        self.pull_time = 0.0
+        self.unknown_images: set[str] = set()
+        self.deaf: set[str] = set()
+        self.stop_takes: dict[str, float] = {}
+        self.judge: Callable[[PodSpec], tuple[Problem, ...]] = lambda _spec: ()
+        self.foreign_ports: list[PortHolder] = []
+        self.performed: list[Action] = []
+        self.emitted: list[tuple[str, EventType, str, str]] = []
+        self.listeners: list[Callable[[Key], None]] = []
+        self._pods: dict[Key, _Pod] = {}
+        self._wants: dict[Key, PodSpec | None] = {}
+        self._pulls: dict[str, Instant] = {}
+        self._exits_at: dict[ContainerId, Instant] = {}
+        self._addresses: dict[Key, str] = {}
+        self._faults: list[_Fault] = []
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+        self._key_locks: dict[Key, threading.Lock] = {}
+
+    # --- PodEngine ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def lock(self, key: Key) -> Iterator[FakeLock]:
+        with self._lock:
+            held = self._key_locks.setdefault(key, threading.Lock())
+        with held:
+            yield FakeLock(key)
+
+    def keys(self) -> tuple[Key, ...]:
+        with self._lock:
+            return tuple(self._pods)
+
+    def key_of(self, container: ContainerId) -> Key | None:
+        with self._lock:
+            return next((k for k, p in self._pods.items() if any(c.id == container for c in self._all(p))), None)
+
+    def observe(self, key: Key, want: PodSpec | None) -> Observed:
+        with self._lock:
+            self._catch_up()
+            pod = self._pods.get(key)
+            specs = [s for s in (want, pod.sandbox.applied if pod else None) if s is not None]
+            refs = {c.image for s in specs for c in s.containers}
+            return Observed(
+                key=key,
+                sandbox=pod.sandbox if pod else None,
+                containers=tuple(pod.containers) if pod else (),
+                images={ref: self._image(ref) for ref in sorted(refs)},
+                problems=self.judge(want) if want is not None else (),
+            )
+
+    def host_facts(self, key: Key, want: PodSpec | None) -> HostFacts:
+        with self._lock:
+            self._wants[key] = want
+            if want is None:
+                return HostFacts()
+            holders = [h for h in (*self.foreign_ports, *self._own_holders(key)) if h.key != key]
+            asked = want.sandbox.ports
+            return HostFacts(tuple(h for h in holders if any(_overlap(h.binding, b) for b in asked)))
+
+    def perform(self, lock: FakeLock, action: Action) -> None:
+        with self._lock:
+            self._catch_up()
+            fault = self._due_fault()
+            if fault and fault.moment == "before":
+                raise fault.error
+            self._dispatch(lock.key, action, cut=fault if fault and fault.moment == "middle" else None)
+            self.performed.append(action)
+            if fault:
+                raise fault.error
+
+    def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
+        with self._lock:
+            self.emitted.append((about, type, reason, message))
+
+    # --- what tests do to the world ----------------------------------------------------------------------------
+
+    def container(self, key: Key, name: str) -> Container:
+        """The newest attempt at a member."""
+        with self._lock:
+            self._catch_up()
+            return max((c for c in self._pods[key].containers if c.name == name), key=lambda c: c.attempt)
+
+    def running(self, key: Key) -> dict[str, ContainerId]:
+        """Member name to the id of its running attempt."""
+        with self._lock:
+            self._catch_up()
+            pod = self._pods.get(key)
+            return {c.name: c.id for c in pod.containers if c.state is ContainerState.RUNNING} if pod else {}
+
+    def exit(self, key: Key, name: str, code: int = 0) -> None:
+        """The process of a member ends by itself."""
+        with self._lock:
+            running = [c for c in self._pods[key].containers if c.name == name and c.state is ContainerState.RUNNING]
+            for container in running:
+                self._end(self._pods[key], container, code)
+        self._tell(key)
+
+    def kill_infra(self, key: Key) -> None:
+        with self._lock:
+            pod = self._pods[key]
+            assert pod.sandbox.infra is not None
+            pod.sandbox = replace(pod.sandbox, infra=self._ended(pod.sandbox.infra, 137))
+        self._tell(key)
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass; pulls and slow stops that are due happen."""
+        self.clock.advance(seconds)
+        with self._lock:
+            changed = self._catch_up()
+        for key in changed:
+            self._tell(key)
+
+    def reboot(self) -> None:
+        """Every process is gone, every exit code unknown, every network taken down; records and images stay."""
+        with self._lock:
+            self._catch_up()
+            for pod in self._pods.values():
+                pod.containers = [self._after_reboot(c) for c in pod.containers]
+                infra = pod.sandbox.infra
+                pod.sandbox = replace(
+                    pod.sandbox, networked=False, infra=self._after_reboot(infra) if infra is not None else None
+                )
+            self._exits_at.clear()
+            self._pulls.clear()
+            self.clock.reboot()
+
+    def fail(self, nth: int = 1, moment: Moment = "before", error: BaseException | None = None) -> None:
+        """The ``nth`` step from now is cut short at ``moment``; what it raises (default: Killed)."""
+        self._faults.append(_Fault(nth, moment, error or Killed(f"killed {moment} step {nth}")))
+
+    # --- the rules ---------------------------------------------------------------------------------------------
+
+    def _dispatch(self, key: Key, action: Action, cut: _Fault | None) -> None:
+        match action:
+            case PullImage():
+                self._pull(action)
+            case CreateSandbox():
+                self._create_sandbox(key, action, cut)
+            case RemoveSandbox():
+                self._remove_sandbox(key, action, cut)
+            case CreateContainer():
+                self._create_container(key, action, cut)
+            case SetUpNetwork():
+                self._set_up_network(self._pod(key, action.pod), key)
+            case UpdateRecord():
+                pod = self._pod(key, action.pod)
+                pod.sandbox = replace(pod.sandbox, applied=action.spec, owner=action.owner)
+            case StartContainer():
+                self._start(key, action)
+            case StopContainer():
+                self._stop(key, action)
+            case KillContainer():
+                self._kill(key, action)
+            case UpdateResources():
+                pod, container = self._find(key, action.container)
+                pod.put(replace(container, spec=replace(container.spec, resources=action.resources)))
+            case RemoveContainer():
+                self._remove_container(key, action)
+
+    def _pull(self, action: PullImage) -> None:
+        if action.image in self._pulls:
+            return
+        self._pulls[action.image] = self.clock.now() + self.pull_time
+        self.images[action.image] = ImageState(ImageStatus.PULLING)
+        self._catch_up()
+
+    def _create_sandbox(self, key: Key, action: CreateSandbox, cut: _Fault | None) -> None:
+        if action.spec.key != key:
+            raise Violation(f"a pod {action.spec.key} under the lock of {key}")
+        old = self._pods.get(key)
+        if old is not None and not old.sandbox.ended:
+            raise Violation(f"pod {key} is still there")
+        for holder in (*self.foreign_ports, *self._own_holders(key)):
+            if holder.key != key and any(_overlap(holder.binding, b) for b in action.spec.sandbox.ports):
+                raise PortTaken(f"cannot create pod {key}: port {holder.binding} is held by {holder}")
+        sandbox = Sandbox(
+            id=PodId(self._new_id()),
+            uid=f"uid-{next(self._numbers)}",
+            applied=action.spec,
+            owner=action.owner,
+            infra=None,
+            created_wall=self.clock.wall(),
+        )
+        self._pods[key] = _Pod(sandbox)
+        if cut:
+            raise cut.error
+        infra = self._new_container(ContainerSpec(name="", image=""), attempt=0)
+        self._pods[key].sandbox = replace(
+            sandbox, infra=self._run(infra), networked=action.spec.sandbox.host_network, ip=""
+        )
+
+    def _remove_sandbox(self, key: Key, action: RemoveSandbox, cut: _Fault | None) -> None:
+        pod = self._pod(key, action.pod)
+        running = [c.name for c in pod.containers if c.state is ContainerState.RUNNING]
+        if running:
+            raise Violation(f"removing pod {key} while {running} run")
+        pod.sandbox = replace(pod.sandbox, removing=True)
+        if cut:
+            raise cut.error
+        if action.keep_address:
+            pod.containers = []
+            pod.sandbox = replace(pod.sandbox, infra=None, networked=False, ended=True)
+        else:
+            del self._pods[key]
+            self._addresses.pop(key, None)
+
+    def _set_up_network(self, pod: _Pod, key: Key) -> None:
+        if not pod.sandbox.infra_up:
+            raise RuntimeFailed(f"cannot set up the network of pod {key}: its infra container does not run")
+        number = len(self._addresses) + 2
+        ip = self._addresses.setdefault(key, f"10.88.{number // 256}.{number % 256}")
+        pod.sandbox = replace(pod.sandbox, networked=True, ip=ip)
+
+    def _create_container(self, key: Key, action: CreateContainer, cut: _Fault | None) -> None:
+        pod = self._pod(key, action.pod)
+        spec = action.spec.container(action.name)
+        if spec is None:
+            raise Violation(f"{action.name} is not in the spec it is created from")
+        if any(c.name == action.name and c.attempt >= action.attempt for c in pod.containers):
+            raise Violation(f"attempt {action.attempt} at {action.name} is taken")
+        if not pod.sandbox.infra_up:
+            raise RuntimeFailed(f"cannot create {action.name}: the infra container of pod {key} does not run")
+        if self._image(spec.image).status is not ImageStatus.PRESENT:
+            raise Violation(f"creating {action.name} without its image {spec.image}")
+        made = replace(
+            self._new_container(spec, action.attempt),
+            restarts=action.restarts,
+            crashes=action.crashes,
+            last=action.last,
+            image_id=self._image(spec.image).id,
+            log_path=f"/logs/{key.namespace}_{key.name}/{action.name}/{action.attempt}.log",
+        )
+        pod.containers.append(made)
+        if cut:
+            raise cut.error
+        pod.put(replace(made, state=ContainerState.CREATED))
+
+    def _start(self, key: Key, action: StartContainer) -> None:
+        pod, container = self._find(key, action.container)
+        if not pod.sandbox.ready:
+            raise Violation(f"starting {action.name} in a pod that is not ready")
+        others = [c for c in pod.containers if c.name == container.name and c.id != container.id]
+        if any(c.state is ContainerState.RUNNING for c in others):
+            raise Violation(f"starting a second {action.name} beside the running one")
+        if not container.state.can_start():
+            raise RuntimeFailed(f"cannot start {action.name}: it is {container.state}")
+        pod.put(self._run(container))
+
+    def _stop(self, key: Key, action: StopContainer) -> None:
+        pod, container = self._find(key, action.container)
+        if container.state is not ContainerState.RUNNING:
+            return
+        if container.stopping is not None:
+            raise Violation(f"stopping {action.name} twice")
+        container = replace(container, stopping=Stopping(self.clock.now() + action.grace))
+        pod.put(container)
+        if container.name not in self.deaf:
+            self._exits_at[container.id] = self.clock.now() + self.stop_takes.get(container.name, 0.0)
+            self._catch_up()
+
+    def _kill(self, key: Key, action: KillContainer) -> None:
+        pod, container = self._find(key, action.container)
+        if container.state is not ContainerState.RUNNING:
+            return
+        deadline = container.stopping.deadline if container.stopping else self.clock.now()
+        self._end(pod, replace(container, stopping=Stopping(deadline, killed=True)), 137)
+
+    def _remove_container(self, key: Key, action: RemoveContainer) -> None:
+        pod, container = self._find(key, action.container)
+        if container.state is ContainerState.RUNNING:
+            raise Violation(f"removing {action.name} while it runs")
+        pod.containers = [c for c in pod.containers if c.id != container.id]
+
+    # --- helpers -----------------------------------------------------------------------------------------------
+
+    def _pod(self, key: Key, pod_id: PodId) -> _Pod:
+        pod = self._pods.get(key)
+        if pod is None or pod.sandbox.id != pod_id:
+            raise Violation(f"pod {pod_id[:12]} is not the one of {key}")
+        return pod
+
+    def _find(self, key: Key, wanted: ContainerId) -> tuple[_Pod, Container]:
+        pod = self._pods.get(key)
+        for container in pod.containers if pod else ():
+            if container.id == wanted:
+                assert pod is not None
+                return pod, container
+        raise Violation(f"container {wanted[:12]} is not one of {key}")
+
+    @staticmethod
+    def _all(pod: _Pod) -> list[Container]:
+        return [*pod.containers, *([pod.sandbox.infra] if pod.sandbox.infra else [])]
+
+    def _image(self, ref: str) -> ImageState:
+        return self.images.get(ref, ImageState(ImageStatus.MISSING))
+
+    def _own_holders(self, asking: Key) -> list[PortHolder]:
+        held = []
+        for key, pod in self._pods.items():
+            if key == asking or pod.sandbox.ended:
+                continue
+            want = self._wants.get(key)
+            for binding in pod.sandbox.applied.sandbox.ports:
+                leaves = want is not None and binding not in want.sandbox.ports
+                held.append(PortHolder(binding, key=key, yields=pod.sandbox.removing or leaves))
+        return held
+
+    def _new_id(self) -> str:
+        return f"{next(self._numbers):064x}"
+
+    def _new_container(self, spec: ContainerSpec, attempt: int) -> Container:
+        return Container(
+            id=ContainerId(self._new_id()),
+            name=spec.name,
+            attempt=attempt,
+            spec=spec,
+            state=ContainerState.CREATING,
+            created_wall=self.clock.wall(),
+        )
+
+    def _run(self, container: Container) -> Container:
+        return replace(
+            container,
+            state=ContainerState.RUNNING,
+            pid=PidRef(10_000 + next(self._numbers), int(self.clock.now() * 100)),
+            started=self.clock.now(),
+            started_wall=self.clock.wall(),
+        )
+
+    def _ended(self, container: Container, code: int) -> Container:
+        now = self.clock.now()
+        end = Exit(code, now, self.clock.wall(), container.started_wall, now - container.started)
+        return replace(container, state=ContainerState.EXITED, pid=None, exit=end)
+
+    def _end(self, pod: _Pod, container: Container, code: int) -> None:
+        self._exits_at.pop(container.id, None)
+        pod.put(self._ended(container, code))
+
+    def _after_reboot(self, container: Container) -> Container:
+        if container.state is ContainerState.CREATED:
+            return replace(container, state=ContainerState.CREATING)
+        if container.state is not ContainerState.RUNNING:
+            return container
+        end = Exit(-1, 0.0, self.clock.wall(), container.started_wall)
+        return replace(container, state=ContainerState.EXITED, pid=None, exit=end)
+
+    def _catch_up(self) -> set[Key]:
+        """Whatever is due by now has happened."""
+        now = self.clock.now()
+        changed: set[Key] = set()
+        for key, pod in self._pods.items():
+            for container in list(pod.containers):
+                if self._exits_at.get(container.id, now + 1) <= now:
+                    self._end(pod, container, 143)
+                    changed.add(key)
+        for ref in [r for r, at in self._pulls.items() if at <= now]:
+            del self._pulls[ref]
+            if ref in self.unknown_images:
+                self.images[ref] = ImageState(ImageStatus.FAILED, error="manifest unknown", retry_at=now + RETRY_PULL)
+            else:
+                self.images[ref] = ImageState(ImageStatus.PRESENT, id=f"sha256:{ref}")
+            changed |= {k for k, w in self._wants.items() if w and any(c.image == ref for c in w.containers)}
+        return changed
+
+    def _due_fault(self) -> _Fault | None:
+        for fault in self._faults:
+            fault.countdown -= 1
+        due = next((f for f in self._faults if f.countdown <= 0), None)
+        if due:
+            self._faults.remove(due)
+        return due
+
+    def _tell(self, key: Key) -> None:
+        for listener in self.listeners:
+            listener(key)
+
+
+def _overlap(a: PortBinding, b: PortBinding) -> bool:
+    anywhere = ("", "0.0.0.0")
+    same_place = a.host_ip == b.host_ip or a.host_ip in anywhere or b.host_ip in anywhere
+    return a.host_port == b.host_port and a.protocol == b.protocol and same_place

@@ -1,0 +1,1 @@
+"""Fast tests: no root, no real container."""
