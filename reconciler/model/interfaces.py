@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -20,6 +21,9 @@ class KeyLock(Protocol):
 
 class PodEngine(Protocol):
     """Effects on this host, one key at a time. Every method may be called from several threads."""
+
+    listeners: list[Callable[[Key], None]]
+    """Called, from any thread, with a key about which something changed that no exit tells (a pull ended)."""
 
     def lock(self, key: Key) -> AbstractContextManager[KeyLock]:
         """Hold the key against every other process. Never held through a grace period or a pull."""
