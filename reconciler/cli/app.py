@@ -1,0 +1,177 @@
+"""The command tree, loaded one command at a time, and the one place where errors become a line and an exit code.
+
+Exit codes: 0 done; 1 not done (or "no", where a command answers a question); 2 wrong usage; 130 Ctrl-C; 141 the reader
+of our output went away. Commands that promise more say so in their help.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from reconciler.cli.settings import Options
+from reconciler.cli.terminal import RED, YELLOW, coloured, harmless
+
+INTERRUPTED, BROKEN_PIPE = 130, 141
+
+SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "Converge",
+        (
+            ("watch", "converge:watch", "Keep this machine as the manifests of folders say."),
+            ("apply", "converge:apply", "Converge once."),
+            ("diff", "converge:diff", "Show what would be done, and why."),
+            ("down", "converge:down", "Stop and remove what a folder or file owns."),
+            ("status", "status:status", "Say of each file what has become of it."),
+            ("validate", "status:validate", "Check manifests without touching anything."),
+        ),
+    ),
+    (
+        "Look",
+        (
+            ("get", "get:get", "Show pods as Kubernetes would."),
+            ("ps", "ps:ps", "List containers."),
+            ("logs", "logs:logs", "Print what a container wrote."),
+            ("exec", "exec:exec_", "Run a command inside a running container."),
+            ("events", "events:events", "Show what happened, oldest first."),
+        ),
+    ),
+    (
+        "System",
+        (
+            ("image", "image:image", "Load, pull, list and remove images."),
+            ("info", "info:info", "Show this machine as the engine sees it."),
+            ("system", "system:system", "Look after the instance as a whole."),
+            ("completion", "completion:completion", "Print the completion script of a shell."),
+        ),
+    ),
+)
+"""Section, then name, where it lives below reconciler.cli, and its short help (so that --help imports nothing)."""
+
+_PLACES = {name: place for _, commands in SECTIONS for name, place, _ in commands}
+
+
+class Tree(click.Group):
+    """The commands of SECTIONS, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (as above)
+        place = _PLACES.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        command: click.Command = getattr(import_module(f"reconciler.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (as above)
+        for title, commands in SECTIONS:
+            with formatter.section(title):
+                formatter.write_dl([(name, short) for name, _, short in commands])
+
+
+@click.group(cls=Tree, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.option(
+    "--root",
+    envvar="RECONCILER_ROOT",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep everything of this instance below DIR instead of in the system's directories.",
+    metavar="DIR",
+)
+@click.option("--runtime", type=click.Choice(["crun", "runc"]), help="Use this OCI runtime instead of the one probed.")
+@click.option("--conmon", type=click.Path(path_type=Path, dir_okay=False), metavar="PATH", help="Use this monitor.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more; show tracebacks.")
+@click.version_option(package_name="reconciler", message="reconciler %(version)s")
+@click.pass_context
+def tree(ctx: click.Context, root: Path | None, runtime: str | None, conmon: Path | None, verbose: bool) -> None:
+    """A folder of Kubernetes Pod manifests becomes running pods on this machine.
+
+    \b
+    Example:  reconciler watch manifests/
+    """
+    ctx.obj = Options(root, runtime, conmon, verbose)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; the answer is the exit code. Never raises, and never shows a traceback unasked."""
+    verbose = _asks_for_tracebacks(arguments)
+    try:
+        if "_RECONCILER_COMPLETE" in os.environ:
+            tree.main(prog_name="reconciler")  # answers the shell and leaves
+        with tree.make_context("reconciler", list(arguments)) as ctx:
+            code = tree.invoke(ctx)
+        sys.stdout.flush()
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _interrupted()
+    except BrokenPipeError:
+        return _reader_gone()
+    except Exception as error:
+        if verbose and not isinstance(error, click.ClickException):
+            import traceback
+
+            traceback.print_exc()
+        return _told(error)
+    return code if isinstance(code, int) else 0
+
+
+def _asks_for_tracebacks(arguments: Sequence[str]) -> bool:
+    """Whether -v stands among the global options (before the command)."""
+    for argument in arguments:
+        if argument in _PLACES:
+            return False
+        if argument in ("-v", "--verbose"):
+            return True
+    return False
+
+
+def _told(error: Exception) -> int:
+    from reconciler.model.errors import ReconcilerError
+
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
+    if isinstance(error, click.UsageError):
+        where = error.ctx.command_path if error.ctx else "reconciler"
+        _say(error.format_message(), f"see: {where} --help")
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        _say(error.format_message(), "")
+        return error.exit_code
+    if isinstance(error, ReconcilerError):
+        _say(error.message, error.hint)
+        return 1
+    if isinstance(error, OSError) and error.filename:
+        _say(f"cannot use {error.filename}: {error.strerror}", "")
+        return 1
+    _say(f"cannot go on: {type(error).__name__}: {error}", "this is a mistake in reconciler itself: -v shows where")
+    return 1
+
+
+def _say(message: str, hint: str) -> None:
+    """One clear line on standard error, and a second one that says what to do."""
+    one_line = harmless(" ".join(message.split()))
+    print(f"{coloured('reconciler:', RED, sys.stderr)} {one_line}", file=sys.stderr)
+    if hint:
+        print(f"{coloured('hint:', YELLOW, sys.stderr)} {harmless(hint)}", file=sys.stderr)
+
+
+def _interrupted() -> int:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return INTERRUPTED
+
+
+def _reader_gone() -> int:
+    """The interpreter flushes standard output once more at its end: give that somewhere to go."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+    return BROKEN_PIPE

@@ -1,0 +1,70 @@
+"""`exec`: a command inside a running container, its exit code passed on."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.resolve import find_container, observed
+from reconciler.cli.settings import Options, pass_options
+from reconciler.model.errors import InvalidInput
+from reconciler.model.observed import ContainerState
+
+
+class TakesCommand(click.Command):
+    """Options end at ``--`` or at the command's first word, so that the command keeps its own options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._separated(args))
+
+    def _separated(self, args: list[str]) -> list[str]:
+        names, at = 0, 0
+        while at < len(args):
+            word = args[at]
+            if word == "--" and names == 0:
+                return args
+            if word == "--":
+                break
+            if not word.startswith("-") or word == "-":
+                if names == 1:
+                    return [*args[:at], "--", *args[at:]]
+                names += 1
+            at += 2 if self._takes_value(word) else 1
+        return args
+
+    def _takes_value(self, word: str) -> bool:
+        return any(isinstance(p, click.Option) and word in p.opts and not p.is_flag for p in self.params)
+
+
+@click.command("exec", cls=TakesCommand)
+@click.argument("name")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]...")
+@click.option("-c", "--container", "member", help="The container of the pod NAME.")
+@click.option("-n", "-N", "--namespace", help="Only pods of this namespace.")
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for the command.")
+@click.option("-w", "--workdir", metavar="DIR", help="Run the command in this directory.")
+@pass_options
+def exec_(
+    options: Options,
+    name: str,
+    command: tuple[str, ...],
+    member: str | None,
+    namespace: str | None,
+    env: tuple[str, ...],
+    workdir: str | None,
+) -> int:
+    """Run a command inside a running container.
+
+    NAME is a container's id or a unique beginning of it, its name, POD/CONTAINER, or a pod with one container.
+    The exit code is the command's; 126: it cannot be run; 127: it is not there.
+
+    \b
+    Example:  reconciler exec web/app -- ls -l /
+    """
+    engine = options.engine()
+    found = find_container(observed(engine), name, namespace=namespace, member=member)
+    if found.container.state is not ContainerState.RUNNING:
+        raise InvalidInput(
+            f"cannot run a command in {found.name}: the container is {found.container.state}, not running",
+            hint=f"see: reconciler logs {found.name}",
+        )
+    return engine.exec(found.container.id, command, env=env, cwd=workdir)

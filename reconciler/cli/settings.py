@@ -1,0 +1,39 @@
+"""The options that every command shares, and the engine opened by them.
+
+The engine is imported on use: commands that need none (validate, completion, --help) stay fast.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.model.errors import HostUnfit
+
+if TYPE_CHECKING:
+    from reconciler.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``root`` None means the system's own directories; ``runtime`` and ``conmon`` None mean "find them"."""
+
+    root: Path | None = None
+    runtime: str | None = None
+    conmon: Path | None = None
+    verbose: bool = False
+
+    def engine(self) -> Engine:
+        """The engine of this instance. Raises HostUnfit without root's rights."""
+        if os.geteuid() != 0:
+            raise HostUnfit("cannot work on containers: this needs root", hint="run it with sudo")
+        from reconciler.engine import Engine, Settings
+
+        return Engine.open(Settings(root=self.root, runtime=self.runtime, conmon=self.conmon))
+
+
+pass_options = click.make_pass_decorator(Options)

@@ -1,0 +1,74 @@
+"""What goes to a terminal: colour (sparingly), one updating line of progress, and nothing that a container could
+use to steer the reader's terminal.
+
+A Progress may be called from several threads; everything else is for the main thread.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TextIO
+
+RED, GREEN, YELLOW = "31", "32", "33"
+
+
+def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """``text`` in a colour where the stream is a terminal and NO_COLOR is not set (no-color.org)."""
+    stream = stream or sys.stdout
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def harmless(text: str) -> str:
+    """Control characters, C1 included, as visible escapes (a tab stays); so no text of others moves the cursor."""
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\t" or c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if code < 0x20:
+        return f"^{chr(code + 64)}"
+    return "^?" if code == 0x7F else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+class Progress:
+    """One line on standard error that is written over on a terminal; elsewhere a plain line for each change."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._tty = self._stream.isatty()
+        self._shown = ""
+        self._lock = threading.Lock()
+
+    def say(self, text: str) -> None:
+        """Show ``text``; the same text again is not repeated."""
+        with self._lock:
+            if text == self._shown:
+                return
+            self._shown = text
+            if self._tty:
+                width = _width(self._stream)
+                self._stream.write("\r\x1b[2K" + harmless(text)[: width - 1])
+            else:
+                self._stream.write(harmless(text) + "\n")
+            self._stream.flush()
+
+    def done(self) -> None:
+        """Leave a terminal's line empty for what comes next."""
+        with self._lock:
+            if self._tty and self._shown:
+                self._stream.write("\r\x1b[2K")
+                self._stream.flush()
+            self._shown = ""
+
+
+def _width(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80

@@ -1,0 +1,1 @@
+"""The command line without an engine: naming, tables, logs, errors."""

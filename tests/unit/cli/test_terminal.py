@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from reconciler.cli.terminal import RED, Progress, coloured, harmless
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("plain, ümläut, 漢字\tand a tab", "plain, ümläut, 漢字\tand a tab", id="text stays as it is"),
+        pytest.param("\x1b[2J", "^[[2J", id="escape"),
+        pytest.param("a\rb", "a^Mb", id="carriage return"),
+        pytest.param("\x7f", "^?", id="delete"),
+        pytest.param("\x9b31m", "\\u009b31m", id="a C1 control"),
+        pytest.param("\u202etxt", "\\u202etxt", id="a change of writing direction"),
+    ],
+)
+def test_control_characters_are_made_visible(text, shown):
+    assert harmless(text) == shown
+
+
+def test_colour_only_on_a_terminal_that_wants_it(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert coloured("x", RED, io.StringIO()) == "x"
+    assert coloured("x", RED, Tty()) == "\x1b[31mx\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert coloured("x", RED, Tty()) == "x"
+
+
+def test_progress_is_one_line_on_a_terminal():
+    stream = Tty()
+    progress = Progress(stream)
+    progress.say("one")
+    progress.say("two")
+    progress.done()
+    assert "\n" not in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[2K")
+
+
+def test_progress_elsewhere_is_a_line_for_each_change():
+    stream = io.StringIO()
+    progress = Progress(stream)
+    for text in ("one", "one", "two"):
+        progress.say(text)
+    progress.done()
+    assert stream.getvalue() == "one\ntwo\n"
