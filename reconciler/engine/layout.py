@@ -45,6 +45,11 @@ class Layout:
         return cls(root / "state", root / "run", root / "logs", _tag(root))
 
     @property
+    def owns_logs(self) -> bool:
+        """Whether the log directory is this instance's alone; the system's own is shared with others."""
+        return self.logs != LOGS
+
+    @property
     def pods(self) -> Path:
         return self.state / "pods"
 
@@ -59,6 +64,10 @@ class Layout:
     @property
     def cache(self) -> Path:
         return self.state / "cache"
+
+    @property
+    def trash(self) -> Path:
+        return self.state / "trash"
 
     @property
     def database(self) -> Path:

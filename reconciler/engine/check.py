@@ -1,0 +1,177 @@
+"""``system check``: what carries this instance's name but belongs to nothing that is recorded.
+
+It looks with the naming rule alone, so it works with an empty store. Things in the making look like leaks for a
+moment: what is found is looked for again until it is gone or ``PATIENCE`` is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.engine import cgroups, networks, records
+from reconciler.engine.context import Context
+from reconciler.engine.network import pod as links
+from reconciler.engine.network import portmap
+from reconciler.engine.records import RECORD, ContainerRecord, PodRecord
+from reconciler.engine.store import addresses
+from reconciler.engine.store import pods as index
+from reconciler.model.key import ContainerId, Key, PodId
+
+PATIENCE = 3.0
+"""Seconds: a dying network namespace takes its link along within 0.1 s, a monitor ends within milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Leak:
+    """``kind`` is one of process, mount, link, nft, cgroup, directory, file, row."""
+
+    kind: str
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    pods: dict[PodId, PodRecord]
+    containers: dict[ContainerId, ContainerRecord]
+
+    @property
+    def keys(self) -> frozenset[Key]:
+        return frozenset(record.key for record in self.pods.values())
+
+
+def check(ctx: Context, patience: float = PATIENCE) -> tuple[Leak, ...]:
+    """Everything leaked, in order; empty when all is as it should be. Changes nothing."""
+    deadline = time.monotonic() + patience
+    found = frozenset(_look(ctx))
+    while found and time.monotonic() < deadline:
+        time.sleep(0.05)  # for things in the making to be made; nothing tells when
+        found &= frozenset(_look(ctx))
+    return tuple(sorted(found))
+
+
+def _look(ctx: Context) -> Iterator[Leak]:
+    known = _known(ctx)
+    yield from _processes(ctx, known)
+    yield from _mounts(ctx)
+    yield from _links(ctx, known)
+    yield from _nft(ctx)
+    yield from _cgroups(ctx, known)
+    yield from _directories(ctx, known)
+    yield from _files(ctx, known)
+    yield from _rows(ctx, known)
+
+
+def _known(ctx: Context) -> _Known:
+    pods, containers = {}, {}
+    for directory in _entries(ctx.layout.pods):
+        pod = records.read(directory, RECORD, PodRecord)
+        if pod is not None:
+            pods[pod.id] = pod
+    for directory in _entries(ctx.layout.containers):
+        container = records.read(directory, RECORD, ContainerRecord)
+        if container is not None and container.pod in pods:
+            containers[container.id] = container
+    return _Known(pods, containers)
+
+
+def _processes(ctx: Context, known: _Known) -> Iterator[Leak]:
+    for directory in _entries(Path("/proc")):
+        if not directory.name.isdigit():
+            continue
+        cwd = _link(directory / "cwd")
+        if cwd is not None and cwd.parent == ctx.layout.containers and cwd.name not in known.containers:
+            yield Leak("process", directory.name, f"monitor of container {cwd.name[:12]}, which has no record")
+    for pod, container, pid in _confined(ctx):
+        if container not in known.containers or pod not in known.pods:
+            yield Leak("process", str(pid), f"in the cgroup of container {container[:12]}, which has no record")
+
+
+def _confined(ctx: Context) -> Iterator[tuple[str, str, int]]:
+    """(pod, container, pid) of every process in the pods' cgroups."""
+    for path in cgroups.container_paths(ctx.layout.tag):
+        pod, _, container = path.rpartition("/")
+        for pid in cgroups.pids(path):
+            yield pod.rpartition("/pod-")[2], container, pid
+
+
+def _mounts(ctx: Context) -> Iterator[Leak]:
+    ours = (str(ctx.layout.state) + "/", str(ctx.layout.run) + "/")
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        target = line.split()[4]
+        if target.startswith(ours):
+            yield Leak("mount", target, "no mount of ours is ever on the host")
+
+
+def _links(ctx: Context, known: _Known) -> Iterator[Leak]:
+    for link in links.leaked_links(ctx.layout.tag, tuple(known.pods), patience=0):
+        yield Leak("link", link.name, f"of pod {link.pod[:12] or '?'}, which has no record")
+
+
+def _nft(ctx: Context) -> Iterator[Leak]:
+    wanted = {element for one in networks.published(ctx) for element in portmap.elements(one)}
+    for element in sorted(portmap.current(ctx.layout.tag) - wanted):
+        yield Leak("nft", f"{element.host_port}/{element.protocol}", f"leads to {element.ip}, but no pod publishes it")
+
+
+def _cgroups(ctx: Context, known: _Known) -> Iterator[Leak]:
+    for path in cgroups.leaked(ctx.layout.tag, known.pods):
+        yield Leak("cgroup", str(path), "of a pod that has no record")
+
+
+def _directories(ctx: Context, known: _Known) -> Iterator[Leak]:
+    layout = ctx.layout
+    yield from _strangers("directory", layout.pods, known.pods, "pod without a record")
+    yield from _strangers("directory", layout.containers, known.containers, "container without a record")
+    yield from _strangers("directory", layout.trash, (), "left by a removal that was cut short")
+    logs = {f"{r.key.namespace}_{r.key.name}_{r.uid}" for r in known.pods.values()}
+    if layout.owns_logs:
+        yield from _strangers("directory", layout.logs, logs, "logs of a pod that has no record")
+    for runtime in _entries(layout.run / "runtime"):
+        yield from _strangers("directory", runtime, known.containers, "runtime state without a record")
+
+
+def _files(ctx: Context, known: _Known) -> Iterator[Leak]:
+    layout = ctx.layout
+    yield from _strangers("file", layout.exits, known.containers, "exit of a container that has no record")
+    yield from _strangers("file", layout.pids, known.containers, "pid of a container that has no record")
+    locks = {layout.key_lock(key).name for key in known.keys}
+    yield from _strangers("file", layout.locks, locks, "lock of a pod that is not there")
+
+
+def _rows(ctx: Context, known: _Known) -> Iterator[Leak]:
+    for row in index.all_pods(ctx.store):
+        if row.id not in known.pods:
+            yield Leak("row", f"pods {row.id[:12]}", f"pod {row.key} has no record")
+    for container in index.all_containers(ctx.store):
+        if container not in known.containers:
+            yield Leak("row", f"containers {container[:12]}", "container has no record")
+    for key, address in addresses.leases(ctx.store).items():
+        if key not in known.keys:
+            yield Leak("row", f"addresses {address}", f"leased to {key}, which is not there")
+
+
+def _strangers(kind: str, directory: Path, known: Container[str], why: str) -> Iterator[Leak]:
+    for entry in _entries(directory):
+        if entry.name not in known:
+            yield Leak(kind, str(entry), why)
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _link(path: Path) -> Path | None:
+    try:
+        return path.readlink()
+    except OSError:
+        return None

@@ -1,0 +1,239 @@
+"""One container of a pod: made, started, stopped, updated, removed. Infra containers and members alike.
+
+Each function may be called again after a kill at any point in it. A container is named by its id in everything
+that is its own: bundle directory, cgroup, runtime state, exit file, pid file; ``remove`` takes all of these away
+whatever of them is there. Different containers may be worked on at the same time; one container only by a holder
+of its pod's lock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconciler.engine import cgroups, files, processes, records
+from reconciler.engine.context import Context
+from reconciler.engine.effects import effect
+from reconciler.engine.monitors import MonitorRequest
+from reconciler.engine.records import RECORD, STATE, ContainerFacts, ContainerRecord
+from reconciler.engine.store import pods as index
+from reconciler.model.errors import NotFound, TryLater
+from reconciler.model.key import ContainerId
+from reconciler.model.observed import PidRef
+from reconciler.model.spec import Resources
+
+CONFIG = "config.json"
+PREPARE = "prepare"
+MONITOR_PID = "monitor.pid"
+KILL_SECONDS = 10.0
+
+
+def record_of(ctx: Context, container: ContainerId) -> ContainerRecord | None:
+    """The container's record; read once, as it never changes."""
+    cached = ctx.cache.containers.get(container)
+    if cached is None:
+        cached = records.read(ctx.layout.container(container), RECORD, ContainerRecord)
+        if cached is not None:
+            ctx.cache.containers[container] = cached
+    return cached
+
+
+def facts_of(ctx: Context, container: ContainerId) -> ContainerFacts:
+    """What is known of its process; empty for one whose creation was cut short."""
+    return records.read(ctx.layout.container(container), STATE, ContainerFacts) or ContainerFacts()
+
+
+def note(ctx: Context, container: ContainerId, **changes: Any) -> ContainerFacts:
+    """Write changed facts. Only for holders of the pod's lock."""
+    facts = dataclasses.replace(facts_of(ctx, container), **changes)
+    records.write(ctx.layout.container(container), STATE, facts)
+    return facts
+
+
+def launch(
+    ctx: Context, record: ContainerRecord, config: dict[str, Any], prepare: str, keep_fds: tuple[int, ...] = ()
+) -> PidRef:
+    """Write the intent, then have a monitor create the container; its process waits to be started.
+
+    ``keep_fds`` are held by the monitor for as long as the container lives. A failed creation is removed again.
+    Raises RuntimeFailed with the runtime's own words.
+    """
+    index.add_container(ctx.store, record.id, record.pod)
+    _write_bundle(ctx.layout.container(record.id), record, config, prepare)
+    try:
+        pid = ctx.monitors.create(_monitor_request(ctx, record, keep_fds))
+        ref = processes.pid_ref(pid) or PidRef(pid, 0)
+    except TryLater:
+        remove(ctx, record.id)
+        raise
+    note(ctx, record.id, boot=processes.boot_id(), pid=ref.pid, pid_start=ref.start)
+    return ref
+
+
+def start(ctx: Context, container: ContainerId) -> None:
+    """Let the created process go on to run its program.
+
+    Raises RuntimeFailed.
+    """
+    ctx.runtime.start(container)
+    note(ctx, container, started=ctx.clock.now(), started_wall=ctx.clock.wall())
+
+
+def stop(ctx: Context, container: ContainerId, grace: float) -> None:
+    """Record the deadline, send the container's stop signal, and return."""
+    record = record_of(ctx, container)
+    if record is None:
+        return
+    facts = note(ctx, container, deadline=ctx.clock.now() + grace)
+    processes.send_signal(_ref(facts), _signal(record.stop_signal))
+
+
+def kill(ctx: Context, container: ContainerId) -> None:
+    """Send KILL to every process of the container, and return."""
+    facts = note(ctx, container, deadline=facts_of(ctx, container).deadline or ctx.clock.now(), killed=True)
+    processes.send_signal(_ref(facts), signal.SIGKILL)
+    _kill_cgroup(ctx, container)
+
+
+def update(ctx: Context, container: ContainerId, resources: Resources) -> None:
+    """Apply limits to the live container, then record them.
+
+    Raises RuntimeFailed when the kernel does not take them, NotFound.
+    """
+    cgroups.update(runs_in(ctx, require(ctx, container)), resources)
+    note(ctx, container, resources=resources)
+
+
+def remove(ctx: Context, container: ContainerId) -> None:
+    """Take away whatever there is of a container, killing what still lives of it.
+
+    Raises TryLater when a process does not die or the disk refuses.
+    """
+    bundle = ctx.layout.container(container)
+    facts = facts_of(ctx, container)
+    if not facts.pid:
+        _end_monitor(bundle)  # it may be about to create what we remove
+    processes.send_signal(_ref(facts), signal.SIGKILL)
+    _kill_cgroup(ctx, container)
+    if not processes.wait_gone(_ref(facts), KILL_SECONDS):
+        raise TryLater(f"cannot remove container {container[:12]}: process {facts.pid} does not die")
+    _await_monitor(bundle)
+    ctx.runtime.delete(container)
+    _forget_files(ctx, container)
+    index.remove_container(ctx.store, container)
+    ctx.cache.containers.pop(container, None)
+
+
+def runs_in(ctx: Context, record: ContainerRecord) -> str:
+    """The container's cgroup, relative to the root of each hierarchy."""
+    return f"{ctx.layout.cgroup_parent(record.pod)}/{record.id}"
+
+
+@effect("bundle.write")
+def _write_bundle(bundle: Path, record: ContainerRecord, config: dict[str, Any], prepare: str) -> None:
+    try:
+        bundle.mkdir(mode=0o711, exist_ok=True)
+        records.write(bundle, RECORD, record)
+        for name in ("rootfs", "upper", "work"):
+            (bundle / name).mkdir(mode=0o755, exist_ok=True)
+    except OSError as e:
+        raise TryLater(f"cannot write {bundle}: {e.strerror}") from e
+    files.write_atomic(bundle / CONFIG, msgspec.json.encode(config))
+    files.write_atomic(bundle / PREPARE, prepare.encode())
+
+
+def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int, ...]) -> MonitorRequest:
+    bundle = ctx.layout.container(record.id)
+    return MonitorRequest(
+        cid=record.id,
+        name=record.name,
+        bundle=bundle,
+        runtime=ctx.runtime.path,
+        runtime_args=ctx.runtime.args(),
+        log=Path(record.log_path) if record.log_path else None,
+        pidfile=ctx.layout.pids / record.id,
+        exit_dir=ctx.layout.exits,
+        persist_dir=bundle,
+        monitor_pidfile=bundle / MONITOR_PID,
+        prepare=bundle / PREPARE,
+        keep_fds=keep_fds,
+    )
+
+
+def monitored(ctx: Context, container: ContainerId) -> bool:
+    """Whether the container's monitor lives, and so will tell how it ended."""
+    bundle = ctx.layout.container(container)
+    monitor = _monitor(bundle)
+    return monitor is not None and processes.alive(monitor) and _watches(monitor, bundle)
+
+
+def _ref(facts: ContainerFacts) -> PidRef:
+    if facts.boot != processes.boot_id():
+        return PidRef(0, 0)
+    return PidRef(facts.pid, facts.pid_start)
+
+
+def _signal(name: str) -> signal.Signals:
+    try:
+        return signal.Signals(int(name)) if name.isdigit() else signal.Signals[name]
+    except (KeyError, ValueError):
+        return signal.SIGTERM
+
+
+def _kill_cgroup(ctx: Context, container: ContainerId) -> None:
+    record = record_of(ctx, container)
+    if record is None:
+        return
+    for pid in cgroups.pids(runs_in(ctx, record)):
+        ref = processes.pid_ref(pid)
+        if ref is not None:
+            processes.send_signal(ref, signal.SIGKILL)
+
+
+def _monitor(bundle: Path) -> PidRef | None:
+    text = files.read_or_none(bundle / MONITOR_PID)
+    return processes.pid_ref(int(text)) if text else None
+
+
+def _end_monitor(bundle: Path) -> None:
+    monitor = _monitor(bundle)
+    if monitor is not None and _watches(monitor, bundle):
+        processes.send_signal(monitor, signal.SIGKILL)
+
+
+def _await_monitor(bundle: Path) -> None:
+    """Its last acts are the exit files and the release of held ports; both must be over."""
+    monitor = _monitor(bundle)
+    if monitor is not None and _watches(monitor, bundle) and not processes.wait_gone(monitor, KILL_SECONDS):
+        raise TryLater(f"cannot remove container {bundle.name[:12]}: its monitor {monitor.pid} does not end")
+
+
+def _watches(monitor: PidRef, bundle: Path) -> bool:
+    """Whether the process is (still) the bundle's monitor, which works in it, not a later one of the same number."""
+    try:
+        return Path(f"/proc/{monitor.pid}/cwd").readlink() == bundle
+    except OSError:
+        return False
+
+
+@effect("container.forget")
+def _forget_files(ctx: Context, container: ContainerId) -> None:
+    for path in (ctx.layout.exits / container, ctx.layout.pids / container):
+        path.unlink(missing_ok=True)
+    if ctx.layout.container(container).exists():
+        files.discard(ctx.layout.container(container), ctx.layout.trash)
+
+
+def require(ctx: Context, container: ContainerId) -> ContainerRecord:
+    """The container's record.
+
+    Raises NotFound.
+    """
+    record = record_of(ctx, container)
+    if record is None:
+        raise NotFound(f"cannot find container {container[:12]}: it has no record here")
+    return record

@@ -1,0 +1,120 @@
+"""Engine: the effects on this host, as the controller and the commands see them.
+
+Blocking functions that need no daemon; every method may be called from several threads and processes. What
+changes a pod asks for the pod's lock, which is held for as long as one round of work takes and never while time
+passes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+from reconciler.engine import containers, files, locks, members, observe, portfacts, reindex, sandboxes
+from reconciler.engine.context import Context, Settings
+from reconciler.engine.layout import Layout
+from reconciler.engine.store import events
+from reconciler.engine.store import pods as index
+from reconciler.model import actions as a
+from reconciler.model.clock import Clock, SystemClock
+from reconciler.model.errors import HostUnfit
+from reconciler.model.events import Event, EventType
+from reconciler.model.interfaces import KeyLock
+from reconciler.model.key import ContainerId, Key
+from reconciler.model.observed import HostFacts, Observed
+from reconciler.model.spec import PodSpec
+
+
+class Engine:
+    """One instance on this host, found by its root. ``context`` gives the parts (images, runtime, layout)."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._held = threading.local()
+
+    @classmethod
+    def open(cls, settings: Settings, clock: Clock | None = None) -> Engine:
+        """The instance at ``settings.root``, its directories made where they are missing.
+
+        Raises HostUnfit when they cannot be.
+        """
+        layout = Layout.at(settings.root)
+        try:
+            layout.make()
+        except OSError as e:
+            raise HostUnfit(f"cannot use {e.filename}: {e.strerror}", hint="run as root, or give --root") from e
+        engine = cls(Context(settings, layout, clock or SystemClock()))
+        reindex.if_lost(engine.context)
+        files.empty(layout.trash)
+        return engine
+
+    @contextmanager
+    def lock(self, key: Key) -> Iterator[KeyLock]:
+        ctx = self.context
+        with locks.hold(ctx.layout.key_lock(key), key, gone=lambda: not index.pods_of(ctx.store, key)) as held:
+            self._held.key = key
+            try:
+                yield held
+            finally:
+                self._held.key = None
+
+    def keys(self) -> tuple[Key, ...]:
+        return tuple(dict.fromkeys(row.key for row in index.all_pods(self.context.store)))
+
+    def key_of(self, container: ContainerId) -> Key | None:
+        return index.key_of_container(self.context.store, container)
+
+    def observe(self, key: Key, want: PodSpec | None) -> Observed:
+        return observe.observe(self.context, key, want, held=getattr(self._held, "key", None) == key)
+
+    def host_facts(self, key: Key, want: PodSpec | None) -> HostFacts:
+        return portfacts.host_facts(self.context, key, want)
+
+    def perform(self, lock: KeyLock, action: a.Action) -> None:
+        ctx = self.context
+        match action:
+            case a.PullImage():
+                ctx.images.ensure(action.image, action.policy)
+            case a.CreateSandbox():
+                sandboxes.create(ctx, action.spec, action.owner)
+            case a.SetUpNetwork():
+                sandboxes.set_up_network(ctx, action.pod)
+            case a.UpdateRecord():
+                sandboxes.update_record(ctx, action.pod, action.spec, action.owner)
+            case a.CreateContainer():
+                members.create(ctx, action)
+            case a.StartContainer():
+                containers.start(ctx, action.container)
+            case a.StopContainer():
+                containers.stop(ctx, action.container, action.grace)
+            case a.KillContainer():
+                containers.kill(ctx, action.container)
+            case a.UpdateResources():
+                containers.update(ctx, action.container, action.resources)
+            case a.RemoveContainer():
+                containers.remove(ctx, action.container)
+            case a.RemoveSandbox():
+                sandboxes.remove(ctx, action.pod, keep_address=action.keep_address)
+
+    def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
+        events.emit(self.context.store, self.context.clock, about, type, reason, message)
+
+    def events(self, *, about: str | None = None, after: int = 0, limit: int = events.KEPT) -> tuple[Event, ...]:
+        """The last events, oldest first; of one object, or those after a sequence number."""
+        return events.read(self.context.store, about=about, after=after, limit=limit)
+
+    @property
+    def layout(self) -> Layout:
+        return self.context.layout
+
+    @cached_property
+    def images(self):  # type: ignore[no-untyped-def]
+        """The images of this instance."""
+        return self.context.images
+
+    def warm(self) -> None:
+        """Get ready what the first pod would otherwise wait for: runtime probe, zygote."""
+        _ = self.context.choice
+        self.context.monitors.warm()

@@ -1,0 +1,93 @@
+"""A member of a pod, up to its start: image, volumes, bundle; then ``containers.launch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reconciler.engine import containers, sandboxes, volumes
+from reconciler.engine.context import Context
+from reconciler.engine.effects import effect
+from reconciler.engine.images.image import Image
+from reconciler.engine.images.users import User, resolve_user
+from reconciler.engine.images.view import LayerView
+from reconciler.engine.infra import bundle_of
+from reconciler.engine.oci.config import member_config
+from reconciler.engine.oci.prepare import prepare_script
+from reconciler.engine.records import ContainerRecord, PodRecord
+from reconciler.model.actions import CreateContainer
+from reconciler.model.errors import ImageProblem, InvalidInput, TryLater
+from reconciler.model.key import ContainerId
+from reconciler.model.spec import ContainerSpec
+
+LOGS_KEPT = 2
+"""Logs of a member that are kept: the current attempt's and the one before (kubelet: one dead container each)."""
+
+
+def create(ctx: Context, action: CreateContainer) -> ContainerId:
+    """Create the next attempt at a member; its process waits to be started.
+
+    Raises ImageProblem when the image went away, TryLater when the pod's infra container did, RuntimeFailed.
+    """
+    pod = sandboxes.require(ctx, action.pod)
+    _, infra = sandboxes.living_infra(ctx, action.pod)
+    spec = action.spec.container(action.name)
+    if spec is None:
+        raise InvalidInput(f"cannot create container {action.name}: pod {pod.key} has no such member")
+    image = _image(ctx, spec)
+    user = _user(spec, image)
+    volumes.prepare(spec, ctx.layout.pod(action.pod))
+    record = _record(ctx, pod, spec, action, image)
+    _prepare_log(Path(record.log_path), action.attempt)
+    bundle = bundle_of(ctx, pod, record, infra)
+    config = member_config(bundle, spec, image, user, ctx.facts)
+    prepare = prepare_script(bundle, ctx.images.overlay_lowers(image), ctx.facts)
+    containers.launch(ctx, record, config, prepare)
+    return record.id
+
+
+def _image(ctx: Context, spec: ContainerSpec) -> Image:
+    image = ctx.images.get(spec.image)
+    if image is None:
+        raise ImageProblem(f"cannot create container {spec.name}: image {spec.image} is not here")
+    return image
+
+
+def _user(spec: ContainerSpec, image: Image) -> User:
+    """runAsUser replaces the image's user and group; runAsGroup replaces the group (Kubernetes: SecurityContext)."""
+    security = spec.security
+    wanted = image.user if security.run_as_user is None else str(security.run_as_user)
+    user = resolve_user(LayerView(image.layers), wanted)
+    return user if security.run_as_group is None else user.with_group(security.run_as_group)
+
+
+def _record(
+    ctx: Context, pod: PodRecord, spec: ContainerSpec, action: CreateContainer, image: Image
+) -> ContainerRecord:
+    return ContainerRecord(
+        id=ContainerId(sandboxes.new_id()),
+        pod=pod.id,
+        key=pod.key,
+        name=spec.name,
+        attempt=action.attempt,
+        spec=spec,
+        image_id=image.id,
+        stop_signal=image.stop_signal or "SIGTERM",
+        restarts=action.restarts,
+        crashes=action.crashes,
+        last=action.last,
+        log_path=str(ctx.layout.log(pod.key, pod.uid, spec.name, action.attempt)),
+        created_wall=ctx.clock.wall(),
+    )
+
+
+@effect("log.prepare")
+def _prepare_log(log: Path, attempt: int) -> None:
+    """Make the directory, and drop the logs that nobody can ask for any more."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        for old in log.parent.glob("*.log*"):
+            number = old.name.partition(".")[0]
+            if number.isdigit() and int(number) <= attempt - LOGS_KEPT:
+                old.unlink(missing_ok=True)
+    except OSError as e:
+        raise TryLater(f"cannot write {log.parent}: {e.strerror}") from e

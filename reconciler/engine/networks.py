@@ -1,0 +1,95 @@
+"""The instance's network as pods meet it: a subnet chosen once, leases in it, links, published ports.
+
+The bridge and the nftables table are declared whole, from the index, under one lock for the instance: whoever
+is killed there leaves something that the next declaration makes right.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from reconciler.engine import locks
+from reconciler.engine.context import Context
+from reconciler.engine.network import bridge, conntrack, pod, portmap, subnet
+from reconciler.engine.network.bridge import BridgeConfig
+from reconciler.engine.network.portmap import Published
+from reconciler.engine.records import PodRecord
+from reconciler.engine.store import addresses, settings
+from reconciler.engine.store import pods as index
+from reconciler.model.key import Key
+from reconciler.model.observed import PidRef
+
+SUBNET = "network.subnet"
+
+
+def lease(ctx: Context, key: Key) -> str:
+    """The address that the key's pod has or gets."""
+    return addresses.lease(ctx.store, key, config(ctx).network)
+
+
+def config(ctx: Context) -> BridgeConfig:
+    """The instance's bridge; its subnet is chosen, and the bridge made, when the first pod needs it.
+
+    Raises HostUnfit when no subnet is free.
+    """
+    known = settings.get(ctx.store, SUBNET)
+    if known is not None and ctx.cache.mtu:
+        return BridgeConfig(ctx.layout.tag, IPv4Network(known), ctx.cache.mtu)
+    with locks.exclusive(ctx.layout.network_lock), subnet.choosing():
+        host = subnet.survey(bridge.name_of(ctx.layout.tag))
+        standing = bridge.find_network(ctx.layout.tag)
+        known = settings.get(ctx.store, SUBNET)
+        network = IPv4Network(known) if known else standing or subnet.choose_subnet(host.routes)
+        chosen = BridgeConfig(ctx.layout.tag, network, host.mtu)
+        bridge.ensure_bridge(chosen)
+        settings.put(ctx.store, SUBNET, str(network))
+        ctx.cache.mtu = host.mtu
+        return chosen
+
+
+def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
+    """Link the pod to the bridge, then publish its ports.
+
+    Raises TryLater when its infra process is gone or the kernel refuses.
+    """
+    network = config(ctx)
+    with locks.exclusive(ctx.layout.network_lock):
+        bridge.ensure_bridge(network)
+        if record.spec.sandbox.ports:
+            index.set_published(ctx.store, record.id, True)
+        _declare(ctx, network)
+    pod.attach(network, record.id, infra, record.ip)
+
+
+def unpublish(ctx: Context, record: PodRecord) -> None:
+    """Take the pod's ports out of the maps; what comes for them is refused from now on."""
+    if not record.spec.sandbox.ports or not record.ip:
+        return
+    with locks.exclusive(ctx.layout.network_lock):
+        index.set_published(ctx.store, record.id, False)
+        _declare(ctx, config(ctx))
+
+
+def forget(ctx: Context, record: PodRecord) -> None:
+    """The pod's flows must not be remembered: UDP clients would go on to talk to the dead."""
+    if record.ip and record.spec.sandbox.ports:
+        conntrack.flush(record.ip)
+
+
+def remove_if_last(ctx: Context) -> None:
+    """Take bridge and table away with the last pod."""
+    with locks.exclusive(ctx.layout.network_lock):
+        if not index.all_pods(ctx.store):
+            portmap.remove_table(ctx.layout.tag)
+            bridge.remove_bridge(ctx.layout.tag)
+
+
+def published(ctx: Context) -> tuple[Published, ...]:
+    """What the maps should hold, by the index."""
+    leases = addresses.leases(ctx.store)
+    rows = (row for row in index.all_pods(ctx.store, with_ports=True) if row.published)
+    return tuple(Published(row.id, leases[row.key], row.ports) for row in rows if row.key in leases)
+
+
+def _declare(ctx: Context, network: BridgeConfig) -> None:
+    portmap.declare(network, published(ctx))

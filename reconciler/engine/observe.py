@@ -1,0 +1,159 @@
+"""What is there of a key, put together from the records and the kernel; nothing is believed that can be looked up.
+
+An exit is written down when a holder of the key's lock first sees it, with its instant on the clock that does
+not jump; backoff counts from there. Readers without the lock compute the same without writing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.engine import containers, files, preflight, processes, sandboxes
+from reconciler.engine.context import Context
+from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
+from reconciler.engine.store import pods as index
+from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.observed import (
+    Container,
+    ContainerState,
+    Exit,
+    Observed,
+    PidRef,
+    Sandbox,
+    Stopping,
+)
+from reconciler.model.spec import ContainerSpec, PodSpec
+
+UNKNOWN_EXIT = -1
+
+
+def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Observed:
+    """Read everything about a key. ``held``: the caller holds the key's lock, so exits may be written down."""
+    sandbox, members = _sandbox(ctx, key, held=held)
+    if want is None:
+        return Observed(key, sandbox, members)
+    fresh = [c for c in want.containers if not _stands(c, members)]
+    images = preflight.images(ctx, want)
+    return Observed(key, sandbox, members, images, preflight.problems(ctx, fresh))
+
+
+def _sandbox(ctx: Context, key: Key, *, held: bool) -> tuple[Sandbox | None, tuple[Container, ...]]:
+    found: tuple[Sandbox | None, tuple[Container, ...]] = (None, ())
+    for pod in index.pods_of(ctx.store, key):
+        record = sandboxes.record_of(ctx, pod)
+        if record is None:
+            continue
+        state = sandboxes.state_of(ctx, pod)
+        if found[0] is None or not state.ended:
+            found = _read_pod(ctx, record, state, held=held)
+        if not state.ended:
+            break  # two lives at once only in the middle of a repair: the older one ends first
+    return found
+
+
+def _read_pod(ctx: Context, record: PodRecord, state: PodState, *, held: bool) -> tuple[Sandbox, tuple[Container, ...]]:
+    infra, members = None, []
+    for container in index.containers_of(ctx.store, record.id):
+        container_record = containers.record_of(ctx, container)
+        if container_record is None:
+            members.append(_unrecorded(container))
+            continue
+        seen = _container(ctx, container_record, held=held)
+        if container_record.infra:
+            infra = seen
+        else:
+            members.append(seen)
+    sandbox = Sandbox(
+        id=record.id,
+        uid=record.uid,
+        applied=record.spec,
+        owner=record.owner,
+        infra=infra,
+        networked=infra is not None and state.networked == infra.id,
+        ip=record.ip,
+        created_wall=record.created_wall,
+        removing=state.removing,
+        ended=state.ended,
+    )
+    return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))
+
+
+def _container(ctx: Context, record: ContainerRecord, *, held: bool) -> Container:
+    facts = containers.facts_of(ctx, record.id)
+    state, end = _state(ctx, record.id, facts)
+    if end is not None and facts.exit is None and held:
+        containers.note(ctx, record.id, exit=end)
+    spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
+    return Container(
+        id=record.id,
+        name=record.name,
+        attempt=record.attempt,
+        spec=spec,
+        state=state,
+        pid=PidRef(facts.pid, facts.pid_start) if state.can_signal() else None,
+        exit=end,
+        stopping=Stopping(facts.deadline, facts.killed) if facts.deadline is not None else None,
+        restarts=record.restarts,
+        crashes=record.crashes,
+        last=record.last,
+        image_id=record.image_id,
+        created_wall=record.created_wall,
+        started_wall=facts.started_wall,
+        started=facts.started,
+        log_path=record.log_path,
+    )
+
+
+def _state(ctx: Context, container: ContainerId, facts: ContainerFacts) -> tuple[ContainerState, Exit | None]:
+    if facts.exit is not None:
+        return ContainerState.EXITED, facts.exit
+    if not facts.boot:
+        return ContainerState.CREATING, None
+    code, wall = _exit_code(ctx, container)
+    if code is not None:
+        return ContainerState.EXITED, _exit(ctx, facts, code, wall)
+    if facts.boot != processes.boot_id():
+        return ContainerState.EXITED, Exit(UNKNOWN_EXIT, 0.0, facts.started_wall, facts.started_wall)
+    if not processes.alive(PidRef(facts.pid, facts.pid_start)) and not containers.monitored(ctx, container):
+        code, wall = _exit_code(ctx, container)  # again: its last act may have been the exit file
+        return ContainerState.EXITED, _exit(ctx, facts, UNKNOWN_EXIT if code is None else code, wall)
+    return (ContainerState.RUNNING if facts.started_wall else ContainerState.CREATED), None
+
+
+def _exit_code(ctx: Context, container: ContainerId) -> tuple[int | None, float]:
+    """What the monitor wrote, and when; the bundle's copy outlives a reboot."""
+    for path in (ctx.layout.container(container) / "exit", ctx.layout.exits / container):
+        text = files.read_or_none(path)
+        if text:
+            return int(text), path.stat().st_mtime
+    return None, ctx.clock.wall()
+
+
+def _exit(ctx: Context, facts: ContainerFacts, code: int, wall: float) -> Exit:
+    """The instant comes from the file's age, unless the wall clock jumped meanwhile."""
+    now = ctx.clock.now()
+    if facts.boot != processes.boot_id():
+        return Exit(code, 0.0, wall, facts.started_wall)
+    age = ctx.clock.wall() - wall
+    finished = now - age if 0 <= age <= now - facts.started else now
+    ran_for = max(0.0, finished - facts.started) if facts.started else 0.0
+    return Exit(code, finished, wall, facts.started_wall, ran_for)
+
+
+def _with_resources(spec: ContainerSpec, facts: ContainerFacts) -> ContainerSpec:
+    return replace(spec, resources=facts.resources) if facts.resources else spec
+
+
+def _unrecorded(container: ContainerId) -> Container:
+    """A row whose record was never written, or is lost: something half made, to be removed."""
+    return Container(container, "", 0, ContainerSpec(name="", image=""), ContainerState.CREATING)
+
+
+def _stands(spec: ContainerSpec, members: tuple[Container, ...]) -> bool:
+    """Whether a living container was made from just this spec, so that nothing needs to be made."""
+    return any(c.spec == spec and c.state.can_signal() for c in members)
+
+
+def pods(ctx: Context) -> tuple[PodId, ...]:
+    """Every pod that is recorded."""
+    return tuple(row.id for row in index.all_pods(ctx.store))

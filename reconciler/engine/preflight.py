@@ -1,0 +1,69 @@
+"""What would keep a wanted container from running here, found before anything that runs is stopped for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.engine import volumes
+from reconciler.engine.context import Context
+from reconciler.engine.images.image import Image
+from reconciler.engine.images.users import resolve_user
+from reconciler.engine.images.view import LayerView, find_command
+from reconciler.engine.oci.process import arguments, search_path
+from reconciler.model.errors import ImageProblem, ReconcilerError
+from reconciler.model.observed import ImageState, Problem
+from reconciler.model.spec import ContainerSpec, PodSpec, PullPolicy
+
+CONFIG_ERROR = "CreateContainerConfigError"
+RUN_ERROR = "RunContainerError"
+
+
+def images(ctx: Context, want: PodSpec) -> dict[str, ImageState]:
+    """The state of each image that the pod names. Where two containers name one image, Always wins."""
+    policies: dict[str, PullPolicy] = {}
+    for container in want.containers:
+        if policies.get(container.image) is not PullPolicy.ALWAYS:
+            policies[container.image] = container.pull_policy
+    return {image: ctx.images.state(image, policy) for image, policy in policies.items()}
+
+
+def problems(ctx: Context, specs: Iterable[ContainerSpec]) -> tuple[Problem, ...]:
+    """What stands in the way of each of these containers on this host; images that are not here are not looked into."""
+    return tuple(problem for spec in specs for problem in _container(ctx, spec))
+
+
+def _container(ctx: Context, spec: ContainerSpec) -> Iterable[Problem]:
+    yield from volumes.problems(spec)
+    try:
+        image = ctx.images.get(spec.image)
+        if image is not None:
+            yield from _inside(spec, image)
+    except ReconcilerError as e:
+        yield Problem(CONFIG_ERROR, e.message, spec.name)
+
+
+def _inside(spec: ContainerSpec, image: Image) -> Iterable[Problem]:
+    view = LayerView(image.layers)
+    try:
+        user = str(spec.security.run_as_user) if spec.security.run_as_user is not None else image.user
+        resolve_user(view, user)
+    except ImageProblem as e:
+        yield Problem(CONFIG_ERROR, e.message, spec.name)
+    args = arguments(spec, image)
+    if not args:
+        yield Problem(CONFIG_ERROR, f"image {spec.image} names no command, and the manifest gives none", spec.name)
+    elif (
+        not _covered(spec, args[0]) and find_command(view, args[0], search_path(spec, image), _cwd(spec, image)) is None
+    ):
+        yield Problem(RUN_ERROR, f"command {args[0]!r} is not in image {spec.image}", spec.name)
+
+
+def _covered(spec: ContainerSpec, command: str) -> bool:
+    """A volume may bring the command, and relative names may meet one: only the runtime can tell then."""
+    return any(command.startswith(m.path.rstrip("/") + "/") for m in spec.mounts) or (
+        "/" not in command and bool(spec.mounts)
+    )
+
+
+def _cwd(spec: ContainerSpec, image: Image) -> str:
+    return spec.working_dir or image.working_dir or "/"

@@ -1,0 +1,78 @@
+"""Processes that cannot be confused: a pid together with its start time, signalled through a pidfd."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from functools import cache
+from pathlib import Path
+
+from reconciler.engine.effects import effect
+from reconciler.model.observed import PidRef
+
+
+@cache
+def boot_id() -> str:
+    """The kernel's id of this boot: pids, instants and /run facts of another boot mean nothing."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def pid_ref(pid: int) -> PidRef | None:
+    """A reference to a living process, or None."""
+    fields = _stat(pid)
+    return PidRef(pid, int(fields[19])) if fields else None
+
+
+def alive(ref: PidRef) -> bool:
+    """Whether it still runs; a zombie does not."""
+    fields = _stat(ref.pid)
+    return fields is not None and int(fields[19]) == ref.start and fields[0] not in (b"Z", b"X")
+
+
+@effect("process.signal")
+def send_signal(ref: PidRef, number: signal.Signals) -> None:
+    """Signal that very process; nothing happens when it is gone."""
+    fd = _pidfd(ref)
+    if fd is None:
+        return
+    try:
+        signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def wait_gone(ref: PidRef, seconds: float) -> bool:
+    """Wait for its end, at most ``seconds``; whether it ended."""
+    fd = _pidfd(ref)
+    if fd is None:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+    finally:
+        os.close(fd)
+
+
+def _pidfd(ref: PidRef) -> int | None:
+    if ref.pid <= 0:
+        return None
+    try:
+        fd = os.pidfd_open(ref.pid)
+    except ProcessLookupError:
+        return None
+    if not alive(ref):  # looked at after the open: the number cannot be given away any more
+        os.close(fd)
+        return None
+    return fd
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(b")")[2].split()

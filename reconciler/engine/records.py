@@ -1,0 +1,108 @@
+"""What we meant, on disk before anything is done about it; the truth that the database only indexes.
+
+``record.json`` of a pod or container is the intent: written before the first effect, hardly ever changed
+after. ``state.json`` beside it holds what we found or did since (pid, start, deadline, exit). Both are replaced whole,
+and only by a holder of the key's lock; readers without the lock see a consistent, perhaps older file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from reconciler.engine.files import read_or_none, write_atomic
+from reconciler.model.key import ContainerId, Key, PodId, SourceId
+from reconciler.model.observed import Exit, Instant
+from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resources
+
+T = TypeVar("T")
+
+RECORD = "record.json"
+STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """``ip`` is empty for a pod on the host's network."""
+
+    id: PodId
+    uid: str
+    key: Key
+    spec: PodSpec
+    owner: SourceId
+    ip: str
+    created_wall: float
+    version: int = SPEC_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class PodState:
+    """``networked`` holds only for the boot and the infra container that it was written for."""
+
+    networked: ContainerId | None = None
+    removing: bool = False
+    ended: bool = False
+    """Only the record is left, for the pod that comes back under the same key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRecord:
+    """``infra`` marks the infra container; its spec holds no more than a name."""
+
+    id: ContainerId
+    pod: PodId
+    key: Key
+    name: str
+    attempt: int
+    spec: ContainerSpec
+    infra: bool = False
+    image_id: str = ""
+    stop_signal: str = "SIGTERM"
+    restarts: int = 0
+    crashes: int = 0
+    last: Exit | None = None
+    log_path: str = ""
+    created_wall: float = 0.0
+    version: int = SPEC_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    """Facts of one attempt. Instants count only in the boot ``boot``; ``resources`` were applied live."""
+
+    boot: str = ""
+    pid: int = 0
+    pid_start: int = 0
+    started: Instant = 0.0
+    started_wall: float = 0.0
+    deadline: Instant | None = None
+    killed: bool = False
+    exit: Exit | None = None
+    resources: Resources | None = None
+
+
+@dataclass
+class Cache:
+    """Container records never change, so each is read once; ``mtu`` is the uplink's once it was looked up."""
+
+    containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
+    mtu: int = 0
+
+
+def write(directory: Path, name: str, value: object) -> None:
+    """Write a record or state into its directory."""
+    write_atomic(directory / name, msgspec.json.encode(value))
+
+
+def read(directory: Path, name: str, kind: type[T]) -> T | None:
+    """The record in ``directory``, or None where it is missing or unreadable (cut short by a power failure)."""
+    data = read_or_none(directory / name)
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,55 @@
+"""The database made again from the records, when it is lost: they are the truth, it is the index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reconciler.engine import records
+from reconciler.engine.context import Context
+from reconciler.engine.effects import effect
+from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
+from reconciler.engine.store import pods as index
+from reconciler.engine.store import settings
+from reconciler.model.key import ContainerId, PodId
+
+FILED = "records.filed"
+
+
+def if_lost(ctx: Context) -> bool:
+    """File every record again in a new database (or one whose filing was cut short); whether that was so."""
+    if settings.get(ctx.store, FILED):
+        return False
+    file_all(ctx)
+    settings.put(ctx.store, FILED, "yes")
+    return True
+
+
+@effect("store.reindex")
+def file_all(ctx: Context) -> None:
+    """File every pod, lease and container that has a record; what is filed already stays as it is."""
+    for directory in _directories(ctx.layout.pods):
+        record = records.read(directory, RECORD, PodRecord)
+        if record is not None:
+            _file_pod(ctx, record, records.read(directory, STATE, PodState) or PodState())
+    pods = {row.id for row in index.all_pods(ctx.store)}
+    for directory in _directories(ctx.layout.containers):
+        container = records.read(directory, RECORD, ContainerRecord)
+        if container is not None and container.pod in pods:
+            index.add_container(ctx.store, ContainerId(directory.name), container.pod)
+
+
+def _file_pod(ctx: Context, record: PodRecord, state: PodState) -> None:
+    ports = () if state.ended else record.spec.sandbox.ports
+    index.add_pod(ctx.store, PodId(record.id), record.key, ports)
+    if state.networked is not None and ports:
+        index.set_published(ctx.store, record.id, True)
+    if record.ip:
+        with ctx.store.transaction() as tx:
+            tx.execute(
+                "INSERT OR IGNORE INTO addresses (address, kind, namespace, name) VALUES (?, ?, ?, ?)",
+                (record.ip, record.key.kind, record.key.namespace, record.key.name),
+            )
+
+
+def _directories(parent: Path) -> list[Path]:
+    return sorted(parent.iterdir()) if parent.is_dir() else []

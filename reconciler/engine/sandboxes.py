@@ -1,0 +1,202 @@
+"""The pod itself: its record, infra container, address, network and published ports, from creation to removal.
+
+The order in each function is what makes a kill harmless: what can fail without a trace comes first (ports are
+bound), then the intent (row, record), then effects that are found again by the pod's id. A pod whose infra
+container never ran is not repaired but removed and made anew.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from pathlib import Path
+
+from reconciler.engine import cgroups, containers, files, infra, networks, processes, records
+from reconciler.engine.context import Context
+from reconciler.engine.network import files as pod_files
+from reconciler.engine.network import ports
+from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
+from reconciler.engine.store import addresses
+from reconciler.engine.store import pods as index
+from reconciler.model.errors import NotFound, TryLater
+from reconciler.model.key import ContainerId, PodId, SourceId
+from reconciler.model.observed import PidRef
+from reconciler.model.spec import ContainerSpec, PodSpec
+
+
+def new_id() -> str:
+    """64 hex digits, as Podman's ids are."""
+    return os.urandom(32).hex()
+
+
+def record_of(ctx: Context, pod: PodId) -> PodRecord | None:
+    return records.read(ctx.layout.pod(pod), RECORD, PodRecord)
+
+
+def state_of(ctx: Context, pod: PodId) -> PodState:
+    return records.read(ctx.layout.pod(pod), STATE, PodState) or PodState()
+
+
+def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
+    """Record the pod and bring up its infra container, which holds the pod's host ports from now on.
+
+    Raises PortTaken before anything is written; RuntimeFailed.
+    """
+    held = ports.hold(spec.sandbox.ports)
+    try:
+        record = _record(ctx, spec, owner)
+        _write_pod(ctx, record)
+        _take_over(ctx, record)
+        cgroups.make_pod(ctx.layout.cgroup_parent(record.id))
+        _start_infra(ctx, record, held)
+        return record.id
+    finally:
+        for sock in held:
+            sock.close()  # the monitor holds its own copies
+
+
+def set_up_network(ctx: Context, pod: PodId) -> None:
+    """Give a pod whose infra container runs its link and address, and publish its ports.
+
+    Raises TryLater when the infra container is gone or the kernel refuses.
+    """
+    record = require(ctx, pod)
+    infra_id, ref = living_infra(ctx, pod)
+    if record.ip:
+        networks.attach(ctx, record, ref)
+    records.write(ctx.layout.pod(pod), STATE, PodState(networked=infra_id))
+
+
+def update_record(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> None:
+    """Write the spec that the pod runs by from now on."""
+    old = require(ctx, pod)
+    new = PodRecord(old.id, old.uid, old.key, spec, owner, old.ip, old.created_wall)
+    records.write(ctx.layout.pod(pod), RECORD, new)
+
+
+def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
+    """Remove the pod and all that is left of its containers.
+
+    ``keep_address``: its key comes back, so the record stays, marked as ended, and with it the address and the
+    last good spec; ``create`` takes over from it.
+
+    Raises TryLater when something does not die.
+    """
+    record = record_of(ctx, pod)
+    if record is not None:
+        records.write(ctx.layout.pod(pod), STATE, PodState(networked=state_of(ctx, pod).networked, removing=True))
+        networks.unpublish(ctx, record)
+    _remove_containers(ctx, pod)
+    cgroups.remove_pod(ctx.layout.cgroup_parent(pod))
+    if record is not None:
+        networks.forget(ctx, record)
+        _discard_logs(ctx, record)
+    if record is not None and keep_address:
+        _end(ctx, pod)
+    else:
+        _drop(ctx, pod)
+        if record is not None:
+            addresses.release(ctx.store, record.key)
+        networks.remove_if_last(ctx)
+
+
+def _end(ctx: Context, pod: PodId) -> None:
+    directory = ctx.layout.pod(pod)
+    index.release_ports(ctx.store, pod)
+    records.write(directory, STATE, PodState(ended=True))
+    for path in directory.iterdir():
+        if path.name not in (RECORD, STATE):
+            files.discard(path, ctx.layout.trash)
+
+
+def _drop(ctx: Context, pod: PodId) -> None:
+    if ctx.layout.pod(pod).exists():
+        files.discard(ctx.layout.pod(pod), ctx.layout.trash)
+    index.remove_pod(ctx.store, pod)
+
+
+def _take_over(ctx: Context, record: PodRecord) -> None:
+    """The new record is written: the ended one of the same key has done its duty."""
+    for pod in index.pods_of(ctx.store, record.key):
+        if pod != record.id and (state_of(ctx, pod).ended or record_of(ctx, pod) is None):
+            _drop(ctx, pod)
+
+
+def _record(ctx: Context, spec: PodSpec, owner: SourceId) -> PodRecord:
+    pod = PodId(new_id())
+    ip = "" if spec.sandbox.host_network else networks.lease(ctx, spec.key)
+    return PodRecord(pod, str(uuid.UUID(pod[:32])), spec.key, spec, owner, ip, ctx.clock.wall())
+
+
+def _write_pod(ctx: Context, record: PodRecord) -> None:
+    index.add_pod(ctx.store, record.id, record.key, record.spec.sandbox.ports)
+    directory = ctx.layout.pod(record.id)
+    try:
+        directory.mkdir(mode=0o711)
+    except OSError as e:
+        raise TryLater(f"cannot write {directory}: {e.strerror}") from e
+    records.write(directory, RECORD, record)
+    pod_files.write(directory, hostname=record.spec.sandbox.hostname, ip=record.ip)
+
+
+def _start_infra(ctx: Context, record: PodRecord, held: list[socket.socket]) -> None:
+    container = ContainerRecord(
+        id=ContainerId(new_id()),
+        pod=record.id,
+        key=record.key,
+        name=f"{record.id[:12]}-infra",
+        attempt=0,
+        spec=ContainerSpec(name=f"{record.id[:12]}-infra", image=""),
+        infra=True,
+        created_wall=ctx.clock.wall(),
+    )
+    config, prepare = infra.bundle(ctx, record, container)
+    containers.launch(ctx, container, config, prepare, tuple(sock.fileno() for sock in held))
+    containers.start(ctx, container.id)
+    if not record.ip:
+        records.write(ctx.layout.pod(record.id), STATE, PodState(networked=container.id))
+
+
+def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:
+    """The pod's infra container and its process.
+
+    Raises TryLater when it does not run.
+    """
+    for container in index.containers_of(ctx.store, pod):
+        record = containers.record_of(ctx, container)
+        if record is not None and record.infra:
+            facts = containers.facts_of(ctx, container)
+            ref = PidRef(facts.pid, facts.pid_start)
+            if facts.boot == processes.boot_id() and processes.alive(ref):
+                return container, ref
+    raise TryLater(f"cannot work on pod {pod[:12]}: its infra container does not run")
+
+
+def _remove_containers(ctx: Context, pod: PodId) -> None:
+    """Members first: the infra container holds the ports and namespaces to the end."""
+    ids = index.containers_of(ctx.store, pod)
+
+    def is_infra(container: ContainerId) -> bool:
+        record = containers.record_of(ctx, container)
+        return record is not None and record.infra
+
+    for container in sorted(ids, key=is_infra):
+        containers.remove(ctx, container)
+
+
+def _discard_logs(ctx: Context, record: PodRecord) -> None:
+    directory: Path = ctx.layout.log(record.key, record.uid, "-", 0).parent.parent
+    if directory.exists():
+        files.discard(directory, ctx.layout.trash)
+
+
+def require(ctx: Context, pod: PodId) -> PodRecord:
+    """The pod's record.
+
+    Raises NotFound.
+    """
+    record = record_of(ctx, pod)
+    if record is None:
+        raise NotFound(f"cannot find pod {pod[:12]}: it has no record here")
+    return record

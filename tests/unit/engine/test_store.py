@@ -1,0 +1,141 @@
+"""The store: leases, the index of records, events, migrations; alone and under many processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.store import addresses, events, settings
+from reconciler.engine.store import pods as index
+from reconciler.engine.store.tx import Store
+from reconciler.model.errors import HostUnfit, TryLater
+from reconciler.model.events import EventType
+from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.spec import PortBinding, Protocol
+from tests.fakes.clock import FakeClock
+
+NET = IPv4Network("10.9.0.0/24")
+WEB, DB = Key("default", "web"), Key("default", "db")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "state.db")
+
+
+def test_a_key_keeps_its_address_until_it_is_released(store: Store) -> None:
+    first = addresses.lease(store, WEB, NET)
+    assert first == "10.9.0.2", "the first host address is the gateway's"
+    assert addresses.lease(store, DB, NET) == "10.9.0.3"
+    assert addresses.lease(store, WEB, NET) == first
+    addresses.release(store, WEB)
+    assert addresses.leases(store) == {DB: "10.9.0.3"}
+    assert addresses.lease(store, Key("other", "x"), NET) == first
+
+
+def test_addresses_taken_elsewhere_are_not_leased(store: Store) -> None:
+    assert addresses.lease(store, WEB, NET, taken=("10.9.0.2", "10.9.0.3")) == "10.9.0.4"
+
+
+def test_a_lease_of_another_network_is_replaced(store: Store) -> None:
+    addresses.lease(store, WEB, IPv4Network("10.8.0.0/24"))
+    assert addresses.lease(store, WEB, NET) == "10.9.0.2"
+    assert len(addresses.leases(store)) == 1
+
+
+def test_a_full_network_is_an_error_that_may_pass(store: Store) -> None:
+    small = IPv4Network("10.9.0.0/30")
+    addresses.lease(store, WEB, small)
+    with pytest.raises(TryLater, match="in use"):
+        addresses.lease(store, DB, small)
+
+
+def _lease_one(path: Path, number: int, results: multiprocessing.Queue[str]) -> None:
+    results.put(addresses.lease(Store(path), Key("default", f"p{number}"), NET))
+
+
+def test_processes_at_once_never_get_the_same_address(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[str] = spawn.Queue()
+    several = [spawn.Process(target=_lease_one, args=(tmp_path / "state.db", n, results)) for n in range(8)]
+    for process in several:
+        process.start()
+    got = [results.get(timeout=60) for _ in several]
+    for process in several:
+        process.join(60)
+    assert len(set(got)) == len(several)
+
+
+def test_pods_are_found_by_key_and_ports(store: Store) -> None:
+    port = PortBinding(8080, 80, Protocol.UDP, "127.0.0.1")
+    index.add_pod(store, PodId("aa"), WEB, (port,))
+    index.add_pod(store, PodId("bb"), DB, ())
+    assert index.pods_of(store, WEB) == ("aa",)
+    assert [row.ports for row in index.all_pods(store, with_ports=True)] == [(port,)]
+    index.set_published(store, PodId("aa"), True)
+    assert index.all_pods(store, with_ports=True)[0].published
+    index.release_ports(store, PodId("aa"))
+    assert index.all_pods(store, with_ports=True) == ()
+
+
+def test_removing_a_pod_forgets_its_containers(store: Store) -> None:
+    index.add_pod(store, PodId("aa"), WEB, ())
+    index.add_container(store, ContainerId("c1"), PodId("aa"))
+    assert index.key_of_container(store, ContainerId("c1")) == WEB
+    index.remove_pod(store, PodId("aa"))
+    assert index.key_of_container(store, ContainerId("c1")) is None
+    assert index.all_containers(store) == {}
+
+
+def test_equal_events_in_a_row_are_counted(store: Store) -> None:
+    clock = FakeClock()
+    for _ in range(3):
+        events.emit(store, clock, "default/web", EventType.WARNING, "BackOff", "restarting")
+        clock.advance(10)
+    events.emit(store, clock, "default/db", EventType.NORMAL, "Started", "started")
+    web, db = events.read(store)
+    assert (web.count, web.reason, db.count) == (3, "BackOff", 1)
+    assert web.last_wall - web.first_wall == pytest.approx(20)
+    assert events.read(store, about="default/db") == (db,)
+    assert events.read(store, after=web.seq) == (db,)
+
+
+def test_old_events_are_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "KEPT", 100)
+    for n in range(1_000):
+        events.emit(store, FakeClock(), "x", EventType.NORMAL, "R", str(n))
+    kept = events.read(store, limit=5_000)
+    assert len(kept) <= 100
+    assert kept[-1].message == "999"
+
+
+def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="stop"), store.transaction() as tx:
+        tx.execute("INSERT INTO settings VALUES ('a', 'b')")
+        raise RuntimeError("stop")
+    assert settings.get(store, "a") is None
+
+
+def test_a_newer_database_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(HostUnfit, match="version 99"):
+        settings.get(Store(path), "x")
+
+
+def test_a_file_that_is_no_database_is_an_error_with_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"x" * 4096)
+    with pytest.raises(TryLater, match="state"):
+        settings.get(Store(path), "x")
+
+
+def test_the_database_is_for_root_alone(store: Store) -> None:
+    settings.put(store, "a", "b")
+    assert store.path.stat().st_mode & 0o777 == 0o600
