@@ -1,0 +1,88 @@
+"""List what tests could leave behind: one sorted line for each process, mount, link, nft table, cgroup and directory.
+
+Run before and after the tests in the namespaces they ran in; what is new is a leak. With ``--settle FILE`` it waits a
+moment for processes that are on their way out (not in FILE). Only the standard library is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PREFIX = "reconciler-"
+"""How everything of ours outside an instance's directories begins (and the tests' own directories)."""
+
+
+def processes() -> Iterator[str]:
+    """Every process but this one and those that started it, by its command line (zombies are leaks too)."""
+    mine = set(ancestry(os.getpid()))
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) in mine:
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            name = (entry / "comm").read_text().strip()
+        except OSError:
+            continue
+        yield f"process {entry.name} {command or f'[{name}]'}"
+
+
+def ancestry(pid: int) -> Iterator[int]:
+    while pid > 0:
+        yield pid
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def mounts() -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        yield f"mount {line.split()[4]}"
+
+
+def links() -> Iterator[str]:
+    for line in Path("/proc/net/dev").read_text().splitlines()[2:]:
+        yield f"link {line.partition(':')[0].strip()}"
+
+
+def tables() -> Iterator[str]:
+    listing = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, timeout=30, check=False)
+    for line in listing.stdout.splitlines():
+        yield f"nft {line}"
+
+
+def cgroups() -> Iterator[str]:
+    for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
+        if hierarchy.is_dir():
+            yield from (f"cgroup {path}" for path in hierarchy.glob(f"{PREFIX}*"))
+
+
+def directories() -> Iterator[str]:
+    for parent in (Path(tempfile.gettempdir()), Path("/run"), Path("/run/netns"), Path("/var/lib"), Path("/dev/shm")):
+        if parent.is_dir():
+            yield from (f"directory {path}" for path in parent.glob(f"{PREFIX.rstrip('-')}*"))
+
+
+def listing() -> list[str]:
+    return sorted({*processes(), *mounts(), *links(), *tables(), *cgroups(), *directories()})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="List what tests could leave behind.")
+    parser.add_argument("--settle", type=Path, metavar="FILE", help="wait up to 5 s for what is not in FILE to go")
+    options = parser.parse_args()
+    known = set(options.settle.read_text().splitlines()) if options.settle else set()
+    until = time.monotonic() + (5 if options.settle else 0)
+    while True:
+        found = listing()
+        if set(found) <= known or time.monotonic() > until:
+            break
+        time.sleep(0.1)
+    print("\n".join(found))
+
+
+if __name__ == "__main__":
+    main()
