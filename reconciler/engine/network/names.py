@@ -1,0 +1,41 @@
+"""How things of ours are called on the host: by the instance's tag and the pod's id.
+
+An interface name has 15 bytes, so a link shows the first nine digits of its pod's id; the whole id stands in
+the link's alias.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address
+
+from reconciler.model.key import PodId
+
+_LINK = re.compile(r"v([a-z2-7]{4})([0-9a-f]{9})")
+
+
+def bridge_name(tag: str) -> str:
+    return f"rc-{tag}"
+
+
+def link_name(tag: str, pod: PodId) -> str:
+    """The host's end of a pod's link."""
+    return f"v{tag}{pod[:9]}"
+
+
+def table_name(tag: str) -> str:
+    return f"reconciler_{tag}"
+
+
+def parse_link(name: str) -> tuple[str, str] | None:
+    """Tag and beginning of the pod id of a link named by us, or None."""
+    match = _LINK.fullmatch(name)
+    return (match[1], match[2]) if match else None
+
+
+def mac_of(ip: str) -> str:
+    """The MAC that belongs to an address: locally administered, unicast, the same in every life of a pod.
+
+    Neighbours' ARP entries stay right when a pod is recreated.
+    """
+    return ":".join(f"{b:02x}" for b in b"\x0a\x58" + IPv4Address(ip).packed)

@@ -1,0 +1,98 @@
+"""rtnetlink by pyroute2: opened where it is used, closed at once, its exceptions turned into ours.
+
+Importing pyroute2 costs 0.1-0.3 s, so it happens at first use (``preload`` can be called from a thread at the
+start); opening a socket costs 0.3 ms, so none is kept, and none can cross a fork.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from reconciler.engine import processes
+from reconciler.linux.syscalls import in_network
+from reconciler.model.errors import HostUnfit, TryLater
+from reconciler.model.observed import PidRef
+
+T = TypeVar("T")
+
+Socket = Any
+"""pyroute2's IPRoute, which is not typed."""
+
+
+def preload() -> None:
+    """Import pyroute2 now."""
+    import pyroute2  # noqa: F401
+
+
+@contextmanager
+def here(doing: str) -> Iterator[Socket]:
+    """An rtnetlink socket in the calling thread's network namespace. ``doing`` completes "cannot …".
+
+    Raises TryLater with the kernel's words, HostUnfit where the right to do it is missing.
+    """
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except NetlinkError as e:
+        raise _ours(doing, e.code) from e
+    except OSError as e:
+        raise _ours(doing, e.errno or 0) from e
+
+
+@contextmanager
+def namespace(doing: str, process: PidRef) -> Iterator[int]:
+    """A descriptor of the network namespace of that very process, never the one we are in ourselves.
+
+    Raises TryLater when the process is gone.
+    """
+    try:
+        fd = os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as e:
+        raise TryLater(f"cannot {doing}: process {process.pid} is gone") from e
+    try:
+        if not processes.alive(process):  # looked at after the open: what we opened was its
+            raise TryLater(f"cannot {doing}: process {process.pid} is gone")
+        if os.path.samestat(os.fstat(fd), Path("/proc/thread-self/ns/net").stat()):
+            raise HostUnfit(f"cannot {doing}: process {process.pid} is in the host's network namespace")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def inside(doing: str, fd: int, work: Callable[[Socket], T]) -> T:
+    """Run ``work`` with an rtnetlink socket of the namespace ``fd``, in a thread that lives in it meanwhile."""
+
+    def body() -> T:
+        with here(doing) as ip:
+            return work(ip)
+
+    try:
+        return in_network(fd, body)
+    except OSError as e:
+        raise _ours(doing, e.errno or 0) from e
+
+
+def index_of(ip: Socket, name: str) -> int | None:
+    """The index of the interface called ``name``, or None."""
+    found = ip.link_lookup(ifname=name)
+    return int(found[0]) if found else None
+
+
+def is_error(e: Exception, *numbers: int) -> bool:
+    """Whether the kernel answered with one of these errnos."""
+    return getattr(e, "code", getattr(e, "errno", None)) in numbers
+
+
+def _ours(doing: str, number: int) -> TryLater | HostUnfit:
+    message = f"cannot {doing}: {os.strerror(number)}"
+    if number in (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP):
+        return HostUnfit(message)
+    return TryLater(message)
