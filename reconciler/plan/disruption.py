@@ -1,0 +1,151 @@
+"""What differs between two specs, field by field, and what each difference costs. Pure.
+
+Everything is derived from the metadata next to the fields (``model.cost``), so the disruption table, its tests
+and its documentation cannot disagree. A field without a cost raises TypeError here, and fails a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, cast
+
+from reconciler.model.cost import Cost
+from reconciler.model.spec import ContainerSpec, Pairs, PodSpec
+
+PAIRS = frozenset({"env", "labels", "annotations"})
+"""Fields that hold named values: reported one name at a time."""
+
+USER_PATHS: dict[str, str] = {
+    "PodSpec.key": "metadata.name",
+    "PodSpec.labels": "metadata.labels",
+    "PodSpec.annotations": "metadata.annotations",
+    "PodSpec.restart_policy": "spec.restartPolicy",
+    "PodSpec.grace_period": "spec.terminationGracePeriodSeconds",
+    "PodSpec.volumes": "spec.volumes",
+    "SandboxSpec.hostname": "spec.hostname",
+    "SandboxSpec.ports": "spec.containers[].ports[].hostPort",
+    "SandboxSpec.host_network": "spec.hostNetwork",
+    "SandboxSpec.host_pid": "spec.hostPID",
+    "SandboxSpec.host_ipc": "spec.hostIPC",
+    "SandboxSpec.share_pid": "spec.shareProcessNamespace",
+    "ContainerSpec.name": "name",
+    "ContainerSpec.image": "image",
+    "ContainerSpec.pull_policy": "imagePullPolicy",
+    "ContainerSpec.command": "command",
+    "ContainerSpec.args": "args",
+    "ContainerSpec.working_dir": "workingDir",
+    "ContainerSpec.env": "env",
+    "ContainerSpec.ports": "ports",
+    "ContainerSpec.mounts": "volumeMounts",
+    "Resources.cpu_request": "resources.requests.cpu",
+    "Resources.cpu_limit": "resources.limits.cpu",
+    "Resources.memory_request": "resources.requests.memory",
+    "Resources.memory_limit": "resources.limits.memory",
+    "Security.run_as_user": "securityContext.runAsUser",
+    "Security.run_as_group": "securityContext.runAsGroup",
+    "Security.privileged": "securityContext.privileged",
+    "Security.cap_add": "securityContext.capabilities.add",
+    "Security.cap_drop": "securityContext.capabilities.drop",
+    "Security.read_only_root": "securityContext.readOnlyRootFilesystem",
+    "Security.allow_privilege_escalation": "securityContext.allowPrivilegeEscalation",
+}
+"""Where a user finds a field, by ``Class.field``; below a container the path is relative to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field that differs. ``container`` "" is the pod's own; a member that comes or goes has None on one side."""
+
+    field: str
+    before: Any
+    after: Any
+    cost: Cost
+    container: str = ""
+
+    def __str__(self) -> str:
+        if self.before is None and isinstance(self.after, ContainerSpec):
+            return f"container {self.container} was added"
+        if self.after is None and isinstance(self.before, ContainerSpec):
+            return f"container {self.container} was removed"
+        return f"{self.field} changed: {show(self.before)} -> {show(self.after)}"
+
+
+def pod_changes(applied: PodSpec, want: PodSpec) -> tuple[Change, ...]:
+    """Every difference between two pod specs. Members are matched by name; their order means nothing."""
+    return (*_compare(applied, want, prefix="", container=""), *_member_changes(applied, want))
+
+
+def container_changes(old: ContainerSpec, new: ContainerSpec) -> tuple[Change, ...]:
+    """Every difference between two specs of one member."""
+    return tuple(_compare(old, new, prefix=f"spec.containers[{new.name}].", container=new.name))
+
+
+def highest(changes: Iterable[Change]) -> Cost:
+    """What the changes cost together: the highest of them, NOTHING for none."""
+    return max((c.cost for c in changes), default=Cost.NOTHING)
+
+
+def at_least(cost: Cost, changes: Iterable[Change]) -> tuple[Change, ...]:
+    """The changes that cost ``cost`` or more."""
+    return tuple(c for c in changes if c.cost >= cost)
+
+
+def tell(changes: Iterable[Change]) -> str:
+    """The changes as one line: "image changed: a -> b, args changed: …", container paths shortened."""
+    return ", ".join(_short(c) for c in changes)
+
+
+def _short(change: Change) -> str:
+    return str(change).removeprefix(f"spec.containers[{change.container}].")
+
+
+def show(value: Any) -> str:
+    """A value as a user reads it in a sentence."""
+    if value is None or value == () or value == "":
+        return "(none)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + " ".join(show(v) for v in value) + "]"
+    if is_dataclass(value) and type(value).__str__ is object.__str__:
+        return ":".join(
+            show(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) not in ("", f.default)
+        )
+    return str(value)
+
+
+def _compare(old: Any, new: Any, prefix: str, container: str) -> Iterator[Change]:
+    for spec_field in fields(old):
+        before, after = getattr(old, spec_field.name), getattr(new, spec_field.name)
+        name = f"{type(old).__name__}.{spec_field.name}"
+        if spec_field.metadata.get("nested"):
+            if is_dataclass(before):
+                yield from _compare(before, after, prefix, container)
+        elif "cost" not in spec_field.metadata:
+            raise TypeError(f"{name} does not say what its change costs")
+        elif before != after:
+            path = prefix + USER_PATHS.get(name, spec_field.name)
+            yield from _split(spec_field.name, path, before, after, spec_field.metadata["cost"], container)
+
+
+def _split(name: str, path: str, before: Any, after: Any, cost: Cost, container: str) -> Iterator[Change]:
+    if name not in PAIRS:
+        yield Change(path, before, after, cost, container)
+        return
+    old, new = dict(cast(Pairs, before)), dict(cast(Pairs, after))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield Change(f"{path}[{key}]", old.get(key), new.get(key), cost, container)
+
+
+def _member_changes(applied: PodSpec, want: PodSpec) -> Iterator[Change]:
+    for old in applied.containers:
+        new = want.container(old.name)
+        if new is None:
+            yield Change(f"spec.containers[{old.name}]", old, None, Cost.CONTAINER, old.name)
+        else:
+            yield from container_changes(old, new)
+    for new in want.containers:
+        if applied.container(new.name) is None:
+            yield Change(f"spec.containers[{new.name}]", None, new, Cost.CONTAINER, new.name)

@@ -1,0 +1,233 @@
+"""What to do now about one member of a pod whose infra container runs. Pure.
+
+The replacement of a member is created beside the running one, which is told to stop only when the
+replacement stands ready, so that the gap is one start. At most one attempt at a member runs at a time.
+"""
+
+from __future__ import annotations
+
+from reconciler.model.actions import (
+    Action,
+    CreateContainer,
+    KillContainer,
+    PodActions,
+    Reason,
+    RemoveContainer,
+    StartContainer,
+    StopContainer,
+    UpdateResources,
+    Waiting,
+    Why,
+)
+from reconciler.model.cost import Cost
+from reconciler.model.desired import RunState
+from reconciler.model.observed import Container, ContainerState, Exit, Instant
+from reconciler.model.spec import ContainerSpec
+from reconciler.plan.backoff import next_crashes, restart_delay
+from reconciler.plan.disruption import at_least, container_changes, tell
+from reconciler.plan.obstacles import Obstacle
+from reconciler.plan.situation import Situation, matches, newest, restarts_after
+
+UNKNOWN_EXIT = Exit(code=-1, finished=0.0, finished_wall=0.0)
+
+
+def combine(*parts: PodActions) -> PodActions:
+    """One plan out of several: their steps (each image pulled once), what waits, the earliest wake."""
+    steps = tuple(dict.fromkeys(s for p in parts for s in p.steps))
+    waiting = tuple(dict.fromkeys(w for p in parts for w in p.waiting))
+    wakes = [p.wake_at for p in parts if p.wake_at is not None]
+    return PodActions(steps, waiting, min(wakes, default=None))
+
+
+def do(*steps: Action) -> PodActions:
+    """A plan that is just these steps."""
+    return PodActions(steps=steps)
+
+
+def wait(container: str, why: Why, text: str, until: Instant | None = None) -> PodActions:
+    """A plan that is to wait for something."""
+    return PodActions(waiting=(Waiting(container, Reason(why, text), until),), wake_at=until)
+
+
+def face(obstacles: tuple[Obstacle, ...]) -> PodActions:
+    """Wait for each obstacle, doing what can be done about it."""
+    waits = (wait(o.container, o.why, o.message, o.until) for o in obstacles)
+    pulls = (do(o.pull) for o in obstacles if o.pull is not None)
+    return combine(*waits, *pulls)
+
+
+def stop(container: Container, grace: float, reason: Reason, now: Instant, *, hold: bool = False) -> PodActions:
+    """Bring a running container to its end: TERM, and KILL when its grace is over. ``hold`` begins no new stop."""
+    if container.stopping is None:
+        if hold:
+            return wait(container.name, Why.UNKNOWN, "it is left alone while what is wanted is not known")
+        if grace <= 0:
+            return do(KillContainer(container.id, container.name, reason))
+        step = StopContainer(container.id, container.name, grace, reason)
+        return PodActions(steps=(step,), wake_at=now + grace)
+    if container.stopping.killed:
+        return wait(container.name, Why.TERMINATING, "it was killed and has not ended yet")
+    if now >= container.stopping.deadline:
+        over = Reason(Why.GRACE_OVER, "its grace period is over")
+        return do(KillContainer(container.id, container.name, over))
+    return wait(container.name, Why.TERMINATING, "it was told to stop", container.stopping.deadline)
+
+
+def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
+    """What to do about a member that is wanted."""
+    attempts = tuple(c for c in s.have.containers if c.name == spec.name)
+    running = tuple(c for c in attempts if c.state is ContainerState.RUNNING)
+    keeper = _keeper(s, spec, running)
+    ready = None if keeper is not None else _ready(spec, attempts, running)
+    parts = [_tidy(attempts, running, ready)]
+    if keeper is not None:
+        parts += [_resources(keeper, spec), *(_replace_running(s, spec, c) for c in running if c is not keeper)]
+        return combine(*parts)
+    if ready is None:
+        parts += [
+            _make(s, spec, attempts, replacing=bool(running)),
+            *(_finish(s, c) for c in running if c.stopping is not None),
+        ]
+    elif running:
+        parts += [_resources(ready, spec), *_make_way(s, spec, running)]
+    else:
+        parts.append(_start(s, spec, ready))
+    return combine(*parts)
+
+
+def plan_removed(s: Situation, name: str) -> PodActions:
+    """What to do about a member that is not wanted any more."""
+    attempts = (c for c in s.have.containers if c.name == name)
+    reason = Reason(Why.REMOVED, "it is not in the manifest any more")
+    parts = []
+    for c in attempts:
+        if not s.may_remove and c.stopping is None:
+            parts.append(wait(name, Why.NOT_SETTLED, "it leaves when its source has been quiet"))
+        elif c.state is ContainerState.RUNNING:
+            parts.append(stop(c, s.target.grace_period, reason, s.now, hold=s.hold))
+        elif s.may_remove:
+            parts.append(do(RemoveContainer(c.id, name, reason)))
+    return combine(*parts)
+
+
+def _keeper(s: Situation, spec: ContainerSpec, running: tuple[Container, ...]) -> Container | None:
+    """The running attempt that stays as it is, if any."""
+    staying = [c for c in running if c.stopping is None and (s.hold or matches(c, spec))]
+    return max(staying, key=lambda c: (matches(c, spec), c.attempt), default=None)
+
+
+def _ready(spec: ContainerSpec, attempts: tuple[Container, ...], running: tuple[Container, ...]) -> Container | None:
+    """The created attempt that can take over, if any: the newest that was made, and of the wanted version."""
+    last = max((c for c in attempts if c.state is not ContainerState.CREATING), key=lambda c: c.attempt, default=None)
+    if last is None or not last.state.can_start() or last.stopping is not None or not matches(last, spec):
+        return None
+    return None if any(c.attempt > last.attempt for c in running) else last
+
+
+def _tidy(attempts: tuple[Container, ...], running: tuple[Container, ...], ready: Container | None) -> PodActions:
+    """Remove the attempts that nothing needs any more. The last one that ended stays until its successor is made."""
+    latest = newest(attempts, attempts[0].name) if attempts else None
+    steps = []
+    for c in attempts:
+        if c.state is ContainerState.CREATING:
+            reason = Reason(Why.INCOMPLETE, "its creation was cut short")
+        elif c.state is ContainerState.EXITED and (running or c is not latest):
+            reason = Reason(Why.EXITED, "it ended and has a successor")
+        elif c.state is ContainerState.CREATED and c is not ready:
+            reason = Reason(Why.SUPERSEDED, "it was created for a version that is not wanted any more")
+        else:
+            continue
+        steps.append(RemoveContainer(c.id, c.name, reason))
+    return do(*steps)
+
+
+def _resources(container: Container, spec: ContainerSpec) -> PodActions:
+    live = at_least(Cost.LIVE, container_changes(container.spec, spec))
+    if not live or container.spec.resources == spec.resources or not matches(container, spec):
+        return PodActions()
+    reason = Reason(Why.RESOURCES_CHANGED, tell(live))
+    return do(UpdateResources(container.id, container.name, spec.resources, reason))
+
+
+def _replace_running(s: Situation, spec: ContainerSpec, old: Container) -> PodActions:
+    changes = tell(at_least(Cost.CONTAINER, container_changes(old.spec, spec)))
+    reason = Reason(Why.SPEC_CHANGED, changes or "another attempt runs")
+    return stop(old, s.target.grace_period, reason, s.now, hold=s.hold)
+
+
+def _finish(s: Situation, container: Container) -> PodActions:
+    return stop(container, s.target.grace_period, Reason(Why.SPEC_CHANGED, "it is replaced"), s.now, hold=s.hold)
+
+
+def _make_way(s: Situation, spec: ContainerSpec, running: tuple[Container, ...]) -> tuple[PodActions, ...]:
+    """The replacement stands ready: the running one may go, unless the replacement could not start then."""
+    if s.sandbox is None or not s.sandbox.ready or s.want.run is not RunState.RUNNING:
+        return tuple(_finish(s, c) for c in running if c.stopping is not None)
+    return tuple(_replace_running(s, spec, c) for c in running)
+
+
+def _start(s: Situation, spec: ContainerSpec, container: Container) -> PodActions:
+    update = _resources(container, spec)
+    if update.steps:
+        return update
+    if s.want.run is not RunState.RUNNING:
+        return PodActions()
+    if s.sandbox is None or not s.sandbox.ready:
+        return wait(spec.name, Why.CREATING, "it is created and waits for the pod's network")
+    return do(StartContainer(container.id, spec.name, Reason(Why.READY_TO_START, "it is created and the pod is ready")))
+
+
+def _make(s: Situation, spec: ContainerSpec, attempts: tuple[Container, ...], *, replacing: bool) -> PodActions:
+    """Create the next attempt, if one is due and nothing stands in the way. ``replacing``: another one still runs."""
+    last = newest(attempts, spec.name)
+    number = max((c.attempt for c in attempts), default=-1) + 1
+    crashed = last is not None and last.state is ContainerState.EXITED and last.stopping is None
+    if last is None or not crashed or replacing or not matches(last, spec):
+        return _create(s, spec, number, _why_anew(s, spec, last))
+    if not restarts_after(s.target.restart_policy, last):
+        return PodActions()
+    return _restart(s, spec, number, last)
+
+
+def _why_anew(s: Situation, spec: ContainerSpec, last: Container | None) -> Reason:
+    if last is None:
+        added = s.have.applied is not None and s.have.applied.container(spec.name) is None
+        return Reason(Why.ADDED, "it was added to the manifest") if added else Reason(Why.NEW, "it is not there yet")
+    changes = at_least(Cost.CONTAINER, container_changes(last.spec, spec))
+    if changes:
+        return Reason(Why.SPEC_CHANGED, tell(changes))
+    return Reason(Why.EXITED, "it was stopped and is wanted")
+
+
+def _restart(s: Situation, spec: ContainerSpec, number: int, last: Container) -> PodActions:
+    end = last.exit or UNKNOWN_EXIT
+    crashes = next_crashes(last.crashes, end.ran_for)
+    delay = restart_delay(crashes - 1)
+    due = min(end.finished, s.now) + delay
+    if s.now < due:
+        text = f"back-off {delay:g}s restarting failed container {spec.name}"
+        return combine(wait(spec.name, Why.BACKOFF, text, due), face(s.blocked.get(spec.name, ())))
+    code = "an unknown code" if end.code < 0 else f"code {end.code}"
+    reason = Reason(Why.EXITED, f"it exited with {code}")
+    return _create(s, spec, number, reason, last=last, crashes=crashes)
+
+
+def _create(
+    s: Situation, spec: ContainerSpec, number: int, reason: Reason, last: Container | None = None, crashes: int = 0
+) -> PodActions:
+    assert s.sandbox is not None
+    obstacles = s.blocked.get(spec.name, ())
+    if obstacles:
+        return face(obstacles)
+    return do(
+        CreateContainer(
+            pod=s.sandbox.id,
+            name=spec.name,
+            attempt=number,
+            spec=s.target,
+            reason=reason,
+            restarts=last.restarts + 1 if last else 0,
+            crashes=crashes,
+            last=(last.exit or UNKNOWN_EXIT) if last else None,
+        )
+    )

@@ -1,0 +1,112 @@
+"""What keeps a wanted spec from being made here and now: references, problems, host ports, images. Pure.
+
+Found before anything is stopped (make before break); the plan waits for them, the status tells them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.actions import PullImage, Reason, Why
+from reconciler.model.desired import Present
+from reconciler.model.observed import HostFacts, ImageState, ImageStatus, Instant, Observed, PortHolder, Problem
+from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, PullPolicy
+
+LOOK_AGAIN = 10.0
+"""Seconds until a transient problem is looked at again."""
+PORT_SOON = 1.0
+"""The same for a port that another pod of ours has: it is freed in the time of a stop."""
+
+_ANYWHERE = ("", "0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """``container`` "" stands in the way of the whole pod. ``word`` is the status' reason (ImagePullBackOff…), ``pull``
+    what can be done about it now, ``until`` when to look again, ``binding`` the host port that is taken; ``passing``:
+    a pod of ours is about to give the port up, so that waiting is enough."""
+
+    container: str
+    why: Why
+    word: str
+    message: str
+    until: Instant | None = None
+    pull: PullImage | None = None
+    binding: PortBinding | None = None
+    passing: bool = False
+
+
+def overlap(a: PortBinding, b: PortBinding) -> bool:
+    """Whether both ask for the same host port: equal port and protocol, and an address in common."""
+    same_place = a.host_ip == b.host_ip or a.host_ip in _ANYWHERE or b.host_ip in _ANYWHERE
+    return a.host_port == b.host_port and a.protocol == b.protocol and same_place
+
+
+def pod_obstacles(want: Present, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
+    """What stands in the way of the whole pod, host ports apart."""
+    missing = (
+        Obstacle(
+            "",
+            Why.PROBLEM,
+            "CreateContainerConfigError",
+            f'{m.kind.lower()} "{m.name}" not found (needed by {m.field})',
+        )
+        for m in want.missing
+    )
+    problems = (_problem(p, now) for p in have.problems if not p.container)
+    return (*missing, *problems)
+
+
+def port_obstacles(spec: PodSpec, have: Observed, host: HostFacts, now: Instant) -> tuple[Obstacle, ...]:
+    """Who else holds a host port that ``spec`` needs. The pod's own holding is none."""
+    return tuple(
+        _taken(binding, holder, now)
+        for binding in spec.sandbox.ports
+        for holder in host.port_holders
+        if holder.key != have.key and overlap(binding, holder.binding)
+    )
+
+
+def member_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
+    """What keeps one member from being created: problems told of it, and its image."""
+    problems = tuple(_problem(p, now) for p in have.problems if p.container == spec.name)
+    return (*problems, *image_obstacles(spec, have, now))
+
+
+def image_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
+    """Whether the member's image is here; an image that nothing was said of counts as here."""
+    image = have.images.get(spec.image, ImageState(ImageStatus.PRESENT))
+    if image.status is ImageStatus.PRESENT:
+        return ()
+    if spec.pull_policy is PullPolicy.NEVER:
+        text = f"image {spec.image} is not here and imagePullPolicy is Never"
+        return (Obstacle(spec.name, Why.IMAGE_NEVER, "ErrImageNeverPull", text),)
+    if image.status is ImageStatus.PULLING:
+        return (Obstacle(spec.name, Why.PULLING, "ContainerCreating", f"pulling image {spec.image}"),)
+    if image.status is ImageStatus.MISSING:
+        pull = _pull(spec, f"image {spec.image} is not here")
+        return (Obstacle(spec.name, Why.PULLING, "ContainerCreating", f"pulling image {spec.image}", pull=pull),)
+    return (_failed(spec, image, now),)
+
+
+def _failed(spec: ContainerSpec, image: ImageState, now: Instant) -> Obstacle:
+    text = f"cannot pull image {spec.image}: {image.error}"
+    if image.retry_at is not None and now >= image.retry_at:
+        pull = _pull(spec, f"the last pull of {spec.image} failed and is tried again")
+        return Obstacle(spec.name, Why.PULL_FAILED, "ErrImagePull", text, pull=pull)
+    return Obstacle(spec.name, Why.PULL_FAILED, "ImagePullBackOff", text, until=image.retry_at)
+
+
+def _pull(spec: ContainerSpec, text: str) -> PullImage:
+    return PullImage(spec.image, spec.pull_policy, Reason(Why.IMAGE_NEEDED, text))
+
+
+def _problem(problem: Problem, now: Instant) -> Obstacle:
+    until = now + LOOK_AGAIN if problem.transient else None
+    return Obstacle(problem.container, Why.PROBLEM, problem.reason, problem.message, until=until)
+
+
+def _taken(binding: PortBinding, holder: PortHolder, now: Instant) -> Obstacle:
+    soon = PORT_SOON if holder.key is not None else LOOK_AGAIN
+    text = f"port {binding} is held by {holder}"
+    return Obstacle("", Why.PROBLEM, "HostPortConflict", text, until=now + soon, binding=binding, passing=holder.yields)

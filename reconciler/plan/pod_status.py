@@ -1,0 +1,205 @@
+"""What a user is told of a pod, in Kubernetes' words. Pure; weighs the same situation as the plan.
+
+Sources of the rules: pkg/kubelet/kubelet_pods.go (getPhase), pkg/kubelet/status/generate.go (conditions),
+pkg/printers/internalversion/printers.go (the STATUS column).
+"""
+
+from __future__ import annotations
+
+from reconciler.model.cost import Cost
+from reconciler.model.desired import Absent, Desired, Present, RunState, Unknown
+from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
+from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
+from reconciler.model.status import Condition, ContainerStatus, Phase, PodStatus
+from reconciler.plan.backoff import next_crashes, restart_delay
+from reconciler.plan.disruption import at_least, pod_changes
+from reconciler.plan.obstacles import Obstacle
+from reconciler.plan.situation import Situation, is_finished, matches, newest, weigh
+
+CREATING = "ContainerCreating"
+
+
+def pod_status(want: Desired, have: Observed, host: HostFacts, now: Instant) -> PodStatus:
+    """The status of one pod. Of an unknown or unwanted one: of the version that was applied last."""
+    sandbox = have.sandbox
+    match want:
+        case Present():
+            return _status(weigh(want, have, host, now, hold=False), want.spec, ending=False, message=want.problem)
+        case Absent() | Unknown():
+            if sandbox is None:
+                word = "Terminated" if isinstance(want, Absent) else "Unknown"
+                return PodStatus(have.key, Phase.PENDING, word, message=want.why, behind=isinstance(want, Unknown))
+            last = Present(spec=sandbox.applied, owner=sandbox.owner)
+            s = weigh(last, have, host, now, hold=True)
+            return _status(s, sandbox.applied, ending=isinstance(want, Absent), message=want.why, behind=True)
+
+
+def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: bool = False) -> PodStatus:
+    sandbox = s.sandbox
+    members = tuple(_member(s, c, ending=ending) for c in spec.containers)
+    phase = _phase(members, spec.restart_policy)
+    going = ending or (sandbox is not None and sandbox.removing and not sandbox.ended)
+    obstacles = dict.fromkeys(_tell(o) for o in _all_obstacles(s))
+    return PodStatus(
+        key=s.have.key,
+        phase=phase,
+        summary="Terminating" if going else _summary(members, phase),
+        containers=members,
+        conditions=_conditions(sandbox, members, phase),
+        ip=sandbox.ip if sandbox else "",
+        uid=sandbox.uid if sandbox else "",
+        created_wall=sandbox.created_wall if sandbox else 0.0,
+        message="; ".join(m for m in (message, *obstacles) if m),
+        behind=behind or _is_behind(s, spec),
+    )
+
+
+def _member(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStatus:
+    """One member: its running attempt, or else its latest."""
+    shown = _shown(s, spec.name)
+    if shown is None:
+        return _waiting(s, spec, None)
+    if shown.state is ContainerState.RUNNING:
+        ready = s.sandbox is not None and s.sandbox.ready and shown.stopping is None
+        return _of(shown, "running", ready=ready)
+    if shown.state is ContainerState.EXITED and (ending or _stays_ended(s, shown)):
+        reason, message = _how_it_ended(shown)
+        return _of(shown, "terminated", reason=reason, message=message)
+    return _waiting(s, spec, shown)
+
+
+def _shown(s: Situation, name: str) -> Container | None:
+    running = [c for c in s.have.containers if c.name == name and c.state is ContainerState.RUNNING]
+    return max(running, key=lambda c: c.attempt) if running else newest(s.have.containers, name)
+
+
+def _stays_ended(s: Situation, container: Container) -> bool:
+    spec = s.target.container(container.name)
+    if s.want.run is RunState.STOPPED or spec is None:
+        return True
+    return matches(container, spec) and is_finished(container, s.target.restart_policy)
+
+
+def _of(
+    container: Container, state: str, *, ready: bool = False, reason: str = "", message: str = ""
+) -> ContainerStatus:
+    return ContainerStatus(
+        name=container.name,
+        image=container.spec.image,
+        state=state,
+        ready=ready,
+        restarts=container.restarts,
+        container_id=container.id,
+        image_id=container.image_id,
+        reason=reason,
+        message=message,
+        exit=container.exit if state == "terminated" else None,
+        last=container.exit if state == "waiting" and container.exit else container.last,
+        started_wall=container.started_wall,
+    )
+
+
+def _waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> ContainerStatus:
+    reason, message = _why_waiting(s, spec, last)
+    if last is None:
+        return ContainerStatus(spec.name, spec.image, "waiting", False, 0, reason=reason, message=message)
+    return _of(last, "waiting", reason=reason, message=message)
+
+
+def _why_waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> tuple[str, str]:
+    backoff = _backoff(s, last) if last is not None else 0.0
+    if last is not None and backoff:
+        uid = s.sandbox.uid if s.sandbox else ""
+        pod = f"{s.have.key.name}_{s.have.key.namespace}({uid})"
+        return "CrashLoopBackOff", f"back-off {backoff:g}s restarting failed container={spec.name} pod={pod}"
+    if last is not None and last.state is ContainerState.CREATED:
+        return CREATING, ""
+    for obstacle in _all_obstacles(s):
+        if obstacle.container in ("", spec.name):
+            return obstacle.word, obstacle.message
+    return CREATING, ""
+
+
+def _backoff(s: Situation, last: Container) -> float:
+    """Seconds of the delay that the member waits out now, 0 for none."""
+    spec = s.target.container(last.name)
+    crashed = last.state is ContainerState.EXITED and last.stopping is None and last.exit is not None
+    if not crashed or last.exit is None or spec is None or not matches(last, spec):
+        return 0.0
+    delay = restart_delay(next_crashes(last.crashes, last.exit.ran_for) - 1)
+    return delay if s.now < min(last.exit.finished, s.now) + delay else 0.0
+
+
+def _how_it_ended(container: Container) -> tuple[str, str]:
+    code = container.exit.code if container.exit else -1
+    if code < 0:
+        return "ContainerStatusUnknown", "its exit code was lost (the machine or its monitor went down)"
+    return ("Completed", "") if code == 0 else ("Error", "")
+
+
+def _phase(members: tuple[ContainerStatus, ...], policy: RestartPolicy) -> Phase:
+    """getPhase: a member that waits for its restart counts as stopped."""
+    stopped = [m for m in members if m.state == "terminated" or (m.state == "waiting" and m.last is not None)]
+    if not members or any(m.state == "waiting" and m.last is None for m in members):
+        return Phase.PENDING
+    if len(stopped) < len(members) or policy is RestartPolicy.ALWAYS:
+        return Phase.RUNNING
+    if all(m.state == "terminated" and m.exit is not None and m.exit.code == 0 for m in stopped):
+        return Phase.SUCCEEDED
+    return Phase.FAILED if policy is RestartPolicy.NEVER else Phase.RUNNING
+
+
+def _summary(members: tuple[ContainerStatus, ...], phase: Phase) -> str:
+    """The STATUS column: the first member that has something to say, as kubectl chooses it."""
+    word: str = phase.value
+    runs = False
+    for member in reversed(members):
+        if member.state in ("waiting", "terminated") and member.reason:
+            word = member.reason
+        elif member.state == "running" and member.ready:
+            runs = True
+    return "Running" if word == "Completed" and runs else word
+
+
+def _conditions(sandbox: Sandbox | None, members: tuple[ContainerStatus, ...], phase: Phase) -> tuple[Condition, ...]:
+    ready, reason, message = _readiness(members, phase)
+    done = "PodCompleted" if phase is Phase.SUCCEEDED else ""
+    return (
+        Condition("PodReadyToStartContainers", sandbox is not None and sandbox.ready),
+        Condition("Initialized", True, done),
+        Condition("Ready", ready, reason, message),
+        Condition("ContainersReady", ready, reason, message),
+        Condition("PodScheduled", True),
+    )
+
+
+def _readiness(members: tuple[ContainerStatus, ...], phase: Phase) -> tuple[bool, str, str]:
+    if phase is Phase.SUCCEEDED:
+        return False, "PodCompleted", ""
+    if phase is Phase.FAILED:
+        return False, "PodFailed", ""
+    unready = [m.name for m in members if not m.ready]
+    if unready:
+        return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+    return True, "", ""
+
+
+def _all_obstacles(s: Situation) -> tuple[Obstacle, ...]:
+    """Those in the pod's way first."""
+    begun = s.sandbox is not None and not s.sandbox.ended
+    of_pod = () if begun else (*s.blocked[""], *s.passing)
+    return (*of_pod, *s.told, *(o for name, found in s.blocked.items() if name for o in found))
+
+
+def _tell(obstacle: Obstacle) -> str:
+    where = f"container {obstacle.container}: " if obstacle.container else ""
+    return f"{where}{obstacle.word}: {obstacle.message}"
+
+
+def _is_behind(s: Situation, spec: PodSpec) -> bool:
+    """Whether anything of what is wanted is not what is there."""
+    if s.told or s.sandbox is None or s.sandbox.removing or at_least(Cost.RECORD, pod_changes(s.sandbox.applied, spec)):
+        return True
+    if any(spec.container(c.name) is None for c in s.have.containers):
+        return True
+    return any(last is None or not matches(last, c) for c, last in ((c, _shown(s, c.name)) for c in spec.containers))

@@ -1,0 +1,185 @@
+"""What is wanted, weighed against what is there: which version of the pod to work towards now. Pure.
+
+Both the plan and the status begin here, so that they cannot tell different stories. The rule (make before
+break): the *target* is the wanted spec as far as it can run. A member whose wanted version cannot run keeps the
+version it was applied with; a change that needs a new pod is taken as a whole or not at all; what is not known
+(a broken file) is what was applied last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from reconciler.model.actions import Why
+from reconciler.model.cost import Cost
+from reconciler.model.desired import Present
+from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
+from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
+from reconciler.plan.disruption import Change, at_least, container_changes, highest, pod_changes
+from reconciler.plan.obstacles import (
+    Obstacle,
+    image_obstacles,
+    member_obstacles,
+    overlap,
+    pod_obstacles,
+    port_obstacles,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """``hold``: what is wanted is not known, so nothing is stopped. ``recreate``: the changes for which the pod must be
+    recreated, where it can be. ``told``: obstacles to the wanted spec for which the applied one stands in;
+    ``blocked``: obstacles to the target itself, by member ("": the pod)."""
+
+    want: Present
+    have: Observed
+    now: Instant
+    hold: bool
+    target: PodSpec
+    recreate: tuple[Change, ...]
+    told: tuple[Obstacle, ...]
+    blocked: dict[str, tuple[Obstacle, ...]]
+    passing: tuple[Obstacle, ...]
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        return self.have.sandbox
+
+    @property
+    def may_remove(self) -> bool:
+        """Whether a member that is not wanted may go now (the source is quiet, and its word is known)."""
+        return self.want.settled and not self.hold
+
+
+def matches(container: Container, spec: ContainerSpec) -> bool:
+    """Whether a container can go on under ``spec`` without being replaced."""
+    return same_container(container.spec, spec)
+
+
+def same_container(old: ContainerSpec, new: ContainerSpec) -> bool:
+    return old == new or highest(container_changes(old, new)) < Cost.CONTAINER
+
+
+def restarts_after(policy: RestartPolicy, container: Container) -> bool:
+    """Whether a member that ended by itself is started again (kubelet: ShouldContainerBeRestarted)."""
+    if policy is RestartPolicy.ON_FAILURE:
+        return container.exit is None or container.exit.code != 0
+    return policy is RestartPolicy.ALWAYS
+
+
+def is_finished(container: Container, policy: RestartPolicy) -> bool:
+    """Ended by itself, for good. What we stopped ourselves is not finished: it is wanted again, or goes."""
+    ended = container.state is ContainerState.EXITED and container.stopping is None
+    return ended and not restarts_after(policy, container)
+
+
+def newest(containers: tuple[Container, ...], name: str) -> Container | None:
+    """The latest attempt at a member that was really made."""
+    made = [c for c in containers if c.name == name and c.state is not ContainerState.CREATING]
+    return max(made, key=lambda c: c.attempt, default=None)
+
+
+def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold: bool) -> Situation:
+    """Choose the target, and sort the obstacles by what they stand in the way of."""
+    sandbox, applied = have.sandbox, have.applied
+    alive = sandbox is not None and sandbox.infra_up and not sandbox.removing
+    pod_diff = at_least(Cost.POD, pod_changes(applied, want.spec)) if applied else ()
+    anew = not alive or bool(pod_diff)
+    ports = port_obstacles(want.spec, have, host, now) if anew else ()
+    leaving = _leaving(want, applied) if pod_diff else ()
+    in_the_way = (*pod_obstacles(want, have, now), *(p for p in ports if not p.passing), *leaving)
+    members = {
+        c.name: member_obstacles(c, have, now)
+        for c in want.spec.containers
+        if anew or not _in_place(c, want.spec, have)
+    }
+    target = _target(want, applied, members, in_the_way, pod_diff)
+    return Situation(
+        want=want,
+        have=have,
+        now=now,
+        hold=hold,
+        target=target,
+        recreate=pod_diff if target is want.spec else (),
+        told=(*in_the_way, *_not_taken(want.spec, target, members)) if applied is not None else (),
+        blocked=_blocked(want.spec, target, applied, members, in_the_way, have, now),
+        passing=tuple(p for p in ports if p.passing),
+    )
+
+
+def _in_place(spec: ContainerSpec, pod: PodSpec, have: Observed) -> bool:
+    """Whether the member already has what it needs: nothing is to be created, so nothing can stand in the way."""
+    for c in have.containers:
+        if c.name != spec.name or not matches(c, spec):
+            continue
+        alive = c.state in (ContainerState.RUNNING, ContainerState.CREATED) and c.stopping is None
+        if alive or is_finished(c, pod.restart_policy):
+            return True
+    return False
+
+
+def _leaving(want: Present, applied: PodSpec | None) -> tuple[Obstacle, ...]:
+    """A new pod without a member removes that member: not before the source is quiet (half a file is valid too)."""
+    gone = [c.name for c in applied.containers if want.spec.container(c.name) is None] if applied else []
+    if want.settled or not gone:
+        return ()
+    text = f"{', '.join(gone)} would be removed, which waits until the source has been quiet"
+    return (Obstacle("", Why.NOT_SETTLED, "NotSettled", text),)
+
+
+def _target(
+    want: Present,
+    applied: PodSpec | None,
+    members: dict[str, tuple[Obstacle, ...]],
+    in_the_way: tuple[Obstacle, ...],
+    pod_diff: tuple[Change, ...],
+) -> PodSpec:
+    if applied is None:
+        return want.spec
+    if in_the_way or (pod_diff and any(members.values())):
+        return applied
+    if pod_diff:
+        return want.spec
+    wanted = (_runnable(c, applied.container(c.name), members.get(c.name, ())) for c in want.spec.containers)
+    kept = () if want.settled else (c for c in applied.containers if want.spec.container(c.name) is None)
+    return replace(want.spec, containers=(*wanted, *kept))
+
+
+def _runnable(wanted: ContainerSpec, applied: ContainerSpec | None, obstacles: tuple[Obstacle, ...]) -> ContainerSpec:
+    if not obstacles or applied is None or same_container(applied, wanted):
+        return wanted
+    return applied
+
+
+def _not_taken(want: PodSpec, target: PodSpec, members: dict[str, tuple[Obstacle, ...]]) -> tuple[Obstacle, ...]:
+    """Obstacles of wanted members that the target leaves out or has in another version."""
+    found: list[Obstacle] = []
+    for c in want.containers:
+        chosen = target.container(c.name)
+        if chosen is None or not same_container(chosen, c):
+            found += members.get(c.name, ())
+    return tuple(found)
+
+
+def _blocked(
+    want: PodSpec,
+    target: PodSpec,
+    applied: PodSpec | None,
+    members: dict[str, tuple[Obstacle, ...]],
+    in_the_way: tuple[Obstacle, ...],
+    have: Observed,
+    now: Instant,
+) -> dict[str, tuple[Obstacle, ...]]:
+    blocked: dict[str, tuple[Obstacle, ...]] = {}
+    for c in target.containers:
+        wanted = want.container(c.name)
+        as_wanted = wanted is not None and same_container(wanted, c)
+        blocked[c.name] = members.get(c.name, ()) if as_wanted else image_obstacles(c, have, now)
+    blocked[""] = in_the_way if applied is None else tuple(o for o in in_the_way if _also_blocks(o, applied))
+    return blocked
+
+
+def _also_blocks(obstacle: Obstacle, applied: PodSpec) -> bool:
+    """Whether what stands in the wanted pod's way stands in that of the applied one too: a port both need."""
+    return obstacle.binding is not None and any(overlap(obstacle.binding, b) for b in applied.sandbox.ports)
