@@ -1,0 +1,75 @@
+"""File descriptors: which are ours, which were given to us to hold, which a child may see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+FIRST = 3
+"""The first descriptor that is not stdin, stdout or stderr."""
+
+
+def opened() -> list[int]:
+    """All open descriptors from FIRST on."""
+    return [fd for fd in sorted(int(name) for name in os.listdir("/proc/self/fd")) if fd >= FIRST and is_open(fd)]
+
+
+def is_open(fd: int) -> bool:
+    """False for the descriptor that listed the others, among others."""
+    try:
+        os.get_inheritable(fd)
+    except OSError:
+        return False
+    return True
+
+
+def from_environment(name: str) -> int | None:
+    """The descriptor that a variable names, made close-on-exec; None without one. Raises ValueError, OSError."""
+    text = os.environ.get(name)
+    if not text:
+        return None
+    fd = int(text)
+    os.set_inheritable(fd, False)
+    return fd
+
+
+def close_all(numbers: Iterable[int]) -> None:
+    """Close them; what is closed already is fine."""
+    for fd in numbers:
+        try:
+            os.close(fd)
+        except OSError:
+            continue
+
+
+def close_all_but(keep: Sequence[int]) -> None:
+    """Close every descriptor that is not in ``keep``."""
+    last = -1
+    for fd in (*sorted(keep), max([-1, *opened(), *keep]) + 1):
+        if fd > last + 1:  # Python 3.11 makes of an empty range close_range(N, -1): everything
+            os.closerange(last + 1, fd)
+        last = fd
+
+
+def to_null(numbers: Iterable[int]) -> None:
+    """Point descriptors at /dev/null."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in numbers:
+        os.dup2(null, fd)
+    if null >= FIRST:
+        os.close(null)
+
+
+def place(given: list[int], targets: list[int]) -> None:
+    """Move each descriptor of ``given`` to the number beside it in ``targets``, where children inherit it.
+
+    Neither list may overlap with descriptors that are to stay, the two may overlap with each other.
+    """
+    from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+    beyond = max([*given, *targets, FIRST]) + 1
+    moved = [fcntl(fd, F_DUPFD_CLOEXEC, beyond) for fd in given]
+    close_all(given)
+    for fd, target in zip(moved, targets, strict=True):
+        os.dup2(fd, target)
+        os.close(fd)

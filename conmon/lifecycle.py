@@ -1,0 +1,252 @@
+"""The life of one monitor, in the steps of the C conmon (the numbers are those of the reference, section 3 and 5).
+
+One process, one thread. Whoever started us may be killed at any moment; from step 3 on nothing here
+depends on it any more.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from conmon import exitfiles, fds, libc, process, say
+from conmon.loop import Loop, signals
+from conmon.options import parse, usage, version
+from conmon.pump import Held, Stream
+from conmon.runtime import spawn
+from conmon.say import Fail
+from conmon.settings import Settings, check
+from conmon.sync import Sync, key
+
+Detach = Callable[[Settings], None]
+"""Step 3: part from the launcher. Returns in the monitor only."""
+
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_PIPES = ("_OCI_SYNCPIPE", "_OCI_STARTPIPE", "_OCI_ATTACHPIPE")
+
+
+def fork_away(settings: Settings) -> None:
+    """The command line's way: the launcher waits for a parent that ends at once."""
+    pid = os.fork()
+    if pid == 0:
+        return
+    status = 0
+    try:
+        write_conmon_pidfile(settings, pid)
+    except Fail as fail:
+        say.failure(fail)
+        status = 1
+    os._exit(status)
+
+
+def write_conmon_pidfile(settings: Settings, pid: int) -> None:
+    """--conmon-pidfile, if there is one. Raises Fail."""
+    path = settings.options.conmon_pidfile
+    if path is not None:
+        try:
+            exitfiles.replace(path, str(pid))
+        except OSError as error:
+            raise Fail(f"Failed to write conmon pidfile {path}: {error.strerror}") from None
+
+
+def main(argv: list[str], detach: Detach = fork_away, inherited: list[int] | None = None) -> int:
+    """Everything; the exit status. ``inherited``: the descriptors >= 3 that the caller gave us, default all."""
+    given = fds.opened() if inherited is None else inherited
+    try:
+        options = parse(argv)
+        if options.help or options.version:
+            os.write(1, (usage() if options.help else version()).encode())
+            return 0
+        settings = check(options)
+        return _monitor(settings, detach, given)
+    except Fail as fail:
+        say.failure(fail)
+        return 1
+
+
+def _monitor(settings: Settings, detach: Detach, given: list[int]) -> int:
+    options = settings.options
+    # 1. This process' standing.
+    os.umask(0o022)
+    oom_score = process.avoid_oom_kill()
+    process.default_signals()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(1))
+    # 2. Wait until the launcher has put us where it wants us (its cgroup).
+    sync_fd, start_fd, attach_fd = (_pipe(name) for name in _PIPES)
+    if start_fd is not None:
+        os.read(start_fd, 8192)
+        os.close(start_fd)
+    held = [fd for fd in given if fd not in (sync_fd, start_fd, attach_fd)]
+    # 3. Part from the launcher.
+    if not options.sync:
+        detach(settings)
+    # 4. The line back to it.
+    sync = Sync(sync_fd, key(api_version=options.api_version, executing=options.exec))
+    # 5. Part from its terminal and session; orphans in the container become ours.
+    fds.to_null((0, 1, 2))
+    try:
+        os.setsid()
+    except PermissionError:
+        pass  # a group's leader already, as with --sync from a shell
+    libc.become_subreaper()
+    # 6.-13. and the end.
+    status = 1
+    try:
+        status = Monitor(settings, sync, held, oom_score).run()
+    except (Fail, OSError) as error:
+        text = str(error)
+        say.failure(Fail(text))
+        sync.send(-1, text.encode(errors="surrogateescape"))
+    if options.exit_command is not None:
+        failed = exitfiles.run_command(options.exit_command, options.exit_command_arg, options.exit_delay, oom_score)
+        status = failed or status
+    return status & 0xFF
+
+
+def _pipe(name: str) -> int | None:
+    try:
+        return fds.from_environment(name)
+    except (ValueError, OSError) as error:
+        raise Fail(f"{name} is not a descriptor: {error}") from None
+
+
+class Monitor:
+    """A container being created, then running, then ended."""
+
+    def __init__(self, settings: Settings, sync: Sync, held: list[int], oom_score: str | None) -> None:
+        self._settings = settings
+        self._sync = sync
+        self._held = held
+        self._oom_score = oom_score
+        self._loop = Loop()
+        self._ended: dict[int, int] = {}
+        self._runtime = 0
+        self._container = 0
+
+    def run(self) -> int:
+        """Create the container and stay until it has ended; its status. Raises Fail."""
+        # 6. Streams.
+        stdout, stdout_end = _pipe_to_container()
+        stderr, stderr_end = _pipe_to_container()
+        self._stderr_held = Held(self._log)
+        self._stdout = Stream(self._loop, stdout, b"stdout", self._log)
+        self._stderr = Stream(self._loop, stderr, b"stderr", self._stderr_held)
+        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        # 8., 9. The runtime starts; signals are events from now on.
+        signals(self._loop, (signal.SIGCHLD, *_FORWARDED), self._signal)
+        stdio = (null, stdout_end, stderr_end)
+        self._runtime = spawn(self._settings, stdio, self._held, self._oom_score)
+        fds.close_all(stdio)
+        # 10., 12. Output is taken while the runtime works: a full pipe must not stop it.
+        self._loop.run(lambda: self._runtime in self._ended)
+        if self._ended[self._runtime] != 0:
+            return self._refused()
+        # 13. The pid is known.
+        self._container = self._read_pid()
+        self._stderr_held.release()
+        self._sync.send(self._container)
+        return self._end(self._wait())
+
+    def _refused(self) -> int:
+        """The runtime failed: its words go to the launcher. There is no exit file."""
+        self._stderr.drain()
+        words = self._stderr_held.text or f"runtime ended with status {self._ended[self._runtime]}".encode()
+        self._sync.send(-1, words)
+        return 1
+
+    def _wait(self) -> int | None:
+        """The container's status; None if it took longer than --timeout."""
+        seconds = self._settings.options.timeout
+        deadline = time.monotonic() + seconds if seconds > 0 else None
+        self._watch_stranger()
+        in_time = self._loop.run(lambda: self._container in self._ended, deadline)
+        return self._ended[self._container] if in_time else None
+
+    def _end(self, status: int | None) -> int:
+        """Section 5: the order matters to whoever waits for the exit file."""
+        options = self._settings.options
+        if status is None:
+            _kill_group(self._container)
+        else:
+            self._stdout.drain()
+            self._stderr.drain()
+        if not options.no_sync_log:
+            for log in self._settings.logs:
+                log.sync()
+        fds.close_all(self._held)
+        result = -1 if status is None else status
+        exitfiles.write_status(result, options.persist_dir, options.exit_dir, self._settings.cid)
+        return result
+
+    def _log(self, stream: bytes, data: bytes) -> None:
+        for log in self._settings.logs:
+            log.write(stream, data)
+
+    def _signal(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._reap()
+        else:
+            _kill(self._container or self._runtime, number)
+
+    def _reap(self) -> None:
+        """Take every dead child; orphans of the container among them are of no interest once its pid is known."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if self._container in (0, pid):
+                self._ended[pid] = process.exit_code(status)
+
+    def _read_pid(self) -> int:
+        try:
+            with open(self._settings.pidfile) as file:
+                return int(file.read())
+        except (OSError, ValueError) as error:
+            raise Fail(f"cannot read container pid from {self._settings.pidfile}: {error}") from None
+
+    def _watch_stranger(self) -> None:
+        """A container that is not our child: its end can be seen, its status cannot (0, as the C conmon says)."""
+        if self._container in self._ended:
+            return
+        try:
+            os.waitid(os.P_PID, self._container, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            return
+        except ChildProcessError:
+            pass
+        try:
+            fd = os.pidfd_open(self._container)
+        except ProcessLookupError:
+            self._ended[self._container] = 0
+            return
+        self._loop.watch(fd, lambda: self._ended.update({self._container: 0}))
+
+
+def _pipe_to_container() -> tuple[int, int]:
+    """Our end and the container's. Everybody in the container may open its end again (/dev/stdout)."""
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    os.fchmod(theirs, 0o777)
+    return ours, theirs
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it has ended: SIGCHLD is under way
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        group = os.getpgid(pid)
+        if group > 1:
+            os.killpg(group, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

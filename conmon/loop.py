@@ -1,0 +1,56 @@
+"""The event loop: epoll over pipes and a descriptor that signals wake. Nothing polls."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+
+
+class Loop:
+    """Calls whoever watches a descriptor when it can be read (or has hung up)."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watchers: dict[int, Callable[[], None]] = {}
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        self._epoll.register(fd, select.EPOLLIN)
+        self._watchers[fd] = ready
+
+    def forget(self, fd: int) -> None:
+        """Before the descriptor is closed. Unknown ones are fine."""
+        if self._watchers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def run(self, done: Callable[[], bool], deadline: float | None = None) -> bool:
+        """Until ``done()`` (True), or until ``deadline`` on the monotonic clock (False)."""
+        while not done():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            for fd, _ in self._epoll.poll(left):
+                watcher = self._watchers.get(fd)
+                if watcher is not None:
+                    watcher()
+        return True
+
+
+def signals(loop: Loop, numbers: tuple[int, ...], arrived: Callable[[int], None]) -> None:
+    """From now on these signals are events of the loop: ``arrived(number)`` is called outside of handlers."""
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def ready() -> None:
+        for number in set(os.read(reader, 4096)):
+            arrived(number)
+
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, _noted)
+    loop.watch(reader, ready)
+
+
+def _noted(_number: int, _frame: object) -> None:
+    """The wakeup descriptor has it already."""

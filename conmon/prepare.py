@@ -1,0 +1,118 @@
+"""--prepare FILE: mount operations in the runtime's process, between fork and exec (not in the C conmon).
+
+Each ``create`` of an OCI runtime then has a mount namespace of its own, so a container's overlay is seen
+by nobody else and goes with the container. One operation a line, fields separated by tabs, ``%XX`` for
+bytes that would be misread (tab, newline, percent); empty lines and lines that begin with # are skipped.
+
+    unshare                                  a new mount namespace
+    private PATH | slave PATH                change propagation at PATH and below
+    detach PATH                              umount2(PATH, MNT_DETACH)
+    mkdir PATH MODE                          MODE octal; an existing directory is fine
+    chdir PATH                               for relative names in what follows
+    mount SOURCE TARGET FSTYPE FLAGS DATA    mount(2); FLAGS decimal
+"""
+
+from __future__ import annotations
+
+import os
+
+from conmon import libc
+from conmon.say import Fail
+
+ARITY = {"unshare": 0, "private": 1, "slave": 1, "detach": 1, "mkdir": 2, "chdir": 1, "mount": 5}
+
+
+class Operation:
+    """One line: where it stands, its verb and its decoded arguments."""
+
+    __slots__ = ("arguments", "line", "verb")
+
+    def __init__(self, line: int, verb: str, arguments: list[bytes]) -> None:
+        self.line = line
+        self.verb = verb
+        self.arguments = arguments
+
+
+def load(path: str) -> list[Operation]:
+    """Read a file of operations. Raises Fail naming the line."""
+    try:
+        with open(path, "rb") as file:
+            return parse(file.read())
+    except OSError as error:
+        raise Fail(f"cannot read prepare file {path}: {error.strerror}") from None
+
+
+def parse(text: bytes) -> list[Operation]:
+    """The operations of a file's content. Raises Fail naming the line."""
+    operations = []
+    for number, line in enumerate(text.split(b"\n"), 1):
+        if not line or line.startswith(b"#"):
+            continue
+        verb, *fields = line.split(b"\t")
+        name = verb.decode("ascii", "replace")
+        if ARITY.get(name) != len(fields):
+            raise Fail(f"cannot read prepare file: line {number}: {name!r} with {len(fields)} arguments")
+        operations.append(Operation(number, name, [_decode(field, number) for field in fields]))
+        _check_numbers(operations[-1])
+    return operations
+
+
+def perform(operations: list[Operation]) -> None:
+    """Do them in this process, in order. The working directory is the same afterwards.
+
+    Raises Fail that names the operation; those before it stay done, in this process' namespace.
+    """
+    home = os.getcwd()
+    for operation in operations:
+        try:
+            _perform(operation.verb, operation.arguments)
+        except OSError as error:
+            names = " ".join(os.fsdecode(argument) for argument in operation.arguments[:3])
+            where = f"{operation.verb} {names}".strip()
+            raise Fail(f"cannot prepare the container: {where} (line {operation.line}): {error.strerror}") from None
+    os.chdir(home)
+
+
+def _perform(verb: str, arguments: list[bytes]) -> None:
+    match verb:
+        case "unshare":
+            libc.unshare(libc.CLONE_NEWNS)
+        case "private":
+            libc.mount(b"none", arguments[0], b"", libc.MS_REC | libc.MS_PRIVATE, b"")
+        case "slave":
+            libc.mount(b"none", arguments[0], b"", libc.MS_REC | libc.MS_SLAVE, b"")
+        case "detach":
+            libc.umount(arguments[0], libc.MNT_DETACH)
+        case "mkdir":
+            _mkdir(arguments[0], int(arguments[1], 8))
+        case "chdir":
+            os.chdir(arguments[0])
+        case "mount":
+            source, target, fstype, flags, data = arguments
+            libc.mount(source, target, fstype, int(flags), data)
+
+
+def _mkdir(path: bytes, mode: int) -> None:
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        return
+    os.chmod(path, mode)  # whatever the umask
+
+
+def _check_numbers(operation: Operation) -> None:
+    try:
+        if operation.verb == "mkdir":
+            int(operation.arguments[1], 8)
+        if operation.verb == "mount":
+            int(operation.arguments[3])
+    except ValueError:
+        raise Fail(f"cannot read prepare file: line {operation.line}: not a number") from None
+
+
+def _decode(field: bytes, line: int) -> bytes:
+    first, *rest = field.split(b"%")
+    try:
+        return first + b"".join(bytes((int(part[:2], 16),)) + part[2:] for part in rest)
+    except ValueError:
+        raise Fail(f"cannot read prepare file: line {line}: % without two hexadecimal digits") from None

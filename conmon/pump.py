@@ -1,0 +1,80 @@
+"""From the container's pipes to its logs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from conmon.loop import Loop
+
+READ = 8192
+"""Bytes per read; an attach record holds as much."""
+
+_TURNS = 32
+"""Reads before others get their turn."""
+
+
+class Stream:
+    """The reading end of a container's stdout or stderr. ``sink`` gets (name, data) of each read."""
+
+    def __init__(self, loop: Loop, fd: int, name: bytes, sink: Callable[[bytes, bytes], None]) -> None:
+        self._loop = loop
+        self._fd: int | None = fd
+        self._name = name
+        self.sink = sink
+        os.set_blocking(fd, False)
+        loop.watch(fd, self._ready)
+
+    def drain(self) -> None:
+        """Take all that is there now; does not wait for more."""
+        while self._fd is not None and self._take():
+            continue
+
+    def _ready(self) -> None:
+        for _ in range(_TURNS):
+            if self._fd is None or not self._take():
+                return
+
+    def _take(self) -> bool:
+        assert self._fd is not None
+        try:
+            data = os.read(self._fd, READ)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.forget(self._fd)
+            os.close(self._fd)
+            self._fd = None
+            return False
+        self.sink(self._name, data)
+        return len(data) == READ
+
+
+class Held:
+    """Holds what comes on stderr while the runtime works: its words if it fails, output if not.
+
+    Beyond ``limit`` bytes it can be no error message: then all of it goes on to ``sink`` at once.
+    """
+
+    def __init__(self, sink: Callable[[bytes, bytes], None], limit: int = 8191) -> None:
+        self._sink = sink
+        self._limit = limit
+        self._kept: list[tuple[bytes, bytes]] | None = []
+        self.text = b""
+
+    def __call__(self, name: bytes, data: bytes) -> None:
+        if self._kept is None:
+            self._sink(name, data)
+            return
+        self._kept.append((name, data))
+        self.text = (self.text + data)[: self._limit]
+        if len(self.text) == self._limit:
+            self.release()
+
+    def release(self) -> None:
+        """Pass on what was held, and hold nothing from now on."""
+        kept, self._kept = self._kept or [], None
+        for name, data in kept:
+            self._sink(name, data)

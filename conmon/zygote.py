@@ -1,0 +1,300 @@
+"""The zygote: a prepared interpreter that forks a monitor per request, in milliseconds and with shared memory.
+
+Single-threaded; it never blocks on a connection, because a fork of it reads the request. It may die at
+any time: its monitors live on, and the next client starts another. Clients start it under a file lock
+(``<socket without suffix>.lock``), so there is one per socket; it ends by itself when it has neither
+children nor requests for a while.
+
+Start-up, with the launcher at the other end of ``--ready``: it writes its pid, waits for a byte (the
+launcher puts it into a cgroup meanwhile), listens, and writes ``ready``. A launcher that dies first ends it.
+
+Later (issue 4) it keeps the containers' ends of their stdio, to replace a monitor that died: it is their
+subreaper already.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import select
+import signal
+import socket
+import time
+
+from conmon import fds, framing, libc, lifecycle, process, say
+from conmon.framing import Request
+from conmon.say import Fail
+from conmon.settings import Settings
+
+IDLE = 30.0
+"""Seconds without children and requests after which it ends."""
+
+
+def main(argv: list[str]) -> int:
+    """``SOCKET [--ready FD] [--idle SECONDS] [padding]``: become the zygote. Returns when it has ended."""
+    path, options = argv[0], dict(zip(argv[1::2], argv[2::2], strict=False))
+    ready = int(options["--ready"]) if "--ready" in options else None
+    idle = float(options.get("--idle", IDLE))
+    code = framing.version()
+    if os.fork() != 0:
+        return 0
+    _part(ready)
+    if ready is not None:
+        os.write(ready, f"{os.getpid()}\n".encode())
+        if os.read(ready, 1) != b"g":
+            return 1
+    listener = listen(path)
+    if ready is not None:
+        os.write(ready, b"ready\n")
+        os.close(ready)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    Zygote(path, listener, code, idle).serve()
+    return 0
+
+
+def listen(path: str) -> socket.socket:
+    """A listening socket at ``path``, for this user alone; a stale one is replaced (the caller holds the lock)."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    name, directory = framing.via_directory(path)
+    old = os.umask(0o077)
+    try:
+        try:
+            os.unlink(name)
+        except FileNotFoundError:
+            pass
+        listener.bind(name)
+    finally:
+        os.umask(old)
+        os.close(directory)
+    listener.listen(128)
+    return listener
+
+
+def lock_path(path: str) -> str:
+    """The lock under which a zygote for this socket is started."""
+    return os.path.splitext(path)[0] + ".lock"
+
+
+class Zygote:
+    """Accepts, greets, forks, reaps."""
+
+    def __init__(self, path: str, listener: socket.socket, code: str, idle: float) -> None:
+        self._path = path
+        self._listener: socket.socket | None = listener
+        self._inode = os.stat(path).st_ino
+        self._code = code
+        self._idle = idle
+        self._epoll = select.epoll()
+        self._waiting: dict[int, socket.socket] = {}
+        self._children = 0
+
+    def serve(self) -> None:
+        """Until idle for long enough, or replaced and without children."""
+        wakeup, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        assert self._listener is not None
+        self._epoll.register(wakeup, select.EPOLLIN)
+        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+        quiet_since = time.monotonic()
+        while self._children or self._listener is not None:
+            left = None if self._children else max(0.0, quiet_since + self._idle - time.monotonic())
+            ready = self._epoll.poll(left)
+            if not ready and not self._children:
+                break
+            for fd, _ in ready:
+                self._event(fd, wakeup)
+            quiet_since = time.monotonic()
+        self._unlink()
+
+    def _event(self, fd: int, wakeup: int) -> None:
+        if fd == wakeup:
+            os.read(wakeup, 4096)
+            self._reap()
+        elif self._listener is not None and fd == self._listener.fileno():
+            self._accept()
+        elif fd in self._waiting:
+            self._greet(self._waiting[fd])
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return  # it has gone again, or descriptors are short: the client sees an end and tries anew
+        connection.setblocking(False)
+        self._waiting[connection.fileno()] = connection
+        self._epoll.register(connection.fileno(), select.EPOLLIN)
+        self._greet(connection)
+
+    def _greet(self, connection: socket.socket) -> None:
+        """Read the greeting, when it is there; then the connection is a child's, or refused."""
+        try:
+            packet = connection.recv(256)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        self._epoll.unregister(connection.fileno())
+        del self._waiting[connection.fileno()]
+        with connection:
+            try:
+                code, length = framing.read_greeting(packet)
+            except ValueError:
+                return
+            if code != self._code:
+                self._step_aside()
+                _send(connection, framing.STALE)
+            elif length == framing.PING:
+                _send(connection, framing.TAKEN)
+            else:
+                self._fork(connection, length)
+
+    def _fork(self, connection: socket.socket, length: int) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                status = _child(connection, length)
+            finally:
+                os._exit(status)
+        self._children += 1
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._children = 0
+                return
+            if pid == 0:
+                return
+
+    def _step_aside(self) -> None:
+        """Another version is wanted: listen no more, stay for the children."""
+        if self._listener is not None:
+            self._epoll.unregister(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+
+    def _unlink(self) -> None:
+        """Remove the socket, unless somebody is about to replace it, or has."""
+        import fcntl
+
+        try:
+            lock = os.open(lock_path(self._path), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.stat(self._path).st_ino == self._inode:
+                os.unlink(self._path)
+        except OSError:
+            return
+        finally:
+            os.close(lock)
+
+
+def _part(ready: int | None) -> None:
+    """Leave everything of the caller's behind: session, descriptors, directory, environment, signals."""
+    os.setsid()
+    process.default_signals()
+    fds.to_null((0, 1, 2))
+    fds.close_all_but((0, 1, 2) if ready is None else (0, 1, 2, ready))
+    os.chdir("/")
+    os.umask(0o022)
+    os.environ.clear()
+    libc.become_subreaper()
+    libc.set_name("conmon-zygote")
+
+
+def _child(connection: socket.socket, length: int) -> int:
+    """In the fork: be the command line of one request. Its exit status."""
+    process.default_signals()
+    fds.close_all_but((0, 1, 2, connection.fileno()))
+    connection.setblocking(True)
+    connection.send(framing.TAKEN)
+    conn = connection.detach()
+    answered = False
+
+    def detach(settings: Settings) -> None:
+        nonlocal answered
+        lifecycle.write_conmon_pidfile(settings, os.getpid())
+        answered = True
+        _answer(conn, 0, os.getpid())
+
+    try:
+        request, given = _receive(conn, length)
+        conn = _settle(conn, request, given)
+        return_status = lifecycle.main(request.argv, detach, [fd for fd in request.targets if fd >= fds.FIRST])
+    except (OSError, ValueError) as error:
+        say.failure(Fail(f"cannot take the request: {error}"))
+        return_status = 1
+    if not answered:
+        _answer(conn, return_status, 0)
+    return return_status
+
+
+def _receive(conn: int, length: int) -> tuple[Request, list[int]]:
+    """The request and the descriptors that came with it. Raises ValueError, OSError."""
+    with socket.socket(fileno=os.dup(conn)) as connection:
+        body, given, flags, _ = socket.recv_fds(connection, framing.PACKET, framing.MOST_FDS)
+        if flags & socket.MSG_CTRUNC:
+            raise ValueError("descriptors were lost")
+        while len(body) < length:
+            packet = connection.recv(framing.PACKET)
+            if not packet:
+                raise ValueError("request is cut short")
+            body += packet
+    request = framing.unpack(body)
+    if len(given) != len(request.targets):
+        raise ValueError(f"{len(given)} descriptors for {len(request.targets)} numbers")
+    return request, list(given)
+
+
+def _settle(conn: int, request: Request, given: list[int]) -> int:
+    """Take on what the request says: descriptors, directory, environment, limits. The connection's new number."""
+    import fcntl
+
+    beyond = max([*request.targets, *given, conn]) + 1
+    moved = fcntl.fcntl(conn, fcntl.F_DUPFD_CLOEXEC, beyond)
+    os.close(conn)
+    fds.place(given, request.targets)
+    os.environ.clear()
+    os.environ.update(request.env)
+    time.tzset()
+    os.chdir(request.cwd)
+    _limit(request.rlimits)
+    libc.set_name("conmon")
+    libc.set_title(" ".join(["conmon", *request.argv]))
+    return moved
+
+
+def _limit(rlimits: list[tuple[int, int, int]]) -> None:
+    import resource
+
+    for number, soft, hard in rlimits:
+        _, most = resource.getrlimit(number)
+        ceiling = (
+            hard if most == resource.RLIM_INFINITY else most if hard == resource.RLIM_INFINITY else min(hard, most)
+        )
+        limited = soft != resource.RLIM_INFINITY and (ceiling == resource.RLIM_INFINITY or soft <= ceiling)
+        resource.setrlimit(number, (soft if limited else ceiling, ceiling))
+
+
+def _answer(conn: int, status: int, pid: int) -> None:
+    with socket.socket(fileno=conn) as connection:
+        _send(connection, f"={status} {pid}".encode())
+
+
+def _send(connection: socket.socket, packet: bytes) -> None:
+    try:
+        connection.send(packet, socket.MSG_NOSIGNAL)
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.EAGAIN):
+            raise
