@@ -1,0 +1,163 @@
+"""A checked document to ``model.PodSpec``: defaults filled in, quantities as integers, ``$(VAR)`` expanded.
+
+Normal form: what means the same compiles to the same spec, since a difference between specs is what restarts
+containers. Defaults are those of Kubernetes (core/v1/defaults.go) and of the kubelet. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.kube import names, quantity
+from reconciler.kube.expansion import expand, expand_env
+from reconciler.kube.rules import clean_path, wildcard
+from reconciler.model.key import Key
+from reconciler.model.spec import (
+    ContainerPort,
+    ContainerSpec,
+    Mount,
+    Pairs,
+    PodSpec,
+    PortBinding,
+    Protocol,
+    PullPolicy,
+    Resources,
+    RestartPolicy,
+    SandboxSpec,
+    Security,
+    Volume,
+    VolumeKind,
+)
+
+DEFAULT_NAMESPACE = "default"
+GRACE_SECONDS = 30
+HOSTNAME_MAX = 63
+
+
+def compile_pod(pod: dict[str, Any]) -> PodSpec:
+    """The spec of a plain document without flaws."""
+    meta, spec = pod["metadata"], pod["spec"]
+    volumes = {v["name"]: _volume(v) for v in spec.get("volumes", ())}
+    containers = tuple(_container(c, spec, volumes) for c in spec["containers"])
+    return PodSpec(
+        key=Key(meta.get("namespace") or DEFAULT_NAMESPACE, meta["name"]),
+        sandbox=_sandbox(meta["name"], spec, containers),
+        containers=containers,
+        labels=_pairs(meta.get("labels", {})),
+        annotations=_pairs(meta.get("annotations", {})),
+        restart_policy=RestartPolicy(spec.get("restartPolicy", RestartPolicy.ALWAYS)),
+        grace_period=int(spec.get("terminationGracePeriodSeconds", GRACE_SECONDS)),
+        volumes=tuple(volumes[name] for name in sorted(volumes)),
+    )
+
+
+def _pairs(mapping: dict[str, str]) -> Pairs:
+    return tuple(sorted(mapping.items()))
+
+
+def _sandbox(name: str, spec: dict[str, Any], containers: tuple[ContainerSpec, ...]) -> SandboxSpec:
+    host_network = spec.get("hostNetwork", False)
+    published = {
+        PortBinding(p.host_port, p.container_port, p.protocol, p.host_ip)
+        for container in containers
+        for p in container.ports
+        if p.host_port and not host_network
+    }
+    return SandboxSpec(
+        # On the host's network the host's name is used too (kubelet: generatePodSandboxConfig).
+        hostname="" if host_network else spec.get("hostname") or default_hostname(name),
+        ports=tuple(sorted(published)),
+        host_network=host_network,
+        host_pid=spec.get("hostPID", False),
+        host_ipc=spec.get("hostIPC", False),
+        share_pid=spec.get("shareProcessNamespace", False),
+    )
+
+
+def default_hostname(pod: str) -> str:
+    """The pod's name, cut to what a host name may hold (kubelet: truncatePodHostnameIfNeeded)."""
+    return pod[:HOSTNAME_MAX].rstrip("-.")
+
+
+def _container(c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volume]) -> ContainerSpec:
+    env = expand_env((e["name"], e.get("value", "")) for e in c.get("env", ()))
+    ports = {_port(p, spec.get("hostNetwork", False)) for p in c.get("ports", ())}
+    return ContainerSpec(
+        name=c["name"],
+        image=c["image"],
+        pull_policy=PullPolicy(c.get("imagePullPolicy", default_pull_policy(c["image"]))),
+        command=_words(c.get("command"), env),
+        args=_words(c.get("args"), env),
+        working_dir=clean_path(c["workingDir"]) if c.get("workingDir") else "",
+        env=_pairs(env),
+        ports=tuple(sorted(ports)),
+        mounts=tuple(sorted((_mount(m, volumes) for m in c.get("volumeMounts", ())), key=lambda m: m.path)),
+        resources=_resources(c.get("resources", {})),
+        security=_security(c.get("securityContext", {}), spec.get("securityContext", {})),
+    )
+
+
+def _words(words: list[str] | None, env: dict[str, str]) -> tuple[str, ...] | None:
+    """None for an empty list too: to Kubernetes both mean "the image's"."""
+    return tuple(expand(word, env) for word in words) if words else None
+
+
+def default_pull_policy(image: str) -> PullPolicy:
+    """Always for a tag that moves (core/v1/defaults.go: SetDefaults_Container)."""
+    _, tag, digest = names.split_image(image)
+    moves = tag == "latest" or not (tag or digest)
+    return PullPolicy.ALWAYS if moves else PullPolicy.IF_NOT_PRESENT
+
+
+def _port(port: dict[str, Any], host_network: bool) -> ContainerPort:
+    inside = int(port["containerPort"])
+    return ContainerPort(
+        container_port=inside,
+        protocol=Protocol(port.get("protocol", Protocol.TCP)),
+        name=port.get("name", ""),
+        host_port=int(port.get("hostPort", 0)) or (inside if host_network else 0),
+        host_ip=wildcard(port.get("hostIP", "")),
+    )
+
+
+def _volume(volume: dict[str, Any]) -> Volume:
+    if source := volume.get("hostPath"):
+        path = clean_path(source["path"])
+        return Volume(volume["name"], VolumeKind.HOST_PATH, path, source.get("type", ""))
+    return Volume(volume["name"], VolumeKind.EMPTY_DIR)
+
+
+def _mount(mount: dict[str, Any], volumes: dict[str, Volume]) -> Mount:
+    return Mount(clean_path(mount["mountPath"]), volumes[mount["name"]], mount.get("readOnly", False))
+
+
+def _resources(resources: dict[str, Any]) -> Resources:
+    limits, requests = resources.get("limits", {}), resources.get("requests", {})
+    cpu = _amounts(requests.get("cpu"), limits.get("cpu"), quantity.milli)
+    memory = _amounts(requests.get("memory"), limits.get("memory"), quantity.whole)
+    return Resources(cpu[0], cpu[1], memory[0], memory[1])
+
+
+def _amounts(request: Any, limit: Any, parse: Any) -> tuple[int | None, int | None]:
+    """Request and limit. A request not set is the limit; a limit of 0 is none, as the kubelet has it."""
+    ceiling = parse(quantity.written(limit)) or None if limit is not None else None
+    floor = parse(quantity.written(request)) if request is not None else ceiling
+    return (floor or None) if ceiling is None else floor, ceiling
+
+
+def _security(own: dict[str, Any], pods: dict[str, Any]) -> Security:
+    capabilities = own.get("capabilities", {})
+    user, group = (own.get(f, pods.get(f)) for f in ("runAsUser", "runAsGroup"))
+    return Security(
+        run_as_user=None if user is None else int(user),
+        run_as_group=None if group is None else int(group),
+        privileged=own.get("privileged", False),
+        cap_add=_capabilities(capabilities.get("add", ())),
+        cap_drop=_capabilities(capabilities.get("drop", ())),
+        read_only_root=own.get("readOnlyRootFilesystem", False),
+        allow_privilege_escalation=own.get("allowPrivilegeEscalation", True),
+    )
+
+
+def _capabilities(texts: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({names.capability(text) for text in texts}))

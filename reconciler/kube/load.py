@@ -1,0 +1,256 @@
+"""A file's bytes to pods and problems: the one way in for manifests.
+
+``load`` never raises and never looks at the disk, so the sources, ``validate`` and tests share it. Time and
+memory are bounded by the size cap and the node limit. Pure; several threads may load at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler.kube import names
+from reconciler.kube.compile import DEFAULT_NAMESPACE, compile_pod
+from reconciler.kube.document import Document, Node, locate, node_at, plain
+from reconciler.kube.problem import Flaw, Path, Problem, Reason, field_path
+from reconciler.kube.rules import check_rules
+from reconciler.kube.schema import LATER, check_pod, did_you_mean, kind_of, shorten
+from reconciler.kube.text import read
+from reconciler.model.key import Key
+from reconciler.model.spec import PodSpec
+
+_LISTS = ("List", "PodList")
+_OTHER_KINDS = [
+    "Binding",
+    "CertificateSigningRequest",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ConfigMap",
+    "ControllerRevision",
+    "CronJob",
+    "CustomResourceDefinition",
+    "DaemonSet",
+    "Deployment",
+    "Endpoints",
+    "EndpointSlice",
+    "Event",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "IngressClass",
+    "Job",
+    "Kustomization",
+    "Lease",
+    "LimitRange",
+    "Namespace",
+    "NetworkPolicy",
+    "Node",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "PodTemplate",
+    "PriorityClass",
+    "ReplicaSet",
+    "ReplicationController",
+    "ResourceQuota",
+    "Role",
+    "RoleBinding",
+    "RuntimeClass",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+    "StatefulSet",
+    "StorageClass",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPod:
+    """A pod of a file; ``line`` (from 1) is where it begins, ``document`` (from 0) the document it is in."""
+
+    spec: PodSpec
+    line: int
+    document: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that a file says. ``complete`` False: something in it could not be attributed to a pod, so it is not
+    known which pods the file means. ``keys_in_error`` are pods it means but describes wrongly; none of them is
+    in ``pods``."""
+
+    pods: tuple[LoadedPod, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    complete: bool = True
+    keys_in_error: tuple[Key, ...] = ()
+
+
+@dataclass(slots=True)
+class _Result:
+    """What one object came to. ``about_pods`` False: it is an object of another kind."""
+
+    node: Node
+    flaws: list[Flaw]
+    key: Key | None = None
+    spec: PodSpec | None = None
+    about_pods: bool = True
+
+
+def load(path: str, data: bytes) -> Loaded:
+    """Read a manifest. ``path`` is only shown in problems (and its ending tells JSON); any bytes will do."""
+    try:
+        return _load(path, data)
+    except Exception as error:
+        # A mistake of ours must not stop the controller over one file; it is told like any other problem.
+        message = f"cannot read the manifest: {type(error).__name__}: {shorten(str(error).replace(chr(10), ' '))}"
+        return Loaded(problems=(Problem(path, 1, 1, "", message, Reason.INTERNAL),), complete=False)
+
+
+def _load(path: str, data: bytes) -> Loaded:
+    pods: dict[Key, LoadedPod] = {}
+    problems: list[Problem] = []
+    failed: dict[Key, None] = {}
+    complete = True
+    for document in read(data, is_json=path.endswith(".json")):
+        complete = complete and not document.broken
+        for result in _objects(document):
+            spec, key = result.spec, result.key
+            if spec is not None and spec.key in pods:
+                result.flaws.append(_duplicate(spec.key, pods[spec.key]))
+            elif spec is not None:
+                pods[spec.key] = LoadedPod(spec, result.node.line + 1, document.index)
+            elif key is not None:
+                failed[key] = None
+            elif result.about_pods:
+                complete = False
+            problems.extend(_problem(path, flaw, result.node, key) for flaw in result.flaws)
+    problems = sorted(dict.fromkeys(problems), key=lambda p: (p.line, p.column))
+    return Loaded(tuple(pods.values()), tuple(problems), complete, tuple(k for k in failed if k not in pods))
+
+
+def _duplicate(key: Key, first: LoadedPod) -> Flaw:
+    return Flaw(f"pod {key} is already defined in line {first.line}", Reason.DUPLICATE_POD, ("metadata", "name"))
+
+
+def _problem(path: str, flaw: Flaw, root: Node, key: Key | None) -> Problem:
+    line, column = (flaw.line, flaw.column) if flaw.line >= 0 else locate(root, flaw.at, flaw.on_key)
+    severity = "warning" if flaw.warning else "error"
+    return Problem(path, line + 1, column + 1, field_path(flaw.at), flaw.message, flaw.reason, key, severity)
+
+
+def _objects(document: Document) -> Iterator[_Result]:
+    """The objects of a document: itself, or the items of a list."""
+    root = document.root
+    if root is None:
+        if document.flaws:
+            yield _Result(Node(None, document.line, 0), document.flaws, about_pods=document.broken)
+        return
+    if root.value is None and not document.flaws:
+        return
+    if root.is_map and _text(root, "kind") in _LISTS and not document.broken:
+        yield from _list_items(root, document.flaws)
+    else:
+        yield _object(root, document.flaws, document.broken)
+
+
+def _list_items(root: Node, flaws: list[Flaw]) -> Iterator[_Result]:
+    items = node_at(root, ("items",))
+    if items is not None and items.value is not None and not isinstance(items.value, list):
+        flaws = [*flaws, Flaw("must be a list", Reason.WRONG_TYPE, ("items",))]
+        yield _Result(root, flaws)
+        return
+    nodes: list[Node] = items.value if items is not None and items.value else []
+    for flaw in flaws:
+        if not (len(flaw.at) > 1 and flaw.at[0] == "items"):
+            yield _Result(root, [flaw])
+    for index, node in enumerate(nodes):
+        prefix: Path = ("items", index)
+        own = [replace(flaw, at=flaw.at[2:]) for flaw in flaws if flaw.at[:2] == prefix]
+        result = _object(node, own, broken=False)
+        result.flaws = [_moved(flaw, node, prefix) for flaw in result.flaws]
+        yield result
+
+
+def _moved(flaw: Flaw, node: Node, prefix: Path) -> Flaw:
+    """The flaw of an item as one of the list, its position fixed first (it is looked up in the item)."""
+    line, column = (flaw.line, flaw.column) if flaw.line >= 0 else locate(node, flaw.at, flaw.on_key)
+    return replace(flaw, at=(*prefix, *flaw.at), line=line, column=column)
+
+
+def _object(node: Node, flaws: list[Flaw], broken: bool) -> _Result:
+    if not node.is_map:
+        text = f"must be a Kubernetes object (a mapping), not {kind_of(node.value)}"
+        return _Result(node, flaws if broken else [*flaws, Flaw(text, Reason.WRONG_TYPE)])
+    if (kind := _text(node, "kind")) != "Pod":
+        return _other_kind(node, kind, flaws, broken)
+    key = _key(node)
+    if broken:
+        return _Result(node, flaws, key)
+    pod = _document_of(node)
+    found = check_pod(pod)
+    flaws = [*flaws, *found]
+    _prune(pod, found)
+    flaws.extend(check_rules(pod))
+    if any(not flaw.warning for flaw in flaws):
+        return _Result(node, flaws, key)
+    spec = compile_pod(pod)
+    return _Result(node, flaws, spec.key, spec)
+
+
+def _document_of(node: Node) -> dict[str, Any]:
+    """As plain values. In labels and annotations null is an empty value, not an absent one (Go's map[string]string)."""
+    pod: dict[str, Any] = plain(node)
+    for name in ("labels", "annotations"):
+        mapping = node_at(node, ("metadata", name))
+        if mapping is not None and mapping.is_map:
+            pod["metadata"][name] = {k: "" if e.node.value is None else plain(e.node) for k, e in mapping.value.items()}
+    return pod
+
+
+def _prune(pod: dict[str, Any], flaws: list[Flaw]) -> None:
+    """Take out what the schema refused, so that the rules find values of the right type or none."""
+    for flaw in flaws:
+        if flaw.reason is Reason.MISSING_FIELD or not flaw.at:
+            continue
+        parent: Any = pod
+        for part in flaw.at[:-1]:
+            try:
+                parent = parent[part]
+            except (KeyError, IndexError, TypeError):
+                break
+        else:
+            last = flaw.at[-1]
+            if isinstance(parent, list) and isinstance(last, int):
+                parent[last] = None
+            elif isinstance(parent, dict):
+                parent.pop(last, None)
+
+
+def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool) -> _Result:
+    if broken:
+        return _Result(node, flaws, about_pods=True)
+    known = kind in _OTHER_KINDS
+    if known:
+        text = f"{kind} is {LATER}"
+    elif kind:
+        text = f"{shorten(kind)!r} is not a known kind{did_you_mean(kind, ['Pod', *_OTHER_KINDS])}"
+    else:
+        text = "missing" if node_at(node, ("kind",)) is None else "must be a string such as Pod"
+    reason = Reason.NOT_SUPPORTED if kind else Reason.MISSING_FIELD if text == "missing" else Reason.WRONG_TYPE
+    flaw = Flaw(text, reason, ("kind",))
+    return _Result(node, [*flaws, flaw], about_pods=not known)
+
+
+def _key(node: Node) -> Key | None:
+    """The pod an object means, as far as that can be read from it."""
+    name = _text(node, "metadata", "name")
+    space = node_at(node, ("metadata", "namespace"))
+    namespace = DEFAULT_NAMESPACE if space is None or space.value in (None, "") else space.value
+    if names.dns_subdomain(name) or not isinstance(namespace, str) or names.dns_label(namespace):
+        return None
+    return Key(namespace, name)
+
+
+def _text(node: Node, *path: str) -> str:
+    found = node_at(node, path)
+    return found.value if found is not None and isinstance(found.value, str) else ""

@@ -1,0 +1,226 @@
+"""Specs and statuses in Kubernetes' shape, ready for JSON or YAML: what ``get -o json|yaml`` prints.
+
+The manifest of a spec reads back as an equal spec. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.kube.expansion import escape
+from reconciler.kube.quantity import show_cpu, show_memory
+from reconciler.model.observed import Exit
+from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec, Resources, Security, Volume, VolumeKind
+from reconciler.model.status import Condition, ContainerStatus, PodStatus
+
+RUNTIME = "reconciler"
+"""The scheme of container ids, as in ``containerd://…``."""
+
+LOST_EXIT_CODE = 137
+"""What the kubelet reports for an exit it did not see (reason ContainerStatusUnknown)."""
+
+Json = dict[str, Any]
+
+
+def pod_list(items: Iterable[tuple[PodSpec, PodStatus]]) -> Json:
+    """A v1 PodList of pods with their status."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PodList",
+        "metadata": {},
+        "items": [pod_object(spec, status) for spec, status in items],
+    }
+
+
+def pod_object(spec: PodSpec, status: PodStatus) -> Json:
+    """One v1 Pod as a cluster would answer it: manifest, identity and status."""
+    pod = pod_manifest(spec)
+    if status.uid:
+        pod["metadata"]["uid"] = status.uid
+    if status.created_wall:
+        pod["metadata"]["creationTimestamp"] = time_of(status.created_wall)
+    pod["status"] = _pod_status(spec, status)
+    return pod
+
+
+def pod_manifest(spec: PodSpec) -> Json:
+    """The spec as a manifest with every default spelled out; reading it gives an equal spec."""
+    meta: Json = {"name": spec.key.name, "namespace": spec.key.namespace}
+    if spec.labels:
+        meta["labels"] = dict(spec.labels)
+    if spec.annotations:
+        meta["annotations"] = dict(spec.annotations)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": _pod_spec(spec)}
+
+
+def time_of(wall: float) -> str:
+    """Seconds since the epoch as Kubernetes' metav1.Time: RFC 3339, UTC, whole seconds."""
+    return datetime.fromtimestamp(int(wall), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _pod_spec(spec: PodSpec) -> Json:
+    box = spec.sandbox
+    out: Json = {
+        "restartPolicy": spec.restart_policy.value,
+        "terminationGracePeriodSeconds": spec.grace_period,
+    }
+    if box.hostname:
+        out["hostname"] = box.hostname
+    flags = {
+        "hostNetwork": box.host_network,
+        "hostPID": box.host_pid,
+        "hostIPC": box.host_ipc,
+        "shareProcessNamespace": box.share_pid,
+    }
+    out |= {name: True for name, on in flags.items() if on}
+    out["containers"] = [_container(c) for c in spec.containers]
+    if spec.volumes:
+        out["volumes"] = [_volume(v) for v in spec.volumes]
+    return out
+
+
+def _container(c: ContainerSpec) -> Json:
+    out: Json = {"name": c.name, "image": c.image, "imagePullPolicy": c.pull_policy.value}
+    if c.command is not None:
+        out["command"] = [escape(word) for word in c.command]
+    if c.args is not None:
+        out["args"] = [escape(word) for word in c.args]
+    if c.working_dir:
+        out["workingDir"] = c.working_dir
+    if c.env:
+        out["env"] = [{"name": name, "value": escape(value)} for name, value in c.env]
+    if c.ports:
+        out["ports"] = [_port(p) for p in c.ports]
+    if resources := _resources(c.resources):
+        out["resources"] = resources
+    if c.mounts:
+        out["volumeMounts"] = [
+            {"name": m.volume.name, "mountPath": m.path} | ({"readOnly": True} if m.read_only else {}) for m in c.mounts
+        ]
+    if security := _security(c.security):
+        out["securityContext"] = security
+    return out
+
+
+def _port(port: ContainerPort) -> Json:
+    out: Json = {"containerPort": port.container_port, "protocol": port.protocol.value}
+    if port.name:
+        out["name"] = port.name
+    if port.host_port:
+        out["hostPort"] = port.host_port
+    if port.host_ip:
+        out["hostIP"] = port.host_ip
+    return out
+
+
+def _volume(volume: Volume) -> Json:
+    if volume.kind is VolumeKind.EMPTY_DIR:
+        return {"name": volume.name, "emptyDir": {}}
+    return {"name": volume.name, "hostPath": {"path": volume.host_path, "type": volume.host_path_type}}
+
+
+def _resources(resources: Resources) -> Json:
+    def amounts(cpu: int | None, memory: int | None) -> Json:
+        out = {} if cpu is None else {"cpu": show_cpu(cpu)}
+        return out if memory is None else {**out, "memory": show_memory(memory)}
+
+    both = {
+        "limits": amounts(resources.cpu_limit, resources.memory_limit),
+        "requests": amounts(resources.cpu_request, resources.memory_request),
+    }
+    return {name: chosen for name, chosen in both.items() if chosen}
+
+
+def _security(s: Security) -> Json:
+    out: Json = {}
+    if s.run_as_user is not None:
+        out["runAsUser"] = s.run_as_user
+    if s.run_as_group is not None:
+        out["runAsGroup"] = s.run_as_group
+    if s.privileged:
+        out["privileged"] = True
+    if s.cap_add or s.cap_drop:
+        both = {"add": s.cap_add, "drop": s.cap_drop}
+        out["capabilities"] = {k: [n.removeprefix("CAP_") for n in v] for k, v in both.items() if v}
+    if s.read_only_root:
+        out["readOnlyRootFilesystem"] = True
+    if not s.allow_privilege_escalation:
+        out["allowPrivilegeEscalation"] = False
+    return out
+
+
+def _pod_status(spec: PodSpec, status: PodStatus) -> Json:
+    out: Json = {"phase": status.phase.value, "qosClass": qos_class(spec)}
+    if status.message:
+        out["message"] = status.message
+    if status.conditions:
+        out["conditions"] = [_condition(c) for c in status.conditions]
+    if status.ip:
+        out |= {"podIP": status.ip, "podIPs": [{"ip": status.ip}]}
+    if status.created_wall:
+        out["startTime"] = time_of(status.created_wall)
+    if status.containers:
+        out["containerStatuses"] = [_container_status(c) for c in status.containers]
+    return out
+
+
+def qos_class(spec: PodSpec) -> str:
+    """Guaranteed, Burstable or BestEffort (component-helpers: ComputePodQOS)."""
+    sets = [c.resources for c in spec.containers]
+    if all(r == Resources() for r in sets):
+        return "BestEffort"
+    full = all(
+        r.cpu_limit and r.memory_limit and (r.cpu_request, r.memory_request) == (r.cpu_limit, r.memory_limit)
+        for r in sets
+    )
+    return "Guaranteed" if full else "Burstable"
+
+
+def _condition(condition: Condition) -> Json:
+    out: Json = {"type": condition.type, "status": "True" if condition.status else "False"}
+    if condition.reason:
+        out["reason"] = condition.reason
+    if condition.message:
+        out["message"] = condition.message
+    return out
+
+
+def _container_status(c: ContainerStatus) -> Json:
+    out: Json = {
+        "name": c.name,
+        "image": c.image,
+        "imageID": c.image_id,
+        "ready": c.ready,
+        "started": c.state == "running",
+        "restartCount": c.restarts,
+        "state": _state(c),
+        "lastState": {} if c.last is None else {"terminated": _terminated(c.last)},
+    }
+    if c.container_id:
+        out["containerID"] = f"{RUNTIME}://{c.container_id}"
+    return out
+
+
+def _state(c: ContainerStatus) -> Json:
+    if c.state == "running":
+        return {"running": {"startedAt": time_of(c.started_wall)} if c.started_wall else {}}
+    if c.state == "terminated" and c.exit is not None:
+        own = {"containerID": f"{RUNTIME}://{c.container_id}"} if c.container_id else {}
+        return {"terminated": _terminated(c.exit, c.reason, c.message) | own}
+    out = {"reason": c.reason or "ContainerCreating"}
+    return {"waiting": out | ({"message": c.message} if c.message else {})}
+
+
+def _terminated(ended: Exit, reason: str = "", message: str = "") -> Json:
+    lost = ended.code < 0
+    usual = "ContainerStatusUnknown" if lost else "Completed" if ended.code == 0 else "Error"
+    out: Json = {"exitCode": LOST_EXIT_CODE if lost else ended.code, "reason": reason or usual}
+    if message:
+        out["message"] = message
+    if ended.started_wall:
+        out["startedAt"] = time_of(ended.started_wall)
+    if ended.finished_wall:
+        out["finishedAt"] = time_of(ended.finished_wall)
+    return out

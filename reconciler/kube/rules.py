@@ -1,0 +1,234 @@
+"""What a schema cannot say: names, references, conflicts; as the Kubernetes API checks them (core/validation).
+
+Works on a plain document from which the schema has already removed what has a wrong type, so absent values
+are normal here and everything present has its type. Pure; every rule only adds flaws.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.kube import names, quantity
+from reconciler.kube.problem import Flaw, Path, Reason
+from reconciler.kube.schema import LATER, did_you_mean
+
+ANNOTATIONS_MAX = 256 * 1024
+Flaws = Iterator[Flaw]
+
+
+def check_rules(pod: dict[str, Any]) -> Flaws:
+    """Every rule over one document."""
+    yield from _metadata(pod.get("metadata", {}))
+    spec = pod.get("spec", {})
+    yield from _pod(spec)
+    yield from _volumes(spec)
+    yield from _containers(spec)
+    yield from _host_ports(spec)
+    if "status" in pod:
+        text = "ignored: status is written by a cluster, not by you"
+        yield Flaw(text, Reason.NOT_SUPPORTED, ("status",), on_key=True, warning=True)
+
+
+def items(parent: dict[str, Any], name: str, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The mappings of a list, with their paths; what the schema refused is skipped."""
+    for index, item in enumerate(parent.get(name, ())):
+        if isinstance(item, dict):
+            yield (*path, name, index), item
+
+
+def _bad(text: str, path: Path, on_key: bool = False) -> Flaws:
+    if text:
+        reason = Reason.NOT_SUPPORTED if LATER in text else Reason.INVALID_VALUE
+        yield Flaw(text, reason, path, on_key=on_key)
+
+
+def _metadata(meta: dict[str, Any]) -> Flaws:
+    at: Path = ("metadata",)
+    if "name" in meta:
+        yield from _bad(names.dns_subdomain(meta["name"]), (*at, "name"))
+    if meta.get("namespace"):
+        yield from _bad(names.dns_label(meta["namespace"]), (*at, "namespace"))
+    for key, value in meta.get("labels", {}).items():
+        yield from _bad(names.label_key(key), (*at, "labels", key), on_key=True)
+        yield from _bad(names.label_value(value), (*at, "labels", key))
+    size = 0
+    for key, value in meta.get("annotations", {}).items():
+        yield from _bad(names.label_key(key), (*at, "annotations", key), on_key=True)
+        size += len(key.encode()) + len(value.encode())
+    if size > ANNOTATIONS_MAX:
+        text = f"the annotations have {size} bytes, more than {ANNOTATIONS_MAX}"
+        yield Flaw(text, Reason.TOO_LARGE, (*at, "annotations"), on_key=True)
+
+
+def _pod(spec: dict[str, Any]) -> Flaws:
+    if spec.get("hostname"):
+        yield from _bad(names.dns_label(spec["hostname"]), ("spec", "hostname"))
+    if spec.get("hostPID") and spec.get("shareProcessNamespace"):
+        text = "cannot be true together with hostPID"
+        yield from _bad(text, ("spec", "shareProcessNamespace"))
+
+
+def _volumes(spec: dict[str, Any]) -> Flaws:
+    seen: set[str] = set()
+    for at, volume in items(spec, "volumes", ("spec",)):
+        name = volume.get("name")
+        if name is not None:
+            yield from _bad(names.dns_label(name), (*at, "name"))
+            yield from _unique(name, seen, (*at, "name"), "volume")
+        if "hostPath" in volume and "emptyDir" in volume:
+            yield from _bad("a volume has one source: hostPath or emptyDir", at)
+        path = volume.get("hostPath", {}).get("path")
+        if path is not None:
+            yield from _bad(_host_path(path), (*at, "hostPath", "path"))
+
+
+def _host_path(path: str) -> str:
+    if not path.startswith("/"):
+        return f"{path!r} must be an absolute path"
+    if ".." in path.split("/"):
+        return f"{path!r} must not contain '..'"
+    return ""
+
+
+def _unique(name: str, seen: set[str], path: Path, what: str) -> Flaws:
+    if name in seen:
+        yield Flaw(f"a second {what} called {name!r}", Reason.INVALID_VALUE, path)
+    seen.add(name)
+
+
+def _containers(spec: dict[str, Any]) -> Flaws:
+    seen: set[str] = set()
+    volumes = {v["name"] for _, v in items(spec, "volumes", ("spec",)) if "name" in v}
+    for at, container in items(spec, "containers", ("spec",)):
+        if "name" in container:
+            yield from _bad(names.dns_label(container["name"]), (*at, "name"))
+            yield from _unique(container["name"], seen, (*at, "name"), "container")
+        if "image" in container:
+            yield from _bad(names.image(container["image"]), (*at, "image"))
+        yield from _env(container, at)
+        yield from _ports(container, at)
+        yield from _mounts(container, at, volumes)
+        yield from _resources(container.get("resources", {}), (*at, "resources"))
+        yield from _security(container.get("securityContext", {}), (*at, "securityContext"))
+        if container.get("workingDir") and not container["workingDir"].startswith("/"):
+            yield from _bad(f"{container['workingDir']!r} must be an absolute path", (*at, "workingDir"))
+
+
+def _env(container: dict[str, Any], at: Path) -> Flaws:
+    seen: set[str] = set()
+    for place, variable in items(container, "env", at):
+        name = variable.get("name")
+        if name is None:
+            continue
+        yield from _bad(names.env_name(name), (*place, "name"))
+        if name in seen:
+            text = f"{name!r} is set twice: the later value wins"
+            yield Flaw(text, Reason.INVALID_VALUE, (*place, "name"), warning=True)
+        seen.add(name)
+
+
+def _ports(container: dict[str, Any], at: Path) -> Flaws:
+    seen: set[str] = set()
+    for place, port in items(container, "ports", at):
+        if port.get("name"):
+            yield from _bad(names.port_name(port["name"]), (*place, "name"))
+            yield from _unique(port["name"], seen, (*place, "name"), "port")
+        if port.get("hostIP"):
+            yield from _bad(names.host_ip(port["hostIP"]), (*place, "hostIP"))
+
+
+def _host_ports(spec: dict[str, Any]) -> Flaws:
+    """Two ports of the pod cannot be published at one place; with hostNetwork both sides are one port."""
+    taken: dict[tuple[int, str], list[tuple[str, str]]] = {}
+    host_network = spec.get("hostNetwork", False)
+    for at, container in items(spec, "containers", ("spec",)):
+        for place, port in items(container, "ports", at):
+            inside = port.get("containerPort")
+            outside = port.get("hostPort") or (inside if host_network else None)
+            if not outside:
+                continue
+            field = (*place, "hostPort") if "hostPort" in port else (*place, "containerPort")
+            if host_network and inside is not None and outside != inside:
+                yield from _bad(f"must be {inside} as containerPort, because of hostNetwork", field)
+            address = wildcard(port.get("hostIP", ""))
+            protocol = port.get("protocol", "TCP")
+            others = taken.setdefault((outside, protocol), [])
+            for other, owner in others:
+                if "" in (other, address) or other == address:
+                    yield from _bad(f"{outside}/{protocol.lower()} is already published by {owner}", field)
+                    break
+            others.append((address, f"container {container.get('name', '?')!r}"))
+
+
+def wildcard(host_ip: str) -> str:
+    """The address a port is published on, "" for all."""
+    return "" if host_ip == "0.0.0.0" else host_ip
+
+
+def _mounts(container: dict[str, Any], at: Path, volumes: set[str]) -> Flaws:
+    seen: set[str] = set()
+    for place, mount in items(container, "volumeMounts", at):
+        name, path = mount.get("name"), mount.get("mountPath")
+        if name is not None and name not in volumes:
+            hint = did_you_mean(name, sorted(volumes))
+            yield from _bad(f"there is no volume called {name!r}{hint}", (*place, "name"))
+        if path is None:
+            continue
+        yield from _bad(_mount_path(path), (*place, "mountPath"))
+        yield from _unique(clean_path(path), seen, (*place, "mountPath"), "mount at")
+
+
+def _mount_path(path: str) -> str:
+    if not path.startswith("/"):
+        return f"{path!r} must be an absolute path"
+    if ":" in path:
+        return f"{path!r} must not contain ':'"
+    return "cannot mount over the container's root" if clean_path(path) == "/" else ""
+
+
+def clean_path(path: str) -> str:
+    """One spelling for a path: no doubled, trailing or dotted parts."""
+    return "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else path
+
+
+def _resources(resources: dict[str, Any], at: Path) -> Flaws:
+    limits, requests = resources.get("limits", {}), resources.get("requests", {})
+    for name, parse in (("cpu", quantity.milli), ("memory", quantity.whole)):
+        amounts: dict[str, int] = {}
+        for kind, chosen in (("limits", limits), ("requests", requests)):
+            if name not in chosen:
+                continue
+            text = quantity.written(chosen[name])
+            try:
+                amounts[kind] = parse(text)
+            except ValueError as error:
+                yield from _bad(str(error), (*at, kind, name))
+                continue
+            if name == "memory" and text.endswith("m"):
+                hint = f"{text} is {amounts[kind]} bytes; did you mean {text[:-1]}Mi?"
+                yield Flaw(hint, Reason.INVALID_VALUE, (*at, kind, name), warning=True)
+        if amounts.get("limits", 0) and amounts.get("requests", 0) > amounts["limits"]:
+            wanted, limit = quantity.written(requests[name]), quantity.written(limits[name])
+            yield from _bad(f"{wanted} is more than the limit of {limit}", (*at, "requests", name))
+
+
+def _security(context: dict[str, Any], at: Path) -> Flaws:
+    added: set[str] = set()
+    for which in ("add", "drop"):
+        for index, text in enumerate(context.get("capabilities", {}).get(which, ())):
+            name = names.capability(text) if isinstance(text, str) else "?"
+            if which == "add":
+                added.add(name)
+            if not name:
+                known = [c.removeprefix("CAP_") for c in sorted(names.CAPABILITIES)]
+                hint = did_you_mean(text.upper().removeprefix("CAP_"), known)
+                yield from _bad(f"{text!r} is not a Linux capability{hint}", (*at, "capabilities", which, index))
+    if context.get("allowPrivilegeEscalation") is not False:
+        return
+    place = (*at, "allowPrivilegeEscalation")
+    if context.get("privileged"):
+        yield from _bad("cannot be false in a privileged container", place)
+    if added & {"CAP_SYS_ADMIN", names.ALL}:
+        yield from _bad("cannot be false together with the capability SYS_ADMIN", place)

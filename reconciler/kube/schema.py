@@ -1,0 +1,199 @@
+"""The JSON Schema of the Pod, and its verdicts as sentences.
+
+Three answers for a field: supported (then its value is checked), known to Kubernetes but not supported yet,
+unknown (with the closest known name). The validator is built once per process and only read after that;
+building it imports jsonschema (0.1 s), so commands that read no manifest never pay for it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from reconciler.kube.problem import Flaw, Path, Reason
+
+LATER = "not supported yet"
+
+_TYPE_WORDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a string",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
+_REQUIRED_WORDS = {"containers": "missing: a pod needs at least one container"}
+
+
+def check_pod(pod: Any) -> list[Flaw]:
+    """Everything the schema finds in a plain document. A field is not called missing beside its misspelling."""
+    flaws = dict.fromkeys(flaw for error in _validator().iter_errors(pod) for flaw in _flaws(error))
+    misspelt = {
+        (*f.at[:-1], f.message.rpartition("did you mean ")[2][:-1]) for f in flaws if "did you mean" in f.message
+    }
+    return [f for f in flaws if f.reason is not Reason.MISSING_FIELD or f.at not in misspelt]
+
+
+def describe(path: str) -> Mapping[str, Any] | None:
+    """The schema of a field written as ``spec.containers.image``, or None: what ``explain`` shows."""
+    schema: Any = _resolve(load_schema("pod.json"))
+    for part in filter(None, path.split(".")):
+        schema = _resolve(schema.get("items", schema)).get("properties", {}).get(part.removesuffix("[]"))
+        if schema is None:
+            return None
+        schema = _resolve(schema)
+    return dict(schema)
+
+
+@cache
+def load_schema(name: str) -> Any:
+    """A file of ``schemas/`` as JSON."""
+    return json.loads(files("reconciler.schemas").joinpath(name).read_text())
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(_inline(load_schema("pod.json"), load_schema("pod.json")["$defs"]))
+
+
+def _inline(schema: Any, definitions: Any) -> Any:
+    """The schema without references (there is no cycle): checking it is twice as fast."""
+    if isinstance(schema, list):
+        return [_inline(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inline(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+    return {key: _inline(value, definitions) for key, value in schema.items() if key != "$defs"}
+
+
+def _resolve(schema: Any) -> Any:
+    if "$ref" in schema:
+        return load_schema("pod.json")["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    return schema
+
+
+def _flaws(error: Any) -> Iterator[Flaw]:
+    path: Path = tuple(error.absolute_path)
+    match error.validator:
+        case "additionalProperties":
+            for name in error.instance:
+                if name not in error.schema["properties"]:
+                    yield from _extra(path, name, error.instance[name], error.schema)
+        case "required":
+            for name in error.validator_value:
+                if name not in error.instance:
+                    yield _missing(path, name)
+        case "type":
+            yield Flaw(_wrong_type(error), Reason.WRONG_TYPE, path)
+        case "enum" | "const":
+            yield _not_allowed(path, error)
+        case "minimum":
+            yield Flaw(f"{error.instance} is less than {error.validator_value}", Reason.INVALID_VALUE, path)
+        case "maximum":
+            yield Flaw(f"{error.instance} is more than {error.validator_value}", Reason.INVALID_VALUE, path)
+        case "minItems":
+            yield Flaw("must not be empty", Reason.INVALID_VALUE, path)
+        case _:
+            yield Flaw(error.message, Reason.INVALID_VALUE, path)
+
+
+def _missing(path: Path, name: str) -> Flaw:
+    return Flaw(_REQUIRED_WORDS.get(name, "missing"), Reason.MISSING_FIELD, (*path, name), on_key=True)
+
+
+def _extra(path: Path, name: str, value: Any, schema: Mapping[str, Any]) -> Iterator[Flaw]:
+    kind = schema.get("title", "")
+    later = _later(kind)
+    if name in later or (kind == "ResourceList" and ("/" in name or name.startswith("hugepages-"))):
+        yield Flaw(LATER, Reason.NOT_SUPPORTED, (*path, name), on_key=True)
+        yield from _inside_later((*path, name), value, later.get(name, ""))
+    else:
+        yield _unknown((*path, name), [*schema["properties"], *later])
+
+
+def _inside_later(path: Path, value: Any, kind: str) -> Iterator[Flaw]:
+    """Misspelt names below a field that is not supported yet: told now, not after it is."""
+    if kind.startswith("[]"):
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            yield from _inside_later((*path, index), item, kind[2:])
+    elif kind and isinstance(value, dict):
+        known = _later(kind)
+        for name, inner in value.items():
+            if name in known:
+                yield from _inside_later((*path, name), inner, known[name])
+            else:
+                yield _unknown((*path, name), list(known))
+
+
+@cache
+def _later(kind: str) -> dict[str, str]:
+    """The fields of a type that are known and not supported; ``+`` names a type whose fields it has too."""
+    fields = dict(load_schema("pod-later.json")["types"].get(kind, {}))
+    base = fields.pop("+", None)
+    return {**_later(base), **fields} if base else fields
+
+
+def _unknown(path: Path, known: list[str]) -> Flaw:
+    name = str(path[-1])
+    return Flaw(f"unknown field{did_you_mean(name, known)}", Reason.UNKNOWN_FIELD, path, on_key=True)
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """``, did you mean X?`` with the closest known name, or ""."""
+    by_lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower()[:64], list(by_lower), n=1, cutoff=0.6)
+    return f", did you mean {by_lower[near[0]]}?" if near else ""
+
+
+def _wrong_type(error: Any) -> str:
+    wanted = error.validator_value
+    text = " or ".join(_TYPE_WORDS[w] for w in ([wanted] if isinstance(wanted, str) else wanted))
+    value = error.instance
+    found = kind_of(value)
+    scalar = isinstance(value, (bool, int, float))
+    hint = " (quote it)" if wanted == "string" and scalar else ""
+    if wanted in ("integer", "boolean") and isinstance(value, str):
+        hint = " (remove the quotes)" if _would_fit(value, wanted) else f": {shorten(value)!r}"
+    return f"must be {text}, not {found}{hint}"
+
+
+def _would_fit(value: str, wanted: str) -> bool:
+    return value in ("true", "false") if wanted == "boolean" else value.isascii() and value.isdigit()
+
+
+def kind_of(value: Any) -> str:
+    """A value's type in a reader's words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "a list" if isinstance(value, list) else "a mapping"
+
+
+def shorten(text: str) -> str:
+    """At most 60 characters of a value, to quote in a message."""
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _not_allowed(path: Path, error: Any) -> Flaw:
+    value = error.instance
+    allowed = [error.validator_value] if error.validator == "const" else error.validator_value
+    if value == "SCTP":
+        return Flaw(f"SCTP is {LATER}", Reason.NOT_SUPPORTED, path)
+    if not isinstance(value, str):
+        return Flaw(f"must be a string, not {kind_of(value)}", Reason.WRONG_TYPE, path)
+    choices = ", ".join(a or repr(a) for a in allowed)
+    one_of = "must be" if len(allowed) == 1 else "must be one of"
+    near = did_you_mean(value, allowed) if len(allowed) > 1 else ""
+    return Flaw(f"{shorten(value)!r} {one_of} {choices}{near}", Reason.INVALID_VALUE, path)
