@@ -1,0 +1,55 @@
+"""What is known of a container before its config.json is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.observed import PidRef
+from reconciler.model.spec import SandboxSpec
+
+HOSTNAME_MAX = 63
+"""The longest host name that Linux and Kubernetes both take (kubelet: truncatePodHostnameIfNeeded)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One container to be: who it is and where its files lie.
+
+    ``directory`` is the OCI bundle; ``pod_directory`` holds hosts, hostname, resolv.conf and volumes/NAME.
+    ``cgroup_parent`` is relative to the root of each hierarchy. ``infra`` is the pod's infra process, None
+    for the infra container itself.
+    """
+
+    container: ContainerId
+    pod: PodId
+    key: Key
+    directory: Path
+    pod_directory: Path
+    sandbox: SandboxSpec
+    cgroup_parent: str
+    infra: PidRef | None
+
+    @property
+    def rootfs(self) -> Path:
+        return self.directory / "rootfs"
+
+    @property
+    def shm(self) -> Path:
+        """Where the pod's /dev/shm is grafted while the member is created (only in that call's namespace)."""
+        return self.directory / "shm"
+
+    @property
+    def hostname(self) -> str:
+        """The pod's own host name: that of its sandbox, or its name."""
+        return (self.sandbox.hostname or self.key.name)[:HOSTNAME_MAX].rstrip("-.")
+
+    @property
+    def cgroups_path(self) -> str:
+        return f"{self.cgroup_parent}/{self.container}"
+
+    @property
+    def own_shm(self) -> bool:
+        """Whether the pod has an IPC namespace of its own, with a /dev/shm that belongs to it."""
+        return not self.sandbox.host_ipc

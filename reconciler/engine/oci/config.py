@@ -1,0 +1,85 @@
+"""The whole config.json of an infra container and of a member."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from reconciler.engine.images.image import Image
+from reconciler.engine.oci import bpf, linux, mounts, process, seccomp
+from reconciler.engine.oci.bundle import Bundle
+from reconciler.engine.oci.capabilities import bounding
+from reconciler.engine.oci.host import HostCapabilities
+from reconciler.model.spec import ContainerSpec
+
+OCI_VERSION = "1.0.2"
+
+BPF_ANNOTATION = "run.oci.seccomp_bpf_data"
+"""crun(1): a base64 BPF program to load in place of ``linux.seccomp``."""
+
+
+def infra_config(bundle: Bundle, facts: HostCapabilities) -> dict[str, Any]:
+    """The infra container: new namespaces, catatonit in a read-only rootfs, no rights at all."""
+    config: dict[str, Any] = {
+        "ociVersion": OCI_VERSION,
+        "root": {"path": str(facts.infra_rootfs), "readonly": True},
+        "process": process.infra_process(facts),
+        "mounts": mounts.infra_mounts(bundle),
+        "linux": linux.infra_linux(bundle, facts),
+        "annotations": _annotations(bundle, ""),
+    }
+    if not bundle.sandbox.host_network:
+        config["hostname"] = bundle.hostname
+    _confine(config, facts, frozenset())
+    return config
+
+
+def member_config(
+    bundle: Bundle,
+    spec: ContainerSpec,
+    image: Image,
+    user: process.User,
+    facts: HostCapabilities,
+    qos: process.Qos | None = None,
+) -> dict[str, Any]:
+    """A member of the pod whose infra process is ``bundle.infra``.
+
+    ``qos`` is the pod's (``process.qos_of``); None: judged by this container alone.
+    Raises ImageProblem (nothing to run) and InvalidInput (an unknown capability).
+    """
+    config: dict[str, Any] = {
+        "ociVersion": OCI_VERSION,
+        "root": {"path": str(bundle.rootfs), "readonly": spec.security.read_only_root},
+        "process": process.member_process(bundle, spec, image, user, facts, qos),
+        "mounts": mounts.member_mounts(bundle, spec),
+        "linux": linux.member_linux(bundle, spec, facts),
+        "annotations": _annotations(bundle, spec.name),
+    }
+    if not spec.security.privileged:
+        _confine(config, facts, bounding(spec.security, facts.capabilities))
+    return config
+
+
+def _confine(config: dict[str, Any], facts: HostCapabilities, capabilities: frozenset[str]) -> None:
+    """Add the seccomp filter: compiled where the runtime takes it, as JSON otherwise."""
+    profile = seccomp.resolve(facts, capabilities)
+    if profile is None:
+        return
+    if facts.bpf:
+        try:
+            compiled = bpf.program(profile, facts.cache)
+        except bpf.CannotCompile:
+            pass
+        else:
+            config["annotations"][BPF_ANNOTATION] = base64.b64encode(compiled).decode()
+            return
+    config["linux"]["seccomp"] = profile
+
+
+def _annotations(bundle: Bundle, name: str) -> dict[str, str]:
+    """Who it is, for people who look at the runtime's own state."""
+    return {
+        "reconciler.pod": str(bundle.key),
+        "reconciler.pod-id": bundle.pod,
+        "reconciler.container": name or "infra",
+    }

@@ -1,0 +1,107 @@
+"""What this machine lets us give to containers: read once, then a value that everything else works on.
+
+Never ask for more than we have ourselves: without CAP_SYS_RESOURCE a raised rlimit or a lowered
+oom_score_adj makes both runtimes fail the container.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from reconciler.engine.oci.capabilities import ALL, names_of
+
+
+class CgroupMode(StrEnum):
+    V2 = "v2"
+    HYBRID = "hybrid"
+    V1 = "v1"
+
+
+@dataclass(frozen=True, slots=True)
+class HostCapabilities:
+    """``cache`` is where compiled seccomp programs are kept; ``infra_rootfs`` holds catatonit and nothing else.
+
+    ``nofile`` and ``nproc`` are the highest hard limits that we may set; ``oom_score_adj_min`` the lowest score;
+    ``memory`` the machine's memory in bytes; ``seccomp_profile`` is empty where this kernel cannot filter.
+    """
+
+    runtime: str
+    cgroups: CgroupMode
+    cache: Path
+    infra_rootfs: Path
+    capabilities: frozenset[str] = ALL
+    nofile: int = 1048576
+    nproc: int = 1048576
+    oom_score_adj_min: int = -1000
+    memory: int = 0
+    kernel: tuple[int, int] = (5, 4)
+    machine: str = "x86_64"
+    hostname: str = ""
+    seccomp_profile: Path | None = None
+
+    @property
+    def bpf(self) -> bool:
+        """Whether the runtime takes a compiled filter (crun's annotation ``run.oci.seccomp_bpf_data``)."""
+        return self.runtime == "crun"
+
+    @property
+    def detach_unified(self) -> bool:
+        """crun refuses hybrid hosts as long as it sees the cgroup2 mount beside the v1 hierarchies."""
+        return self.cgroups is CgroupMode.HYBRID and self.runtime == "crun"
+
+
+SECCOMP_PROFILES = (Path("/etc/containers/seccomp.json"), Path("/usr/share/containers/seccomp.json"))
+"""containers-common's own order (containers.conf(5), seccomp_profile)."""
+
+
+def probe(runtime: str, cgroups: CgroupMode, cache: Path, infra_rootfs: Path) -> HostCapabilities:
+    """Read the machine as this process sees it. Cheap, but not free: do it once per process."""
+    status = dict(_status())
+    own = names_of(int(status.get("CapEff", "0"), 16))
+    privileged = "CAP_SYS_RESOURCE" in own
+    release = platform.release().split(".")
+    return HostCapabilities(
+        runtime=runtime,
+        cgroups=cgroups,
+        cache=cache,
+        infra_rootfs=infra_rootfs,
+        capabilities=names_of(int(status.get("CapBnd", "0"), 16)) & own,
+        nofile=_ceiling(resource.RLIMIT_NOFILE, _number("/proc/sys/fs/nr_open", 1048576) if privileged else None),
+        nproc=_ceiling(resource.RLIMIT_NPROC, 1048576 if privileged else None),
+        oom_score_adj_min=-1000 if privileged else _number("/proc/self/oom_score_adj", 0),
+        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        kernel=(int(release[0]), int("".join(c for c in release[1] if c.isdigit()) or 0)),
+        machine=platform.machine(),
+        hostname=platform.node(),
+        seccomp_profile=_profile() if "Seccomp" in status else None,
+    )
+
+
+def _status() -> list[tuple[str, str]]:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+
+
+def _ceiling(which: int, may_raise_to: int | None) -> int:
+    """Podman's default limit, or what can be had of it."""
+    wanted = 1048576
+    if may_raise_to is not None:
+        return min(wanted, may_raise_to)
+    hard = resource.getrlimit(which)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def _number(path: str, default: int) -> int:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return default
+
+
+def _profile() -> Path | None:
+    return next((p for p in SECCOMP_PROFILES if p.is_file()), None)

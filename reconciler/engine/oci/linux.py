@@ -1,0 +1,154 @@
+"""OCI ``linux``: namespaces, cgroup, limits, devices, hidden paths."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from reconciler.engine.oci.bundle import Bundle
+from reconciler.engine.oci.host import CgroupMode, HostCapabilities
+from reconciler.engine.oci.mounts import INFRA_MASKED, MASKED, READ_ONLY
+from reconciler.model.spec import ContainerSpec, Resources, SandboxSpec
+
+CPU_PERIOD = 100_000
+"""Microseconds (kubelet: quotaPeriod)."""
+
+MIN_SHARES, MAX_SHARES = 2, 262_144
+MIN_QUOTA = 1_000
+
+NOT_HOST_DEVICES = frozenset({"console", "fd", "mqueue", "pts", "ptmx", "shm", "stderr", "stdin", "stdout", ".udev"})
+"""Of /dev, what every container has of its own (containers/common and libcontainer leave these out as well)."""
+
+
+def infra_linux(bundle: Bundle, facts: HostCapabilities) -> dict[str, Any]:
+    """``seccomp`` is added by the caller."""
+    linux: dict[str, Any] = {
+        "namespaces": _infra_namespaces(bundle.sandbox, facts),
+        "cgroupsPath": bundle.cgroups_path,
+        "resources": {"devices": [_DENY_ALL], "cpu": {"shares": MIN_SHARES}},
+        "maskedPaths": list(INFRA_MASKED),
+        "readonlyPaths": list(READ_ONLY),
+        "rootfsPropagation": "rprivate",
+    }
+    if not bundle.sandbox.host_network:
+        linux["sysctl"] = {"net.ipv4.ping_group_range": "0 0"}
+    return linux
+
+
+def member_linux(bundle: Bundle, spec: ContainerSpec, facts: HostCapabilities) -> dict[str, Any]:
+    """``seccomp`` is added by the caller. Reads /dev where the container is privileged."""
+    privileged = spec.security.privileged
+    linux: dict[str, Any] = {
+        "namespaces": _member_namespaces(bundle, facts),
+        "cgroupsPath": bundle.cgroups_path,
+        "resources": {**limits(spec.resources), "devices": [_ALLOW_ALL if privileged else _DENY_ALL]},
+        "rootfsPropagation": "rprivate",
+    }
+    if privileged:
+        linux["devices"] = host_devices(Path("/dev"))
+    else:
+        linux["maskedPaths"] = list(MASKED)
+        linux["readonlyPaths"] = list(READ_ONLY)
+    return linux
+
+
+_DENY_ALL = {"allow": False, "access": "rwm"}
+"""The runtimes add null, zero, full, random, urandom, tty and the ptys to it (OCI, "Default Devices")."""
+
+_ALLOW_ALL = {"allow": True, "access": "rwm"}
+
+
+def limits(resources: Resources) -> dict[str, Any]:
+    """OCI ``resources`` by the kubelet's formulae (cm/helpers_linux.go). An absent request is the limit."""
+    cpu: dict[str, int] = {"shares": shares(resources)}
+    quota = cpu_quota(resources)
+    if quota is not None:
+        cpu |= {"quota": quota, "period": CPU_PERIOD}
+    result: dict[str, Any] = {"cpu": cpu}
+    if resources.memory_limit:
+        result["memory"] = {"limit": resources.memory_limit}
+    return result
+
+
+def shares(resources: Resources) -> int:
+    """CPU weight in v1's unit, 1024 for a core."""
+    request = resources.cpu_request if resources.cpu_request is not None else resources.cpu_limit or 0
+    return min(max(request * 1024 // 1000, MIN_SHARES), MAX_SHARES)
+
+
+def weight(resources: Resources) -> int:
+    """CPU weight in v2's unit, 1 to 10000 (KEP-2254; crun and runc convert alike)."""
+    return 1 + (shares(resources) - 2) * 9999 // 262142
+
+
+def cpu_quota(resources: Resources) -> int | None:
+    """Microseconds of CPU in each period, or None for no limit."""
+    return max(resources.cpu_limit * CPU_PERIOD // 1000, MIN_QUOTA) if resources.cpu_limit else None
+
+
+def _infra_namespaces(sandbox: SandboxSpec, facts: HostCapabilities) -> list[dict[str, str]]:
+    return [{"type": kind} for kind in ("mount", *_shared(sandbox), *_own_pid(sandbox), *_cgroup(facts))]
+
+
+def _member_namespaces(bundle: Bundle, facts: HostCapabilities) -> list[dict[str, str]]:
+    assert bundle.infra is not None, "a member has an infra container"
+    sandbox = bundle.sandbox
+    joined = [*_shared(sandbox), *(["pid"] if _joins_pid(sandbox) else [])]
+    own = ["mount", *([] if _joins_pid(sandbox) else _own_pid(sandbox)), *_cgroup(facts)]
+    path = f"/proc/{bundle.infra.pid}/ns"
+    return [{"type": kind} for kind in own] + [{"type": kind, "path": f"{path}/{_FILE[kind]}"} for kind in joined]
+
+
+_FILE = {"network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
+
+
+def _joins_pid(sandbox: SandboxSpec) -> bool:
+    return sandbox.share_pid and not sandbox.host_pid
+
+
+def _shared(sandbox: SandboxSpec) -> list[str]:
+    """What the pod's containers have in common. With the host's network goes its host name, as in containerd."""
+    network = [] if sandbox.host_network else ["network", "uts"]
+    return network + ([] if sandbox.host_ipc else ["ipc"])
+
+
+def _own_pid(sandbox: SandboxSpec) -> list[str]:
+    return [] if sandbox.host_pid else ["pid"]
+
+
+def _cgroup(facts: HostCapabilities) -> list[str]:
+    """Podman's default: private on v2, the host's elsewhere."""
+    return ["cgroup"] if facts.cgroups is CgroupMode.V2 else []
+
+
+def host_devices(dev: Path) -> list[dict[str, Any]]:
+    """Every device node below ``dev``, for a privileged container."""
+    found: list[dict[str, Any]] = []
+    for directory, names, files in os.walk(dev):
+        if Path(directory) == dev:
+            names[:] = [n for n in names if n not in NOT_HOST_DEVICES]
+        for name in sorted(files):
+            device = _device(dev, Path(directory, name))
+            if device is not None and name not in NOT_HOST_DEVICES:
+                found.append(device)
+    return found
+
+
+def _device(dev: Path, path: Path) -> dict[str, Any] | None:
+    try:
+        info = path.lstat()
+    except OSError:
+        return None
+    if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
+        return None
+    return {
+        "path": str("/dev" / path.relative_to(dev)),
+        "type": "c" if stat.S_ISCHR(info.st_mode) else "b",
+        "major": os.major(info.st_rdev),
+        "minor": os.minor(info.st_rdev),
+        "fileMode": stat.S_IMODE(info.st_mode),
+        "uid": info.st_uid,
+        "gid": info.st_gid,
+    }

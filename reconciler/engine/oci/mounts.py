@@ -1,0 +1,152 @@
+"""OCI ``mounts``: Podman's defaults, the pod's files, the container's volumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reconciler.engine.oci.bundle import Bundle
+from reconciler.model.spec import ContainerSpec, Mount, VolumeKind
+
+OciMount = dict[str, Any]
+
+SHM_SIZE = "65536k"
+"""Podman's and Docker's default for /dev/shm."""
+
+POD_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+"""Files of the pod directory that every member sees, unless it mounts something there itself."""
+
+MASKED = (
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/dev/block",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+)
+"""Podman's list (specgen/generate/config_linux.go), and powercap: CVE-2020-8694 reads secrets from it."""
+
+INFRA_MASKED = (*MASKED, "/sys")
+"""A member that shares the pid namespace reaches /proc/1/root, and must not find a writable sysfs there."""
+
+READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def infra_mounts(bundle: Bundle) -> list[OciMount]:
+    """The least that catatonit needs, and the tmpfs that becomes every member's /dev/shm.
+
+    sysfs belongs to the network namespace, and its first mount decides for all: read-only here would be
+    read-only for a privileged member. So it is writable, and hidden at once (``INFRA_MASKED``).
+    """
+    mounts = [_PROC, _DEV, _sysfs(writable=True)]
+    return [*mounts, _SHM] if bundle.own_shm else mounts
+
+
+def member_mounts(bundle: Bundle, spec: ContainerSpec) -> list[OciMount]:
+    """Defaults, then volumes, parents before what lies in them. A volume at a default's place replaces it."""
+    taken = {_clean(m.path) for m in spec.mounts}
+    mine = sorted((_volume(bundle, m) for m in spec.mounts), key=lambda m: m["destination"].count("/"))
+    defaults = [*_system(bundle, spec.security.privileged), *_pod_files(bundle)]
+    return [m for m in defaults if m["destination"] not in taken] + mine
+
+
+def _system(bundle: Bundle, privileged: bool) -> list[OciMount]:
+    return [
+        _PROC,
+        _DEV,
+        _DEVPTS,
+        _MQUEUE,
+        _shm(bundle),
+        _sysfs(writable=privileged),
+        _cgroup(writable=privileged),
+    ]
+
+
+def _pod_files(bundle: Bundle) -> list[OciMount]:
+    return [_bind(bundle.pod_directory / Path(path).name, path) for path in POD_FILES]
+
+
+def _volume(bundle: Bundle, mount: Mount) -> OciMount:
+    volume = mount.volume
+    source = Path(volume.host_path) if volume.kind is VolumeKind.HOST_PATH else volume_directory(bundle, volume.name)
+    return _bind(source, _clean(mount.path), "ro" if mount.read_only else "rw")
+
+
+def volume_directory(bundle: Bundle, name: str) -> Path:
+    return bundle.pod_directory / "volumes" / name
+
+
+def _clean(path: str) -> str:
+    """Without a trailing slash or doubled ones, so that two spellings are one place."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def _bind(source: Path, destination: str, *options: str) -> OciMount:
+    return {
+        "destination": destination,
+        "type": "bind",
+        "source": str(source),
+        "options": ["rbind", "rprivate", *options],
+    }
+
+
+def _shm(bundle: Bundle) -> OciMount:
+    """The IPC namespace's: the pod's, grafted from the infra container (oci/prepare.py), or the host's."""
+    source = bundle.shm if bundle.own_shm else Path("/dev/shm")
+    return _bind(source, "/dev/shm", "nosuid", "noexec", "nodev")
+
+
+def _sysfs(*, writable: bool) -> OciMount:
+    return {
+        "destination": "/sys",
+        "type": "sysfs",
+        "source": "sysfs",
+        "options": ["nosuid", "noexec", "nodev", "rw" if writable else "ro"],
+    }
+
+
+def _cgroup(*, writable: bool) -> OciMount:
+    return {
+        "destination": "/sys/fs/cgroup",
+        "type": "cgroup",
+        "source": "cgroup",
+        "options": ["rprivate", "nosuid", "noexec", "nodev", "relatime", "rw" if writable else "ro"],
+    }
+
+
+_PROC: OciMount = {
+    "destination": "/proc",
+    "type": "proc",
+    "source": "proc",
+    "options": ["nosuid", "noexec", "nodev"],
+}
+_DEV: OciMount = {
+    "destination": "/dev",
+    "type": "tmpfs",
+    "source": "tmpfs",
+    "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+}
+_DEVPTS: OciMount = {
+    "destination": "/dev/pts",
+    "type": "devpts",
+    "source": "devpts",
+    "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+}
+_MQUEUE: OciMount = {
+    "destination": "/dev/mqueue",
+    "type": "mqueue",
+    "source": "mqueue",
+    "options": ["nosuid", "noexec", "nodev"],
+}
+_SHM: OciMount = {
+    "destination": "/dev/shm",
+    "type": "tmpfs",
+    "source": "shm",
+    "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={SHM_SIZE}"],
+}

@@ -1,0 +1,135 @@
+"""OCI ``process``: what runs, as whom, with which rights and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+from reconciler.engine.images.image import Image
+from reconciler.engine.oci.bundle import Bundle
+from reconciler.engine.oci.capabilities import NONE, process_capabilities
+from reconciler.engine.oci.host import HostCapabilities
+from reconciler.model.errors import ImageProblem
+from reconciler.model.spec import ContainerSpec, Resources
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+User = tuple[int, int, tuple[int, ...]]
+"""uid, gid, additional gids."""
+
+ROOT: User = (0, 0, ())
+
+INFRA_OOM_SCORE = -998
+"""kubelet (qos/policy.go, PodInfraOOMAdj): the last of a pod to be killed."""
+
+
+class Qos(StrEnum):
+    """A pod's quality of service, from which the kernel's choice of an OOM victim follows."""
+
+    GUARANTEED = "Guaranteed"
+    BURSTABLE = "Burstable"
+    BEST_EFFORT = "BestEffort"
+
+
+def infra_process(facts: HostCapabilities) -> dict[str, Any]:
+    """catatonit in pause mode: it holds the namespaces, and as pid 1 of a shared pid namespace it reaps."""
+    return {
+        "terminal": False,
+        "user": {"uid": 0, "gid": 0},
+        "args": ["/catatonit", "-P"],
+        "env": [f"PATH={PATH}"],
+        "cwd": "/",
+        "capabilities": NONE,
+        "noNewPrivileges": True,
+        "oomScoreAdj": max(INFRA_OOM_SCORE, facts.oom_score_adj_min),
+    }
+
+
+def member_process(
+    bundle: Bundle, spec: ContainerSpec, image: Image, user: User, facts: HostCapabilities, qos: Qos | None
+) -> dict[str, Any]:
+    """Raises ImageProblem when neither the spec nor the image says what to run."""
+    uid, gid, groups = user
+    security = spec.security
+    args = arguments(spec, image)
+    if not args:
+        raise ImageProblem(
+            f"cannot run container {spec.name}: neither the manifest nor image {spec.image} names a command"
+        )
+    return {
+        "terminal": False,
+        "user": {"uid": uid, "gid": gid, "additionalGids": list(groups), "umask": 0o22},
+        "args": list(args),
+        "env": environment(spec, image, facts.hostname if bundle.sandbox.host_network else bundle.hostname),
+        "cwd": spec.working_dir or image.working_dir or "/",
+        "capabilities": process_capabilities(security, uid, facts.capabilities),
+        "noNewPrivileges": not (security.allow_privilege_escalation or security.privileged),
+        "rlimits": rlimits(facts),
+        "oomScoreAdj": max(oom_score(spec.resources, qos, facts.memory), facts.oom_score_adj_min),
+    }
+
+
+def arguments(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
+    """``command`` replaces the entrypoint and drops the image's Cmd; ``args`` replaces Cmd.
+
+    Source: Kubernetes, "Define a Command and Arguments for a Container". Empty when nobody says what to run.
+    """
+    if spec.command:
+        return spec.command + (spec.args or ())
+    return image.entrypoint + (spec.args or image.cmd)
+
+
+def search_path(spec: ContainerSpec, image: Image) -> str:
+    """The PATH by which the runtime looks for the command."""
+    env = dict(item.partition("=")[::2] for item in image.env) | dict(spec.env)
+    return env.get("PATH", PATH)
+
+
+def environment(spec: ContainerSpec, image: Image, hostname: str) -> list[str]:
+    """Defaults, then the image's, then the spec's. HOME is left to the runtime: both look it up for the user."""
+    merged = {"PATH": PATH, "HOSTNAME": hostname, "container": "reconciler"}
+    for item in image.env:
+        name, _, value = item.partition("=")
+        merged[name] = value
+    merged.update(spec.env)
+    return [f"{name}={value}" for name, value in merged.items()]
+
+
+def rlimits(facts: HostCapabilities) -> list[dict[str, Any]]:
+    """Podman's defaults as far as this host allows."""
+    wanted = (("RLIMIT_NOFILE", facts.nofile), ("RLIMIT_NPROC", facts.nproc))
+    return [{"type": name, "hard": limit, "soft": limit} for name, limit in wanted]
+
+
+def qos_of(containers: Iterable[ContainerSpec]) -> Qos:
+    """kubelet's rule (qos.GetPodQOS): all limits set and equal to requests; none of either; or in between."""
+    each = [c.resources for c in containers]
+    if all(r == Resources() for r in each):
+        return Qos.BEST_EFFORT
+    return Qos.GUARANTEED if all(_guaranteed(r) for r in each) else Qos.BURSTABLE
+
+
+def oom_score(resources: Resources, qos: Qos | None, memory: int) -> int:
+    """kubelet's rule (qos/policy.go). ``qos`` None: as if the container were alone in its pod."""
+    if qos is None:
+        qos = _alone(resources)
+    if qos is Qos.GUARANTEED:
+        return -997
+    if qos is Qos.BEST_EFFORT:
+        return 1000
+    request = resources.memory_request if resources.memory_request is not None else resources.memory_limit or 0
+    return min(max(1000 - 1000 * request // max(memory, 1), 3), 999)
+
+
+def _alone(resources: Resources) -> Qos:
+    if resources == Resources():
+        return Qos.BEST_EFFORT
+    return Qos.GUARANTEED if _guaranteed(resources) else Qos.BURSTABLE
+
+
+def _guaranteed(r: Resources) -> bool:
+    """Requests default to limits, so an absent request counts as equal."""
+    if not r.cpu_limit or not r.memory_limit:
+        return False
+    return r.cpu_request in (None, r.cpu_limit) and r.memory_request in (None, r.memory_limit)

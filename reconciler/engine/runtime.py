@@ -1,0 +1,307 @@
+"""The OCI runtime (crun or runc): which one works here, and its verbs made idempotent.
+
+``create`` is not here: it runs under the container's monitor. Every verb is one subprocess, bounded in time;
+two processes may ask for the same thing at the same time, and "already so" is an answer, not an error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconciler.engine import cgroups, files
+from reconciler.engine.effects import effect
+from reconciler.engine.layout import Layout
+from reconciler.engine.oci import host
+from reconciler.engine.oci.bundle import Bundle
+from reconciler.engine.oci.config import infra_config
+from reconciler.engine.oci.host import HostCapabilities
+from reconciler.engine.oci.infra import infra_rootfs
+from reconciler.engine.oci.prepare import UNIFIED
+from reconciler.engine.processes import boot_id
+from reconciler.model.errors import HostUnfit, ReconcilerError, RuntimeFailed
+from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.spec import Resources, SandboxSpec
+
+TIMEOUT = 30.0
+"""Seconds that a verb may take: ordinary ones take 5 to 20 ms, but a machine may be swapping."""
+
+NAMES = ("crun", "runc")
+"""In the order of preference."""
+
+LIVING = ("created", "running", "paused")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """``state_dir`` is the runtime's ``--root``; both runtimes want it absolute."""
+
+    name: str
+    path: Path
+    version: str
+    state_dir: Path
+
+    def args(self) -> tuple[str, ...]:
+        """Global arguments, for us and for the monitor. Both runtimes make cgroups by themselves without more."""
+        return ("--root", str(self.state_dir))
+
+    def argv(self, *words: str) -> list[str]:
+        return [str(self.path), *self.args(), *words]
+
+    def state(self, container: ContainerId) -> dict[str, Any] | None:
+        """What the runtime knows of it (OCI state: status, pid, bundle…), or None."""
+        done = self._run("state", container)
+        if done.returncode:
+            if not self._knows(container):
+                return None
+            raise _failed("read the state of", container, done)
+        state: dict[str, Any] = msgspec.json.decode(done.stdout)
+        return state
+
+    def start(self, container: ContainerId) -> None:
+        """Start a created container; one that was started before is fine, even if it ended since.
+
+        Raises RuntimeFailed with the runtime's words (the command is not in the image…).
+        """
+        done = self._effect_start(container)
+        if done.returncode and (self.state(container) or {}).get("status") not in ("running", "paused"):
+            raise _failed("start", container, done)
+
+    def kill(self, container: ContainerId, signal: int) -> None:
+        """Signal the container's first process; nothing happens when it is gone."""
+        done = self._effect_kill(container, signal)
+        if done.returncode and (self.state(container) or {}).get("status") in LIVING:
+            raise _failed("signal", container, done)
+
+    def delete(self, container: ContainerId, force: bool = False) -> None:
+        """Forget a container that does not run. With ``force`` a living one is killed first: that is slow
+        (crun 16 ms, runc 107), a pidfd and a wait before it are faster."""
+        done = self._effect_delete(container, ("--force",) if force else ())
+        if done.returncode and self._knows(container):
+            raise _failed("delete", container, done)
+
+    def update(self, container: ContainerId, resources: Resources) -> None:
+        """Apply limits to a living container and read them back.
+
+        Written to the cgroup's files, not through the runtime's ``update``: crun 1.8.1 fails half-way, and v2
+        would kill where usage is not looked at first. Raises cgroups.LimitBelowUsage, RuntimeFailed.
+        """
+        state = self.state(container)
+        if state is None:
+            raise RuntimeFailed(f"cannot update container {container[:12]}: it does not exist")
+        config = files.read_or_none(Path(state["bundle"]) / "config.json")
+        if config is None:
+            raise RuntimeFailed(f"cannot update container {container[:12]}: its config.json is gone")
+        cgroups.update(msgspec.json.decode(config)["linux"]["cgroupsPath"], resources)
+
+    def exec_argv(
+        self,
+        container: ContainerId,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        user: str = "",
+        tty: bool = False,
+    ) -> list[str]:
+        """The command line that runs ``argv`` in the container with the rights, environment and directory of its
+        first process, but for what is given. Its exit code is the command's."""
+        options = [word for name, value in (env or {}).items() for word in ("--env", f"{name}={value}")]
+        options += ["--cwd", cwd] if cwd else []
+        options += ["--user", user] if user else []
+        options += ["--tty"] if tty else []
+        return self.argv("exec", *options, container, *argv)
+
+    def known(self) -> tuple[ContainerId, ...]:
+        """Every container in the runtime's state directory, without asking the runtime."""
+        try:
+            return tuple(ContainerId(p.name) for p in self.state_dir.iterdir() if p.is_dir())
+        except FileNotFoundError:
+            return ()
+
+    def _knows(self, container: ContainerId) -> bool:
+        return (self.state_dir / container).exists()
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
+        return run(self.argv(*words))
+
+    @effect("runtime.start")
+    def _effect_start(self, container: ContainerId) -> subprocess.CompletedProcess[bytes]:
+        return self._run("start", container)
+
+    @effect("runtime.kill")
+    def _effect_kill(self, container: ContainerId, signal: int) -> subprocess.CompletedProcess[bytes]:
+        return self._run("kill", container, str(signal))
+
+    @effect("runtime.delete")
+    def _effect_delete(self, container: ContainerId, options: Iterable[str]) -> subprocess.CompletedProcess[bytes]:
+        return self._run("delete", *options, container)
+
+
+def exec_process(
+    process: Mapping[str, Any], argv: Sequence[str], *, env: Mapping[str, str] | None = None, terminal: bool = False
+) -> dict[str, Any]:
+    """A ``process.json`` for the monitor's ``--exec-process-spec``, from the ``process`` of the container's
+    config.json: same user, rights and directory. Extra ``env`` comes last and so wins."""
+    added = [f"{name}={value}" for name, value in (env or {}).items()]
+    names = {item.partition("=")[0] for item in added}
+    kept = [item for item in process.get("env", ()) if item.partition("=")[0] not in names]
+    return {**process, "args": list(argv), "env": kept + added, "terminal": terminal}
+
+
+def installed(state_dir: Path, name: str) -> Runtime | None:
+    """The runtime as found on PATH, or None. ``state_dir`` becomes its ``--root``. Says nothing of whether it works."""
+    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        return None
+    path = Path(found).resolve()
+    done = run([str(path), "--version"], timeout=10)
+    words = done.stdout.decode(errors="replace").split()
+    version = words[2] if len(words) > 2 else "unknown"
+    return Runtime(name, path, version, state_dir.absolute())
+
+
+def run(
+    argv: Sequence[str], *, timeout: float = TIMEOUT, cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """One bounded subprocess without a stdin. Raises RuntimeFailed when it cannot run or does not end."""
+    try:
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, close_fds=True, cwd=cwd
+        )
+    except subprocess.TimeoutExpired as e:
+        raise RuntimeFailed(f"cannot run {Path(argv[0]).name}: no end after {timeout:g} s") from e
+    except OSError as e:
+        raise RuntimeFailed(f"cannot run {argv[0]}: {e.strerror}") from e
+
+
+def last_line(output: bytes) -> str:
+    """What the runtime said at the end, without its log decoration."""
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
+    if not lines:
+        return "it said nothing"
+    line = lines[-1]
+    if 'msg="' in line:  # runc logs in logfmt
+        line = line.partition('msg="')[2].rstrip('"').replace('\\"', '"')
+    return line.removeprefix("error: ")
+
+
+def _failed(verb: str, container: ContainerId, done: subprocess.CompletedProcess[bytes]) -> RuntimeFailed:
+    return RuntimeFailed(f"cannot {verb} container {container[:12]}: {last_line(done.stderr)}")
+
+
+PROBE_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``facts`` are what the host gives to containers under this runtime; ``why_not`` says of each runtime that
+    was looked at and not taken why."""
+
+    runtime: Runtime
+    facts: HostCapabilities
+    why_not: dict[str, str]
+
+
+def choose(layout: Layout, preferred: str | None = None, facts: HostCapabilities | None = None) -> Choice:
+    """The ``preferred`` runtime, or the first that works: asked of each with a throwaway container, then remembered.
+
+    The answer is kept with what it was made from (the binary, the boot, the kind of cgroups), so an upgrade or
+    a reboot asks again. ``facts`` are read here when not given; their ``runtime`` is not looked at.
+    Raises HostUnfit when the preferred one does not work, or none does.
+    """
+    if preferred is not None and preferred not in NAMES:
+        raise HostUnfit(
+            f'cannot run containers: "{preferred}" is not a known runtime', hint=f"use {' or '.join(NAMES)}"
+        )
+    if facts is None:
+        facts = host.probe("", cgroups.hierarchies().mode, layout.cache, infra_rootfs(layout.cache))
+    why_not: dict[str, str] = {}
+    for name in (preferred,) if preferred else NAMES:
+        runtime = installed(layout.runtime_state(name), name)
+        there = replace(facts, runtime=name)
+        reason = "not installed" if runtime is None else _works(layout, runtime, there)
+        if runtime is not None and not reason:
+            return Choice(runtime, there, why_not)
+        why_not[name] = reason
+    told = "; ".join(f"{name}: {reason}" for name, reason in why_not.items())
+    raise HostUnfit(f"cannot run containers: {told}", hint="install crun or runc")
+
+
+def _works(layout: Layout, runtime: Runtime, facts: HostCapabilities) -> str:
+    """Empty when it works, or the reason why not."""
+    file = layout.cache / f"runtime-{runtime.name}.json"
+    key = _identity(runtime, facts)
+    known = files.read_or_none(file)
+    if known:
+        try:
+            saved = msgspec.json.decode(known, type=dict[str, str])
+            if saved.get("key") == key:
+                return saved["reason"]
+        except (msgspec.DecodeError, KeyError):
+            pass  # a damaged memory is no memory
+    reason = _probe(layout, runtime, facts)
+    files.write_atomic(file, msgspec.json.encode({"key": key, "reason": reason}))
+    return reason
+
+
+def _identity(runtime: Runtime, facts: HostCapabilities) -> str:
+    info = runtime.path.stat()
+    parts = (runtime.path, info.st_ino, info.st_mtime_ns, info.st_size, boot_id(), facts.cgroups, facts.infra_rootfs)
+    return " ".join(str(p) for p in parts)
+
+
+def _probe(layout: Layout, runtime: Runtime, facts: HostCapabilities) -> str:
+    """Run catatonit, confined like an infra container, in a mount namespace as the monitor makes them."""
+    container = ContainerId(os.urandom(32).hex())
+    directory = layout.cache / f"probe-{container[:12]}"
+    parent = f"/reconciler-{layout.tag}/probe-{container[:12]}"
+    bundle = Bundle(
+        container, PodId(container), Key("", "probe"), directory, directory, SandboxSpec(hostname="probe"), parent, None
+    )
+    config = infra_config(bundle, facts)
+    config["process"]["args"] = ["/catatonit", "--version"]
+    try:
+        return _run_probe(runtime, bundle, msgspec.json.encode(config), detach=facts.detach_unified)
+    except ReconcilerError as e:
+        return e.message
+    finally:
+        _forget(runtime, bundle)
+
+
+@effect("runtime.probe")
+def _run_probe(runtime: Runtime, bundle: Bundle, config: bytes, *, detach: bool) -> str:
+    bundle.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (bundle.directory / "config.json").write_bytes(config)
+    first = f"umount -l {UNIFIED} && " if detach else ""
+    argv = runtime.argv("run", "--bundle", str(bundle.directory), bundle.container)
+    done = run(
+        ["unshare", "--mount", "--propagation", "slave", "sh", "-c", f'{first}exec "$@"', "sh", *argv],
+        timeout=PROBE_TIMEOUT,
+    )
+    return "" if done.returncode == 0 else last_line(done.stderr)
+
+
+@effect("runtime.forget-probe")
+def _forget(runtime: Runtime, bundle: Bundle) -> None:
+    """Whatever the probe left. What cannot be removed now is found by its name later."""
+    try:
+        if (runtime.state_dir / bundle.container).exists():
+            runtime.delete(bundle.container, force=True)
+        cgroups.remove_pod(bundle.cgroup_parent)
+    except ReconcilerError:
+        pass
+    shutil.rmtree(bundle.directory, ignore_errors=True)
+
+
+def forget_stale_probes(cache: Path) -> None:
+    """Delete the directories of probes that were killed."""
+    for directory in cache.glob("probe-*"):
+        shutil.rmtree(directory, ignore_errors=True)
