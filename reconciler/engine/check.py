@@ -6,6 +6,7 @@ moment: what is found is looked for again until it is gone or ``PATIENCE`` is ov
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from reconciler.model.key import ContainerId, Key, PodId
 
 PATIENCE = 3.0
 """Seconds: a dying network namespace takes its link along within 0.1 s, a monitor ends within milliseconds."""
+
+_MONITOR = re.compile(rb"-c[ \0]([0-9a-f]{64})")
+"""A monitor names its container on the command line, which a fork of the zygote writes over its own."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,23 +86,31 @@ def _known(ctx: Context) -> _Known:
 
 
 def _processes(ctx: Context, known: _Known) -> Iterator[Leak]:
-    for directory in _entries(Path("/proc")):
-        if not directory.name.isdigit():
+    """Monitors tell their container on the command line, containers' processes by their cgroup."""
+    base = f"/reconciler-{ctx.layout.tag}"
+    for pid in cgroups.pids(f"{base}/{cgroups.MONITORS}"):
+        container = _watched(pid)
+        if container and container not in known.containers:
+            yield Leak("process", str(pid), f"monitor of container {container[:12]}, which has no record")
+    for path in cgroups.children(base):
+        pod = path.rpartition("/pod-")[2]
+        if path.endswith(f"/{cgroups.MONITORS}"):
             continue
-        cwd = _link(directory / "cwd")
-        if cwd is not None and cwd.parent == ctx.layout.containers and cwd.name not in known.containers:
-            yield Leak("process", directory.name, f"monitor of container {cwd.name[:12]}, which has no record")
-    for pod, container, pid in _confined(ctx):
-        if container not in known.containers or pod not in known.pods:
-            yield Leak("process", str(pid), f"in the cgroup of container {container[:12]}, which has no record")
+        for inside in cgroups.children(path):
+            container = inside.rpartition("/")[2]
+            if pod not in known.pods or container not in known.containers:
+                for pid in cgroups.pids(inside):
+                    yield Leak("process", str(pid), f"in the cgroup of container {container[:12]}, which has no record")
 
 
-def _confined(ctx: Context) -> Iterator[tuple[str, str, int]]:
-    """(pod, container, pid) of every process in the pods' cgroups."""
-    for path in cgroups.container_paths(ctx.layout.tag):
-        pod, _, container = path.rpartition("/")
-        for pid in cgroups.pids(path):
-            yield pod.rpartition("/pod-")[2], container, pid
+def _watched(pid: int) -> str:
+    """The container that this monitor watches, or "" (the zygote, or gone)."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    match = _MONITOR.search(command)
+    return match[1].decode() if match else ""
 
 
 def _mounts(ctx: Context) -> Iterator[Leak]:
@@ -168,10 +180,3 @@ def _entries(directory: Path) -> list[Path]:
         return sorted(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _link(path: Path) -> Path | None:
-    try:
-        return path.readlink()
-    except OSError:
-        return None

@@ -186,12 +186,8 @@ def _signal(name: str) -> signal.Signals:
 
 def _kill_cgroup(ctx: Context, container: ContainerId) -> None:
     record = record_of(ctx, container)
-    if record is None:
-        return
-    for pid in cgroups.pids(runs_in(ctx, record)):
-        ref = processes.pid_ref(pid)
-        if ref is not None:
-            processes.send_signal(ref, signal.SIGKILL)
+    if record is not None:
+        cgroups.kill_all(runs_in(ctx, record))
 
 
 def _monitor(bundle: Path) -> PidRef | None:
@@ -213,10 +209,10 @@ def _await_monitor(bundle: Path) -> None:
 
 
 def _watches(monitor: PidRef, bundle: Path) -> bool:
-    """Whether the process is (still) the bundle's monitor, which works in it, not a later one of the same number."""
+    """Whether the process is (still) the bundle's monitor, not a later one of the same number."""
     try:
-        return Path(f"/proc/{monitor.pid}/cwd").readlink() == bundle
-    except OSError:
+        return bundle.name.encode() in Path(f"/proc/{monitor.pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -3,7 +3,8 @@
 A function that changes the host (a syscall, a subprocess, a write, a store transaction) is marked
 ``@effect("pod.record")``. With ``RECONCILER_FAULT=pod.record:before`` (or ``:after``, and optionally
 ``:N`` for the N-th time) in the environment the process kills itself there with SIGKILL: the kill
-harness walks through ``points()`` and proves that the next run puts things right.
+harness walks through the points and proves that the next run puts things right. With
+``RECONCILER_TRACE=FILE`` the names of the effects are appended to FILE as they are reached.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FAULT = "RECONCILER_FAULT"
+TRACE = "RECONCILER_TRACE"
 
 _points: list[str] = []
 _seen: dict[str, int] = {}
@@ -38,6 +40,7 @@ def effect(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(function)
         def gate(*args: P.args, **kwargs: P.kwargs) -> R:
+            _trace(name)
             _fault(name, "before")
             result = function(*args, **kwargs)
             _fault(name, "after")
@@ -46,6 +49,13 @@ def effect(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return gate
 
     return mark
+
+
+def _trace(name: str) -> None:
+    file = os.environ.get(TRACE)
+    if file:
+        with open(file, "a") as f:
+            f.write(f"{name}\n")
 
 
 def _fault(name: str, moment: str) -> None:

@@ -73,6 +73,8 @@ class Engine:
         return portfacts.host_facts(self.context, key, want)
 
     def perform(self, lock: KeyLock, action: a.Action) -> None:
+        if isinstance(action, (a.CreateSandbox, a.CreateContainer)) and action.spec.key != lock.key:
+            raise ValueError(f"the lock of {lock.key} does not cover {action.spec.key}")
         ctx = self.context
         match action:
             case a.PullImage():

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 
 from reconciler.engine import locks
 from reconciler.engine.context import Context
-from reconciler.engine.network import bridge, conntrack, pod, portmap, subnet
+from reconciler.engine.network import bridge, conntrack, names, pod, portmap, subnet
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Published
 from reconciler.engine.records import PodRecord
@@ -36,7 +36,7 @@ def config(ctx: Context) -> BridgeConfig:
     if known is not None and ctx.cache.mtu:
         return BridgeConfig(ctx.layout.tag, IPv4Network(known), ctx.cache.mtu)
     with locks.exclusive(ctx.layout.network_lock), subnet.choosing():
-        host = subnet.survey(bridge.name_of(ctx.layout.tag))
+        host = subnet.survey(names.bridge_name(ctx.layout.tag))
         standing = bridge.find_network(ctx.layout.tag)
         known = settings.get(ctx.store, SUBNET)
         network = IPv4Network(known) if known else standing or subnet.choose_subnet(host.routes)
@@ -70,10 +70,10 @@ def unpublish(ctx: Context, record: PodRecord) -> None:
         _declare(ctx, config(ctx))
 
 
-def forget(ctx: Context, record: PodRecord) -> None:
+def forget(record: PodRecord) -> None:
     """The pod's flows must not be remembered: UDP clients would go on to talk to the dead."""
     if record.ip and record.spec.sandbox.ports:
-        conntrack.flush(record.ip)
+        conntrack.flush(record.ip, record.spec.sandbox.ports)
 
 
 def remove_if_last(ctx: Context) -> None:

@@ -7,9 +7,7 @@ from reconciler.engine.network import ports
 from reconciler.engine.store import pods as index
 from reconciler.model.key import Key
 from reconciler.model.observed import HostFacts, PortHolder
-from reconciler.model.spec import PodSpec, PortBinding
-
-ANY = ("", "0.0.0.0")
+from reconciler.model.spec import PodSpec
 
 
 def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:
@@ -21,14 +19,7 @@ def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:
     pods = tuple(
         PortHolder(binding, holder)
         for holder, binding in held
-        if holder != key and any(overlap(binding, w) for w in wanted)
+        if holder != key and any(ports.overlap(binding, w) for w in wanted)
     )
-    free = [w for w in wanted if not any(overlap(binding, w) for _, binding in held)]
+    free = [w for w in wanted if not any(ports.overlap(binding, w) for _, binding in held)]
     return HostFacts((*pods, *(ports.holders(free) if free else ())))
-
-
-def overlap(one: PortBinding, other: PortBinding) -> bool:
-    """Whether two bindings cannot stand beside each other."""
-    if (one.host_port, one.protocol) != (other.host_port, other.protocol):
-        return False
-    return one.host_ip == other.host_ip or one.host_ip in ANY or other.host_ip in ANY

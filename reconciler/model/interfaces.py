@@ -16,7 +16,8 @@ from reconciler.model.spec import PodSpec
 class KeyLock(Protocol):
     """Proof that the caller holds the cross-process lock of a key."""
 
-    key: Key
+    @property
+    def key(self) -> Key: ...
 
 
 class PodEngine(Protocol):

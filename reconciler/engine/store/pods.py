@@ -40,6 +40,12 @@ def set_published(store: Store, pod: PodId, published: bool) -> None:
         tx.execute("UPDATE pods SET published = ? WHERE id = ?", (int(published), pod))
 
 
+def release_ports(store: Store, pod: PodId) -> None:
+    """The pod has no host ports any more, published or held."""
+    with store.transaction() as tx:
+        tx.execute("UPDATE pods SET ports = '[]', published = 0 WHERE id = ?", (pod,))
+
+
 def remove_pod(store: Store, pod: PodId) -> None:
     """Forget a pod and its containers."""
     with store.transaction() as tx:

@@ -1,0 +1,60 @@
+"""What ``info`` tells: this program, this machine, and which choices were made on it and why."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+from reconciler import __version__
+from reconciler.engine import cgroups
+from reconciler.engine.context import Context
+from reconciler.engine.network import names
+from reconciler.engine.networks import SUBNET
+from reconciler.engine.store import pods as index
+from reconciler.engine.store import settings
+from reconciler.model.errors import ReconcilerError
+
+
+def info(ctx: Context) -> dict[str, Any]:
+    """Facts by section, ready for JSON. A section that cannot be had says why instead of failing the rest."""
+    return {
+        "version": __version__,
+        "host": {
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "hostname": platform.node(),
+            "python": platform.python_version(),
+            "cgroups": cgroups.hierarchies().mode.value,
+        },
+        "runtime": _runtime(ctx),
+        "network": {
+            "bridge": names.bridge_name(ctx.layout.tag),
+            "subnet": settings.get(ctx.store, SUBNET) or "not chosen yet: no pod has needed it",
+            "nftables table": names.table_name(ctx.layout.tag),
+        },
+        "paths": {
+            "state": str(ctx.layout.state),
+            "run": str(ctx.layout.run),
+            "logs": str(ctx.layout.logs),
+            "tag": ctx.layout.tag,
+        },
+        "counts": {
+            "pods": len(index.all_pods(ctx.store)),
+            "containers": len(index.all_containers(ctx.store)),
+            "images": len(ctx.images.list()),
+        },
+    }
+
+
+def _runtime(ctx: Context) -> dict[str, Any]:
+    try:
+        choice = ctx.choice
+    except ReconcilerError as e:
+        return {"problem": e.message}
+    return {
+        "name": choice.runtime.name,
+        "version": choice.runtime.version,
+        "path": str(choice.runtime.path),
+        "not used": choice.why_not,
+        "monitor": str(ctx.settings.conmon or "our own conmon"),
+    }
