@@ -17,7 +17,7 @@ from reconciler.cli.terminal import YELLOW, coloured, harmless
 from reconciler.model.events import Event, EventType
 
 if TYPE_CHECKING:
-    from reconciler.engine import Engine
+    from reconciler.engine.engine import Engine
 
 
 @click.command()
@@ -37,7 +37,7 @@ def events(options: Options, follow: bool, about: str | None, namespace: str | N
     def wanted(event: Event) -> bool:
         return matches(event, about, namespace)
 
-    past = [e for e in engine.events.list() if wanted(e)]
+    past = [e for e in engine.events() if wanted(e)]
     if not follow:
         click.echo(as_json(past) if form == "json" else as_table(past, time.time()))
         return 0
@@ -73,7 +73,7 @@ def follow_events(engine: Engine, after: int) -> Iterator[Event]:
     poll.register(watch.fileno(), select.POLLIN)
     try:
         while True:
-            for event in engine.events.list(after=after):
+            for event in engine.events(after=after):
                 after = event.seq
                 yield event
             poll.poll(5000)

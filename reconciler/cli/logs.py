@@ -17,7 +17,7 @@ from reconciler.model.observed import Container
 
 if TYPE_CHECKING:
     from reconciler.cli.crilog import Line
-    from reconciler.engine import Engine
+    from reconciler.engine.engine import Engine
 
 
 @click.command()

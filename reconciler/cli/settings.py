@@ -15,7 +15,7 @@ import click
 from reconciler.model.errors import HostUnfit
 
 if TYPE_CHECKING:
-    from reconciler.engine import Engine
+    from reconciler.engine.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Options:
         """The engine of this instance. Raises HostUnfit without root's rights."""
         if os.geteuid() != 0:
             raise HostUnfit("cannot work on containers: this needs root", hint="run it with sudo")
-        from reconciler.engine import Engine, Settings
+        from reconciler.engine.context import Settings
+        from reconciler.engine.engine import Engine
 
         return Engine.open(Settings(root=self.root, runtime=self.runtime, conmon=self.conmon))
 

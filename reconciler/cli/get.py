@@ -1,0 +1,120 @@
+"""`get`: pods as Kubernetes would show them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.resolve import find_pod, observed
+from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.table import age, table
+from reconciler.model.desired import Present
+from reconciler.model.errors import NotFound
+from reconciler.model.observed import HostFacts, Observed
+from reconciler.model.spec import PodSpec
+from reconciler.model.status import PodStatus
+
+if TYPE_CHECKING:
+    from reconciler.engine.engine import Engine
+
+Shown = tuple[PodSpec, PodStatus]
+
+
+@click.group()
+def get() -> None:
+    """Show pods as Kubernetes would."""
+
+
+def _pods(
+    options: Options, name: str | None, namespace: str | None, everywhere: bool, output: str, no_headers: bool
+) -> int:
+    """Show pods: all of the namespace "default", or one by its name.
+
+    \b
+    Example:  reconciler get pods -o wide
+    """
+    engine = options.engine()
+    space = None if everywhere else namespace or "default"
+    pods = observed(engine, space)
+    if name is not None:
+        try:
+            pods = (find_pod(pods, name),)
+        except NotFound as error:
+            raise NotFound(error.message, hint=error.hint if pods else "see: reconciler get pods -A") from None
+    shown = [status_of(engine, pod) for pod in pods]
+    if output in ("json", "yaml"):
+        click.echo(as_objects(shown, output, one=name is not None))
+    elif not shown:
+        click.echo("No resources found" + ("" if space is None else f" in namespace {space}") + ".", err=True)
+    else:
+        click.echo(as_table(shown, wide=output == "wide", spaces=everywhere, header=not no_headers, now=time.time()))
+    return 0
+
+
+for _name in ("pods", "pod", "po"):
+    _command = click.command(_name, hidden=_name != "pods", help=_pods.__doc__)(pass_options(_pods))
+    click.argument("name", required=False)(_command)
+    click.option("-n", "-N", "--namespace", help="Pods of this namespace (default: default).")(_command)
+    click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Pods of all namespaces.")(_command)
+    click.option("-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table")(_command)
+    click.option("--no-headers", is_flag=True, help="Rows only.")(_command)
+    get.add_command(_command)
+
+
+def status_of(engine: Engine, pod: Observed) -> Shown:
+    """The pod's applied spec and its status by that."""
+    from reconciler.plan.pod_status import pod_status
+
+    sandbox = pod.sandbox
+    assert sandbox is not None  # observed() gives no others
+    seen = engine.observe(pod.key, sandbox.applied)
+    want = Present(spec=sandbox.applied, owner=sandbox.owner)
+    return sandbox.applied, pod_status(want, seen, HostFacts(), engine.context.clock.now())
+
+
+def as_table(shown: list[Shown], *, wide: bool, spaces: bool, header: bool, now: float) -> str:
+    """kubectl's columns; an unset value is ``<none>``."""
+    headings = ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]
+    headings = (["NAMESPACE"] if spaces else []) + headings + (["IP", "PORTS", "IMAGES"] if wide else [])
+    return table(headings, [_row(spec, status, wide, spaces, now) for spec, status in shown], header=header)
+
+
+def _row(spec: PodSpec, status: PodStatus, wide: bool, spaces: bool, now: float) -> list[str]:
+    ready = sum(c.ready for c in status.containers)
+    row = [
+        spec.key.name,
+        f"{ready}/{len(spec.containers)}",
+        status.summary,
+        restarts(status, now),
+        age(now - status.created_wall) if status.created_wall else "<unknown>",
+    ]
+    if spaces:
+        row.insert(0, spec.key.namespace)
+    if wide:
+        ports = ",".join(f"{p.host_port}->{p.container_port}/{p.protocol}" for p in spec.sandbox.ports)
+        row += [status.ip or "<none>", ports or "<none>", ",".join(dict.fromkeys(c.image for c in spec.containers))]
+    return row
+
+
+def restarts(status: PodStatus, now: float) -> str:
+    """ "3 (5m ago)": how often, and when last (printers.go: printPod)."""
+    count = sum(c.restarts for c in status.containers)
+    ended = max((c.last.finished_wall for c in status.containers if c.last is not None), default=0.0)
+    return f"{count} ({age(now - ended)} ago)" if count and ended else str(count)
+
+
+def as_objects(shown: list[Shown], output: str, *, one: bool) -> str:
+    """A v1 PodList, or with a name the v1 Pod alone."""
+    from reconciler.kube.present import pod_list, pod_object
+
+    value = pod_object(*shown[0]) if one else pod_list(shown)
+    if output == "json":
+        import json
+
+        return json.dumps(value, indent=4, ensure_ascii=False)
+    import yaml
+
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
+    return text.rstrip("\n")

@@ -1,0 +1,113 @@
+"""What host tests share: an instance of their own, the example image in it, its command line, and the proof that
+nothing of it is left afterwards.
+
+Each pytest worker lives in mount and network namespaces of its own, so workers cannot meet, and nothing that a test
+does can reach the machine's network or mounts. cgroups and processes are the machine's: those are looked for by name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.context import Settings
+from reconciler.engine.engine import Engine
+from reconciler.engine.layout import Layout
+from reconciler.linux.syscalls import KERNEL, MountFlag, Namespace
+from tests.host import instance as instances
+from tests.host.instance import Instance
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+IMAGE = "localhost/reconciler/busybox:1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_namespaces() -> None:
+    """Leave the machine's mounts and network for good."""
+    if os.geteuid() != 0:
+        return
+    KERNEL.unshare(Namespace.MOUNT | Namespace.NETWORK)
+    KERNEL.mount("", "/", "", MountFlag.REC | MountFlag.PRIVATE)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=30)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example image, made as scripts/up makes it."""
+    path = tmp_path_factory.mktemp("image") / "busybox.tar"
+    subprocess.run([sys.executable, CHECKOUT / "scripts/example-image", path], check=True, timeout=60)
+    return path
+
+
+@pytest.fixture(scope="session")
+def loaded_images(archive: Path, own_namespaces: None) -> Iterator[Path]:
+    """An image store that holds the example image, for roots to start from."""
+    root = short_directory()
+    Engine.open(Settings(root=root)).images.load(archive)
+    yield Layout.at(root).images
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A root of the test's own, with a short path; gone afterwards, with all that carried its tag."""
+    path = short_directory()
+    yield path
+    try:
+        instances.expect_nothing_left(path)
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def image(root: Path, loaded_images: Path) -> str:
+    """The example image's name; it is in the root's store (hard links: half a millisecond a file)."""
+    target = Layout.at(root).images
+    target.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "--archive", "--link", loaded_images, target], check=True, timeout=60)
+    return IMAGE
+
+
+@pytest.fixture
+def instance(root: Path) -> Iterator[Instance]:
+    """The root's command line and engine. Afterwards its controllers are stopped, its pods killed and removed, and
+    ``system check`` must have nothing to say."""
+    made = Instance(root)
+    yield made
+    made.stop_controllers()
+    leaks = made.engine.check()
+    made.remove_everything()
+    assert leaks == (), f"while pods were there: {[str(leak) for leak in leaks]}"
+    after = made.engine.check()
+    assert after == (), f"after their removal: {[str(leak) for leak in after]}"
+
+
+@pytest.fixture
+def engine(instance: Instance) -> Engine:
+    return instance.engine
+
+
+@pytest.fixture
+def reconciler(instance: Instance) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``reconciler("ps", "-a")``: the command line on the root, its output captured."""
+    return instance.run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for manifests."""
+    path = tmp_path / "pods"
+    path.mkdir()
+    return path
+
+
+def short_directory() -> Path:
+    """Short, because socket names and overlay options are limited; named so that scripts/leftovers.py knows it."""
+    return Path(tempfile.mkdtemp(prefix="reconciler-t", dir="/tmp"))

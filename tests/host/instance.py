@@ -1,0 +1,229 @@
+"""One instance of reconciler as a test handles it: commands, a controller in the background, processes to compare."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from reconciler.engine import cgroups
+from reconciler.engine.context import Settings
+from reconciler.engine.engine import Engine
+from reconciler.engine.layout import Layout
+from reconciler.model.actions import KillContainer, StopContainer
+from reconciler.model.desired import Absent
+from reconciler.model.key import Key
+from reconciler.model.observed import Container, ContainerState, HostFacts, PidRef
+from reconciler.plan.pod_actions import compute_pod_actions
+
+T = TypeVar("T")
+
+DEADLINE = 30.0
+"""Seconds that anything a test waits for may take on a busy machine; usually it takes a tenth of one."""
+
+
+class Instance:
+    """``run`` calls the command line; ``watch`` starts a controller; the rest looks at what is there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._controllers: list[subprocess.Popen[str]] = []
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine.open(Settings(root=self.root))
+
+    def command(self, *arguments: object) -> list[str]:
+        return [sys.executable, "-m", "reconciler", "--root", str(self.root), *map(str, arguments)]
+
+    def run(self, *arguments: object, timeout: float = 90, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=timeout, check=False, **options
+        )
+
+    def ok(self, *arguments: object, timeout: float = 90) -> str:
+        """The output of a command that must succeed."""
+        done = self.run(*arguments, timeout=timeout)
+        assert done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def watch(self, *folders: Path) -> subprocess.Popen[str]:
+        """A controller in the background; its log is ``controller.log`` in the root."""
+        log = (self.root / "controller.log").open("a")
+        with log:
+            process = subprocess.Popen(self.command("watch", *folders), stdout=log, stderr=log, text=True)
+        self._controllers.append(process)
+        return process
+
+    def stop_controllers(self) -> None:
+        for process in self._controllers:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in self._controllers:
+            try:
+                process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+
+    def containers(self, pod: str, namespace: str = "default") -> dict[str, Container]:
+        """The newest attempt at each member, by name."""
+        have = self.engine.observe(Key(namespace, pod), None)
+        return {c.name: c for c in sorted(have.containers, key=lambda c: c.attempt)}
+
+    def running(self, pod: str, namespace: str = "default") -> dict[str, PidRef]:
+        """Process (with its start time) of each running member and of the infra container."""
+        have = self.engine.observe(Key(namespace, pod), None)
+        infra = have.sandbox.infra if have.sandbox else None
+        everything = (*have.containers, *((infra,) if infra else ()))
+        return {c.name: c.pid for c in everything if c.state is ContainerState.RUNNING and c.pid is not None}
+
+    def remove_everything(self) -> None:
+        """Kill and remove all pods, by the plan that a removed manifest gets, with no grace."""
+        recorded = self.engine.keys()
+        for key in recorded:
+            until(lambda key=key: self._removed(key), f"pod {key} is removed")
+        end_zygote(self.root)
+
+    def _removed(self, key: Key) -> bool:
+        engine = self.engine
+        with engine.lock(key) as lock:
+            while (have := engine.observe(key, None)).sandbox is not None:
+                steps = compute_pod_actions(Absent(), have, HostFacts(), engine.context.clock.now()).steps
+                dying = [c for c in have.containers if c.state is ContainerState.RUNNING]
+                for step in steps:
+                    if isinstance(step, StopContainer):
+                        engine.perform(lock, KillContainer(step.container, step.name, step.reason))
+                    else:
+                        engine.perform(lock, step)
+                if not steps:
+                    for container in dying:
+                        engine.perform(lock, KillContainer(container.id, container.name, _REASON))
+                    wait_for_end([c.pid for c in dying if c.pid])
+                    return False
+        return True
+
+
+def _reason() -> Any:
+    from reconciler.model.actions import Reason, Why
+
+    return Reason(Why.REMOVED, "the test is over")
+
+
+_REASON = _reason()
+
+
+def until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
+    """The first true answer of ``condition``, which is asked again and again (tests cannot subscribe to all there is).
+
+    Fails saying ``what`` did not come to be.
+    """
+    end = time.monotonic() + deadline
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"after {deadline:.0f} s still not: {what}"
+        select.select([], [], [], 0.02)
+
+
+def wait_for_end(pids: list[PidRef], deadline: float = DEADLINE) -> None:
+    """Until none of the processes runs (pidfds; a pid that is somebody else's by now has ended)."""
+    end = time.monotonic() + deadline
+    for ref in pids:
+        with suppress(ProcessLookupError):
+            fd = os.pidfd_open(ref.pid)
+            try:
+                if start_time(ref.pid) == ref.start:
+                    ready, _, _ = select.select([fd], [], [], max(0.0, end - time.monotonic()))
+                    assert ready, f"process {ref.pid} has not ended"
+            finally:
+                os.close(fd)
+
+
+def start_time(pid: int) -> int:
+    """Field 22 of /proc/PID/stat; 0 for a process that is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    command: str
+
+
+def processes_of(root: Path) -> Iterator[Process]:
+    """Every process that names the root in its command line, or works in it."""
+    text = str(root)
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            cwd = str((entry / "cwd").readlink())
+            if f"{text}/" in f"{command}/".replace(" ", "/") or f"{cwd}/".startswith(f"{text}/"):
+                yield Process(int(entry.name), command)
+
+
+def end_zygote(root: Path) -> None:
+    """The root's zygote would end by itself after half a minute without monitors."""
+    for process in processes_of(root):
+        if "--zygote" in process.command:
+            ref = PidRef(process.pid, start_time(process.pid))
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+            wait_for_end([ref])
+
+
+def expect_nothing_left(root: Path) -> None:
+    """No process, cgroup, link, nft table or mount of the instance at ``root`` may be there."""
+    tag = Layout.at(root).tag
+    end_zygote(root)
+    cgroups.remove_instance(tag)
+    left: list[str] = []
+
+    def look() -> bool:
+        left[:] = [*map(str, processes_of(root)), *_cgroups(tag), *_links(tag), *_tables(tag), *_mounts(root)]
+        return not left
+
+    try:
+        until(look, "nothing is left", 10)
+    except AssertionError:
+        raise AssertionError(f"left behind by the instance {tag} at {root}: {left}") from None
+
+
+def _cgroups(tag: str) -> Iterator[str]:
+    for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
+        if hierarchy.is_dir():
+            yield from (f"cgroup {path}" for path in hierarchy.glob(f"reconciler-{tag}*/pod-*"))
+
+
+def _links(tag: str) -> Iterator[str]:
+    from reconciler.engine.network import pod
+
+    yield from (f"link {link.name}" for link in pod.links(tag))
+
+
+def _tables(tag: str) -> Iterator[str]:
+    from reconciler.engine.network import portmap
+
+    yield from (f"nft element {element}" for element in portmap.current(tag))
+
+
+def _mounts(root: Path) -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if line.split()[4].startswith(f"{root}/"):
+            yield f"mount {line.split()[4]}"
