@@ -38,7 +38,7 @@ def test_a_reference_is_taken_apart(text: str, registry: str, path: str, tag: st
         ("a:b:c", "not a tag"),
         ("a@sha256:12", "64 hex"),
         ("a@", "nothing follows"),
-        ("../etc", "not a name"),
+        ("../etc", "not the name of a registry"),
         ("-x", "not a name"),
         ("exa mple.com/x", "not the name of a registry"),
         ("x/" * 140 + "x", "longer"),

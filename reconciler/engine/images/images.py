@@ -1,0 +1,268 @@
+"""Images: what the engine, the controller and the commands ask of the image store.
+
+``get`` and ``state`` only look, and are cheap enough for every observation; ``ensure`` begins a pull and
+returns; ``pull``, ``load`` and ``remove`` do their work before they return, for commands. Any thread may
+call anything, and other processes may work on the same store.
+
+imagePullPolicy Always (design, decision 14): before a container is started the registry is asked; when it
+has moved the tag, the new image is had, when it is away, the image that is here is used, with a warning.
+Images that no registry gave us (loaded, or named localhost/…) are used as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reconciler.engine.images.archive import images_in
+from reconciler.engine.images.disk import Disk
+from reconciler.engine.images.image import Image
+from reconciler.engine.images.index import Index, Name, Record
+from reconciler.engine.images.processes import Processes
+from reconciler.engine.images.pulls import Pulls
+from reconciler.engine.images.reference import Reference, id_prefix, parse
+from reconciler.engine.images.removal import remove_image, sweep
+from reconciler.engine.images.transfer import Fetched, Progress, Skopeo, Source, digest_of, fetch
+from reconciler.engine.images.unpack import unpack_layers
+from reconciler.model.clock import Clock
+from reconciler.model.errors import ImageProblem, ReconcilerError
+from reconciler.model.events import EventType
+from reconciler.model.observed import ImageState, ImageStatus
+from reconciler.model.spec import PullPolicy
+
+Emit = Callable[[str, EventType, str, str], None]
+InUse = Callable[[str], tuple[str, ...]]
+
+LOOK_AGAIN = 10.0
+"""Seconds until an image that only a person can bring is looked for again."""
+_PATIENCE, _PATIENCE_WITH_LOCAL = 60.0, 15.0
+"""Seconds for the registry's first answer; less where there is an image to fall back on."""
+
+
+class Images:
+    """The images below one directory. ``emit`` takes events (about, type, reason, message); ``in_use`` names the
+    containers that use an image id."""
+
+    def __init__(self, directory: Path, clock: Clock, *, emit: Emit | None = None, in_use: InUse | None = None) -> None:
+        self._disk, self._clock, self._emit, self._in_use = Disk(directory), clock, emit, in_use
+        self._index, self._processes = Index(self._disk), Processes()
+        self._pulls = Pulls(clock, self._pull_with_events)
+
+    def get(self, reference: str) -> Image | None:
+        """The image that is here under a name as people write them, a digest, an id or the beginning of one.
+
+        Raises ImageProblem for what is no reference, or means several images.
+        """
+        record = self._index.find(reference)
+        return record.image(self._disk) if record else None
+
+    def list(self) -> tuple[Image, ...]:
+        """All images, the newest first."""
+        records = sorted(self._index.records().values(), key=lambda record: (record.created, record.id), reverse=True)
+        return tuple(record.image(self._disk) for record in records)
+
+    def state(self, reference: str, policy: PullPolicy) -> ImageState:
+        """What a plan needs to know before it starts a container from ``reference``. Has no effect.
+
+        ``error`` is the cause alone. FAILED with a ``retry_at`` in the past, and MISSING, ask for ``ensure``.
+        """
+        try:
+            record, local_only = self._index.find(reference), _is_local(reference)
+        except ImageProblem as problem:
+            return ImageState(ImageStatus.FAILED, error=problem.message)
+        if record and not (policy is PullPolicy.ALWAYS and self._renewable(reference)):
+            return ImageState(ImageStatus.PRESENT, record.id)
+        if policy is PullPolicy.NEVER:
+            return ImageState(ImageStatus.MISSING)
+        if local_only:
+            return ImageState(ImageStatus.FAILED, error=_not_here(reference), retry_at=self._clock.now() + LOOK_AGAIN)
+        if self._pulls.running(reference):
+            return ImageState(ImageStatus.PULLING, record.id if record else "")
+        last = self._pulls.last(reference)
+        if record:
+            fresh = last is not None and last.counts(self._clock.now())
+            return ImageState(ImageStatus.PRESENT if fresh else ImageStatus.MISSING, record.id)
+        if last and last.error:
+            cause = last.error.removeprefix(f"cannot pull {reference}: ")
+            return ImageState(ImageStatus.FAILED, error=cause, retry_at=last.retry_at)
+        return ImageState(ImageStatus.MISSING)
+
+    def ensure(self, reference: str, policy: PullPolicy) -> ImageState:
+        """Begin to pull when ``state`` asks for it; returns at once. ``subscribe`` tells the end."""
+        state = self.state(reference, policy)
+        due = state.retry_at is not None and state.retry_at <= self._clock.now()
+        if policy is PullPolicy.NEVER or not (state.status is ImageStatus.MISSING or due):
+            return state
+        self._pulls.begin(reference)
+        return ImageState(ImageStatus.PULLING, state.id)
+
+    def subscribe(self, callback: Callable[[str], None]) -> None:
+        """Have ``callback`` called with the reference, from a pulling thread, when a pull begun here has ended."""
+        self._pulls.subscribe(callback)
+
+    def close(self) -> None:
+        """End the pulls under way (what they brought stays for the next try) and refuse new ones."""
+        self._processes.stop()
+        self._pulls.join(5.0)
+
+    def pull(self, reference: str, *, progress: Progress | None = None) -> Image:
+        """Have the image that the registry has under this name now; waits for it.
+
+        Two processes that want the same reference fetch it once. Raises ImageProblem (it cannot be had) or TryLater
+        (the registry is away).
+        """
+        wanted = parse(reference).full()
+        if wanted.local:
+            found = self._index.find(reference)
+            if found is None:
+                raise ImageProblem(f"cannot pull {reference}: {_not_here(reference)}")
+            return found.image(self._disk)
+        asked = self._clock.wall()
+        with self._disk.lock(f"pull.{hashlib.sha256(str(wanted).encode()).hexdigest()[:32]}"):
+            record = self._index.find(str(wanted))
+            if record is None or not _pulled_since(record, str(wanted), asked):
+                record = self._fetch(reference, wanted, record, progress or _silent)
+        self._pulls.note(reference, "")
+        return record.image(self._disk)
+
+    def load(self, archive: Path, *, progress: Progress | None = None) -> tuple[Image, ...]:
+        """Take in every image of a docker-archive, an oci-archive or a directory in OCI layout.
+
+        Raises ImageProblem; the images before the bad one stay.
+        """
+        loaded: list[Image] = []
+        tell = progress or _silent
+        with self._disk.work() as work:
+            for held in images_in(archive, work, self._processes):
+                skopeo = Skopeo(held.source, self._disk, work, self._processes)
+                fetched = fetch(held.source, skopeo.top(), self._disk, skopeo, tell)
+                loaded.append(self._commit(fetched, held.names, False, work, tell).image(self._disk))
+        return tuple(loaded)
+
+    def remove(self, reference: str, *, in_use: InUse | None = None, force: bool = False) -> tuple[str, ...]:
+        """Take a name from an image, and with its last name (or by id) the image; returns what was done, in lines.
+
+        ``in_use`` names the containers that use an image id; such an image stays, ``force`` or not. ``force`` removes
+        by id an image with several names. Raises NotFound, ImageProblem.
+        """
+        users = in_use or self._in_use
+        if users is None:
+            raise TypeError("remove() must be told which containers use an image")
+        with self._disk.lock("pin"), self._disk.lock("index"):
+            lines = remove_image(self._index, reference, users, force)
+        self.collect()
+        return lines
+
+    @contextmanager
+    def pinned(self, reference: str) -> Iterator[Image | None]:
+        """``get``, and for the length of the block no process removes any image: for making a container's record."""
+        with self._disk.lock("pin", shared=True):
+            yield self.get(reference)
+
+    def collect(self) -> bool:
+        """Delete what belongs to no image: leftovers of killed transfers, blobs and layers of removed images.
+
+        Does nothing, and says so by False, while a transfer is under way in any process.
+        """
+        return sweep(self._disk, self._index)
+
+    def overlay_lowers(self, image: Image) -> tuple[Path, tuple[str, ...]]:
+        """For ``lowerdir=``: the directory to change to, and the layers' names relative to it, uppermost first."""
+        names = tuple(str(layer.relative_to(self._disk.layers)) for layer in reversed(image.layers))
+        return self._disk.layers, names
+
+    def _renewable(self, reference: str) -> bool:
+        """Whether asking the registry again could bring another image: a tag that was had from there."""
+        return not parse(reference).digest and self._index.pulled(reference)
+
+    def _fetch(self, reference: str, wanted: Reference, here: Record | None, tell: Progress) -> Record:
+        repository = wanted.repository
+        source = Source(f"docker://{wanted}", reference, by_digest=lambda digest: f"docker://{repository}@{digest}")
+        names = () if wanted.digest else (str(wanted),)
+        with self._disk.work() as work:
+            patience = _PATIENCE_WITH_LOCAL if here else _PATIENCE
+            skopeo = Skopeo(source, self._disk, work, self._processes, patience)
+            top = skopeo.top()
+            known = self._index.find(f"{repository}@{digest_of(top)}")
+            if known is not None:
+                return self._rename(known, names)
+            fetched = fetch(source, top, self._disk, skopeo, tell)
+            return self._commit(fetched, names, True, work, tell, repository)
+
+    def _rename(self, record: Record, names: tuple[str, ...]) -> Record:
+        """The registry's tag means an image that is here already."""
+        with self._disk.lock("index"):
+            now = tuple(Name(name, True, self._clock.wall()) for name in names)
+            return self._index.add(replace(record, names=now))
+
+    def _commit(
+        self, fetched: Fetched, names: tuple[str, ...], pulled: bool, work: Path, tell: Progress, repository: str = ""
+    ) -> Record:
+        """Unpack what is missing, then make the image exist. The caller's transfer lock keeps the layers here."""
+        size = unpack_layers(self._disk, fetched.layers, work, self._processes, tell)
+        repositories = [repository] if repository else [parse(name).repository for name in names]
+        digests = tuple(f"{repo}@{digest}" for repo in repositories for digest in fetched.digests)
+        made = tuple(Name(name, pulled, self._clock.wall()) for name in names)
+        with self._disk.lock("index"):
+            return self._index.add(_record(fetched, made, digests, size))
+
+    def _pull_with_events(self, reference: str) -> None:
+        self._tell(reference, EventType.NORMAL, "Pulling", f"pulling image {reference}")
+        try:
+            image = self.pull(reference)
+        except ReconcilerError as problem:
+            here = self.get(reference)
+            rest = f"; going on with the image that is here, {here.id[:12]}" if here else ""
+            self._tell(reference, EventType.WARNING, "Failed", problem.message + rest)
+            raise
+        self._tell(reference, EventType.NORMAL, "Pulled", f"image {reference} is here: {image.id[:12]}")
+
+    def _tell(self, reference: str, kind: EventType, reason: str, message: str) -> None:
+        if self._emit:
+            self._emit(reference, kind, reason, message)
+
+
+def _record(fetched: Fetched, names: tuple[Name, ...], digests: tuple[str, ...], size: int) -> Record:
+    config: dict[str, Any] = fetched.config.get("config") or {}
+    return Record(
+        id=fetched.id,
+        names=names,
+        digests=digests,
+        manifest=fetched.manifest,
+        layers=fetched.layers,
+        size=size,
+        created=str(fetched.config.get("created") or ""),
+        entrypoint=_strings(config.get("Entrypoint")),
+        cmd=_strings(config.get("Cmd")),
+        env=_strings(config.get("Env")),
+        user=str(config.get("User") or ""),
+        working_dir=str(config.get("WorkingDir") or ""),
+        stop_signal=str(config.get("StopSignal") or ""),
+    )
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+
+
+def _pulled_since(record: Record, name: str, moment: float) -> bool:
+    return any(n.name == name and n.pulled and n.at >= moment for n in record.names)
+
+
+def _is_local(reference: str) -> bool:
+    """Nothing that a registry could deliver. A bare id is a name to registries, but nobody means that by 64 digits."""
+    return parse(reference).local or len(id_prefix(reference)) == 64
+
+
+def _not_here(reference: str) -> str:
+    return f"image {reference} is not here; load or build it"
+
+
+def _silent(_: str) -> None:
+    return

@@ -1,0 +1,93 @@
+"""Removal: which name or image goes, and what is swept up afterwards.
+
+An image goes by its record; what the record kept (blobs, layers) is deleted by the sweep, which runs only
+while nobody transfers, because a transfer counts on blobs and layers that no record names yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from reconciler.engine.effects import effect
+from reconciler.engine.images.disk import Disk, remove_file, remove_tree, short
+from reconciler.engine.images.index import Index, Record
+from reconciler.engine.images.reference import parse
+from reconciler.model.errors import ImageProblem, NotFound
+
+
+def remove_image(
+    index: Index, reference: str, in_use: Callable[[str], tuple[str, ...]], force: bool
+) -> tuple[str, ...]:
+    """As ``podman rmi``: a name that is not the last is only untagged. The caller holds the pin and index locks."""
+    record = index.find(reference)
+    if record is None:
+        raise NotFound(f"cannot remove image {reference}: it is not here")
+    name = _name_meant(record, reference)
+    if name and len(record.names) > 1:
+        index.drop_name(record, name)
+        return (f"Untagged: {name}",)
+    names = [n.name for n in record.names]
+    if not name and len(names) > 1 and not force:
+        raise ImageProblem(
+            f"cannot remove image {reference}: it has several names: {', '.join(names)}",
+            hint="remove each name, or use --force",
+        )
+    users = in_use(record.id)
+    if users:
+        raise ImageProblem(f"cannot remove image {reference}: it is used by {', '.join(users)}")
+    index.drop(record)
+    return (*(f"Untagged: {n}" for n in names), f"Deleted: {record.id}")
+
+
+def _name_meant(record: Record, reference: str) -> str:
+    """The name of ``record`` that ``reference`` is; "" when it was meant by id or digest."""
+    try:
+        candidates = [str(candidate) for candidate in parse(reference).candidates()]
+    except ImageProblem:
+        return ""
+    return next((n.name for n in record.names if n.name in candidates), "")
+
+
+def sweep(disk: Disk, index: Index) -> bool:
+    """Delete blobs, layers and work directories that no image needs; False when somebody transfers just now."""
+    with disk.try_lock("transfer") as alone:
+        if not alone:
+            return False
+        with disk.lock("index"):
+            for path in _entries(disk.temp):
+                remove_tree(path)
+            if not index.whole():
+                return True
+            records = tuple(index.records().values())
+            layers = {short(layer.diff_id) for record in records for layer in record.layers}
+            discard_all(disk, (path for path in _entries(disk.layers) if path.name not in layers))
+            blobs = {name for record in records for name in _blobs(record)}
+            for path in _entries(disk.blobs / "sha256"):
+                if path.name not in blobs:
+                    remove_file(path)
+            for path in disk.index.glob(".*"):
+                remove_file(path)
+    return True
+
+
+@effect("image.discard-layers")
+def discard_all(disk: Disk, layers: Iterable[Path]) -> None:
+    """Out of its place first, in one step: a layer that has its name is whole."""
+    for path in layers:
+        disk.temp.mkdir(exist_ok=True, mode=0o700)
+        grave = disk.temp / path.name
+        path.rename(grave)
+        remove_tree(grave)
+
+
+def _blobs(record: Record) -> set[str]:
+    digests = {record.manifest, *(layer.blob for layer in record.layers)}
+    return {record.id, *(digest.removeprefix("sha256:") for digest in digests)}
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except FileNotFoundError:
+        return []

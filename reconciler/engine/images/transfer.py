@@ -1,0 +1,262 @@
+"""One image from wherever it is into the blob store, by skopeo.
+
+The manifest and the config are kept byte for byte as their source has them, although skopeo writes a
+converted pair beside them: so ids and digests are those that podman and docker show. All runs in a work
+directory with relative names, because skopeo's references cannot hold a colon in a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.engine.effects import effect
+from reconciler.engine.images.disk import Disk, remove_tree, write_file
+from reconciler.engine.images.processes import Finished, Processes, TimedOut
+from reconciler.engine.images.unpack import Layer
+from reconciler.model.errors import ImageProblem, ReconcilerError, TryLater
+
+Progress = Callable[[str], None]
+
+_INSPECT_LIMIT = 60.0
+_COPY_LIMIT = 3600.0
+_STALL_LIMIT = 120.0
+"""Seconds without a byte after which a copy is given up (kubelet: image-pull-progress-deadline)."""
+
+_POLICIES = ("~/.config/containers/policy.json", "/etc/containers/policy.json")
+_OPEN_POLICY = b'{"default":[{"type":"insecureAcceptAnything"}]}'
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An image whose blobs are here. ``digests``: its manifest's, and that of the list it was chosen from."""
+
+    id: str
+    manifest: str
+    digests: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    config: dict[str, Any]
+
+
+class Unreachable(TryLater):
+    """The registry cannot be reached, or gave up: worth trying again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What skopeo copies from. ``what`` is how messages call it, ``verb`` what they say we cannot do; ``by_digest``
+    makes the reference of another manifest of the same repository (registries only)."""
+
+    reference: str
+    what: str
+    verb: str = "pull"
+    by_digest: Callable[[str], str] | None = None
+
+    def problem(self, cause: str, *, hint: str = "") -> ImageProblem:
+        return ImageProblem(f"cannot {self.verb} {self.what}: {cause}", hint=hint)
+
+    def unreachable(self, cause: str) -> Unreachable:
+        return Unreachable(f"cannot {self.verb} {self.what}: {cause}")
+
+
+def fetch(source: Source, top: bytes, disk: Disk, skopeo: Skopeo, progress: Progress) -> Fetched:
+    """Bring all blobs of one image here; ``top`` is what ``source`` points at: a manifest, or a list of them.
+
+    Raises ImageProblem or Unreachable; blobs that came whole stay for the next try.
+    """
+    reference, raw, digests = source.reference, top, [digest_of(top)]
+    if source.by_digest and parsed(top, source).get("schemaVersion") == 2:
+        reference = source.by_digest(digests[0])
+        if "manifests" in parsed(top, source):
+            reference = source.by_digest(choose(parsed(top, source)["manifests"], source))
+            raw = skopeo.inspect(reference)
+            digests.insert(0, digest_of(raw))
+    manifest = parsed(raw, source)
+    config = skopeo.inspect(reference, "--config")
+    if digest_of(config) != manifest.get("config", {}).get("digest"):
+        raise source.problem("its config is not the one that its manifest names")
+    packed = manifest.get("layers", [])
+    blobs = [_checked(layer.get("digest"), source) for layer in packed]
+    skopeo.copy(reference, sum(int(layer.get("size", 0)) for layer in packed), progress)
+    for content in (raw, config):
+        write_file(disk.blob(digest_of(content)), content)
+    facts = parsed(config, source)
+    layers = _layers(blobs, facts, source)
+    return Fetched(digest_of(config).removeprefix("sha256:"), digests[0], tuple(digests), layers, facts)
+
+
+def choose(manifests: list[dict[str, Any]], source: Source) -> str:
+    """The digest, out of a manifest list, of the image for this machine. Raises ImageProblem."""
+    machine = platform.machine()
+    architecture = _ARCHITECTURES.get(machine, machine)
+    variants = {"aarch64": ("v8", ""), "armv7l": ("v7", "v6", "v5", ""), "armv6l": ("v6", "v5", "")}.get(machine, ("",))
+    for variant in variants:
+        for entry in manifests:
+            runs_on = entry.get("platform", {})
+            if (runs_on.get("os"), runs_on.get("architecture")) != ("linux", architecture):
+                continue
+            if runs_on.get("variant", "") == variant or variants == ("",):
+                return _checked(entry.get("digest"), source)
+    platforms = [entry.get("platform", {}) for entry in manifests]
+    offered = sorted({f"{p.get('os')}/{p.get('architecture')}" for p in platforms})
+    raise source.problem(f"it is not made for linux/{architecture}, only for {', '.join(offered)}")
+
+
+class Skopeo:
+    """skopeo in one work directory, about one image. ``patience``: seconds that a first answer may take."""
+
+    def __init__(
+        self, source: Source, disk: Disk, work: Path, processes: Processes, patience: float = _INSPECT_LIMIT
+    ) -> None:
+        self._source, self._disk, self._work = source, disk, work
+        self._processes, self._patience = processes, patience
+        self._common = ["skopeo", "--tmpdir", str(work)]
+        if not any(Path(policy).expanduser().exists() for policy in _POLICIES):
+            write_file(work / "policy.json", _OPEN_POLICY)
+            self._common += ["--policy", "policy.json"]
+
+    def top(self) -> bytes:
+        """The manifest, or list of manifests, that the source's own reference points at."""
+        return self.inspect(self._source.reference)
+
+    def inspect(self, reference: str, *options: str) -> bytes:
+        return self._run([*self._common, "inspect", "--raw", *options, reference], self._patience, None).stdout
+
+    def copy(self, reference: str, total: int, progress: Progress) -> None:
+        """Bring the layers here (``total`` bytes); those that are here already are not fetched again."""
+        copy = self._work / "copy"
+        link_blobs(self._disk, self._work)
+        to = ["--dest-shared-blob-dir", "blobs", "--dest-oci-accept-uncompressed-layers", reference, "oci:copy:image"]
+        watch = _stall_watch(copy, self._source, total, progress)
+        self._run([*self._common, "copy", "--quiet", "--retry-times", "1", *to], _COPY_LIMIT, watch)
+        remove_tree(copy)
+
+    def _run(self, argv: list[str], timeout: float, watch: Callable[[], None] | None) -> Finished:
+        try:
+            done = run_skopeo(self._processes, argv, timeout, self._work, watch)
+        except TimedOut as error:
+            raise self._source.unreachable(error.message) from error
+        if done.code:
+            raise explain(self._source, done.stderr)
+        return done
+
+
+@effect("image.skopeo")
+def run_skopeo(
+    processes: Processes, argv: list[str], timeout: float, work: Path, watch: Callable[[], None] | None
+) -> Finished:
+    return processes.run(argv, timeout=timeout, cwd=work, watch=watch, env=dict(os.environ))
+
+
+@effect("image.link-blobs")
+def link_blobs(disk: Disk, work: Path) -> None:
+    disk.blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    link = work / "blobs"
+    if not link.is_symlink():
+        link.symlink_to(disk.blobs.absolute())
+
+
+def _stall_watch(directory: Path, source: Source, total: int, progress: Progress) -> Callable[[], None]:
+    """Watches the files that skopeo writes; tells how far it is, and gives up when nothing grows."""
+    seen, since, whole = -1, time.monotonic(), 0
+
+    def watch() -> None:
+        nonlocal seen, since, whole
+        size = _bytes_in(directory)
+        if size < seen:
+            whole += seen - size  # a finished layer was moved away
+        if size != seen:
+            seen, since = size, time.monotonic()
+            progress(f"copying {source.what}: {whole + size >> 20} of {total >> 20} MiB")
+        elif time.monotonic() - since > _STALL_LIMIT:
+            raise source.unreachable(f"nothing came for {_STALL_LIMIT:g} s")
+
+    return watch
+
+
+def _bytes_in(directory: Path) -> int:
+    """The bytes under way in skopeo's temporary files."""
+    total = 0
+    try:
+        for entry in os.scandir(directory):
+            with contextlib.suppress(FileNotFoundError):
+                total += entry.stat().st_size
+    except FileNotFoundError:
+        return 0
+    return total
+
+
+_UNREACHABLE = re.compile(
+    r"connection refused|no such host|timeout|timed out|network is unreachable|no route to host|connection reset|"
+    r"temporary failure|server misbehaving|\bEOF\b|tls:|x509|HTTP response to HTTPS|status(?:code:|:)? ?5\d\d|"
+    r"deadline exceeded|toomanyrequests|status(?:code:|:)? ?429",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(
+    r"unauthorized|authentication required|denied|forbidden|status(?:code:|:)? ?40[13]", re.IGNORECASE
+)
+_UNKNOWN = re.compile(r"(?:manifest|name) unknown|repository name not known|not found|status(?:code:|:)? ?404", re.I)
+
+
+def explain(source: Source, stderr: str) -> ReconcilerError:
+    """What a failed skopeo means, in one line: its last message, and which kind of trouble it is."""
+    said = _last_message(stderr)
+    if source.by_digest is None:
+        return source.problem(said)
+    if _UNREACHABLE.search(said):
+        return source.unreachable(f"its registry cannot be reached: {said}")
+    if _REFUSED.search(said):
+        return source.problem(f"its registry refuses: {said}", hint="log in to it, or check that the image exists")
+    if _UNKNOWN.search(said):
+        return source.problem(f"its registry has no such image: {said}")
+    return source.problem(said)
+
+
+def _last_message(stderr: str) -> str:
+    """The text of skopeo's fatal line, without its wrappings."""
+    lines = [line for line in stderr.splitlines() if line.strip()] or ["skopeo failed without a word"]
+    match = re.search(r'msg="((?:[^"\\]|\\.)*)"', lines[-1])
+    text = match.group(1).replace('\\"', '"').replace("\\n", " ") if match else lines[-1]
+    text = re.sub(r'^Error (?:parsing image name|initializing source|reading manifest)[^:]*(?:"[^"]*")?:\s*', "", text)
+    return re.sub(r"^(?:initializing source docker:\S+: |pinging container registry )", "", text).strip()
+
+
+def _layers(blobs: list[str], config: dict[str, Any], source: Source) -> tuple[Layer, ...]:
+    diff_ids = [_checked(diff_id, source) for diff_id in config.get("rootfs", {}).get("diff_ids") or ()]
+    if not diff_ids:
+        raise source.problem("it has no layers")
+    if len(diff_ids) != len(blobs):
+        raise source.problem(f"its manifest has {len(blobs)} layers, its config {len(diff_ids)}")
+    return tuple(Layer(blob, diff_id) for blob, diff_id in zip(blobs, diff_ids, strict=True))
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _checked(digest: object, source: Source) -> str:
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise source.problem(f"{digest!r} is not a sha256 digest")
+    return digest
+
+
+def parsed(raw: bytes, source: Source) -> dict[str, Any]:
+    """A manifest or config as a mapping. Raises ImageProblem."""
+    try:
+        data = json.loads(raw)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise source.problem("its manifest or config is not JSON")
+    return data
