@@ -16,14 +16,21 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from reconciler.engine.effects import effect
-from reconciler.engine.network import names, netlink, sysctls
-from reconciler.engine.network.bridge import CONF, BridgeConfig
+from reconciler.engine.network import names, netlink
+from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.model.errors import TryLater
 from reconciler.model.key import PodId
 from reconciler.model.observed import PidRef
 
 INSIDE = "eth0"
 _LOOPBACK = 1
+_HAIRPIN = 1
+_FORWARDING = 3
+"""BR_STATE_FORWARDING of <linux/if_bridge.h>."""
+
+_STATIC = 0x40 | 0x02
+_IN_MASTER, _STICKY = 0x04, 0x40
+"""NUD_NOARP and NUD_REACHABLE; NTF_MASTER and NTF_STICKY of <linux/neighbour.h>."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +50,16 @@ class LinkInfo:
 def attach(config: BridgeConfig, pod: PodId, infra: PidRef, ip: str) -> None:
     """Give the pod whose infra process is ``infra`` the address ``ip``: link, address, default route.
 
-    1. the pair, if it is not there    2. its host end: alias, hairpin    3. inside: addresses, routes
+    1. the pair, if it is not there    2. inside: addresses, routes    3. its host end: alias, its place on the bridge
     Raises TryLater when the process is gone, HostUnfit when it is in the host's namespace.
     """
     doing = f"attach pod {pod[:12]} to {config.name}"
-    with netlink.namespace(doing, infra) as fd:
-        mac = names.mac_of(ip)
-        with netlink.here(doing) as host:
-            if not netlink.inside(doing, fd, lambda pod_side: netlink.index_of(pod_side, INSIDE)):
-                _create(host, config, pod, fd, mac, doing)
-            _finish(host, config, pod, doing)
+    mac = names.mac_of(ip)
+    with netlink.namespace(doing, infra) as fd, netlink.here(doing) as host:
+        if not _is_linked(host, names.link_name(config.tag, pod), fd, doing):
+            _create(host, config, pod, fd, mac, doing)
         netlink.inside(doing, fd, lambda pod_side: _configure(pod_side, config, ip))
+        _await_forwarding(host, _finish(host, config, pod, mac, doing))
 
 
 @effect("link.delete")
@@ -87,9 +93,15 @@ def leaked_links(tag: str, known: Collection[PodId], patience: float = 2.0) -> t
         time.sleep(0.02)
 
 
+def _is_linked(ip: netlink.Socket, name: str, fd: int, doing: str) -> bool:
+    """Whether the pair is there and leads to this namespace, not to an earlier one that is dying."""
+    if netlink.index_of(ip, name) is None:
+        return False
+    return netlink.inside(doing, fd, lambda pod_side: netlink.index_of(pod_side, INSIDE)) is not None
+
+
 @effect("link.create")
 def _create(ip: netlink.Socket, config: BridgeConfig, pod: PodId, fd: int, mac: str, doing: str) -> None:
-    """The namespace has no link yet, so one of this name leads to another that is dying: it makes room."""
     name = names.link_name(config.tag, pod)
     master = _bridge(ip, config, doing)
     _delete(ip, name)
@@ -97,27 +109,43 @@ def _create(ip: netlink.Socket, config: BridgeConfig, pod: PodId, fd: int, mac: 
     ip.link("add", ifname=name, kind="veth", mtu=config.mtu, master=master, state="up", peer=peer)
 
 
+@effect("link.configure")
+def _configure(ip: netlink.Socket, config: BridgeConfig, address: str) -> None:
+    """Up first: the bridge takes a moment to let a new port forward, and the rest is done meanwhile."""
+    index = netlink.index_of(ip, INSIDE)
+    if index is None:
+        raise TryLater(f"cannot configure {address}: its link is gone")
+    ip.link("set", index=index, state="up")
+    ip.link("set", index=_LOOPBACK, state="up")
+    ip.addr("replace", index=index, address=address, prefixlen=config.network.prefixlen)
+    ip.route("replace", family=socket.AF_INET, dst="default", gateway=config.gateway, oif=index)
+
+
 @effect("link.finish")
-def _finish(ip: netlink.Socket, config: BridgeConfig, pod: PodId, doing: str) -> None:
-    """What the kernel does not take with the request that makes the link; and the bridge may be a new one."""
+def _finish(ip: netlink.Socket, config: BridgeConfig, pod: PodId, mac: str, doing: str) -> int:
+    """What the kernel does not take with the request that makes the link; and the bridge may be a new one.
+
+    The MAC is nailed to this port: an earlier life of the pod had it on another, which may still be there for a
+    moment, and no other pod can claim it by sending with it.
+    """
     index = netlink.index_of(ip, names.link_name(config.tag, pod))
     if index is None:
         raise TryLater(f"cannot {doing}: its namespace has an {INSIDE} that is not ours")
     ip.link("set", index=index, ifalias=pod, state="up", master=_bridge(ip, config, doing))
-    ip.brport("set", index=index, mode=1)
+    ip.brport("set", index=index, mode=_HAIRPIN)
+    ip.fdb("replace", ifindex=index, lladdr=mac, state=_STATIC, flags=_IN_MASTER | _STICKY)
+    return index
 
 
-@effect("link.configure")
-def _configure(ip: netlink.Socket, config: BridgeConfig, address: str) -> None:
-    """arp_notify announces the address when the link comes up: an earlier life of the pod had the same MAC on
-    another port of the bridge, which may still be there for a moment."""
-    index = netlink.index_of(ip, INSIDE)
-    assert index is not None
-    sysctls.ensure(CONF / INSIDE / "arp_notify", "1")
-    ip.link("set", index=_LOOPBACK, state="up")
-    ip.addr("replace", index=index, address=address, prefixlen=config.network.prefixlen)
-    ip.link("set", index=index, state="up")
-    ip.route("replace", family=socket.AF_INET, dst="default", gateway=config.gateway, oif=index)
+def _await_forwarding(ip: netlink.Socket, index: int) -> None:
+    """The kernel opens the port a moment (1 ms) after the link came up. A packet before that would be lost, and an
+    ARP request is repeated only after 1 s. Waits 0.1 s at most: the link may also have gone again."""
+    for _ in range(50):
+        for message in ip.get_links(index):
+            data = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA")
+            if data is None or data.get_attr("IFLA_BRPORT_STATE") == _FORWARDING:
+                return
+        time.sleep(0.002)
 
 
 def _bridge(ip: netlink.Socket, config: BridgeConfig, doing: str) -> int:
