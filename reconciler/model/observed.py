@@ -55,8 +55,9 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """TERM was sent; KILL is due at ``deadline``. With ``killed`` KILL was meant to be sent, and is due again at
-    ``deadline``: whoever sends it first moves the deadline on, so that a kill that was recorded but never sent is made up.
+    """TERM was sent; KILL is due at ``deadline``. ``killed``: KILL was recorded, and is due again at ``deadline``.
+
+    Whoever sends KILL moves the deadline on first, so that one that was recorded but never sent is made up for.
     """
 
     deadline: Instant

@@ -97,7 +97,7 @@ def tell(changes: Iterable[Change]) -> str:
 
 
 def _short(change: Change) -> str:
-    return str(change).removeprefix(f"spec.containers[{change.container}].")
+    return str(change).removeprefix(f"spec.containers[{change.container}].") if change.container else str(change)
 
 
 def show(value: Any) -> str:

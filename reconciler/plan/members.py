@@ -65,12 +65,11 @@ def stop(container: Container, grace: float, reason: Reason, now: Instant, *, ho
             return do(KillContainer(container.id, container.name, reason))
         step = StopContainer(container.id, container.name, grace, reason)
         return PodActions(steps=(step,), wake_at=now + grace)
-    if container.stopping.killed:
-        return wait(container.name, Why.TERMINATING, "it was killed and has not ended yet")
     if now >= container.stopping.deadline:
-        over = Reason(Why.GRACE_OVER, "its grace period is over")
-        return do(KillContainer(container.id, container.name, over))
-    return wait(container.name, Why.TERMINATING, "it was told to stop", container.stopping.deadline)
+        over = "it was killed and runs still" if container.stopping.killed else "its grace period is over"
+        return do(KillContainer(container.id, container.name, Reason(Why.GRACE_OVER, over)))
+    told = "it was killed and has not ended yet" if container.stopping.killed else "it was told to stop"
+    return wait(container.name, Why.TERMINATING, told, container.stopping.deadline)
 
 
 def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
@@ -101,7 +100,9 @@ def plan_removed(s: Situation, name: str) -> PodActions:
     reason = Reason(Why.REMOVED, "it is not in the manifest any more")
     parts = []
     for c in attempts:
-        if not s.may_remove and c.stopping is None:
+        if c.state is ContainerState.CREATING:
+            parts.append(do(RemoveContainer(c.id, name, Reason(Why.INCOMPLETE, "its creation was cut short"))))
+        elif not s.may_remove and c.stopping is None:
             parts.append(wait(name, Why.NOT_SETTLED, "it leaves when its source has been quiet"))
         elif c.state is ContainerState.RUNNING:
             parts.append(stop(c, s.target.grace_period, reason, s.now, hold=s.hold))
@@ -206,7 +207,7 @@ def _restart(s: Situation, spec: ContainerSpec, number: int, last: Container) ->
     due = min(end.finished, s.now) + delay
     if s.now < due:
         text = f"back-off {delay:g}s restarting failed container {spec.name}"
-        return combine(wait(spec.name, Why.BACKOFF, text, due), face(s.blocked.get(spec.name, ())))
+        return wait(spec.name, Why.BACKOFF, text, due)
     code = "an unknown code" if end.code < 0 else f"code {end.code}"
     reason = Reason(Why.EXITED, f"it exited with {code}")
     return _create(s, spec, number, reason, last=last, crashes=crashes)

@@ -87,8 +87,8 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
     pod_diff = at_least(Cost.POD, pod_changes(applied, want.spec)) if applied else ()
     anew = not alive or bool(pod_diff)
     ports = port_obstacles(want.spec, have, host, now) if anew else ()
-    leaving = _leaving(want, applied) if pod_diff else ()
-    in_the_way = (*pod_obstacles(want, have, now), *(p for p in ports if not p.passing), *leaving)
+    leaving = _leaving(want, applied, recreate=bool(pod_diff))
+    in_the_way = (*pod_obstacles(want, have, now), *(p for p in ports if not p.passing), *(leaving if pod_diff else ()))
     members = {
         c.name: member_obstacles(c, have, now)
         for c in want.spec.containers
@@ -102,7 +102,7 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
         hold=hold,
         target=target,
         recreate=pod_diff if target is want.spec else (),
-        told=(*in_the_way, *_not_taken(want.spec, target, members)) if applied is not None else (),
+        told=(*in_the_way, *leaving, *_not_taken(want.spec, target, members)) if applied is not None else (),
         blocked=_blocked(want.spec, target, applied, members, in_the_way, have, now),
         passing=tuple(p for p in ports if p.passing),
     )
@@ -119,13 +119,18 @@ def _in_place(spec: ContainerSpec, pod: PodSpec, have: Observed) -> bool:
     return False
 
 
-def _leaving(want: Present, applied: PodSpec | None) -> tuple[Obstacle, ...]:
-    """A new pod without a member removes that member: not before the source is quiet (half a file is valid too)."""
+def _leaving(want: Present, applied: PodSpec | None, *, recreate: bool) -> tuple[Obstacle, ...]:
+    """Members that are to go stay until the source is quiet, for half a file is valid too. A new pod would lack
+    them, so it waits as well."""
     gone = [c.name for c in applied.containers if want.spec.container(c.name) is None] if applied else []
     if want.settled or not gone:
         return ()
-    text = f"{', '.join(gone)} would be removed, which waits until the source has been quiet"
-    return (Obstacle("", Why.NOT_SETTLED, "NotSettled", text),)
+    text = "leaves when the source has been quiet for a moment"
+    if recreate:
+        return (
+            Obstacle("", Why.NOT_SETTLED, "NotSettled", f"{', '.join(gone)} {text}, and the pod is recreated then"),
+        )
+    return tuple(Obstacle(name, Why.NOT_SETTLED, "NotSettled", f"it {text}") for name in gone)
 
 
 def _target(

@@ -55,6 +55,7 @@ from tests.fakes.clock import FakeClock
 Moment = Literal["before", "middle", "after"]
 
 RETRY_PULL = 10.0
+KILL_AGAIN = 2.0
 
 
 class Violation(BaseException):
@@ -92,8 +93,8 @@ class FakeEngine:
     """See the module. Everything that a test may turn is a plain attribute.
 
     ``pull_time``: seconds that a pull takes (0: PullImage leaves the image present). ``unknown_images``: references
-    whose pull fails. ``deaf``: names of members that ignore TERM. ``stop_takes``: seconds from TERM to the exit.
-    ``judge``: the problems of a wanted spec. ``foreign_ports``: what processes of the host hold.
+    whose pull fails. ``deaf``: names of members that ignore TERM; ``undead``: KILL too. ``stop_takes``: seconds from
+    TERM to the exit. ``judge``: the problems of a wanted spec. ``foreign_ports``: what processes of the host hold.
     """
 
     def __init__(self, clock: FakeClock | None = None) -> None:
@@ -102,6 +103,7 @@ class FakeEngine:
         self.pull_time = 0.0
         self.unknown_images: set[str] = set()
         self.deaf: set[str] = set()
+        self.undead: set[str] = set()
         self.stop_takes: dict[str, float] = {}
         self.judge: Callable[[PodSpec], tuple[Problem, ...]] = lambda _spec: ()
         self.foreign_ports: list[PortHolder] = []
@@ -251,7 +253,7 @@ class FakeEngine:
             case StopContainer():
                 self._stop(key, action)
             case KillContainer():
-                self._kill(key, action)
+                self._kill(key, action, cut)
             case UpdateResources():
                 pod, container = self._find(key, action.container)
                 pod.put(replace(container, spec=replace(container.spec, resources=action.resources)))
@@ -359,12 +361,16 @@ class FakeEngine:
             self._exits_at[container.id] = self.clock.now() + self.stop_takes.get(container.name, 0.0)
             self._catch_up()
 
-    def _kill(self, key: Key, action: KillContainer) -> None:
+    def _kill(self, key: Key, action: KillContainer, cut: _Fault | None) -> None:
         pod, container = self._find(key, action.container)
         if container.state is not ContainerState.RUNNING:
             return
-        deadline = container.stopping.deadline if container.stopping else self.clock.now()
-        self._end(pod, replace(container, stopping=Stopping(deadline, killed=True)), 137)
+        container = replace(container, stopping=Stopping(self.clock.now() + KILL_AGAIN, killed=True))
+        pod.put(container)
+        if cut:
+            raise cut.error
+        if container.name not in self.undead:
+            self._end(pod, container, 137)
 
     def _remove_container(self, key: Key, action: RemoveContainer) -> None:
         pod, container = self._find(key, action.container)

@@ -1,0 +1,172 @@
+"""The disruption table: one changed field per row, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass, replace
+
+import pytest
+
+from reconciler.model import spec as spec_module
+from reconciler.model.cost import Cost
+from reconciler.model.key import Key
+from reconciler.model.spec import (
+    ContainerPort,
+    ContainerSpec,
+    Mount,
+    PodSpec,
+    PortBinding,
+    PullPolicy,
+    Resources,
+    RestartPolicy,
+    SandboxSpec,
+    Security,
+    Volume,
+    VolumeKind,
+)
+from reconciler.plan.disruption import USER_PATHS, at_least, container_changes, highest, pod_changes, show, tell
+from tests.unit.plan.driver import container, pod
+
+SPEC_CLASSES = [
+    c
+    for c in vars(spec_module).values()
+    if isinstance(c, type) and is_dataclass(c) and c.__module__ == spec_module.__name__
+]
+COMPARED_BY_FIELD = [PodSpec, SandboxSpec, ContainerSpec, Resources, Security]
+
+
+@pytest.mark.parametrize("cls", SPEC_CLASSES, ids=lambda c: c.__name__)
+def test_every_field_says_what_its_change_costs(cls: type):
+    for f in fields(cls):
+        classified = ("cost" in f.metadata) != bool(f.metadata.get("nested"))
+        assert classified, f"{cls.__name__}.{f.name} must carry costs() or nested()"
+
+
+@pytest.mark.parametrize("cls", COMPARED_BY_FIELD, ids=lambda c: c.__name__)
+def test_every_field_has_the_path_that_a_user_knows(cls: type):
+    own = {f"{cls.__name__}.{f.name}" for f in fields(cls) if not f.metadata.get("nested")}
+    assert own <= USER_PATHS.keys()
+
+
+def test_no_path_is_told_for_a_field_that_is_gone():
+    known = {f"{cls.__name__}.{f.name}" for cls in COMPARED_BY_FIELD for f in fields(cls)}
+    assert USER_PATHS.keys() <= known
+
+
+def test_a_field_without_a_cost_is_refused_when_it_is_compared():
+    @dataclass(frozen=True)
+    class Careless(ContainerSpec):
+        extra: int = 0
+
+    with pytest.raises(TypeError, match=r"Careless\.extra does not say"):
+        container_changes(Careless("web", "busybox:1"), Careless("web", "busybox:1", extra=1))
+
+
+DATA = Volume("data", VolumeKind.HOST_PATH, "/srv")
+WEB = container("web", args=("a",), env=(("A", "1"), ("B", "2")), mounts=(Mount("/data", DATA),))
+POD = pod(WEB, container("side"), labels=(("app", "shop"),))
+
+
+def sandbox(**changed: object) -> PodSpec:
+    return replace(POD, sandbox=replace(POD.sandbox, **changed))  # type: ignore[arg-type]
+
+
+def web(**changed: object) -> PodSpec:
+    return replace(POD, containers=(replace(WEB, **changed), POD.containers[1]))  # type: ignore[arg-type]
+
+
+def secure(**changed: object) -> PodSpec:
+    return web(security=replace(WEB.security, **changed))  # type: ignore[arg-type]
+
+
+ROWS: list[tuple[str, PodSpec, Cost, str]] = [
+    ("nothing changed", POD, Cost.NOTHING, ""),
+    ("order of containers", replace(POD, containers=POD.containers[::-1]), Cost.NOTHING, ""),
+    ("container port", web(ports=(ContainerPort(80),)), Cost.NOTHING, "spec.containers[web].ports"),
+    ("a label", replace(POD, labels=(("app", "x"),)), Cost.RECORD, "metadata.labels[app]"),
+    ("an annotation", replace(POD, annotations=(("a", "b"),)), Cost.RECORD, "metadata.annotations[a]"),
+    ("restart policy", replace(POD, restart_policy=RestartPolicy.NEVER), Cost.RECORD, "spec.restartPolicy"),
+    ("grace period", replace(POD, grace_period=1), Cost.RECORD, "spec.terminationGracePeriodSeconds"),
+    ("a volume nobody mounts", replace(POD, volumes=(DATA,)), Cost.RECORD, "spec.volumes"),
+    ("pull policy", web(pull_policy=PullPolicy.NEVER), Cost.RECORD, "spec.containers[web].imagePullPolicy"),
+    ("cpu limit", web(resources=Resources(cpu_limit=5)), Cost.LIVE, "spec.containers[web].resources.limits.cpu"),
+    ("cpu request", web(resources=Resources(cpu_request=5)), Cost.LIVE, "spec.containers[web].resources.requests.cpu"),
+    ("memory", web(resources=Resources(memory_limit=5)), Cost.LIVE, "spec.containers[web].resources.limits.memory"),
+    ("image", web(image="busybox:2"), Cost.CONTAINER, "spec.containers[web].image"),
+    ("command", web(command=("x",)), Cost.CONTAINER, "spec.containers[web].command"),
+    ("args", web(args=None), Cost.CONTAINER, "spec.containers[web].args"),
+    ("working directory", web(working_dir="/x"), Cost.CONTAINER, "spec.containers[web].workingDir"),
+    ("one variable", web(env=(("A", "1"), ("B", "3"))), Cost.CONTAINER, "spec.containers[web].env[B]"),
+    ("a mount", web(mounts=()), Cost.CONTAINER, "spec.containers[web].volumeMounts"),
+    (
+        "source of a mounted volume",
+        web(mounts=(Mount("/data", replace(DATA, host_path="/x")),)),
+        Cost.CONTAINER,
+        "spec.containers[web].volumeMounts",
+    ),
+    ("user", secure(run_as_user=7), Cost.CONTAINER, "spec.containers[web].securityContext.runAsUser"),
+    ("privileged", secure(privileged=True), Cost.CONTAINER, "spec.containers[web].securityContext.privileged"),
+    (
+        "capabilities",
+        secure(cap_drop=("ALL",)),
+        Cost.CONTAINER,
+        "spec.containers[web].securityContext.capabilities.drop",
+    ),
+    (
+        "a member comes",
+        replace(POD, containers=(*POD.containers, container("log"))),
+        Cost.CONTAINER,
+        "spec.containers[log]",
+    ),
+    ("a member goes", replace(POD, containers=(WEB,)), Cost.CONTAINER, "spec.containers[side]"),
+    ("hostname", sandbox(hostname="x"), Cost.POD, "spec.hostname"),
+    ("a host port", sandbox(ports=(PortBinding(80, 80),)), Cost.POD, "spec.containers[].ports[].hostPort"),
+    ("host network", sandbox(host_network=True), Cost.POD, "spec.hostNetwork"),
+    ("host pid", sandbox(host_pid=True), Cost.POD, "spec.hostPID"),
+    ("host ipc", sandbox(host_ipc=True), Cost.POD, "spec.hostIPC"),
+    ("shared pid namespace", sandbox(share_pid=True), Cost.POD, "spec.shareProcessNamespace"),
+    ("another pod", replace(POD, key=Key("default", "x")), Cost.POD, "metadata.name"),
+]
+
+
+@pytest.mark.parametrize(("want", "cost", "path"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS])
+def test_what_a_change_costs(want: PodSpec, cost: Cost, path: str):
+    changes = pod_changes(POD, want)
+    assert highest(changes) is cost
+    assert [c.field for c in changes] == ([path] if path else [])
+
+
+def test_a_change_knows_its_container_and_both_values():
+    (change,) = pod_changes(POD, web(image="busybox:2"))
+    assert (change.container, change.before, change.after) == ("web", "busybox:1", "busybox:2")
+
+
+def test_the_highest_cost_counts_and_lower_ones_can_be_left_out():
+    want = replace(web(image="busybox:2"), labels=(), sandbox=SandboxSpec(hostname="x"))
+    changes = pod_changes(POD, want)
+    assert highest(changes) is Cost.POD
+    assert [c.field for c in at_least(Cost.CONTAINER, changes)] == ["spec.hostname", "spec.containers[web].image"]
+
+
+TOLD = [
+    (web(image="busybox:2"), "image changed: busybox:1 -> busybox:2"),
+    (web(args=("b", "c"), command=("x",)), "command changed: (none) -> [x], args changed: [a] -> [b c]"),
+    (web(env=(("A", "1"),)), "env[B] changed: 2 -> (none)"),
+    (sandbox(host_network=True), "spec.hostNetwork changed: false -> true"),
+    (sandbox(ports=(PortBinding(8080, 80),)), "spec.containers[].ports[].hostPort changed: (none) -> [8080/tcp]"),
+    (web(mounts=()), "volumeMounts changed: [/data:data:hostPath:/srv] -> (none)"),
+    (replace(POD, containers=(WEB,)), "container side was removed"),
+    (replace(POD, containers=(*POD.containers, container("log"))), "container log was added"),
+]
+
+
+@pytest.mark.parametrize(("want", "sentence"), TOLD, ids=[t[1] for t in TOLD])
+def test_changes_are_told(want: PodSpec, sentence: str):
+    assert tell(pod_changes(POD, want)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "(none)"), ("", "(none)"), ((), "(none)"), (False, "false"), (0, "0"), (("a", "b"), "[a b]")],
+)
+def test_values_are_shown_as_a_user_reads_them(value: object, shown: str):
+    assert show(value) == shown
