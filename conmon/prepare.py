@@ -10,6 +10,8 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
     mkdir PATH MODE                          MODE octal; an existing directory is fine
     chdir PATH                               for relative names in what follows
     mount SOURCE TARGET FSTYPE FLAGS DATA    mount(2); FLAGS decimal
+    graft NAMESPACE SOURCE TARGET            a copy of the mount at SOURCE in the mount namespace at that path
+    graft NAMESPACE SOURCE TARGET            at TARGET a copy of the mount at SOURCE in another mount namespace
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import os
 from conmon import libc
 from conmon.say import Fail
 
-ARITY = {"unshare": 0, "private": 1, "slave": 1, "detach": 1, "mkdir": 2, "chdir": 1, "mount": 5}
+ARITY = {"unshare": 0, "private": 1, "slave": 1, "detach": 1, "mkdir": 2, "chdir": 1, "mount": 5, "graft": 3}
 
 
 class Operation:
@@ -90,6 +92,28 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
         case "mount":
             source, target, fstype, flags, data = arguments
             libc.mount(source, target, fstype, int(flags), data)
+        case "graft":
+            libc.graft(*arguments)
+        case "graft":
+            _graft(*arguments)
+
+
+def _graft(namespace: bytes, source: bytes, target: bytes) -> None:
+    """setns changes root and working directory as well: both are as before at the end."""
+    fds = [os.open(b".", os.O_PATH), os.open("/proc/self/ns/mnt", os.O_RDONLY), os.open(namespace, os.O_RDONLY)]
+    home, here, there = fds
+    try:
+        libc.setns(there, libc.CLONE_NEWNS)
+        try:
+            tree = libc.open_tree(source)
+            fds.append(tree)
+        finally:
+            libc.setns(here, libc.CLONE_NEWNS)
+            os.fchdir(home)
+        libc.move_mount(tree, target)
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def _mkdir(path: bytes, mode: int) -> None:
@@ -112,7 +136,6 @@ def _check_numbers(operation: Operation) -> None:
 
 def _decode(field: bytes, line: int) -> bytes:
     first, *rest = field.split(b"%")
-    try:
-        return first + b"".join(bytes((int(part[:2], 16),)) + part[2:] for part in rest)
-    except ValueError:
-        raise Fail(f"cannot read prepare file: line {line}: % without two hexadecimal digits") from None
+    if any(len(part) < 2 or not set(part[:2]) <= set(b"0123456789abcdefABCDEF") for part in rest):
+        raise Fail(f"cannot read prepare file: line {line}: % without two hexadecimal digits")
+    return first + b"".join(bytes.fromhex(part[:2].decode()) + part[2:] for part in rest)

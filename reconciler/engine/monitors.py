@@ -47,7 +47,8 @@ _PADDING = 256
 class MonitorRequest:
     """One container to create and to watch.
 
-    runtime_args are the runtime's global arguments. log is a CRI log file. exit_dir and persist_dir must exist.
+    runtime_args are the runtime's global arguments. log is a CRI log file, or None for output that nobody
+    wants. monitor_pidfile gets the monitor's own pid, before create returns. exit_dir and persist_dir must exist.
     prepare is a file of mount operations (conmon/prepare.py) done in the runtime's process. keep_fds stay open
     in the monitor until the container has ended (sockets that hold published ports); the container gets none.
     log None: the output is not kept. monitor_pidfile is where the monitor writes its own pid before anything else.
@@ -64,6 +65,7 @@ class MonitorRequest:
     persist_dir: Path
     prepare: Path | None = None
     keep_fds: tuple[int, ...] = ()
+    monitor_pidfile: Path | None = None
     monitor_pidfile: Path | None = None
 
 
