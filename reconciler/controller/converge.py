@@ -1,0 +1,356 @@
+"""The commands that converge once, or look without touching: apply, diff, down, status.
+
+``apply`` and ``down`` run the controller's own machinery until there is nothing left to do, then end it; pods go
+on. ``diff`` and ``status`` look, without taking a lock or changing anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.controller.core import Core
+from reconciler.controller.lock import holder, refuse_while_watched
+from reconciler.controller.sync import OnStep, Result, look
+from reconciler.controller.wanted import Wanted
+from reconciler.controller.watch import Complaints
+from reconciler.engine.layout import Layout
+from reconciler.kube import Problem
+from reconciler.model.actions import Waiting, Why
+from reconciler.model.clock import Clock, SystemClock
+from reconciler.model.desired import Absent, Present, Unknown
+from reconciler.model.errors import InvalidInput, Permanent
+from reconciler.model.interfaces import PodEngine
+from reconciler.model.key import Key, SourceId
+from reconciler.model.status import PodStatus
+from reconciler.plan.sentences import describe
+from reconciler.sources.directory import SETTLE, DirectorySource, FileSource
+from reconciler.sources.resolve import Resolution
+
+TRIES = 3
+"""Failures in a row after which a command without --wait gives a pod up."""
+
+UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING})
+"""Waiting that ends by itself soon; every other kind may last for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one pod stands at the end. ``why``: what is not as wanted, one sentence each."""
+
+    key: Key
+    converged: bool
+    status: PodStatus | None
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``steps`` counts what was done. ``problems`` are the files'."""
+
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...]
+    steps: int
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Every pod is as wanted, and every file could be read."""
+        return not self.timed_out and all(r.converged for r in self.rows) and not any(p.is_error for p in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class PodDiff:
+    """What would be done to one pod: sentences. ``waiting``: what stands in the way, or is held back."""
+
+    key: Key
+    actions: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """One file (or, with an empty ``file``, a pod whose file is not known)."""
+
+    file: str
+    objects: tuple[Key, ...]
+    state: str
+    problem: str
+
+
+def open_sources(
+    paths: Sequence[str | Path],
+    layout: Layout,
+    clock: Clock | None = None,
+    *,
+    settle: float = SETTLE,
+    prune: bool = False,
+) -> list[DirectorySource]:
+    """A source for each path: a directory, or a single file.
+
+    Raises InvalidInput where a path is neither.
+    """
+    made: list[DirectorySource] = []
+    for path in paths:
+        place = Path(path)
+        kind = DirectorySource if place.is_dir() else FileSource
+        if kind is FileSource and not place.exists():
+            raise InvalidInput(f"cannot read {path}: no such file or directory")
+        memory = layout.state / "sources"
+        made.append(kind(path, clock=clock, memory_dir=memory, prune=prune, settle=settle))
+    return made
+
+
+def apply(
+    engine: PodEngine,
+    sources: Sequence[DirectorySource],
+    *,
+    layout: Layout,
+    wait: bool = False,
+    timeout: float | None = None,
+    clock: Clock | None = None,
+    on_progress: OnStep | None = None,
+) -> Report:
+    """Make this machine match ``sources``, once.
+
+    Goes on until nothing is left to do (graces, pulls and settling included); with ``wait`` until every container
+    is ready or succeeded, or that cannot come any more. ``timeout``: seconds after which it ends either way.
+    """
+    return _Once(engine, sources, layout, clock or SystemClock(), on_progress).run(wait, timeout)
+
+
+def down(
+    engine: PodEngine,
+    sources: Sequence[DirectorySource],
+    *,
+    layout: Layout,
+    timeout: float | None = None,
+    clock: Clock | None = None,
+    on_progress: OnStep | None = None,
+) -> Report:
+    """Stop and remove every pod that ``sources`` own, whatever their files say; ends when they are gone.
+
+    Raises Busy where a live controller watches one of them.
+    """
+    for source in sources:
+        refuse_while_watched(layout.controller_lock, source.id, "take down")
+    return _Once(engine, sources, layout, clock or SystemClock(), on_progress, down=True).run(True, timeout)
+
+
+def diff(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock | None = None) -> tuple[PodDiff, ...]:
+    """What ``apply`` would do now; nothing is changed."""
+    clock = clock or SystemClock()
+    core = _onlooker(engine, sources, clock)
+    found = []
+    for key in sorted(core.wanted.keys()):
+        plan, resolution, _, _ = look(key, core, engine, clock)
+        actions = tuple(dict.fromkeys(describe(step) for step in plan.steps))
+        waiting = tuple(dict.fromkeys(_told(w) for w in plan.waiting if w.reason.why is not Why.TERMINATING))
+        if isinstance(resolution.desired, Unknown) and key not in core.wanted.owned():
+            waiting = (resolution.desired.why,)
+        if actions or waiting:
+            found.append(PodDiff(key, actions, waiting))
+    return tuple(found)
+
+
+def status(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock | None = None) -> list[StatusRow]:
+    """A row for each file, and one for each pod whose file is gone.
+
+    STATE is Converged, Converging, Error (the file, or a pod of it) or Held (kept although not defined).
+    """
+    clock = clock or SystemClock()
+    core = _onlooker(engine, sources, clock)
+    rows: list[StatusRow] = []
+    for source in sources:
+        rows += _source_rows(core, source, engine, clock)
+    return rows
+
+
+def owns(layout: Layout, source: SourceId) -> int | None:
+    """The pid of the live controller that watches ``source``."""
+    live = holder(layout.controller_lock)
+    return live.pid if live and source in live.sources else None
+
+
+class _Once:
+    """One run of the machinery until there is nothing left to do."""
+
+    def __init__(
+        self,
+        engine: PodEngine,
+        sources: Sequence[DirectorySource],
+        layout: Layout,
+        clock: Clock,
+        on_progress: OnStep | None,
+        *,
+        down: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.sources = sources
+        self.steps = 0
+        self.changed = threading.Condition()
+        self.on_progress = on_progress
+        wanted = _Gone(sources) if down else Wanted(sources)
+        self.core = Core(
+            engine, wanted, clock, exits=layout.exits, on_step=self._step, on_change=lambda _key: self._notify()
+        )
+        self.complaints = None if down else Complaints(engine, self.core.log)
+
+    def run(self, wait: bool, timeout: float | None) -> Report:
+        self.core.adopt()
+        keys = sorted(self.core.wanted.keys())
+        if self.complaints:
+            for source in self.sources:
+                self.complaints.tell(source)
+        end = None if timeout is None else self.clock.now() + timeout
+        self.core.start()
+        try:
+            for key in keys:
+                self.core.queue.add(key)
+            timed_out = not self._wait_until(lambda: all(self._is_through(key, wait) for key in keys), end)
+        finally:
+            self.core.stop()
+        return Report(tuple(map(self._row, keys)), self._problems(), self.steps, timed_out)
+
+    def _step(self, key: Key, action: object) -> None:
+        with self.changed:
+            self.steps += 1
+        if self.on_progress:
+            self.on_progress(key, action)  # type: ignore[arg-type]
+
+    def _notify(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+    def _wait_until(self, is_done: Callable[[], bool], end: float | None) -> bool:
+        with self.changed:
+            while not is_done():
+                left = None if end is None else end - self.clock.now()
+                if left is not None and left <= 0:
+                    return False
+                self.changed.wait(left)
+        return True
+
+    def _is_through(self, key: Key, wait: bool) -> bool:
+        """Whether nothing more is to be expected of this key."""
+        failure = self.core.failure(key)
+        if failure is not None and not self.core.queue.holds(key):
+            return isinstance(failure.error, Permanent) or (not wait and failure.times >= TRIES)
+        result = self.core.result(key)
+        if result is None or self._is_under_way(key) or any(map(self._is_under_way, result.blocked_by)):
+            return False
+        if isinstance(result.desired, Absent):
+            return result.owner is None or result.owner not in {source.id for source in self.sources}
+        if isinstance(result.desired, Unknown):
+            return not result.settling
+        return not wait or result.status.converged or _is_hopeless(result)
+
+    def _is_under_way(self, key: Key) -> bool:
+        """Something goes on with this pod that ends by itself."""
+        result = self.core.result(key)
+        waiting = result.waiting if result else ()
+        return self.core.queue.holds(key) or any(w.reason.why in UNDER_WAY for w in waiting)
+
+    def _row(self, key: Key) -> Row:
+        failure = self.core.failure(key)
+        result = self.core.result(key)
+        if failure is not None:
+            return Row(key, False, result.status if result else None, (failure.error.message,))
+        if result is None:
+            return Row(key, False, None, ("it was not looked at before the time was over",))
+        if isinstance(result.desired, Absent):
+            return Row(key, result.owner is None, None, () if result.owner is None else ("it is not gone yet",))
+        if isinstance(result.desired, Unknown):
+            return Row(key, False, result.status, (result.desired.why,))
+        if result.status.converged and not result.waiting:
+            return Row(key, True, result.status)
+        return Row(key, result.status.converged, result.status, _why_not(result))
+
+    def _problems(self) -> tuple[Problem, ...]:
+        if self.complaints is None:
+            return ()
+        return tuple(problem for source in self.sources for problem in source.problems())
+
+
+class _Gone(Wanted):
+    """All that the sources own is to go; nothing else is touched, and no file is asked."""
+
+    def keys(self) -> set[Key]:
+        return self.owned()
+
+    def resolve(self, key: Key) -> Resolution:
+        if key in self.owned():
+            return Resolution(Absent("its source was taken down"))
+        owner = self.owner(key)
+        return Resolution(Absent("it is gone") if owner is None else Unknown("it belongs to another source"))
+
+
+def _onlooker(engine: PodEngine, sources: Sequence[DirectorySource], clock: Clock) -> Core:
+    for source in sources:
+        source.only_look()
+    core = Core(engine, Wanted(sources), clock)
+    core.adopt()
+    return core
+
+
+def _is_hopeless(result: Result) -> bool:
+    """Every container that is not as wanted has ended for good."""
+    return all(
+        c.ready or (c.state == "terminated" and not result.waiting and result.requeue_at is None)
+        for c in result.status.containers
+    ) and bool(result.status.containers)
+
+
+def _why_not(result: Result) -> tuple[str, ...]:
+    told = list(dict.fromkeys(_told(w) for w in result.waiting))
+    for container in result.status.containers:
+        ended_well = container.state == "terminated" and container.exit is not None and container.exit.code == 0
+        if container.ready or ended_well or any(t.startswith(f"container {container.name}: ") for t in told):
+            continue
+        said = container.message or container.reason or container.state
+        told.append(f"container {container.name}: {said}")
+    return tuple(told) or ((result.status.message,) if result.status.message else ())
+
+
+def _told(waiting: Waiting) -> str:
+    return f"container {waiting.container}: {waiting.reason.text}" if waiting.container else waiting.reason.text
+
+
+def _source_rows(core: Core, source: DirectorySource, engine: PodEngine, clock: Clock) -> list[StatusRow]:
+    problems = source.problems()
+    rows = []
+    shown: set[Key] = set()
+    for file in source.snapshot.files.values():
+        keys = tuple(pod.spec.key for pod in file.loaded.pods)
+        mine = [key for key in keys if source.path_of(key) in ("", file.path)]
+        shown.update(mine)
+        told = [str(p) for p in problems if p.path == file.path and p.is_error]
+        rows.append(_row_of(file.path, keys, mine, told, core, engine, clock))
+    rows += [
+        StatusRow(p.path, (), "Error", p.message)
+        for p in problems
+        if p.path not in {r.file for r in rows} and p.is_error
+    ]
+    for key in sorted(core.wanted.owned() & source.owned - shown):
+        plan, resolution, _, _ = look(key, core, engine, clock)
+        held = isinstance(resolution.desired, Unknown)
+        why = resolution.desired.why if isinstance(resolution.desired, Absent | Unknown) else ""
+        rows.append(StatusRow(source.path_of(key), (key,), "Held" if held and not plan.steps else "Converging", why))
+    return rows
+
+
+def _row_of(
+    path: str, keys: tuple[Key, ...], mine: list[Key], told: list[str], core: Core, engine: PodEngine, clock: Clock
+) -> StatusRow:
+    state = "Converged"
+    for key in mine:
+        plan, resolution, _, stands = look(key, core, engine, clock)
+        if stands.converged and not plan.steps:
+            continue
+        why = [_told(w) for w in plan.waiting if w.reason.why not in UNDER_WAY]
+        stuck = bool(why) or not isinstance(resolution.desired, Present)
+        state = "Error" if stuck or state == "Error" else "Converging"
+        told += [f"{key}: {text}" for text in why or ([stands.message] if stands.message else [])]
+    return StatusRow(path, keys, "Error" if told and state == "Converged" else state, "; ".join(dict.fromkeys(told)))

@@ -1,0 +1,135 @@
+"""Exits as events: a monitor renames an exit file into place, or a process ends whose monitor is dead.
+
+One thread waits for both (an inotify descriptor and a pidfd for each running container) and puts the pod's key
+on the queue; nothing polls. The exit file is what counts: the pidfd is the net below it, for a monitor that died
+before it could write, so its key is added a little later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from reconciler.linux.inotify import Inotify, Mask
+from reconciler.model.clock import Clock
+from reconciler.model.key import ContainerId, Key
+from reconciler.model.observed import Instant, PidRef
+
+MONITOR_TIME = 0.25
+"""Seconds that a monitor has to write the exit file of a process that ended."""
+
+AddKey = Callable[[Key, Instant | None], None]
+
+
+class ExitWatcher:
+    """Watches ``directory`` (made if missing), where a file named by container id appears at each exit."""
+
+    def __init__(self, directory: Path, key_of: Callable[[ContainerId], Key | None], add: AddKey, clock: Clock) -> None:
+        self._key_of = key_of
+        self._add = add
+        self._clock = clock
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._inotify = Inotify()
+        self._inotify.add(str(directory), Mask.MOVED_TO | Mask.CLOSE_WRITE | Mask.ONLY_DIRECTORY)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._inotify, selectors.EVENT_READ, None)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._selector.register(self._wake, selectors.EVENT_READ, None)
+        self._lock = threading.Lock()
+        self._pidfds: dict[ContainerId, tuple[int, Key]] = {}
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="exits", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and close what it waits for."""
+        self._stopped = True
+        os.eventfd_write(self._wake, 1)
+        if self._thread.is_alive():
+            self._thread.join()
+        with self._lock:
+            for descriptor, _ in self._pidfds.values():
+                os.close(descriptor)
+            self._pidfds.clear()
+        self._selector.close()
+        self._inotify.close()
+        os.close(self._wake)
+
+    def watch(self, key: Key, running: Iterable[tuple[ContainerId, PidRef]]) -> None:
+        """These are the running containers of ``key`` now; others that were watched for it are let go."""
+        wanted = dict(running)
+        with self._lock:
+            if self._stopped:
+                return
+            for container in [c for c, (_, of) in self._pidfds.items() if of == key and c not in wanted]:
+                self._let_go(container)
+            missing = [(c, ref) for c, ref in wanted.items() if c not in self._pidfds]
+            gone = [container for container, ref in missing if not self._hold(container, ref, key)]
+        if gone:
+            self._add(key, self._clock.now() + MONITOR_TIME)
+
+    def _hold(self, container: ContainerId, ref: PidRef, key: Key) -> bool:
+        """Open a pidfd and wait for it; False where that process is gone already."""
+        try:
+            descriptor = os.pidfd_open(ref.pid)
+        except OSError:
+            return False
+        if start_time(ref.pid) != ref.start:
+            os.close(descriptor)
+            return False
+        self._pidfds[container] = (descriptor, key)
+        self._selector.register(descriptor, selectors.EVENT_READ, container)
+        return True
+
+    def _let_go(self, container: ContainerId) -> Key | None:
+        descriptor, key = self._pidfds.pop(container, (-1, None))
+        if descriptor >= 0:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(descriptor)
+            os.close(descriptor)
+        return key
+
+    def _run(self) -> None:
+        while not self._stopped:
+            for ready, _ in self._selector.select():
+                if ready.fileobj is self._inotify:
+                    self._files()
+                elif ready.data is not None:
+                    self._process_ended(ready.data)
+
+    def _files(self) -> None:
+        for change in self._inotify.read():
+            if change.mask & Mask.OVERFLOW:
+                self._everything()
+            elif change.name and not change.name.startswith("."):
+                key = self._key_of(ContainerId(change.name))
+                if key is not None:
+                    self._add(key, None)
+
+    def _everything(self) -> None:
+        """The kernel dropped events: any of the pods that run may have lost a container."""
+        with self._lock:
+            keys = {key for _, key in self._pidfds.values()}
+        for key in keys:
+            self._add(key, None)
+
+    def _process_ended(self, container: ContainerId) -> None:
+        with self._lock:
+            key = self._let_go(container)
+        if key is not None:
+            self._add(key, self._clock.now() + MONITOR_TIME)
+
+
+def start_time(pid: int) -> int | None:
+    """Field 22 of /proc/PID/stat; None where there is no such process. See proc(5)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(text.rpartition(b")")[2].split()[19])

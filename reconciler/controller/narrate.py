@@ -1,0 +1,138 @@
+"""Events about pods, in the kubelet's words where it has them (pkg/kubelet/events/event.go), with our reasons added.
+
+``Narrator`` remembers what it said last of each key, so that waiting is told when it begins or changes and not
+each time somebody looks. Thread-safe for different keys; one key has one worker.
+"""
+
+from __future__ import annotations
+
+from reconciler.model.actions import (
+    Action,
+    CreateContainer,
+    CreateSandbox,
+    KillContainer,
+    PullImage,
+    RemoveContainer,
+    RemoveSandbox,
+    SetUpNetwork,
+    StartContainer,
+    StopContainer,
+    UpdateRecord,
+    UpdateResources,
+    Waiting,
+    Why,
+)
+from reconciler.model.desired import Desired, Present, Unknown
+from reconciler.model.errors import ReconcilerError
+from reconciler.model.events import EventType
+from reconciler.model.interfaces import PodEngine
+from reconciler.model.key import Key
+from reconciler.model.observed import ImageState, ImageStatus
+
+Said = tuple[EventType, str, str]
+
+_NORMAL, _WARNING = EventType.NORMAL, EventType.WARNING
+
+_WAITING: dict[Why, tuple[EventType, str]] = {
+    Why.BACKOFF: (_WARNING, "BackOff"),
+    Why.PULL_FAILED: (_WARNING, "Failed"),
+    Why.IMAGE_NEVER: (_WARNING, "ErrImageNeverPull"),
+    Why.PROBLEM: (_WARNING, "FailedSync"),
+    Why.UNKNOWN: (_WARNING, "Held"),
+    Why.NOT_SETTLED: (_NORMAL, "Settling"),
+}
+
+
+def done(action: Action) -> Said | None:
+    """What is told of a step that was carried out."""
+    match action:
+        case PullImage(image=image):
+            return _NORMAL, "Pulling", f'Pulling image "{image}"'
+        case CreateSandbox(reason=reason):
+            return _NORMAL, "SandboxCreated", f"Created pod sandbox: {reason.text}"
+        case CreateContainer(name=name, reason=reason):
+            return _NORMAL, "Created", f"Created container {name}: {reason.text}"
+        case StartContainer(name=name):
+            return _NORMAL, "Started", f"Started container {name}"
+        case StopContainer(name=name, reason=reason):
+            return _NORMAL, "Killing", f"Stopping container {name}: {reason.text}"
+        case KillContainer(name=name, reason=reason):
+            return _WARNING, "Killing", f"Killing container {name}: {reason.text}"
+        case UpdateResources(name=name, reason=reason):
+            return _NORMAL, "Resized", f"Updated resources of container {name}: {reason.text}"
+        case UpdateRecord(reason=reason):
+            return _NORMAL, "Updated", f"Recorded: {reason.text}"
+        case RemoveSandbox(reason=reason) if reason.why in (Why.POD_CHANGED, Why.INFRA_DIED):
+            return _NORMAL, "SandboxChanged", f"Pod sandbox changed, it is recreated: {reason.text}"
+        case RemoveSandbox(reason=reason):
+            return _NORMAL, "Removed", f"Removed the pod: {reason.text}"
+        case SetUpNetwork() | RemoveContainer():
+            return None
+
+
+def failed(action: Action, error: ReconcilerError) -> Said:
+    """What is told of a step that could not be carried out."""
+    match action:
+        case CreateSandbox() | SetUpNetwork():
+            return _WARNING, "FailedCreatePodSandBox", error.message
+        case RemoveSandbox() | RemoveContainer() | StopContainer() | KillContainer():
+            return _WARNING, "FailedKillPod", error.message
+        case UpdateRecord() | UpdateResources():
+            return _WARNING, "FailedSync", error.message
+        case _:
+            return _WARNING, "Failed", error.message
+
+
+class Narrator:
+    """See the module."""
+
+    def __init__(self, engine: PodEngine) -> None:
+        self._engine = engine
+        self._last: dict[Key, frozenset[Said]] = {}
+        self._pulling: dict[Key, set[str]] = {}
+
+    def step(self, key: Key, action: Action) -> None:
+        said = done(action)
+        if said:
+            self._emit(key, said)
+
+    def failure(self, key: Key, action: Action, error: ReconcilerError) -> None:
+        self._emit(key, failed(action, error))
+
+    def trouble(self, key: Key, message: str) -> None:
+        self._emit(key, (_WARNING, "FailedSync", message))
+
+    def state(self, key: Key, desired: Desired, waiting: tuple[Waiting, ...], *, settling: bool) -> None:
+        """Tell what is waited for, where that is news. ``settling``: a removal that will be believed shortly."""
+        now = {said for said in map(_waits, waiting) if said is not None}
+        if isinstance(desired, Unknown):
+            now = {said for said in now if said[1] != "Held"}
+            now.add((_NORMAL, "Settling", desired.why) if settling else (_WARNING, "Held", desired.why))
+        if isinstance(desired, Present) and desired.problem:
+            now.add((_WARNING, "DuplicatePod", desired.problem.removeprefix("DuplicatePod: ")))
+        for said in sorted(now - self._last.get(key, frozenset())):
+            self._emit(key, said)
+        self._last[key] = frozenset(now)
+
+    def images(self, key: Key, images: dict[str, ImageState]) -> None:
+        """Tell of the pulls that ended well."""
+        before = self._pulling.get(key, set())
+        for image in sorted(before):
+            if image in images and images[image].status is ImageStatus.PRESENT:
+                self._emit(key, (_NORMAL, "Pulled", f'Successfully pulled image "{image}"'))
+        self._pulling[key] = {image for image, state in images.items() if state.status is ImageStatus.PULLING}
+
+    def forget(self, key: Key) -> None:
+        self._last.pop(key, None)
+        self._pulling.pop(key, None)
+
+    def _emit(self, key: Key, said: Said) -> None:
+        self._engine.emit(str(key), *said)
+
+
+def _waits(waiting: Waiting) -> Said | None:
+    told = _WAITING.get(waiting.reason.why)
+    if told is None:
+        return None
+    about = f"container {waiting.container}: " if waiting.container else ""
+    return told[0], told[1], f"{about}{waiting.reason.text}"

@@ -1,0 +1,237 @@
+"""The one path by which a pod comes to match what is wanted of it: watch, apply and commands all end here.
+
+A sync never waits for time or network: it does what can be done now and says when to look again. Several keys
+are synced at the same time by different workers; one key by one worker (the queue), on this host by one process
+(the engine's lock).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, wait
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from reconciler.controller.narrate import Narrator
+from reconciler.model.actions import Action, PodActions, Waiting, Why
+from reconciler.model.clock import Clock
+from reconciler.model.desired import Desired, Present
+from reconciler.model.errors import ReconcilerError, TryLater
+from reconciler.model.interfaces import KeyLock, PodEngine
+from reconciler.model.key import ContainerId, Key, SourceId
+from reconciler.model.observed import ContainerState, HostFacts, Instant, Observed, PidRef
+from reconciler.model.spec import PodSpec, PortBinding
+from reconciler.model.status import PodStatus
+from reconciler.plan.pod_actions import compute_pod_actions
+from reconciler.plan.pod_status import pod_status
+from reconciler.sources.resolve import Resolution
+
+ROUNDS = 30
+"""Plans in one sync; a new pod needs about six. More means that two sides disagree, and others get their turn."""
+
+PULL_RECHECK = 2.0
+"""Seconds until a pull is looked at again: its end is an event, unless another process pulls."""
+
+
+class Resolver(Protocol):
+    """What is wanted (see ``wanted.Wanted``)."""
+
+    def resolve(self, key: Key) -> Resolution: ...
+
+    def releases(self, key: Key, binding: PortBinding) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one sync ended. ``owner`` None: no pod is recorded. ``running``: what to watch for its exit.
+    ``blocked_by``: pods of ours that hold a wanted host port. ``settling``: the source is not quiet yet, so its
+    answer will change by itself. ``more``: there were steps left to do."""
+
+    key: Key
+    desired: Desired
+    status: PodStatus
+    steps: tuple[Action, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    requeue_at: Instant | None = None
+    error: ReconcilerError | None = None
+    owner: SourceId | None = None
+    running: tuple[tuple[ContainerId, PidRef], ...] = ()
+    blocked_by: frozenset[Key] = frozenset()
+    settling: bool = False
+    more: bool = False
+
+
+@dataclass(slots=True)
+class _Look:
+    """What one round saw, and planned from it."""
+
+    resolution: Resolution
+    have: Observed
+    host: HostFacts
+    plan: PodActions
+
+
+@dataclass(slots=True)
+class _Tally:
+    steps: list[Action] = field(default_factory=list)
+    errors: list[ReconcilerError] = field(default_factory=list)
+
+
+OnStep = Callable[[Key, Action], None]
+
+
+def sync_pod(
+    key: Key,
+    wanted: Resolver,
+    engine: PodEngine,
+    clock: Clock,
+    *,
+    narrator: Narrator,
+    pool: Executor | None = None,
+    on_step: OnStep | None = None,
+) -> Result:
+    """Make the pod of ``key`` match what is wanted of it, as far as that is possible now.
+
+    1. Take the key's lock.
+    2. Read what is wanted, what is there, and who holds the ports; plan.
+    3. Carry out all steps of the plan, at the same time (``pool``; None: one after the other).
+    4. Again from 2 until a plan has no steps, a step failed, or it is the others' turn.
+    5. Tell what is waited for; say when to look again.
+
+    ``on_step`` is called after each step that succeeded, from this thread. Raises ReconcilerError where the lock
+    or the observation fails; failures of steps are in the result.
+    """
+    tally = _Tally()
+    with engine.lock(key) as lock:
+        for _ in range(ROUNDS):
+            seen = _look(key, wanted, engine, clock)
+            narrator.images(key, seen.have.images)
+            if not seen.plan.steps:
+                break
+            _carry_out(lock, engine, seen.plan.steps, pool, tally, narrator, on_step)
+            if tally.errors:
+                seen = _look(key, wanted, engine, clock)
+                break
+    narrator.state(key, seen.resolution.desired, seen.plan.waiting, settling=_is_settling(seen.resolution))
+    return _result(key, seen, tally, clock)
+
+
+def look(
+    key: Key, wanted: Resolver, engine: PodEngine, clock: Clock
+) -> tuple[PodActions, Resolution, Observed, PodStatus]:
+    """What a sync would do first, without doing it or taking the lock."""
+    seen = _look(key, wanted, engine, clock)
+    return seen.plan, seen.resolution, seen.have, _status(seen, clock)
+
+
+def _look(key: Key, wanted: Resolver, engine: PodEngine, clock: Clock) -> _Look:
+    resolution = wanted.resolve(key)
+    spec = _spec(resolution.desired)
+    have = engine.observe(key, spec)
+    host = _with_releases(key, engine.host_facts(key, spec), wanted)
+    return _Look(resolution, have, host, compute_pod_actions(resolution.desired, have, host, clock.now()))
+
+
+def _spec(desired: Desired) -> PodSpec | None:
+    return desired.spec if isinstance(desired, Present) else None
+
+
+def _with_releases(key: Key, host: HostFacts, wanted: Resolver) -> HostFacts:
+    """Only the controller knows which of our own pods are about to give a port up."""
+    holders = tuple(
+        replace(holder, yields=True)
+        if holder.key is not None and holder.key != key and wanted.releases(holder.key, holder.binding)
+        else holder
+        for holder in host.port_holders
+    )
+    return HostFacts(holders)
+
+
+def _carry_out(
+    lock: KeyLock,
+    engine: PodEngine,
+    steps: Sequence[Action],
+    pool: Executor | None,
+    tally: _Tally,
+    narrator: Narrator,
+    on_step: OnStep | None,
+) -> None:
+    for action, error in zip(steps, _perform_all(lock, engine, steps, pool), strict=True):
+        if error is None:
+            tally.steps.append(action)
+            narrator.step(lock.key, action)
+            if on_step:
+                on_step(lock.key, action)
+        else:
+            tally.errors.append(error)
+            narrator.failure(lock.key, action, error)
+
+
+def _perform_all(
+    lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pool: Executor | None
+) -> list[ReconcilerError | None]:
+    """Every step is carried out, or tried; what is not one of our errors is raised when all have ended."""
+    if pool is None or len(steps) == 1:
+        return [_perform(lock, engine, step) for step in steps]
+    futures = [pool.submit(_perform, lock, engine, step) for step in steps[1:]]
+    try:
+        first = _perform(lock, engine, steps[0])
+    finally:
+        wait(futures)
+    return [first, *(future.result() for future in futures)]
+
+
+def _perform(lock: KeyLock, engine: PodEngine, action: Action) -> ReconcilerError | None:
+    try:
+        engine.perform(lock, action)
+    except ReconcilerError as error:
+        return error
+    return None
+
+
+def _result(key: Key, seen: _Look, tally: _Tally, clock: Clock) -> Result:
+    sandbox = seen.have.sandbox
+    return Result(
+        key=key,
+        desired=seen.resolution.desired,
+        status=_status(seen, clock),
+        steps=tuple(tally.steps),
+        waiting=seen.plan.waiting,
+        requeue_at=_when(seen, clock),
+        error=_worst(tally.errors),
+        owner=sandbox.owner if sandbox else None,
+        running=_running(seen.have),
+        blocked_by=frozenset(h.key for h in seen.host.port_holders if h.key is not None and h.key != key),
+        settling=_is_settling(seen.resolution),
+        more=bool(seen.plan.steps),
+    )
+
+
+def _is_settling(resolution: Resolution) -> bool:
+    return resolution.again_at is not None and not isinstance(resolution.desired, Present)
+
+
+def _status(seen: _Look, clock: Clock) -> PodStatus:
+    return pod_status(seen.resolution.desired, seen.have, seen.host, clock.now())
+
+
+def _when(seen: _Look, clock: Clock) -> Instant | None:
+    """The earliest of: the plan's own time, the source's, and a look at a pull that another process may do."""
+    times = [seen.plan.wake_at]
+    held = any(w.reason.why is Why.NOT_SETTLED for w in seen.plan.waiting)
+    if held or not isinstance(seen.resolution.desired, Present):
+        times.append(seen.resolution.again_at)
+    if any(w.reason.why is Why.PULLING for w in seen.plan.waiting):
+        times.append(clock.now() + PULL_RECHECK)
+    return min((at for at in times if at is not None), default=None)
+
+
+def _worst(errors: Sequence[ReconcilerError]) -> ReconcilerError | None:
+    """One that time may heal comes first: it decides whether to come back soon."""
+    return next((e for e in errors if isinstance(e, TryLater)), errors[0] if errors else None)
+
+
+def _running(have: Observed) -> tuple[tuple[ContainerId, PidRef], ...]:
+    infra = have.sandbox.infra if have.sandbox else None
+    containers = (*have.containers, *((infra,) if infra else ()))
+    return tuple((c.id, c.pid) for c in containers if c.state is ContainerState.RUNNING and c.pid is not None)

@@ -1,0 +1,134 @@
+"""What is wanted of a key, over all the sources of this controller.
+
+Each source speaks for what it defines and prunes only what it owns. Where two speak of one key, the recorded owner
+counts; a pod whose source is not among ours is left as it is (its last good version is kept running). Thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from reconciler.model.desired import Absent, Present, Unknown
+from reconciler.model.key import HAND, Key, SourceId
+from reconciler.model.spec import PortBinding
+from reconciler.sources.directory import DirectorySource
+from reconciler.sources.resolve import Resolution
+
+
+class Wanted:
+    """See the module. ``owners``: who each recorded pod belongs to."""
+
+    def __init__(self, sources: Sequence[DirectorySource]) -> None:
+        self.sources = tuple(sources)
+        self._owners: dict[Key, SourceId] = {}
+        self._lock = threading.Lock()
+
+    def adopt(self, owners: Mapping[Key, SourceId]) -> None:
+        """Say once, at the start, which pods are recorded, and whose they are."""
+        with self._lock:
+            self._owners = dict(owners)
+        for source in self.sources:
+            source.adopt([key for key, owner in owners.items() if owner == source.id])
+
+    def recorded(self, key: Key, owner: SourceId | None) -> None:
+        """``key`` has a pod recorded as ``owner``'s now (None: it has none)."""
+        with self._lock:
+            if owner is None:
+                self._owners.pop(key, None)
+            else:
+                self._owners[key] = owner
+        for source in self.sources:
+            if source.id == owner:
+                source.own(key)
+            else:
+                source.disown(key)
+
+    def keys(self) -> set[Key]:
+        """Every key that one of the sources has something to say about."""
+        return {key for source in self.sources for key in source.keys()}  # noqa: SIM118 (no dict)
+
+    def owned(self) -> set[Key]:
+        """Every key with a pod recorded as one of the sources'."""
+        return {key for source in self.sources for key in source.owned}
+
+    def owner(self, key: Key) -> SourceId | None:
+        with self._lock:
+            return self._owners.get(key)
+
+    def resolve(self, key: Key) -> Resolution:
+        """What is wanted of ``key``, as of now."""
+        owner = self.owner(key)
+        mine = next((source for source in self.sources if source.id == owner), None)
+        if mine is not None:
+            answer = mine.resolve(key)
+            heir = self._heir(key, mine) if answer.gone else None
+            return self._with_rivals(key, mine, heir or answer)
+        claim = self._first(key, self.sources)
+        if owner is None:
+            return claim or self._unclaimed(key)
+        if claim is None:
+            return Resolution(Unknown(f"it belongs to {spoken(owner)}, which is not looked after here"))
+        return self._take_over(key, owner, claim)
+
+    def releases(self, key: Key, binding: PortBinding) -> bool:
+        """Whether the pod of ``key`` is on its way to give up a host port."""
+        desired = self.resolve(key).desired
+        if isinstance(desired, Present):
+            return binding not in desired.spec.sandbox.ports
+        return isinstance(desired, Absent)
+
+    def _unclaimed(self, key: Key) -> Resolution:
+        answers = [source.resolve(key) for source in self.sources]
+        doubtful = next((answer for answer in answers if isinstance(answer.desired, Unknown)), None)
+        return doubtful or Resolution(Absent("no manifest defines it"))
+
+    def _first(self, key: Key, sources: Iterable[DirectorySource]) -> Resolution | None:
+        for source in sources:
+            answer = source.resolve(key)
+            if isinstance(answer.desired, Present):
+                return answer
+        return None
+
+    def _heir(self, key: Key, mine: DirectorySource) -> Resolution | None:
+        """The same object under another source's path is a rename: nothing happens to it but a new owner."""
+        return self._first(key, [source for source in self.sources if source is not mine])
+
+    def _with_rivals(self, key: Key, mine: DirectorySource, answer: Resolution) -> Resolution:
+        desired = answer.desired
+        if not isinstance(desired, Present) or desired.problem or desired.owner != mine.id:
+            return answer
+        for source in self.sources:
+            if source is not mine and isinstance(source.resolve(key).desired, Present):
+                said = f"DuplicatePod: also defined in {source.path_of(key) or source.path}; {mine.path} counts"
+                return replace(answer, desired=replace(desired, problem=said))
+        return answer
+
+    def _take_over(self, key: Key, owner: SourceId, claim: Resolution) -> Resolution:
+        """A pod of a source that is not among ours, claimed by one of ours.
+
+        A file of the owner's directory speaks for that directory; a directory that is gone gives its pods to
+        whoever defines them now; otherwise it stays whose it is.
+        """
+        desired = claim.desired
+        assert isinstance(desired, Present)
+        kind, _, place = owner.partition(":")
+        claimant = desired.owner.partition(":")[2]
+        if kind == "dir" and claimant.startswith(f"{place}/"):
+            return replace(claim, desired=replace(desired, owner=owner))
+        if owner != HAND and (kind == "file" or not Path(place).is_dir()):
+            return claim
+        return Resolution(Unknown(f"NotOwned: pod {key} belongs to {spoken(owner)}; `{_release(owner, key)}` frees it"))
+
+
+def spoken(owner: SourceId) -> str:
+    """A source in words."""
+    kind, _, place = owner.partition(":")
+    return place if kind in ("dir", "file") else "the pods made by hand"
+
+
+def _release(owner: SourceId, key: Key) -> str:
+    kind, _, place = owner.partition(":")
+    return f"reconciler down {place}" if kind in ("dir", "file") else f"reconciler pod rm {key.name}"

@@ -1,0 +1,158 @@
+"""``watch``: the controller for ever. One per root; whatever runs goes on when it ends.
+
+Threads: the workers and the exit watcher of ``core``, one for the folders; the caller's waits for the end.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from reconciler.controller.core import WORKERS, Core
+from reconciler.controller.folders import FolderWatcher
+from reconciler.controller.lock import claim
+from reconciler.controller.log import Log, Silent
+from reconciler.controller.sync import OnStep
+from reconciler.controller.wanted import Wanted
+from reconciler.engine.layout import Layout
+from reconciler.kube import Problem
+from reconciler.model.clock import Clock, SystemClock
+from reconciler.model.events import EventType
+from reconciler.model.interfaces import PodEngine
+from reconciler.model.key import Key
+from reconciler.sources.directory import SETTLE, DirectorySource
+
+RESYNC = 60.0
+"""Seconds; the kubelet's is a minute, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """``resync`` 0: never. ``prune``: removals of many pods at once are meant. ``exits`` False: exits are not
+    watched. The rest are for those who look on: ``on_start`` with the live core, ``on_step`` and ``on_change`` as
+    in ``Core``."""
+
+    layout: Layout
+    resync: float = RESYNC
+    settle: float = SETTLE
+    prune: bool = False
+    workers: int = WORKERS
+    exits: bool = True
+    log: Log = field(default_factory=Silent)
+    on_start: Callable[[Core], None] | None = None
+    on_step: OnStep | None = None
+    on_change: Callable[[Key], None] | None = None
+
+
+def watch(
+    engine: PodEngine,
+    directories: Sequence[str | Path],
+    options: WatchOptions,
+    clock: Clock | None = None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Make this machine match ``directories`` until ``stop`` is set; the exit code.
+
+    Raises Busy where another controller is live on this root.
+    """
+    clock = clock or SystemClock()
+    stop = stop or threading.Event()
+    memory = options.layout.state / "sources"
+    sources = [
+        DirectorySource(path, clock=clock, settle=options.settle, memory_dir=memory, prune=options.prune)
+        for path in directories
+    ]
+    ids = [source.id for source in sources]
+    with claim(options.layout.controller_lock, [source.path for source in sources], ids):
+        return _run(engine, sources, options, clock, stop)
+
+
+def _run(
+    engine: PodEngine, sources: list[DirectorySource], options: WatchOptions, clock: Clock, stop: threading.Event
+) -> int:
+    """1. Learn what is recorded. 2. Hear exits. 3. Look at the folders, and hear them. 4. Look at every key once.
+    5. Wait for the end. 6. Let the steps under way end."""
+    core = Core(
+        engine,
+        Wanted(sources),
+        clock,
+        exits=options.layout.exits if options.exits else None,
+        workers=options.workers,
+        log=options.log,
+        on_step=options.on_step,
+        on_change=options.on_change,
+    )
+    complaints = Complaints(engine, options.log)
+
+    def everything() -> None:
+        for key in (*engine.keys(), *core.wanted.keys()):
+            core.queue.add(key)
+
+    folders = FolderWatcher(
+        tuple(sources),
+        core.queue.add,
+        clock,
+        resync=options.resync,
+        on_resync=everything,
+        on_scan=complaints.tell,
+        log=options.log,
+    )
+    adopted = core.adopt()
+    options.log.info("controller starts", watching=[s.path for s in sources], adopted=len(adopted))
+    core.start()
+    try:
+        folders.start()
+        everything()
+        if options.on_start:
+            options.on_start(core)
+        stop.wait()
+    finally:
+        folders.stop()
+        ended = core.stop()
+    options.log.info("controller ends", pods_go_on=len(engine.keys()))
+    return 0 if ended else 1
+
+
+class Complaints:
+    """Tells of each problem of a file once: when it comes up, and again when it changed. One thread at a time."""
+
+    def __init__(self, engine: PodEngine, log: Log) -> None:
+        self._engine = engine
+        self._log = log
+        self._told: dict[DirectorySource, frozenset[Problem]] = {}
+
+    def tell(self, source: DirectorySource) -> None:
+        now = frozenset(source.problems())
+        for problem in sorted(now - self._told.get(source, frozenset()), key=lambda p: (p.path, p.line, p.message)):
+            self._log.warning("problem in manifest", path=problem.path, line=problem.line, problem=str(problem))
+            self._engine.emit(problem.path, EventType.WARNING, str(problem.reason), spoken(problem))
+        self._told[source] = now
+
+
+def spoken(problem: Problem) -> str:
+    """A problem with its place; one of the file as a whole has none."""
+    return str(problem) if problem.line else problem.message
+
+
+@contextmanager
+def until_interrupted() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second one ends the process as if nobody had listened."""
+    stop = threading.Event()
+
+    def heard(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

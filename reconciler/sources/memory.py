@@ -1,0 +1,75 @@
+"""What a source remembers over a restart: which directory it was, and which file each pod came from.
+
+A small JSON file per source, replaced atomically. Losing it makes us more careful or less exact, never wrong:
+without a recorded path any broken file holds a removal back, and the first of two claimants wins by name.
+Used by one thread at a time (the source's lock).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reconciler.model.key import Key, SourceId
+from reconciler.sources.tree import Identity
+
+
+@dataclass(slots=True)
+class Memory:
+    """``paths``: the relative path each key was last taken from. ``devices``: the file system of each directory
+    that a key came from."""
+
+    identity: Identity | None = None
+    paths: dict[Key, str] = field(default_factory=dict)
+    devices: dict[str, int] = field(default_factory=dict)
+
+
+def place_of(directory: Path, source: SourceId) -> Path:
+    return directory / f"{hashlib.sha256(source.encode()).hexdigest()[:32]}.json"
+
+
+def recall(file: Path) -> Memory:
+    """Read a memory; one that is missing or damaged is an empty one."""
+    try:
+        return _from_json(json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return Memory()
+
+
+def keep(file: Path, source: SourceId, memory: Memory) -> None:
+    """Write a memory, all of it or nothing.
+
+    Raises OSError.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(prefix=".", dir=file.parent)
+    try:
+        with os.fdopen(handle, "w") as out:
+            json.dump(_to_json(source, memory), out)
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _to_json(source: SourceId, memory: Memory) -> dict[str, Any]:
+    return {
+        "source": source,
+        "identity": memory.identity,
+        "paths": [[key.kind, key.namespace, key.name, path] for key, path in sorted(memory.paths.items())],
+        "devices": memory.devices,
+    }
+
+
+def _from_json(data: dict[str, Any]) -> Memory:
+    identity = data["identity"]
+    return Memory(
+        identity=(int(identity[0]), int(identity[1])) if identity else None,
+        paths={Key(str(ns), str(name), str(kind)): str(path) for kind, ns, name, path in data["paths"]},
+        devices={str(directory): int(device) for directory, device in data["devices"].items()},
+    )

@@ -1,0 +1,76 @@
+"""Reading one manifest file without being held up, fooled or filled by it.
+
+A FIFO is never waited for, a huge file never read, a file that changes while it is read is marked to be read again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from dataclasses import replace
+
+from reconciler import kube
+from reconciler.sources.resolve import problem
+from reconciler.sources.snapshot import FileState
+from reconciler.sources.tree import Stamp
+
+LARGEST = 10 * 1024 * 1024
+"""Bytes; the kubelet's file source has the same limit."""
+
+_RACY_NS = 50_000_000
+"""A file changed this shortly before it was read could change again within the same tick of its clock."""
+
+
+def read(path: str, relative: str) -> FileState:
+    """Read and compile one file. Never raises: what is wrong with it is in its problems."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        return unreadable(path, relative, (error.strerror or str(error)).lower())
+    try:
+        return _read(descriptor, path, relative)
+    except OSError as error:
+        return unreadable(path, relative, (error.strerror or str(error)).lower())
+    finally:
+        os.close(descriptor)
+
+
+def unreadable(
+    path: str, relative: str, cause: str, stamp: Stamp | None = None, reason: str = "Unreadable"
+) -> FileState:
+    """The state of a file that says nothing, and may say anything."""
+    trouble = problem(path, reason, f"cannot read {path}: {cause}")
+    return FileState(path, relative, stamp, kube.Loaded(pods=(), problems=(trouble,), complete=False, keys_in_error=()))
+
+
+def _read(descriptor: int, path: str, relative: str) -> FileState:
+    before = os.fstat(descriptor)
+    if not stat.S_ISREG(before.st_mode):
+        return unreadable(path, relative, "it is not a regular file")
+    if before.st_size > LARGEST:
+        return _too_large(path, relative, before)
+    data = _read_all(descriptor)
+    if len(data) > LARGEST:
+        return _too_large(path, relative, before)
+    state = FileState(path, relative, Stamp.of(before), kube.load(path, data))
+    if Stamp.of(os.fstat(descriptor)) != state.stamp or time.time_ns() - before.st_mtime_ns < _RACY_NS:
+        return replace(state, again=True)
+    return state
+
+
+def _read_all(descriptor: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while size <= LARGEST:
+        piece = os.read(descriptor, 1 << 20)
+        if not piece:
+            break
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _too_large(path: str, relative: str, status: os.stat_result) -> FileState:
+    cause = f"it has {status.st_size} bytes, more than the {LARGEST} that a manifest may have"
+    return unreadable(path, relative, cause, Stamp.of(status), "TooLarge")
