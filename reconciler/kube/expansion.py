@@ -13,11 +13,27 @@ _REFERENCE = re.compile(r"\$(?:(\$)|\(([^)]*)\))", re.DOTALL)
 _NEEDS_ESCAPE = re.compile(r"\$(?=[$(])")
 
 
+LONGEST = 128 * 1024 - 1
+"""Bytes that Linux passes in one argument or variable (execve(2): MAX_ARG_STRLEN)."""
+
+
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """``text`` with every reference to a name in ``values`` replaced, once (values are not expanded again)."""
-    if "$" not in text:
-        return text
-    return _REFERENCE.sub(lambda m: "$" if m[1] else values.get(m[2], m[0]), text)
+    """``text`` with every reference to a name in ``values`` replaced, once (values are not expanded again).
+
+    Raises ValueError where the result is longer than a process can be given.
+    """
+    size, at, parts = 0, 0, []
+    for match in _REFERENCE.finditer(text) if "$" in text else ():
+        value = "$" if match[1] else values.get(match[2], match[0])
+        parts += [text[at : match.start()], value]
+        at = match.end()
+        size += len(value)
+        if size > LONGEST:
+            break
+    result = "".join([*parts, text[at:]])
+    if len(result.encode()) > LONGEST:
+        raise ValueError("is longer than 128 KiB, the most that a process can be given in one string")
+    return result
 
 
 def expand_env(env: Iterable[tuple[str, str]]) -> dict[str, str]:

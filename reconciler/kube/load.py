@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from reconciler.kube import names
@@ -21,47 +22,17 @@ from reconciler.model.key import Key
 from reconciler.model.spec import PodSpec
 
 _LISTS = ("List", "PodList")
-_OTHER_KINDS = [
-    "Binding",
-    "CertificateSigningRequest",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "ConfigMap",
-    "ControllerRevision",
-    "CronJob",
-    "CustomResourceDefinition",
-    "DaemonSet",
-    "Deployment",
-    "Endpoints",
-    "EndpointSlice",
-    "Event",
-    "HorizontalPodAutoscaler",
-    "Ingress",
-    "IngressClass",
-    "Job",
-    "Kustomization",
-    "Lease",
-    "LimitRange",
-    "Namespace",
-    "NetworkPolicy",
-    "Node",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "PodDisruptionBudget",
-    "PodTemplate",
-    "PriorityClass",
-    "ReplicaSet",
-    "ReplicationController",
-    "ResourceQuota",
-    "Role",
-    "RoleBinding",
-    "RuntimeClass",
-    "Secret",
-    "Service",
-    "ServiceAccount",
-    "StatefulSet",
-    "StorageClass",
-]
+_LIST_FIELDS = ("apiVersion", "kind", "metadata", "items")
+_OTHER_KINDS = """
+    Binding CertificateSigningRequest ClusterRole ClusterRoleBinding ConfigMap ControllerRevision CronJob
+    CustomResourceDefinition DaemonSet Deployment Endpoints EndpointSlice Event HorizontalPodAutoscaler Ingress
+    IngressClass Job Kustomization Lease LimitRange Namespace NetworkPolicy Node PersistentVolume
+    PersistentVolumeClaim PodDisruptionBudget PodTemplate PriorityClass ReplicaSet ReplicationController
+    ResourceQuota Role RoleBinding RuntimeClass Secret Service ServiceAccount StatefulSet StorageClass
+""".split()  # noqa: SIM905 (a list of one word a line would fill a page)
+
+MAX_PROBLEMS = 100
+"""Of one file; the rest is counted. Nobody reads the hundredth, and finding them all takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +95,18 @@ def _load(path: str, data: bytes) -> Loaded:
             elif result.about_pods:
                 complete = False
             problems.extend(_problem(path, flaw, result.node, key) for flaw in result.flaws)
-    problems = sorted(dict.fromkeys(problems), key=lambda p: (p.line, p.column))
-    return Loaded(tuple(pods.values()), tuple(problems), complete, tuple(k for k in failed if k not in pods))
+    keys_in_error = tuple(key for key in failed if key not in pods)
+    return Loaded(tuple(pods.values()), _in_order(problems), complete, keys_in_error)
+
+
+def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    """As they stand in the file, each once, and no more than a person reads."""
+    ordered = sorted(dict.fromkeys(problems), key=lambda p: (p.line, p.column))
+    more = len(ordered) - MAX_PROBLEMS
+    if more <= 0:
+        return tuple(ordered)
+    last = ordered[MAX_PROBLEMS]
+    return (*ordered[:MAX_PROBLEMS], replace(last, field="", message=f"and {more} more problems", key=None))
 
 
 def _duplicate(key: Key, first: LoadedPod) -> Flaw:
@@ -159,6 +140,7 @@ def _list_items(root: Node, flaws: list[Flaw]) -> Iterator[_Result]:
         flaws = [*flaws, Flaw("must be a list", Reason.WRONG_TYPE, ("items",))]
         yield _Result(root, flaws)
         return
+    flaws = [*flaws, *_list_fields(root)]
     nodes: list[Node] = items.value if items is not None and items.value else []
     for flaw in flaws:
         if not (len(flaw.at) > 1 and flaw.at[0] == "items"):
@@ -169,6 +151,16 @@ def _list_items(root: Node, flaws: list[Flaw]) -> Iterator[_Result]:
         result = _object(node, own, broken=False)
         result.flaws = [_moved(flaw, node, prefix) for flaw in result.flaws]
         yield result
+
+
+def _list_fields(root: Node) -> Iterator[Flaw]:
+    """A misspelt ``items`` must not read as an empty list."""
+    for name in root.value:
+        if name not in _LIST_FIELDS:
+            hint = did_you_mean(name, list(_LIST_FIELDS))
+            yield Flaw(f"unknown field{hint}", Reason.UNKNOWN_FIELD, (name,), on_key=True)
+    if "items" not in root.value:
+        yield Flaw("missing", Reason.MISSING_FIELD, ("items",))
 
 
 def _moved(flaw: Flaw, node: Node, prefix: Path) -> Flaw:
@@ -187,10 +179,11 @@ def _object(node: Node, flaws: list[Flaw], broken: bool) -> _Result:
     if broken:
         return _Result(node, flaws, key)
     pod = _document_of(node)
-    found = check_pod(pod)
+    found, all_found = check_pod(pod, MAX_PROBLEMS)
     flaws = [*flaws, *found]
-    _prune(pod, found)
-    flaws.extend(check_rules(pod))
+    if all_found:
+        _prune(pod, found)
+        flaws.extend(islice(check_rules(pod), MAX_PROBLEMS + 1))
     if any(not flaw.warning for flaw in flaws):
         return _Result(node, flaws, key)
     spec = compile_pod(pod)

@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.kube import names, quantity
+from reconciler.kube.expansion import expand
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER, did_you_mean
 
 ANNOTATIONS_MAX = 256 * 1024
+PROCESS_MAX = 2 * 1024 * 1024
+"""What Linux passes to a new process in all, with the usual stack limit (execve(2))."""
+
 Flaws = Iterator[Flaw]
 
 
@@ -68,6 +72,9 @@ def _pod(spec: dict[str, Any]) -> Flaws:
     if spec.get("hostPID") and spec.get("shareProcessNamespace"):
         text = "cannot be true together with hostPID"
         yield from _bad(text, ("spec", "shareProcessNamespace"))
+    if spec.get("hostname") and spec.get("hostNetwork"):
+        text = "has no effect with hostNetwork: the machine's name is used"
+        yield Flaw(text, Reason.INVALID_VALUE, ("spec", "hostname"), warning=True)
 
 
 def _volumes(spec: dict[str, Any]) -> Flaws:
@@ -108,6 +115,7 @@ def _containers(spec: dict[str, Any]) -> Flaws:
         if "image" in container:
             yield from _bad(names.image(container["image"]), (*at, "image"))
         yield from _env(container, at)
+        yield from _expansions(container, at)
         yield from _ports(container, at)
         yield from _mounts(container, at, volumes)
         yield from _resources(container.get("resources", {}), (*at, "resources"))
@@ -129,6 +137,39 @@ def _env(container: dict[str, Any], at: Path) -> Flaws:
         seen.add(name)
 
 
+def _expansions(container: dict[str, Any], at: Path) -> Flaws:
+    """References multiply: thirty variables of two references each would be gigabytes."""
+    values: dict[str, str] = {}
+    total = 0
+    for place, text, name in _expandable(container, at):
+        result, wrong = _expanded(text, values)
+        yield from _bad(wrong, place)
+        if name:
+            values[name] = result
+        total += len(result)
+        if total > PROCESS_MAX:
+            yield Flaw("command, args and env are longer than 2 MiB in all", Reason.TOO_LARGE, place)
+            return
+
+
+def _expandable(container: dict[str, Any], at: Path) -> Iterator[tuple[Path, str, str]]:
+    """Place and text of all that is expanded, in order, and the name of the variable it sets."""
+    for place, variable in items(container, "env", at):
+        if "name" in variable:
+            yield (*place, "value"), variable.get("value", ""), variable["name"]
+    for field in ("command", "args"):
+        for index, word in enumerate(container.get(field, ())):
+            if isinstance(word, str):
+                yield (*at, field, index), word, ""
+
+
+def _expanded(text: str, values: dict[str, str]) -> tuple[str, str]:
+    try:
+        return expand(text, values), ""
+    except ValueError as error:
+        return "", str(error)
+
+
 def _ports(container: dict[str, Any], at: Path) -> Flaws:
     seen: set[str] = set()
     for place, port in items(container, "ports", at):
@@ -141,7 +182,7 @@ def _ports(container: dict[str, Any], at: Path) -> Flaws:
 
 def _host_ports(spec: dict[str, Any]) -> Flaws:
     """Two ports of the pod cannot be published at one place; with hostNetwork both sides are one port."""
-    taken: dict[tuple[int, str], list[tuple[str, str]]] = {}
+    taken: dict[tuple[int, str], dict[str, str]] = {}
     host_network = spec.get("hostNetwork", False)
     for at, container in items(spec, "containers", ("spec",)):
         for place, port in items(container, "ports", at):
@@ -154,12 +195,12 @@ def _host_ports(spec: dict[str, Any]) -> Flaws:
                 yield from _bad(f"must be {inside} as containerPort, because of hostNetwork", field)
             address = wildcard(port.get("hostIP", ""))
             protocol = port.get("protocol", "TCP")
-            others = taken.setdefault((outside, protocol), [])
-            for other, owner in others:
-                if "" in (other, address) or other == address:
-                    yield from _bad(f"{outside}/{protocol.lower()} is already published by {owner}", field)
-                    break
-            others.append((address, f"container {container.get('name', '?')!r}"))
+            others = taken.setdefault((outside, protocol), {})
+            # Every address of the machine overlaps with each of them.
+            owner = others.get(address) or others.get("") or ("" if address else next(iter(others.values()), ""))
+            if owner:
+                yield from _bad(f"{outside}/{protocol.lower()} is already published by {owner}", field)
+            others.setdefault(address, f"container {container.get('name', '?')!r}")
 
 
 def wildcard(host_ip: str) -> str:

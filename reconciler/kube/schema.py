@@ -12,11 +12,17 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from reconciler.kube.problem import Flaw, Path, Reason
 
 LATER = "not supported yet"
+
+CANDIDATES = 200
+"""More names than this are not compared with a misspelt one: it takes 5 µs each."""
+
+_DID_YOU_MEAN = ", did you mean "
 
 _TYPE_WORDS = {
     "object": "a mapping",
@@ -29,13 +35,16 @@ _TYPE_WORDS = {
 _REQUIRED_WORDS = {"containers": "missing: a pod needs at least one container"}
 
 
-def check_pod(pod: Any) -> list[Flaw]:
-    """Everything the schema finds in a plain document. A field is not called missing beside its misspelling."""
-    flaws = dict.fromkeys(flaw for error in _validator().iter_errors(pod) for flaw in _flaws(error))
-    misspelt = {
-        (*f.at[:-1], f.message.rpartition("did you mean ")[2][:-1]) for f in flaws if "did you mean" in f.message
-    }
-    return [f for f in flaws if f.reason is not Reason.MISSING_FIELD or f.at not in misspelt]
+def check_pod(pod: Any, most: int) -> tuple[list[Flaw], bool]:
+    """What the schema finds in a plain document, at most ``most`` flaws, and whether that is all.
+
+    A field is not called missing beside its misspelling.
+    """
+    found = (flaw for error in _validator().iter_errors(pod) for flaw in _flaws(error))
+    flaws = list(dict.fromkeys(islice(found, most)))
+    meant = {(*f.at[:-1], f.message.rpartition(_DID_YOU_MEAN)[2][:-1]) for f in flaws if _DID_YOU_MEAN in f.message}
+    shown = [f for f in flaws if f.reason is not Reason.MISSING_FIELD or f.at not in meant]
+    return shown, next(found, None) is None
 
 
 def describe(path: str) -> Mapping[str, Any] | None:
@@ -147,9 +156,9 @@ def _unknown(path: Path, known: list[str]) -> Flaw:
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """``, did you mean X?`` with the closest known name, or ""."""
-    by_lower = {k.lower(): k for k in known}
+    by_lower = {k.lower(): k for k in known[:CANDIDATES]}
     near = difflib.get_close_matches(name.lower()[:64], list(by_lower), n=1, cutoff=0.6)
-    return f", did you mean {by_lower[near[0]]}?" if near else ""
+    return f"{_DID_YOU_MEAN}{by_lower[near[0]]}?" if near else ""
 
 
 def _wrong_type(error: Any) -> str:

@@ -120,7 +120,7 @@ def _check_tag(event: Any, known: tuple[str, ...], builder: Builder) -> None:
     tag = event.tag
     if tag is None or tag == "!" or tag in [_TAG + name for name in known]:
         return
-    shown = tag.replace(_TAG, "!!")
+    shown = tag.replace(_TAG, "!!")[:60]
     mark = event.start_mark
     builder.flaw(f"the tag {shown} is not supported", Reason.INVALID_YAML, mark.line, mark.column)
 
