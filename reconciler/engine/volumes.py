@@ -69,15 +69,15 @@ def prepare(spec: ContainerSpec, pod_directory: Path) -> None:
 
 
 def _empty_dir(path: Path) -> None:
-    """0777 as the kubelet's (pkg/volume/emptydir). An existing one keeps what a container made of its mode."""
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        if not path.is_dir():
-            raise
-        if any(path.iterdir()) or stat.S_IMODE(path.stat().st_mode) != 0o755:
-            return
-    path.chmod(0o777)  # mkdir's mode is cut by the umask
+    """0777 as the kubelet's (pkg/volume/emptydir), there at once with that mode: an existing one is as its
+    containers made it, and is left so."""
+    if path.is_dir():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.mkdir(exist_ok=True)
+    temporary.chmod(0o777)  # mkdir's mode is cut by the umask
+    temporary.rename(path)
 
 
 def _file(path: Path) -> None:

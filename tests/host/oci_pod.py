@@ -17,11 +17,12 @@ import msgspec
 
 from reconciler.engine import cgroups, processes, runtime, volumes
 from reconciler.engine.images.image import Image
+from reconciler.engine.images.users import User
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.config import infra_config, member_config
 from reconciler.engine.oci.prepare import prepare_script
-from reconciler.engine.oci.process import ROOT, User
+from reconciler.engine.oci.process import ROOT
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import ContainerSpec, Mount, SandboxSpec, Security, Volume, VolumeKind

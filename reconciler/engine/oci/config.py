@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from reconciler.engine.images.image import Image
+from reconciler.engine.images.users import User
 from reconciler.engine.oci import bpf, linux, mounts, process, seccomp
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.capabilities import bounding
@@ -38,7 +39,7 @@ def member_config(
     bundle: Bundle,
     spec: ContainerSpec,
     image: Image,
-    user: process.User,
+    user: User,
     facts: HostCapabilities,
     qos: process.Qos | None = None,
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.engine.images.image import Image
+from reconciler.engine.images.users import User
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.capabilities import NONE, process_capabilities
 from reconciler.engine.oci.host import HostCapabilities
@@ -15,10 +16,7 @@ from reconciler.model.spec import ContainerSpec, Resources
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-User = tuple[int, int, tuple[int, ...]]
-"""uid, gid, additional gids."""
-
-ROOT: User = (0, 0, ())
+ROOT = User()
 
 INFRA_OOM_SCORE = -998
 """kubelet (qos/policy.go, PodInfraOOMAdj): the last of a pod to be killed."""
@@ -50,7 +48,6 @@ def member_process(
     bundle: Bundle, spec: ContainerSpec, image: Image, user: User, facts: HostCapabilities, qos: Qos | None
 ) -> dict[str, Any]:
     """Raises ImageProblem when neither the spec nor the image says what to run."""
-    uid, gid, groups = user
     security = spec.security
     args = arguments(spec, image)
     if not args:
@@ -59,11 +56,11 @@ def member_process(
         )
     return {
         "terminal": False,
-        "user": {"uid": uid, "gid": gid, "additionalGids": list(groups), "umask": 0o22},
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.extra_gids), "umask": 0o22},
         "args": list(args),
         "env": environment(spec, image, facts.hostname if bundle.sandbox.host_network else bundle.hostname),
         "cwd": spec.working_dir or image.working_dir or "/",
-        "capabilities": process_capabilities(security, uid, facts.capabilities),
+        "capabilities": process_capabilities(security, user.uid, facts.capabilities),
         "noNewPrivileges": not (security.allow_privilege_escalation or security.privileged),
         "rlimits": rlimits(facts),
         "oomScoreAdj": max(oom_score(spec.resources, qos, facts.memory), facts.oom_score_adj_min),

@@ -1,0 +1,102 @@
+"""What the runtimes are told and what their words mean, with a script in place of a runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine import runtime
+from reconciler.engine.layout import Layout
+from reconciler.engine.runtime import Runtime, exec_process, last_line
+from reconciler.model.errors import HostUnfit, RuntimeFailed
+from reconciler.model.key import ContainerId
+from tests.unit.oci.samples import FACTS
+
+CID = ContainerId("c" * 64)
+
+
+def scripted(tmp_path: Path, body: str) -> Runtime:
+    path = tmp_path / "fake"
+    path.write_text(f"#!/bin/sh\nshift 2\n{body}\n")
+    path.chmod(0o755)
+    (tmp_path / "state").mkdir()
+    return Runtime("crun", path, "1", tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    ("output", "wanted"),
+    [
+        (b"", "it said nothing"),
+        (b"warning\nerror: no such file\n", "no such file"),
+        (b'time="x" level=error msg="exec: \\"/no\\": not there"\n', 'exec: "/no": not there'),
+        (b"\xff\n", "\N{REPLACEMENT CHARACTER}"),
+    ],
+)
+def test_last_line(output: bytes, wanted: str) -> None:
+    assert last_line(output) == wanted
+
+
+def test_start_tells_the_runtimes_words(tmp_path: Path) -> None:
+    made = scripted(
+        tmp_path, 'test "$1" = state && echo \'{"status":"created"}\' || { echo "error: nope" >&2; exit 1; }'
+    )
+    with pytest.raises(RuntimeFailed, match=r"^cannot start container cccccccccccc: nope$"):
+        made.start(CID)
+
+
+def test_start_of_a_running_container_is_fine(tmp_path: Path) -> None:
+    scripted(tmp_path, 'test "$1" = state && echo \'{"status":"running"}\' || exit 1').start(CID)
+
+
+def test_what_the_runtime_does_not_know_is_already_gone(tmp_path: Path) -> None:
+    made = scripted(tmp_path, "echo does not exist >&2; exit 1")
+    assert made.state(CID) is None
+    made.delete(CID)
+    made.kill(CID, 9)
+    with pytest.raises(RuntimeFailed, match="cannot start container"):
+        made.start(CID)
+
+
+def test_a_failed_deletion_of_a_known_container_is_an_error(tmp_path: Path) -> None:
+    made = scripted(tmp_path, "echo busy >&2; exit 1")
+    (made.state_dir / CID).mkdir()
+    assert made.known() == (CID,)
+    with pytest.raises(RuntimeFailed, match="cannot delete container cccccccccccc: busy"):
+        made.delete(CID)
+
+
+def test_a_runtime_that_hangs_or_cannot_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeFailed, match=r"no end after 0\.05 s"):
+        runtime.run(["sleep", "60"], timeout=0.05)
+    with pytest.raises(RuntimeFailed, match="No such file"):
+        runtime.run(["/no/such"])
+
+
+def test_exec_argv_is_the_containers_own_process_but_for_what_is_given(tmp_path: Path) -> None:
+    made = Runtime("crun", Path("/r"), "1", Path("/s"))
+    assert made.exec_argv(CID, ["ls", "-l"]) == ["/r", "--root", "/s", "exec", CID, "ls", "-l"]
+    words = made.exec_argv(CID, ["x"], env={"A": "b c"}, cwd="/w", user="1:2", tty=True)
+    assert words[4:-2] == ["--env", "A=b c", "--cwd", "/w", "--user", "1:2", "--tty"]
+
+
+def test_exec_process_overrides_names_not_lines() -> None:
+    process = {"args": ["a"], "env": ["A=1", "AB=2"], "cwd": "/", "user": {"uid": 5}}
+    assert exec_process(process, ["b"], env={"A": "3"}) == {
+        "args": ["b"],
+        "env": ["AB=2", "A=3"],
+        "cwd": "/",
+        "user": {"uid": 5},
+        "terminal": False,
+    }
+
+
+def test_an_unknown_runtime_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(HostUnfit, match='"kata" is not a known runtime'):
+        runtime.choose(Layout.at(tmp_path), "kata", FACTS)
+
+
+def test_each_failure_is_told_when_none_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "installed", lambda _state, name: None)
+    with pytest.raises(HostUnfit, match="crun: not installed; runc: not installed"):
+        runtime.choose(Layout.at(tmp_path), None, FACTS)

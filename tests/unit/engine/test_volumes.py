@@ -1,0 +1,95 @@
+"""hostPath types as Kubernetes means them, and what is made for a container."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine import volumes
+from reconciler.model.errors import TryLater
+from reconciler.model.spec import ContainerSpec, Mount, Volume, VolumeKind
+
+KINDS = ("", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice")
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "file").touch()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(tmp_path / "socket"))
+    return {
+        "directory": str(tmp_path / "dir"),
+        "file": str(tmp_path / "file"),
+        "socket": str(tmp_path / "socket"),
+        "device": "/dev/null",
+        "nothing": str(tmp_path / "nothing"),
+    }
+
+
+def spec(path: str, kind: str) -> ContainerSpec:
+    return ContainerSpec("web", "i", mounts=(Mount("/m", Volume("v", VolumeKind.HOST_PATH, path, kind)),))
+
+
+@pytest.mark.parametrize(
+    ("what", "accepted"),
+    [
+        ("directory", {"", "Directory", "DirectoryOrCreate"}),
+        ("file", {"", "File", "FileOrCreate"}),
+        ("socket", {"", "Socket"}),
+        ("device", {"", "CharDevice"}),
+        ("nothing", {"DirectoryOrCreate", "FileOrCreate"}),
+    ],
+)
+def test_types(there: dict[str, str], what: str, accepted: set[str]) -> None:
+    assert {kind for kind in KINDS if not volumes.problems(spec(there[what], kind))} == accepted
+
+
+def test_the_problem_names_container_volume_path_and_type(there: dict[str, str]) -> None:
+    (problem,) = volumes.problems(spec(there["nothing"], "Directory"))
+    assert (problem.container, problem.reason) == ("web", "CreateContainerConfigError")
+    assert problem.message == f"cannot mount volume v: hostPath {there['nothing']} does not exist (type Directory)"
+    (wrong,) = volumes.problems(spec(there["file"], "Directory"))
+    assert wrong.message.endswith("is not a directory (type Directory)")
+    (below,) = volumes.problems(spec(there["file"] + "/x", ""))
+    assert below.message.endswith("Not a directory")
+
+
+def test_what_is_to_be_made_is_made_once_whatever_the_umask(tmp_path: Path) -> None:
+    empty = Mount("/e", Volume("e", VolumeKind.EMPTY_DIR))
+    made = ContainerSpec("web", "i", mounts=(empty, *spec(str(tmp_path / "a/b"), "DirectoryOrCreate").mounts))
+    file = spec(str(tmp_path / "f"), "FileOrCreate")
+    old = os.umask(0o077)
+    try:
+        for _ in range(2):
+            volumes.prepare(made, tmp_path / "pod")
+            volumes.prepare(file, tmp_path / "pod")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "pod/volumes/e").stat().st_mode) == 0o777
+    assert (tmp_path / "a/b").is_dir()
+    assert (tmp_path / "f").is_file()
+
+
+def test_an_empty_dir_that_is_in_use_keeps_what_its_container_made_of_it(tmp_path: Path) -> None:
+    made = ContainerSpec("web", "i", mounts=(Mount("/e", Volume("e", VolumeKind.EMPTY_DIR)),))
+    volumes.prepare(made, tmp_path)
+    (tmp_path / "volumes/e").chmod(0o700)
+    volumes.prepare(made, tmp_path)
+    assert stat.S_IMODE((tmp_path / "volumes/e").stat().st_mode) == 0o700
+
+
+def test_a_place_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TryLater, match=r"cannot make volume v: .*Not a directory"):
+        volumes.prepare(spec(str(tmp_path / "file" / "x"), "DirectoryOrCreate"), tmp_path)
+
+
+def test_the_hosts_paths_of_other_types_are_left_alone(tmp_path: Path) -> None:
+    volumes.prepare(spec(str(tmp_path / "x"), "Directory"), tmp_path)
+    volumes.prepare(spec(str(tmp_path / "x"), ""), tmp_path)
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,217 @@
+"""The parts of config.json that decide what is shared, hidden and limited."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine.images.image import Image
+from reconciler.engine.images.users import User
+from reconciler.engine.oci import linux, mounts
+from reconciler.engine.oci.config import BPF_ANNOTATION, infra_config, member_config
+from reconciler.engine.oci.host import CgroupMode
+from reconciler.engine.oci.prepare import encode, prepare_script
+from reconciler.model.errors import HostUnfit
+from reconciler.model.spec import ContainerSpec, Mount, Resources, SandboxSpec, Security, Volume, VolumeKind
+from tests.unit.oci.samples import FACTS, bundle
+
+IMAGE = Image("0", (), (Path("/l"),), cmd=("run",))
+HOST = Volume("h", VolumeKind.HOST_PATH, "/srv")
+EMPTY = Volume("e", VolumeKind.EMPTY_DIR)
+
+
+def member(spec: ContainerSpec, sandbox: SandboxSpec = SandboxSpec(), **facts: Any) -> dict[str, Any]:  # noqa: B008
+    return member_config(bundle(sandbox=sandbox), spec, IMAGE, User(), replace(FACTS, **facts))
+
+
+def namespaces(config: dict[str, Any]) -> dict[str, str]:
+    return {n["type"]: n.get("path", "") for n in config["linux"]["namespaces"]}
+
+
+def mount_at(config: dict[str, Any], path: str) -> dict[str, Any] | None:
+    return next((m for m in config["mounts"] if m["destination"] == path), None)
+
+
+JOINED = {"network": "/proc/42/ns/net", "ipc": "/proc/42/ns/ipc", "uts": "/proc/42/ns/uts"}
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "infra", "others"),
+    [
+        pytest.param(
+            SandboxSpec(), {"mount", "network", "uts", "ipc", "pid", "cgroup"}, {**JOINED, "pid": ""}, id="by default"
+        ),
+        pytest.param(
+            SandboxSpec(share_pid=True),
+            {"mount", "network", "uts", "ipc", "pid", "cgroup"},
+            {**JOINED, "pid": "/proc/42/ns/pid"},
+            id="with shared processes",
+        ),
+        pytest.param(
+            SandboxSpec(host_pid=True),
+            {"mount", "network", "uts", "ipc", "cgroup"},
+            JOINED,
+            id="with the host's processes",
+        ),
+        pytest.param(
+            SandboxSpec(host_network=True),
+            {"mount", "ipc", "pid", "cgroup"},
+            {"ipc": JOINED["ipc"], "pid": ""},
+            id="with the host's network, and so its name",
+        ),
+        pytest.param(
+            SandboxSpec(host_ipc=True),
+            {"mount", "network", "uts", "pid", "cgroup"},
+            {"network": JOINED["network"], "uts": JOINED["uts"], "pid": ""},
+            id="with the host's ipc",
+        ),
+    ],
+)
+def test_namespaces(sandbox: SandboxSpec, infra: set[str], others: dict[str, str]) -> None:
+    assert set(namespaces(infra_config(bundle(None, sandbox), FACTS))) == infra
+    assert namespaces(member(ContainerSpec("n", "i"), sandbox)) == {"mount": "", "cgroup": "", **others}
+
+
+def test_a_cgroup_namespace_only_on_v2() -> None:
+    assert "cgroup" not in namespaces(member(ContainerSpec("n", "i"), cgroups=CgroupMode.HYBRID))
+    assert "cgroup" not in namespaces(infra_config(bundle(None), replace(FACTS, cgroups=CgroupMode.V1)))
+
+
+def test_the_host_name_is_the_sandboxs_or_the_pods() -> None:
+    assert infra_config(bundle(None), FACTS)["hostname"] == "web"
+    assert infra_config(bundle(None, SandboxSpec(hostname="h")), FACTS)["hostname"] == "h"
+    assert "hostname" not in infra_config(bundle(None, SandboxSpec(host_network=True)), FACTS)
+    assert len(bundle(None, SandboxSpec(hostname="a" * 62 + "-b")).hostname) == 62
+
+
+def test_privileged_lifts_what_confines_others(tmp_path: Path) -> None:
+    plain = member(ContainerSpec("n", "i"))
+    free = member(ContainerSpec("n", "i", security=Security(privileged=True)))
+    assert plain["linux"]["maskedPaths"] and "maskedPaths" not in free["linux"]
+    assert plain["linux"]["readonlyPaths"] and "readonlyPaths" not in free["linux"]
+    assert plain["linux"]["resources"]["devices"] == [{"allow": False, "access": "rwm"}]
+    assert free["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    for path in ("/sys", "/sys/fs/cgroup"):
+        a, b = mount_at(plain, path), mount_at(free, path)
+        assert a and b
+        assert "ro" in a["options"] and "rw" in b["options"]
+    assert "seccomp" not in free["linux"] and BPF_ANNOTATION not in free["annotations"]
+
+
+def test_a_volume_replaces_what_stands_at_its_place_and_parents_come_first() -> None:
+    spec = ContainerSpec(
+        "n",
+        "i",
+        mounts=(
+            Mount("/data/deep/", EMPTY),
+            Mount("/data", HOST, read_only=True),
+            Mount("/etc/hosts", HOST),
+            Mount("/dev/shm", EMPTY),
+        ),
+    )
+    config = member(spec)
+    paths = [m["destination"] for m in config["mounts"]]
+    assert len(paths) == len(set(paths))
+    assert paths.index("/data") < paths.index("/data/deep")
+    assert mount_at(config, "/data") == {
+        "destination": "/data",
+        "type": "bind",
+        "source": "/srv",
+        "options": ["rbind", "rprivate", "ro"],
+    }
+    shm, hostname = mount_at(config, "/dev/shm"), mount_at(config, "/etc/hostname")
+    assert shm and shm["source"] == "/state/pods/d/volumes/e"
+    assert hostname and hostname["source"] == "/state/pods/d/hostname"
+
+
+def test_infra_hides_the_sysfs_that_it_must_mount_writable() -> None:
+    config = infra_config(bundle(None), FACTS)
+    sysfs = mount_at(config, "/sys")
+    assert sysfs and "rw" in sysfs["options"]
+    assert "/sys" in config["linux"]["maskedPaths"]
+    assert config["root"] == {"path": "/cache/infra", "readonly": True}
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted"),
+    [
+        (Resources(), {"cpu": {"shares": 2}}),
+        (Resources(cpu_request=500), {"cpu": {"shares": 512}}),
+        (Resources(cpu_limit=1500), {"cpu": {"shares": 1536, "quota": 150000, "period": 100000}}),
+        (Resources(cpu_limit=1), {"cpu": {"shares": 2, "quota": 1000, "period": 100000}}),
+        (Resources(cpu_request=1_000_000), {"cpu": {"shares": 262144}}),
+        (Resources(memory_limit=5), {"cpu": {"shares": 2}, "memory": {"limit": 5}}),
+        (Resources(memory_request=5), {"cpu": {"shares": 2}}),
+    ],
+)
+def test_limits_by_the_kubelets_formulae(resources: Resources, wanted: dict[str, Any]) -> None:
+    assert linux.limits(resources) == wanted
+
+
+def test_weight_spans_v2s_range() -> None:
+    assert linux.weight(Resources()) == 1
+    assert linux.weight(Resources(cpu_request=1000)) == 39
+    assert linux.weight(Resources(cpu_request=10**7)) == 10000
+
+
+def test_devices_of_the_host_are_its_nodes_but_not_what_containers_have_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    (tmp_path / "pts").mkdir()
+    assert linux.host_devices(tmp_path) == []
+    paths = {d["path"] for d in linux.host_devices(Path("/dev"))}
+    assert "/dev/null" in paths
+    assert not any(p.startswith(("/dev/pts", "/dev/shm")) for p in paths)
+
+
+def test_the_prepare_script_of_a_member() -> None:
+    facts = replace(FACTS, cgroups=CgroupMode.HYBRID)
+    script = prepare_script(bundle(), (Path("/images"), ("top", "base")), facts)
+    options = "lowerdir=top:base,upperdir=/state/containers/c/upper,workdir=/state/containers/c/work"
+    assert [line.split("\t") for line in script.splitlines()] == [
+        ["unshare"],
+        ["slave", "/"],
+        ["detach", "/sys/fs/cgroup/unified"],
+        ["mkdir", "/state/containers/c/shm", "0700"],
+        ["graft", "/proc/42/ns/mnt", "/dev/shm", "/state/containers/c/shm"],
+        ["chdir", "/images"],
+        ["mount", "overlay", "/state/containers/c/rootfs", "overlay", "0", options],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "mode"), [("runc", CgroupMode.HYBRID), ("crun", CgroupMode.V2), ("crun", CgroupMode.V1)]
+)
+def test_unified_is_detached_for_crun_on_hybrid_hosts_alone(runtime: str, mode: CgroupMode) -> None:
+    assert "detach" not in prepare_script(bundle(), None, replace(FACTS, runtime=runtime, cgroups=mode))
+
+
+def test_the_infra_container_needs_neither_overlay_nor_graft() -> None:
+    assert prepare_script(bundle(None), None, FACTS) == "unshare\nslave\t/\n"
+
+
+def test_the_hosts_shared_memory_is_bound_not_grafted() -> None:
+    there = bundle(sandbox=SandboxSpec(host_ipc=True))
+    assert "graft" not in prepare_script(there, None, FACTS)
+    shm = mount_at(member(ContainerSpec("n", "i"), SandboxSpec(host_ipc=True)), "/dev/shm")
+    assert shm and shm["source"] == "/dev/shm"
+
+
+def test_paths_with_odd_characters_survive_overlay_options_and_lines() -> None:
+    odd = replace(bundle(), directory=Path("/a,b\tc%"))
+    line = prepare_script(odd, (Path("/i"), ("x:y",)), FACTS).splitlines()[-1]
+    assert line.split("\t")[2] == "/a,b%09c%25/rootfs"
+    assert r"lowerdir=x\:y,upperdir=/a\,b%09c%25/upper" in line
+    assert encode("a\nb%") == "a%0Ab%25"
+
+
+def test_too_many_layers_are_told_not_cut() -> None:
+    with pytest.raises(HostUnfit, match="400 layers"):
+        prepare_script(bundle(), (Path("/i"), tuple(f"layer-{n:06}" for n in range(400))), FACTS)
+
+
+def test_masks_are_sorted_lists_without_doubles() -> None:
+    for paths in (mounts.MASKED, mounts.READ_ONLY):
+        assert list(paths) == sorted(set(paths))
