@@ -19,6 +19,9 @@ from reconciler.cli.terminal import RED, YELLOW, coloured, harmless
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
+FAILED = {"diff": 2, "status": 2}
+"""The exit code of a command that could not be carried out, where it is not 1."""
+
 SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
         "Converge",
@@ -101,6 +104,7 @@ def tree(ctx: click.Context, root: Path | None, runtime: str | None, conmon: Pat
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; the answer is the exit code. Never raises, and never shows a traceback unasked."""
     verbose = _asks_for_tracebacks(arguments)
+    ctx: click.Context | None = None
     try:
         if "_RECONCILER_COMPLETE" in os.environ:
             tree.main(prog_name="reconciler")  # answers the shell and leaves
@@ -118,7 +122,10 @@ def run(arguments: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        return _told(error)
+        failed = _told(error)
+        if isinstance(error, click.ClickException) or ctx is None:
+            return failed
+        return FAILED.get(ctx.invoked_subcommand or "", failed)
     return code if isinstance(code, int) else 0
 
 

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.terminal import RED, YELLOW, coloured, harmless
+from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.table import table
+from reconciler.cli.terminal import GREEN, RED, YELLOW, coloured, harmless
+from reconciler.model.errors import NotFound
 
 if TYPE_CHECKING:
+    from reconciler.engine.engine import Engine
     from reconciler.sources.directory import DirectorySource
 
 MANIFESTS = click.Path(exists=True, path_type=Path)
@@ -63,3 +67,67 @@ def defined_twice(sources: Sequence[DirectorySource]) -> list[str]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@click.command()
+@click.argument("places", nargs=-1, type=click.Path(path_type=Path), metavar="[DIR|FILE]...")
+@pass_options
+def status(options: Options, places: tuple[Path, ...]) -> int:
+    """Say of each file what has become of it. Without DIR: of what is watched, or was applied, here.
+
+    Exit code 0: all is as wanted; 1: on the way; 2: something is wrong and waits for you.
+
+    \b
+    Example:  reconciler status manifests/
+    """
+    from reconciler.controller import converge
+
+    engine = options.engine()
+    sources = converge.open_sources(places, engine.layout) if places else known_sources(engine)
+    rows = converge.status(engine, sources)
+    if not rows:
+        click.echo("No manifests found.", err=True)
+        return 0
+    cells = [
+        (_short(row.file), ", ".join(map(str, row.objects)), row.state, row.problem.replace(row.file, _short(row.file)))
+        for row in rows
+    ]
+    lines = table(["FILE", "OBJECTS", "STATE", "PROBLEM"], cells).splitlines()
+    click.echo(lines[0])
+    for row, line in zip(rows, lines[1:], strict=True):
+        click.echo(line.replace(f" {row.state}", f" {coloured(row.state, COLOURS.get(row.state, YELLOW))}", 1))
+    return exit_code([row.state for row in rows])
+
+
+COLOURS = {"Converged": GREEN, "Error": RED, "Held": RED}
+
+
+def exit_code(states: Sequence[str]) -> int:
+    """0 converged, 1 converging, 2 errors (what is held back waits for a person, too)."""
+    if {"Error", "Held"} & set(states):
+        return 2
+    return 0 if all(state == "Converged" for state in states) else 1
+
+
+def known_sources(engine: Engine) -> list[DirectorySource]:
+    """What the live controller watches; without one, whatever has pods recorded here.
+
+    Raises NotFound where there is neither.
+    """
+    from reconciler.cli.resolve import observed
+    from reconciler.controller.converge import open_sources
+    from reconciler.controller.lock import holder
+
+    live = holder(engine.layout.controller_lock)
+    if live is not None and live.directories:
+        return open_sources(live.directories, engine.layout)
+    owners = {pod.sandbox.owner for pod in observed(engine) if pod.sandbox}
+    places = sorted(owner.partition(":")[2] for owner in owners if owner.startswith(("dir:", "file:")))
+    if not places:
+        raise NotFound("cannot tell a status: nothing is watched here, and no pod is recorded", hint="say which folder")
+    return open_sources(places, engine.layout)
+
+
+def _short(path: str) -> str:
+    """A path below the working directory without that."""
+    return path.removeprefix(f"{Path.cwd()}/")

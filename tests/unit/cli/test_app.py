@@ -54,7 +54,7 @@ def test_h_works_without_a_command(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["ps", "--nonsense"], ["logs"], ["get"], ["--runtime", "docker", "ps"]]
+    "arguments", [["nonsense"], ["ps", "--nonsense"], ["logs"], ["get", "nope"], ["--runtime", "docker", "ps"]]
 )
 def test_wrong_usage_is_2_with_one_line_and_a_hint(arguments, capsys):
     assert app.run(arguments) == 2

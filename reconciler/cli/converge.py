@@ -1,0 +1,202 @@
+"""`watch`, `apply`, `diff`, `down`: making this machine match manifests, or saying what that would take."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.terminal import GREEN, RED, YELLOW, Progress, coloured, harmless
+from reconciler.model.actions import Action
+from reconciler.model.errors import InvalidInput
+from reconciler.model.key import Key
+
+if TYPE_CHECKING:
+    from reconciler.controller.converge import Report
+    from reconciler.controller.log import Log
+    from reconciler.engine.engine import Engine
+    from reconciler.kube import Problem
+    from reconciler.sources.directory import DirectorySource
+
+PLACE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=PLACE, metavar="DIR...")
+@click.option("--yes-prune", is_flag=True, help="Removing most of the pods at once is meant.")
+@click.option(
+    "--resync",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Look at everything this often although nothing was heard (0: never).",
+)
+@pass_options
+def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: float) -> int:
+    """Keep this machine as the manifests of folders say, until Ctrl-C. Pods go on without it.
+
+    Additions and edits are taken up at once; removals when the folder has been quiet for 2 seconds.
+
+    \b
+    Example:  reconciler watch /etc/pods
+    """
+    from reconciler.controller.log import open_log
+    from reconciler.controller.watch import WatchOptions, until_interrupted
+    from reconciler.controller.watch import watch as keep
+
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise InvalidInput(f"cannot watch {folder}: it is not a directory", hint=f"try: reconciler apply {folder}")
+    engine, log = options.engine(), open_log()
+    with until_interrupted() as stop:
+        _warm(engine, log)
+        wishes = WatchOptions(engine.layout, resync=resync, prune=yes_prune, log=log)
+        return keep(engine, folders, wishes, stop=stop)
+
+
+@click.command()
+@click.argument("places", nargs=-1, required=True, type=PLACE, metavar="DIR|FILE...")
+@click.option("--wait", is_flag=True, help="Until every container is running and ready, or succeeded.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after this long.")
+@click.option("--yes-prune", is_flag=True, help="Removing most of the pods at once is meant.")
+@pass_options
+def apply(options: Options, places: tuple[Path, ...], wait: bool, timeout: float | None, yes_prune: bool) -> int:
+    """Converge once: create, change and remove pods until they are as the manifests say.
+
+    Exit code 0: all is as wanted; 1: not, and each pod or container that is not is named.
+
+    \b
+    Example:  reconciler apply --wait --timeout 60 manifests/
+    """
+    from reconciler.controller import converge
+
+    engine = options.engine()
+    sources = converge.open_sources(places, engine.layout, prune=yes_prune)
+    progress = Progress()
+    try:
+        report = converge.apply(
+            engine, sources, layout=engine.layout, wait=wait, timeout=timeout, on_progress=told_to(progress)
+        )
+    finally:
+        progress.done()
+    return _tell(report, "as wanted", timeout)
+
+
+@click.command()
+@click.argument("places", nargs=-1, required=True, type=PLACE, metavar="DIR|FILE...")
+@pass_options
+def diff(options: Options, places: tuple[Path, ...]) -> int:
+    """Show what would be done, and why; nothing is changed.
+
+    Exit code 0: nothing; 1: changes; 2: an error, in a manifest or otherwise.
+
+    \b
+    Example:  reconciler diff manifests/
+    """
+    from reconciler.controller import converge
+
+    engine = options.engine()
+    sources = converge.open_sources(places, engine.layout)
+    found = converge.diff(engine, sources)
+    for pod in found:
+        click.echo(f"pod {pod.key}")
+        for sentence in pod.actions:
+            click.echo(f"  {coloured('*', GREEN)} {harmless(sentence)}")
+        for sentence in pod.waiting:
+            click.echo(f"  {coloured('-', YELLOW)} waiting: {harmless(sentence)}")
+    errors = [p for source in sources for p in source.problems()]
+    if _show(errors):
+        return 2
+    return 1 if found else 0
+
+
+@click.command()
+@click.argument("places", nargs=-1, required=True, type=PLACE, metavar="DIR|FILE...")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after this long.")
+@pass_options
+def down(options: Options, places: tuple[Path, ...], timeout: float | None) -> int:
+    """Stop and remove what a folder or file owns: its pods, whatever their files say now.
+
+    Containers get their grace period. Refused, naming the process, while a watch owns the folder.
+
+    \b
+    Example:  reconciler down manifests/
+    """
+    from reconciler.controller import converge
+
+    engine = options.engine()
+    sources = _owners_at(engine, places)
+    progress = Progress()
+    try:
+        report = converge.down(engine, sources, layout=engine.layout, timeout=timeout, on_progress=told_to(progress))
+    finally:
+        progress.done()
+    return _tell(report, "gone", timeout)
+
+
+def told_to(progress: Progress) -> Callable[[Key, Action], None]:
+    """Each step that was done, as a line of progress."""
+    from reconciler.plan.sentences import describe
+
+    def tell(key: Key, action: Action) -> None:
+        progress.say(f"pod {key}: {describe(action)}")
+
+    return tell
+
+
+def _warm(engine: Engine, log: Log) -> None:
+    """Get ready what the first pod would wait for, while the folders are read."""
+    import threading
+
+    from reconciler.model.errors import ReconcilerError
+
+    def body() -> None:
+        try:
+            engine.warm()
+        except ReconcilerError as error:
+            log.error("not ready for containers", cause=error.message, hint=error.hint)
+
+    threading.Thread(target=body, name="warm", daemon=True).start()
+
+
+def _owners_at(engine: Engine, places: tuple[Path, ...]) -> list[DirectorySource]:
+    """The sources at ``places``, also of a folder that is gone meanwhile but has pods recorded."""
+    from reconciler.cli.resolve import observed
+    from reconciler.controller.converge import open_sources
+    from reconciler.sources.directory import DirectorySource, FileSource
+
+    recorded = {pod.sandbox.owner for pod in observed(engine) if pod.sandbox}
+    made: list[DirectorySource] = []
+    for place in places:
+        candidates = [DirectorySource(place), FileSource(place)]
+        known = [source for source in candidates if source.id in recorded]
+        made += known or open_sources([place], engine.layout)
+    return made
+
+
+def _tell(report: Report, wanted: str, timeout: float | None) -> int:
+    """The end of the story: what is not as wanted on standard error, one line of summary on standard output."""
+    _show(report.problems)
+    for row in report.rows:
+        if row.converged:
+            continue
+        for why in row.why or ("it is not ready",):
+            click.echo(f"{coloured('not ready:', RED, sys.stderr)} pod {row.key}: {harmless(why)}", err=True)
+    if report.timed_out:
+        click.echo(f"the time is over ({timeout:g} s)", err=True)
+    good = sum(row.converged for row in report.rows)
+    steps = "nothing to do" if not report.steps else f"{report.steps} step{'' if report.steps == 1 else 's'}"
+    click.echo(f"{good} of {len(report.rows)} pod{'' if len(report.rows) == 1 else 's'} {wanted} ({steps})")
+    return 0 if report.ok else 1
+
+
+def _show(problems: list[Problem] | tuple[Problem, ...]) -> bool:
+    """Print what is wrong with the files; whether any of it is an error."""
+    for problem in problems:
+        click.echo(coloured(harmless(str(problem)), RED if problem.is_error else YELLOW, sys.stderr), err=True)
+    return any(problem.is_error for problem in problems)

@@ -1,0 +1,323 @@
+"""The disruption table, row by row, on real containers: what a change costs, told by pids and start times.
+
+Rows of fields that later issues bring are strict expected failures that really try: the day the field is accepted the
+row fails here, and gets a row of its own above.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.model.key import Key
+from tests.host.instance import Instance
+from tests.host.manifests import Manifest, container, pod, put
+
+pytestmark = pytest.mark.host
+
+NOTHING: frozenset[str] = frozenset()
+APP = frozenset({"app"})
+SIDE = frozenset({"side"})
+EVERYTHING = frozenset({"infra", "app", "side", "log"})
+
+Change = Callable[[Manifest], Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """``change`` edits the base manifest; ``replaced`` are the processes that must be others afterwards (and no
+    more); ``added`` and ``removed`` members come and go."""
+
+    change: Change
+    replaced: frozenset[str] = NOTHING
+    added: frozenset[str] = NOTHING
+    removed: frozenset[str] = NOTHING
+
+
+def base(image: str, host_dir: Path) -> Manifest:
+    app = container(
+        "app",
+        image,
+        env=[{"name": "NAME", "value": "app"}, {"name": "OTHER", "value": "x"}],
+        ports=[{"containerPort": 80, "hostPort": 18080}, {"containerPort": 81}],
+        resources={"limits": {"cpu": "500m", "memory": "64Mi"}},
+        volumeMounts=[{"name": "scratch", "mountPath": "/scratch"}],
+    )
+    side = container("side", image, volumeMounts=[{"name": "host", "mountPath": "/host"}])
+    return pod(
+        "table",
+        app,
+        side,
+        container("log", image),
+        volumes=[{"name": "scratch", "emptyDir": {}}, {"name": "host", "hostPath": {"path": str(host_dir)}}],
+    )
+
+
+def member(manifest: Manifest, name: str = "app") -> Manifest:
+    found: Manifest = next(c for c in manifest["spec"]["containers"] if c["name"] == name)
+    return found
+
+
+def on_app(**fields: Any) -> Change:
+    return lambda m: member(m).update(fields)
+
+
+def on_spec(**fields: Any) -> Change:
+    return lambda m: m["spec"].update(fields)
+
+
+def on_meta(**fields: Any) -> Change:
+    return lambda m: m["metadata"].update(fields)
+
+
+def security(**fields: Any) -> Change:
+    return on_app(securityContext=fields)
+
+
+def port(**fields: Any) -> Change:
+    return lambda m: member(m)["ports"][0].update(fields)
+
+
+def reorder(m: Manifest) -> None:
+    """Other orders of what has none: keys, ports, independent variables, volumes."""
+    member(m)["ports"].reverse()
+    member(m)["env"].reverse()
+    m["spec"]["volumes"].reverse()
+    m["spec"] = dict(reversed(m["spec"].items()))
+
+
+def spell_out_defaults(m: Manifest) -> None:
+    m["metadata"]["namespace"] = "default"
+    m["spec"].update(restartPolicy="Always", hostNetwork=False)
+    member(m)["ports"][0]["protocol"] = "TCP"
+    member(m).update(imagePullPolicy="IfNotPresent", securityContext={"privileged": False})
+
+
+def pod_security(m: Manifest) -> None:
+    """The pod's value counts for those that do not override it."""
+    m["spec"]["securityContext"] = {"runAsUser": 33}
+    member(m)["securityContext"] = {"runAsUser": 34}
+
+
+def host_network(m: Manifest) -> None:
+    """On the host's network a port is what it is."""
+    m["spec"]["hostNetwork"] = True
+    member(m)["ports"][0]["containerPort"] = 18080
+
+
+def drop(name: str) -> Change:
+    return lambda m: m["spec"]["containers"].remove(member(m, name))
+
+
+NOW: dict[str, Row] = {
+    # nothing
+    "order of keys, ports, env, volumes": Row(reorder),
+    "defaults spelled out": Row(spell_out_defaults),
+    "500m as 0.5, 64Mi in bytes": Row(on_app(resources={"limits": {"cpu": 0.5, "memory": 67108864}})),
+    "a port without a host port": Row(lambda m: member(m)["ports"][1].update(containerPort=82, name="other")),
+    # recorded in place
+    "labels": Row(on_meta(labels={"a": "b"})),
+    "annotations": Row(on_meta(annotations={"a": "b"})),
+    "restartPolicy": Row(on_spec(restartPolicy="OnFailure")),
+    "terminationGracePeriodSeconds": Row(on_spec(terminationGracePeriodSeconds=1)),
+    "imagePullPolicy": Row(on_app(imagePullPolicy="Never")),
+    "a volume that nobody mounts": Row(lambda m: m["spec"]["volumes"].append({"name": "more", "emptyDir": {}})),
+    # applied live
+    "cpu limit": Row(on_app(resources={"limits": {"cpu": "250m", "memory": "64Mi"}})),
+    "memory limit": Row(on_app(resources={"limits": {"cpu": "500m", "memory": "96Mi"}})),
+    # that container alone
+    "image": Row(on_app(image="localhost/reconciler/busybox:2"), APP),
+    "command": Row(on_app(command=["sh", "-c", 'trap "exit 0" TERM; while :; do sleep 999 & wait; done']), APP),
+    "args": Row(on_app(args=["extra"]), APP),
+    "env value": Row(lambda m: member(m)["env"][1].update(value="y"), APP),
+    "env added": Row(lambda m: member(m)["env"].append({"name": "MORE", "value": "1"}), APP),
+    "workingDir": Row(on_app(workingDir="/tmp"), APP),
+    "volumeMounts": Row(lambda m: member(m)["volumeMounts"].append({"name": "host", "mountPath": "/host"}), APP),
+    "volumeMounts readOnly": Row(lambda m: member(m)["volumeMounts"][0].update(readOnly=True), APP),
+    "volume source": Row(lambda m: m["spec"]["volumes"][1]["hostPath"].update(path="/tmp"), SIDE),
+    "runAsUser": Row(security(runAsUser=33), APP),
+    "runAsGroup": Row(security(runAsUser=33, runAsGroup=33), APP),
+    "privileged": Row(security(privileged=True), APP),
+    "capabilities": Row(security(capabilities={"drop": ["ALL"], "add": ["CHOWN"]}), APP),
+    "readOnlyRootFilesystem": Row(security(readOnlyRootFilesystem=True), APP),
+    "allowPrivilegeEscalation": Row(security(allowPrivilegeEscalation=False), APP),
+    "pod securityContext that one member overrides": Row(pod_security, frozenset({"app", "side", "log"})),
+    # members come and go
+    "container added": Row(
+        lambda m: m["spec"]["containers"].append({**member(m, "log"), "name": "more"}), added=frozenset({"more"})
+    ),
+    "container removed": Row(drop("log"), removed=frozenset({"log"})),
+    # the whole pod
+    "hostPort": Row(port(hostPort=18081), EVERYTHING),
+    "hostIP": Row(port(hostIP="127.0.0.1"), EVERYTHING),
+    "protocol of a published port": Row(port(protocol="UDP"), EVERYTHING),
+    "containerPort of a published port": Row(port(containerPort=8080), EVERYTHING),
+    "hostNetwork": Row(host_network, EVERYTHING),
+    "hostPID": Row(on_spec(hostPID=True), EVERYTHING),
+    "hostIPC": Row(on_spec(hostIPC=True), EVERYTHING),
+    "shareProcessNamespace": Row(on_spec(shareProcessNamespace=True), EVERYTHING),
+    "hostname": Row(on_spec(hostname="other"), EVERYTHING),
+}
+
+
+class Refused(Exception):
+    """The manifest was not accepted: "not supported yet"."""
+
+
+PROBE = {"exec": {"command": ["true"]}}
+
+LATER: dict[str, tuple[int, Change]] = {
+    "hostAliases": (3, on_spec(hostAliases=[{"ip": "192.0.2.1", "hostnames": ["h"]}])),
+    "dnsConfig": (3, on_spec(dnsConfig={"searches": ["example.org"]})),
+    "pod sysctls": (3, on_spec(securityContext={"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]})),
+    "hostUsers": (3, on_spec(hostUsers=False)),
+    "fsGroup": (3, on_spec(securityContext={"fsGroup": 33})),
+    "supplementalGroups": (3, on_spec(securityContext={"supplementalGroups": [33]})),
+    "seccompProfile": (3, security(seccompProfile={"type": "RuntimeDefault"})),
+    "runAsNonRoot": (3, security(runAsUser=33, runAsNonRoot=True)),
+    "procMount": (3, security(procMount="Default")),
+    "livenessProbe": (6, on_app(livenessProbe=PROBE)),
+    "readinessProbe": (6, on_app(readinessProbe=PROBE)),
+    "startupProbe": (6, on_app(startupProbe=PROBE)),
+    "preStop": (6, on_app(lifecycle={"preStop": PROBE})),
+    "postStart": (6, on_app(lifecycle={"postStart": PROBE})),
+    "stopSignal": (6, on_app(lifecycle={"stopSignal": "SIGINT"})),
+    "activeDeadlineSeconds": (6, on_spec(activeDeadlineSeconds=1000)),
+    "initContainers": (6, on_spec(initContainers=[{"name": "first", "image": "x", "command": ["true"]}])),
+    "sidecar": (6, on_spec(initContainers=[{"name": "car", "image": "x", "restartPolicy": "Always"}])),
+    "tty": (6, on_app(tty=True)),
+    "stdin": (6, on_app(stdin=True)),
+    "terminationMessagePath": (6, on_app(terminationMessagePath="/dev/other")),
+    "subdomain": (6, on_spec(subdomain="s")),
+    "dnsPolicy": (6, on_spec(dnsPolicy="None")),
+    "envFrom": (6, on_app(envFrom=[{"configMapRef": {"name": "c", "optional": True}}])),
+    "env from a label": (6, on_app(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
+    "ConfigMap volume": (
+        6,
+        lambda m: m["spec"]["volumes"].append({"name": "c", "configMap": {"name": "c", "optional": True}}),
+    ),
+    "Secret volume": (
+        6,
+        lambda m: m["spec"]["volumes"].append({"name": "s", "secret": {"secretName": "s", "optional": True}}),
+    ),
+    "subPath": (6, lambda m: member(m)["volumeMounts"][0].update(subPath="a")),
+    "emptyDir medium": (6, lambda m: m["spec"]["volumes"][0].update(emptyDir={"medium": "Memory"})),
+}
+
+
+@pytest.fixture
+def start(instance: Instance, image: str, folder: Path, tmp_path: Path) -> Manifest:
+    """The base pod, running."""
+    host_dir = tmp_path / "host"
+    host_dir.mkdir()
+    manifest = base(image, host_dir)
+    put(folder / "table.yaml", manifest)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    return manifest
+
+
+@pytest.mark.parametrize("row", NOW.values(), ids=NOW.keys())
+def test_a_change_of(row: Row, start: Manifest, instance: Instance, folder: Path) -> None:
+    before = instance.running("table")
+    assert set(before) == EVERYTHING
+    wanted = copy.deepcopy(start)
+    row.change(wanted)
+    assert wanted != start or list(wanted["spec"]) != list(start["spec"])
+    put(folder / "table.yaml", wanted)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+
+    after = instance.running("table")
+    assert set(after) == (set(before) | row.added) - row.removed
+    kept = {name for name in set(before) & set(after) if before[name] == after[name]}
+    assert set(before) - row.removed - kept == row.replaced
+    assert instance.run("diff", folder).returncode == 0, "something is left to do"
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        pytest.param(lambda path, m: path.write_text(f"# a comment\n{json.dumps(m)}\n"), id="comments and layout"),
+        pytest.param(lambda path, m: path.rename(path.with_name("renamed.yml")), id="the file's name"),
+        pytest.param(
+            lambda path, m: (path.parent / "sub").mkdir() or shutil.move(path, path.parent / "sub"), id="its directory"
+        ),
+    ],
+)
+def test_how_the_file_says_it_costs_nothing(
+    rewrite: Callable[[Path, Manifest], Any], start: Manifest, instance: Instance, folder: Path
+) -> None:
+    before = instance.running("table")
+    rewrite(folder / "table.yaml", start)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    assert instance.running("table") == before
+
+
+@pytest.mark.parametrize("text", ["kind: Pod\nspec: [", "", "apiVersion: v1\nkind: Pod\nmetadata: {name: table}\n"])
+def test_a_broken_file_stops_nothing(text: str, start: Manifest, instance: Instance, folder: Path) -> None:
+    before = instance.running("table")
+    (folder / "table.yaml").write_text(text)
+    done = instance.run("apply", "--wait", "--timeout", 5, folder)
+    if text:  # an empty file is a valid one that defines nothing: a removal, which needs the user's yes
+        assert done.returncode == 1
+        assert str(folder / "table.yaml") in done.stdout + done.stderr
+    assert instance.running("table") == (before if text else {})
+
+
+def test_a_removed_file_removes_the_pod(start: Manifest, instance: Instance, folder: Path) -> None:
+    keep = put(folder / "other.yaml", {**copy.deepcopy(start), "metadata": {"name": "other"}})
+    manifest = json.loads(keep.read_text())
+    member(manifest)["ports"] = []
+    put(keep, manifest)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    kept = instance.running("other")
+    (folder / "table.yaml").unlink()
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    assert Key("default", "table") not in set(instance.engine.keys())
+    assert instance.running("other") == kept
+
+
+def test_live_limits_reach_the_kernel(start: Manifest, instance: Instance, folder: Path) -> None:
+    member(start)["resources"] = {"limits": {"cpu": "250m", "memory": "96Mi"}}
+    put(folder / "table.yaml", start)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    pid = instance.running("table")["app"].pid
+    assert limit_of(pid, "memory", "memory.max", "memory.limit_in_bytes") == str(96 << 20)
+    assert limit_of(pid, "cpu", "cpu.max", "cpu.cfs_quota_us").split()[0] == "25000"
+
+
+def limit_of(pid: int, controller: str, v2: str, v1: str) -> str:
+    """What a process' cgroup says, in whichever hierarchy has the controller."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return Path(f"/sys/fs/cgroup/{controllers}{path}", v1).read_text().strip()
+        if number == "0":
+            unified = Path(f"/sys/fs/cgroup{path}", v2)
+            if unified.exists():
+                return unified.read_text().strip()
+    raise AssertionError(f"process {pid} is in no {controller} cgroup")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change, marks=pytest.mark.xfail(strict=True, raises=Refused, reason=f"issue {issue}"), id=name)
+        for name, (issue, change) in LATER.items()
+    ],
+)
+def test_later_a_change_of(change: Change, image: str, instance: Instance, folder: Path, tmp_path: Path) -> None:
+    manifest = base(image, tmp_path)
+    change(manifest)
+    put(folder / "table.yaml", manifest)
+    done = instance.run("apply", "--wait", "--timeout", 60, folder)
+    if "not supported yet" in done.stderr:
+        assert (done.returncode, instance.running("table")) == (1, {}), "refused, and yet something was done"
+        raise Refused(done.stderr)
+    assert done.returncode == 0, done.stderr
