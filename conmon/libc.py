@@ -1,4 +1,4 @@
-"""System calls that Python 3.11 lacks: prctl, and those about mounts and namespaces. Also the name others see us under."""
+"""System calls that Python 3.11 lacks: prctl, and those for mounts and namespaces. Also the name we go by."""
 
 from __future__ import annotations
 

@@ -51,7 +51,6 @@ class MonitorRequest:
     wants. monitor_pidfile gets the monitor's own pid, before create returns. exit_dir and persist_dir must exist.
     prepare is a file of mount operations (conmon/prepare.py) done in the runtime's process. keep_fds stay open
     in the monitor until the container has ended (sockets that hold published ports); the container gets none.
-    log None: the output is not kept. monitor_pidfile is where the monitor writes its own pid before anything else.
     """
 
     cid: ContainerId
@@ -65,7 +64,6 @@ class MonitorRequest:
     persist_dir: Path
     prepare: Path | None = None
     keep_fds: tuple[int, ...] = ()
-    monitor_pidfile: Path | None = None
     monitor_pidfile: Path | None = None
 
 
@@ -132,7 +130,7 @@ class Monitors:
         """Raises _NoZygote as long as nothing has been done, RuntimeFailed after that."""
         held = tuple(range(4, 4 + len(request.keep_fds)))
         wanted = framing.Request(
-            argv=_conmon_arguments(request, prepare=True),
+            argv=_conmon_arguments(request, ours=True),
             env=_environment(3),
             cwd="/",
             targets=[2, 3, *held],
@@ -172,9 +170,9 @@ class Monitors:
 
     def _command(self, request: MonitorRequest, sync: int, start: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         if self._conmon is None:
-            words = [*framing.interpreter(), *_conmon_arguments(request, prepare=True)]
+            words = [*framing.interpreter(), *_conmon_arguments(request, ours=True)]
         else:
-            words = [str(self._conmon), *_conmon_arguments(request, prepare=False)]
+            words = [str(self._conmon), *_conmon_arguments(request, ours=False)]
         try:
             return subprocess.Popen(
                 words,
@@ -286,11 +284,11 @@ def _connected(path: Path) -> socket.socket | None:
     return connection
 
 
-def _conmon_arguments(request: MonitorRequest, *, prepare: bool) -> list[str]:
-    """conmon's command line. ``prepare`` False: for a conmon without --prepare, whose runtime is then our wrapper."""
+def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:
+    """conmon's command line. ``ours`` False: for a conmon without --prepare, whose runtime is then our wrapper."""
     runtime = [str(request.runtime), *request.runtime_args]
-    own = []
-    if request.prepare is not None and prepare:
+    own = [] if ours else ["--full-attach"]  # the C conmon cannot do without an attach socket
+    if request.prepare is not None and ours:
         own = ["--prepare", str(request.prepare)]
     elif request.prepare is not None:
         runtime = [*framing.interpreter(), "--run-prepared", str(request.prepare), *runtime]

@@ -1,0 +1,213 @@
+"""A place for bare containers: bundles without an engine, a root directory made of the machine's busybox.
+
+Nothing here waits by sleeping: a container's end is its monitor's end (a pidfd), and by then its exit files are there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.engine.layout import Layout
+from reconciler.engine.monitors import MonitorRequest
+from reconciler.model.key import ContainerId
+
+DEADLINE = 30.0
+CGROUPS = Path("/sys/fs/cgroup")
+UNIFIED = CGROUPS / "unified"
+RUNTIMES = ("crun", "runc")
+
+
+class Box:
+    """Containers of one test, run by ``runtime`` (crun or runc)."""
+
+    def __init__(self, directory: Path, runtime: str) -> None:
+        self.directory = directory
+        self.layout = Layout.at(directory)
+        self.layout.make()
+        self.runtime = Path("/usr/bin") / runtime
+        self.runtime_args = ("--root", str(self.layout.runtime_state(runtime)))
+        self.logs = directory / "box-logs"
+        self.logs.mkdir()
+        self._cgroup = f"reconciler-test-{secrets.token_hex(4)}"
+        self._made: list[ContainerId] = []
+        self._zygotes: dict[int, int] = {}
+        self._lower = directory / "lower"
+        self._make_lower()
+
+    def container(self, script: str, **config: object) -> ContainerId:
+        """A bundle whose init process is this shell script; ``config`` replaces top-level keys of config.json."""
+        cid = ContainerId(secrets.token_hex(32))
+        bundle = self.layout.container(cid)
+        for name in ("rootfs", "upper", "work"):
+            (bundle / name).mkdir(parents=True)
+        (bundle / "config.json").write_text(json.dumps({**self._config(cid, script), **config}))
+        (bundle / "prepare").write_text(self._prepare(bundle))
+        self._made.append(cid)
+        return cid
+
+    def request(self, cid: ContainerId, **more: object) -> MonitorRequest:
+        bundle = self.layout.container(cid)
+        fields: dict[str, object] = {
+            "cid": cid,
+            "name": f"box-{cid[:6]}",
+            "bundle": bundle,
+            "runtime": self.runtime,
+            "runtime_args": self.runtime_args,
+            "log": self.log(cid),
+            "pidfile": self.layout.pids / cid,
+            "exit_dir": self.layout.exits,
+            "persist_dir": bundle,
+            "prepare": bundle / "prepare",
+        }
+        return MonitorRequest(**{**fields, **more})  # type: ignore[arg-type]
+
+    def log(self, cid: ContainerId) -> Path:
+        return self.logs / f"{cid}.log"
+
+    def start(self, cid: ContainerId) -> None:
+        self.run("start", cid)
+
+    def run(self, *words: str) -> None:
+        """A command of the runtime."""
+        command = [self.runtime, *self.runtime_args, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+        assert done.returncode == 0, done.stderr
+
+    def start_and_wait(self, cid: ContainerId, pid: int) -> str:
+        """From created to ended; the exit file's content."""
+        monitor = parent(pid)
+        with pidfd(monitor) as ending:
+            self.start(cid)
+            wait_gone(ending)
+        return self.exit_status(cid)
+
+    def exit_status(self, cid: ContainerId) -> str:
+        status = (self.layout.exits / cid).read_text()
+        assert (self.layout.container(cid) / "exit").read_text() == status
+        return status
+
+    def output(self, cid: ContainerId, stream: str = "stdout") -> str:
+        """What the log says was written, put together again."""
+        text = ""
+        for line in self.log(cid).read_text().splitlines():
+            _, name, tag, content = line.split(" ", 3)
+            if name == stream:
+                text += content + ("\n" if tag == "F" else "")
+        return text
+
+    def own(self, zygote: int) -> None:
+        """Remember a zygote, to end it afterwards. Fit to be ``enter_cgroup``: counts them, too."""
+        self._zygotes[zygote] = os.pidfd_open(zygote)
+
+    @property
+    def zygotes(self) -> list[int]:
+        return list(self._zygotes)
+
+    def clear(self) -> None:
+        """End and remove all of it. Nothing may be left."""
+        for cid in self._made:
+            command = [self.runtime, *self.runtime_args, "delete", "--force", cid]
+            subprocess.run(command, capture_output=True, timeout=DEADLINE)
+        for monitor in monitors_of(self._made):
+            with contextlib.suppress(ProcessLookupError), pidfd(monitor) as ending:
+                wait_gone(ending)
+        for ending in self._zygotes.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(ending, signal.SIGKILL)
+            wait_gone(ending)
+            os.close(ending)
+        for hierarchy in CGROUPS.iterdir():
+            remove_cgroups(hierarchy / self._cgroup)
+        remove_cgroups(CGROUPS / self._cgroup)
+
+    def _make_lower(self) -> None:
+        for name in ("bin", "proc", "dev", "tmp"):
+            (self._lower / name).mkdir(parents=True)
+        shutil.copy("/bin/busybox", self._lower / "bin/busybox")
+        for name in ("sh", "cat", "echo", "grep", "head", "kill", "ls", "seq", "sleep", "tr", "yes", "wc", "true"):
+            (self._lower / "bin" / name).symlink_to("busybox")
+
+    def _config(self, cid: str, script: str) -> dict[str, object]:
+        kinds = ("pid", "ipc", "uts", "mount", "network")
+        return {
+            "ociVersion": "1.0.0",
+            "root": {"path": "rootfs"},
+            "process": {
+                "cwd": "/",
+                "args": ["/bin/sh", "-c", script],
+                "env": ["PATH=/bin"],
+                "user": {"uid": 0, "gid": 0},
+            },
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+            ],
+            "linux": {"cgroupsPath": f"/{self._cgroup}/{cid}", "namespaces": [{"type": kind} for kind in kinds]},
+        }
+
+    def _prepare(self, bundle: Path) -> str:
+        lines = ["unshare", "slave\t/"]
+        if self.runtime.name == "crun" and UNIFIED.is_dir():
+            lines += [f"private\t{CGROUPS}", f"detach\t{UNIFIED}"]
+        data = f"lowerdir=lower,upperdir={bundle}/upper,workdir={bundle}/work"
+        lines += [f"chdir\t{self.directory}", f"mount\toverlay\t{bundle}/rootfs\toverlay\t0\t{data}"]
+        return "\n".join(lines) + "\n"
+
+
+def parent(pid: int) -> int:
+    """A container's monitor is the parent of its init process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("PPid:")).split()[1])
+
+
+def field(pid: int, name: str) -> str:
+    """A line of /proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line for line in lines if line.startswith(f"{name}:")).split(None, 1)[1]
+
+
+@contextlib.contextmanager
+def pidfd(pid: int) -> Iterator[int]:
+    fd = os.pidfd_open(pid)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def wait_gone(fd: int) -> None:
+    """Until the process of a pidfd has ended."""
+    readable(fd, "the process does not end")
+
+
+def readable(fd: int, complaint: str) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(DEADLINE * 1000), complaint
+
+
+def monitors_of(containers: list[ContainerId]) -> list[int]:
+    found = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            with contextlib.suppress(OSError):
+                command = (directory / "cmdline").read_bytes()
+                if b"conmon" in command and any(cid.encode() in command for cid in containers):
+                    found.append(int(directory.name))
+    return found
+
+
+def remove_cgroups(path: Path) -> None:
+    if path.is_dir():
+        for inside in sorted(path.rglob("*/"), reverse=True):
+            inside.rmdir()
+        path.rmdir()
