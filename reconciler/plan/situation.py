@@ -102,7 +102,7 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
         hold=hold,
         target=target,
         recreate=pod_diff if target is want.spec else (),
-        told=(*in_the_way, *leaving, *_not_taken(want.spec, target, members)) if applied is not None else (),
+        told=(*in_the_way, *leaving, *_not_taken(want.spec, target, members, pod_diff)) if applied else (),
         blocked=_blocked(want.spec, target, applied, members, in_the_way, have, now),
         passing=tuple(p for p in ports if p.passing),
     )
@@ -157,12 +157,15 @@ def _runnable(wanted: ContainerSpec, applied: ContainerSpec | None, obstacles: t
     return applied
 
 
-def _not_taken(want: PodSpec, target: PodSpec, members: dict[str, tuple[Obstacle, ...]]) -> tuple[Obstacle, ...]:
-    """Obstacles of wanted members that the target leaves out or has in another version."""
+def _not_taken(
+    want: PodSpec, target: PodSpec, members: dict[str, tuple[Obstacle, ...]], pod_diff: tuple[Change, ...]
+) -> tuple[Obstacle, ...]:
+    """Obstacles of wanted members that the target has in another version, or that hold up a new pod."""
     found: list[Obstacle] = []
     for c in want.containers:
         chosen = target.container(c.name)
-        if chosen is None or not same_container(chosen, c):
+        held_up = bool(pod_diff) and target is not want
+        if held_up or chosen is None or not same_container(chosen, c):
             found += members.get(c.name, ())
     return tuple(found)
 
@@ -180,7 +183,10 @@ def _blocked(
     for c in target.containers:
         wanted = want.container(c.name)
         as_wanted = wanted is not None and same_container(wanted, c)
-        blocked[c.name] = members.get(c.name, ()) if as_wanted else image_obstacles(c, have, now)
+        if as_wanted:
+            blocked[c.name] = members.get(c.name, ())
+        else:
+            blocked[c.name] = () if _in_place(c, target, have) else image_obstacles(c, have, now)
     blocked[""] = in_the_way if applied is None else tuple(o for o in in_the_way if _also_blocks(o, applied))
     return blocked
 
