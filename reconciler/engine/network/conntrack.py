@@ -3,7 +3,7 @@
 The kernel goes on translating a flow as it did for its first packet. A UDP client that keeps sending stays with
 the pod it first reached, or with the host where it came before the port was published; so when a pod with UDP ports
 comes or goes, those entries are deleted, always *after* the table was changed (before it, the next packet would make
-the same entry again). TCP needs none of this: a dead connection is reset, and a new one is a new flow. (SCTP: as UDP, when it comes.)
+the same entry again). TCP needs none of this: a dead connection is reset, and a new one is a new flow.
 
 One look at the kernel's table costs about 10 ms (262,144 buckets), however few entries it has; the kernel filters by
 protocol, we by the rest: where a flow's answers come from is filtered wrongly by some kernels.

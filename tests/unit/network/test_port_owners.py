@@ -1,0 +1,121 @@
+"""Reading /proc for whose socket it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.network import ports
+from reconciler.engine.network.sockets import Line, Owners, in_the_way, parse
+from reconciler.model.spec import PortBinding, Protocol
+from tests.fakes.linux import RecordingKernel
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+def row(address: str, state: str, inode: int) -> str:
+    return f"   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0 100 0\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "ip", "port"),
+    [
+        pytest.param("0100007F:1F90", "127.0.0.1", 8080, id="an IPv4 address is in host byte order"),
+        pytest.param("00000000:0050", "", 80, id="every IPv4 address"),
+        pytest.param("0" * 32 + ":0050", "", 80, id="every address"),
+        pytest.param("0000000000000000FFFF00000100007F:0050", "127.0.0.1", 80, id="a mapped IPv4 address"),
+        pytest.param("00000000000000000000000001000000:0050", "::1", 80, id="an IPv6 address"),
+    ],
+)
+@pytest.mark.skipif(os.sys.byteorder != "little", reason="the table was taken from such a machine")  # type: ignore[attr-defined]
+def test_a_line_of_proc_net_is_read(address: str, ip: str, port: int) -> None:
+    assert list(parse(HEAD + row(address, "0A", 4711))) == [Line(ip, port, 0x0A, 4711)]
+
+
+def test_a_line_that_is_cut_short_is_passed_over() -> None:
+    assert list(parse(HEAD + "   0: 0100007F:1F90\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "conflict"),
+    [
+        ("", "", True),
+        ("", "127.0.0.1", True),
+        ("127.0.0.1", "", True),
+        ("127.0.0.1", "0.0.0.0", True),
+        ("::", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("::1", "127.0.0.1", False),
+    ],
+)
+def test_addresses_that_stand_in_each_others_way(held: str, wanted: str, conflict: bool) -> None:
+    assert in_the_way(held, wanted) is conflict
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Iterator[Path]:
+    net = tmp_path / "thread-self/net"
+    net.mkdir(parents=True)
+    (net / "tcp").write_text(HEAD + row("0100007F:1F90", "01", 1001) + row("00000000:1F90", "0A", 1002))
+    (net / "udp").write_text(HEAD + row("0100007F:0035", "07", 1003))
+    for pid, fd, target in ((41, 3, 1001), (42, 7, 1002), (43, 5, 1003)):
+        directory = tmp_path / str(pid) / "fd"
+        directory.mkdir(parents=True)
+        (directory / str(fd)).symlink_to(f"socket:[{target}]")
+        (directory / "0").symlink_to("/dev/null")
+    (tmp_path / "not-a-pid").mkdir()
+    yield tmp_path
+
+
+def test_the_listener_is_named_before_a_connection(proc: Path) -> None:
+    assert Owners(proc, RecordingKernel()).of(PortBinding(8080, 80)) == 42
+
+
+def test_protocols_are_not_mixed_up(proc: Path) -> None:
+    owners = Owners(proc, RecordingKernel())
+    assert owners.of(PortBinding(53, 53, Protocol.UDP)) == 43
+    assert owners.of(PortBinding(53, 53, Protocol.TCP)) == 0
+
+
+def test_another_address_is_nobodys_business(proc: Path) -> None:
+    assert Owners(proc, RecordingKernel()).of(PortBinding(53, 53, Protocol.UDP, "10.0.0.1")) == 0
+
+
+def test_only_sockets_in_no_list_are_asked_for_their_address(proc: Path) -> None:
+    """A kernel that refuses is no error: the holder stays unknown."""
+    fd = proc / str(os.getpid()) / "fd"
+    fd.mkdir(parents=True)
+    (fd / "9").symlink_to("socket:[2001]")
+    kernel = RecordingKernel(refuse={"pidfd_getfd": errno.EPERM})
+    assert Owners(proc, kernel).of(PortBinding(9999, 80)) == 0
+    assert [call[2] for call in kernel.calls] == [9]
+
+
+def test_our_own_socket_that_does_not_listen_is_found() -> None:
+    with socket.socket() as mine:
+        mine.bind(("127.0.0.1", 0))
+        port = mine.getsockname()[1]
+        (holder,) = ports.holders([PortBinding(port, 80)])
+        assert (holder.pid, holder.binding.host_port) == (os.getpid(), port)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "conflict"),
+    [
+        (PortBinding(80, 1), PortBinding(80, 2), True),
+        (PortBinding(80, 1), PortBinding(81, 1), False),
+        (PortBinding(80, 1), PortBinding(80, 1, Protocol.UDP), False),
+        (PortBinding(80, 1, host_ip="127.0.0.1"), PortBinding(80, 1), True),
+        (PortBinding(80, 1, host_ip="127.0.0.1"), PortBinding(80, 1, host_ip="0.0.0.0"), True),
+        (PortBinding(80, 1, host_ip="127.0.0.1"), PortBinding(80, 1, host_ip="127.0.0.2"), False),
+    ],
+)
+def test_bindings_that_cannot_be_held_together(one: PortBinding, other: PortBinding, conflict: bool) -> None:
+    assert ports.overlap(one, other) is conflict
+    assert ports.overlap(other, one) is conflict

@@ -1,0 +1,112 @@
+"""What the table says, what of it is written, what is read back."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.engine.network import portmap
+from reconciler.engine.network.bridge import BridgeConfig
+from reconciler.engine.network.portmap import Element, Published
+from reconciler.model.key import PodId
+from reconciler.model.spec import PortBinding, Protocol
+
+POD, OTHER = PodId("a" * 64), PodId("b" * 64)
+CONFIG = BridgeConfig("abcd", IPv4Network("10.101.0.0/20"))
+
+ELEMENTS = st.builds(
+    Element,
+    st.sampled_from(["", "127.0.0.1"]),
+    st.sampled_from(["tcp", "udp"]),
+    st.integers(1, 4),
+    st.sampled_from(["10.101.0.2", "10.101.0.3"]),
+    st.integers(80, 81),
+    st.sampled_from([POD, OTHER]),
+)
+
+
+def by_key(found: list[Element]) -> dict[tuple[str, str, int], Element]:
+    return {e.key: e for e in found}
+
+
+def test_a_binding_becomes_an_element() -> None:
+    one = Published(POD, "10.101.0.2", (PortBinding(8080, 80), PortBinding(53, 5353, Protocol.UDP, "127.0.0.1")))
+    assert portmap.elements(one) == (
+        Element("", "tcp", 8080, "10.101.0.2", 80, POD),
+        Element("127.0.0.1", "udp", 53, "10.101.0.2", 5353, POD),
+    )
+
+
+def test_every_address_may_be_written_as_zeros() -> None:
+    (element,) = portmap.elements(Published(POD, "10.101.0.2", (PortBinding(1, 1, host_ip="0.0.0.0"),)))
+    assert element.host_ip == ""
+
+
+@pytest.mark.parametrize("host_ip", ["localhost", "::1", "1.2.3.4 . tcp", "127.0.0.1 }"])
+def test_what_is_no_address_never_reaches_nft(host_ip: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(host_ip.split()[0])):
+        portmap.elements(Published(POD, "10.101.0.2", (PortBinding(1, 1, host_ip=host_ip),)))
+
+
+@given(st.lists(ELEMENTS), st.lists(ELEMENTS))
+def test_the_difference_leads_from_what_is_to_what_is_wanted(have: list[Element], want: list[Element]) -> None:
+    there, wanted = by_key(have), by_key(want)
+    gone, new = portmap.difference(there.values(), wanted)
+    after = {key: e for key, e in there.items() if e not in gone} | by_key(new)
+    assert after == wanted
+    assert not set(gone) & set(new)
+    assert portmap.difference(after.values(), wanted) == ([], [])
+
+
+def test_the_exact_address_is_looked_at_before_every_address() -> None:
+    first, second = [rule for chain, rule in portmap.rules(CONFIG) if chain == "publish"]
+    assert "@exact4" in first
+    assert "@any4" in second
+
+
+def test_only_addresses_of_this_host_are_translated() -> None:
+    for chain, rule in portmap.rules(CONFIG):
+        if "dnat ip to" in rule:
+            assert rule.startswith("fib daddr type local "), chain
+
+
+def test_the_kernels_answer_is_read() -> None:
+    found = portmap.parse(
+        [
+            {"metainfo": {"version": "1.0.6"}},
+            {"table": {"family": "inet", "name": "reconciler_abcd"}},
+            {
+                "map": {
+                    "name": "any4",
+                    "elem": [
+                        [{"elem": {"val": {"concat": ["tcp", 8080]}, "comment": POD}}, {"concat": ["10.101.0.2", 80]}],
+                        [{"concat": ["udp", 53]}, {"concat": ["10.101.0.3", 5353]}],
+                    ],
+                }
+            },
+            {
+                "map": {
+                    "name": "exact4",
+                    "elem": [[{"concat": ["127.0.0.1", "tcp", 1]}, {"concat": ["10.101.0.2", 2]}]],
+                }
+            },
+            {"map": {"name": "empty"}},
+            {"chain": {"name": "publish"}},
+            {"chain": {"name": "somebody"}},
+            {"rule": {"chain": "output", "comment": "2"}},
+            {"rule": {"chain": "publish", "comment": "1"}},
+            {"rule": {"chain": "somebody", "comment": "3"}},
+            {"rule": {"chain": "output"}},
+        ]
+    )
+    assert found.elements == {
+        Element("", "tcp", 8080, "10.101.0.2", 80, POD),
+        Element("", "udp", 53, "10.101.0.3", 5353, ""),
+        Element("127.0.0.1", "tcp", 1, "10.101.0.2", 2, ""),
+    }
+    assert found.rules == (("publish", "1"), ("output", "2"), ("output", ""))
+    assert found.chains == {"publish", "somebody"}
