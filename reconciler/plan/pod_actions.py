@@ -72,18 +72,19 @@ def _converge(s: Situation) -> PodActions:
 def _begin(s: Situation) -> PodActions:
     if s.want.run is RunState.STOPPED:
         return PodActions()
+    members = combine(*(face(s.blocked[c.name]) for c in s.target.containers), face(s.told))
     in_the_way = (*s.blocked[""], *s.passing)
     if in_the_way:
-        return combine(face(in_the_way), face(s.told))
-    before = s.have.applied
+        return combine(face(in_the_way), members)
+    return combine(do(CreateSandbox(s.target, s.want.owner, _why_begun(s))), members)
+
+
+def _why_begun(s: Situation) -> Reason:
     if s.recreate:
-        reason = Reason(Why.POD_CHANGED, tell(s.recreate))
-    elif before is not None:
-        reason = Reason(Why.INFRA_DIED, "its life before this one ended")
-    else:
-        reason = Reason(Why.NEW, "it is not there yet")
-    members = (face(s.blocked[c.name]) for c in s.target.containers)
-    return combine(do(CreateSandbox(s.target, s.want.owner, reason)), *members, face(s.told))
+        return Reason(Why.POD_CHANGED, tell(s.recreate))
+    if s.have.applied is not None:
+        return Reason(Why.INFRA_DIED, "its life before this one ended")
+    return Reason(Why.NEW, "it is not there yet")
 
 
 def _end(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:

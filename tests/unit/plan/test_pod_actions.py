@@ -135,6 +135,11 @@ def missing_reference(engine: FakeEngine) -> Desired:
     return present(POD, missing=(Missing("ConfigMap", "settings", "spec.volumes[0]"),))
 
 
+def port_taken_and_no_images(engine: FakeEngine) -> Desired:
+    engine.foreign_ports.append(NGINX)
+    return present(with_ports(pod(container("web")), 8080))
+
+
 def problem(container_name: str, *, transient: bool = True) -> Given:
     def given(engine: FakeEngine) -> Desired:
         here(engine)
@@ -239,6 +244,13 @@ CREATE_BOTH = ("create container side because it is not there yet", "create cont
         "a port that a process holds keeps the pod from being created, and names the process",
         port_taken(NGINX),
         waits=("the pod waits: port 8080/tcp is held by pid 123 (nginx)",),
+        wake=10,
+    ),
+    Row(
+        "images are pulled while a pod waits for its port",
+        port_taken_and_no_images,
+        ("pull image busybox:1 because image busybox:1 is not here",),
+        ("the pod waits: port 8080/tcp is held by pid 123 (nginx)", "container web waits: pulling image busybox:1"),
         wake=10,
     ),
     Row(

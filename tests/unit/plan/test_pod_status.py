@@ -1,0 +1,492 @@
+"""What a user is told: phase, STATUS word, container states, conditions, in Kubernetes' words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from reconciler.model.desired import Desired, Missing, RunState
+from reconciler.model.observed import ImageState, ImageStatus, PortHolder, Problem
+from reconciler.model.spec import PodSpec, PortBinding, PullPolicy, RestartPolicy, SandboxSpec
+from reconciler.model.status import ContainerStatus, Phase, PodStatus
+from tests.fakes.engine import FakeEngine
+from tests.unit.plan.driver import (
+    ABSENT,
+    KEY,
+    NEVER,
+    ON_FAILURE,
+    UNKNOWN,
+    container,
+    one_round,
+    pod,
+    present,
+    settle,
+    settled,
+    status,
+    with_ports,
+)
+
+POD = pod()
+WEB2 = pod(container("web", "busybox:2"), container("side"))
+Given = Callable[[FakeEngine], Desired]
+
+
+def with_policy(policy: RestartPolicy) -> PodSpec:
+    return replace(POD, restart_policy=policy)
+
+
+def here(engine: FakeEngine) -> None:
+    for ref in ("busybox:1", "busybox:2"):
+        engine.images[ref] = ImageState(ImageStatus.PRESENT, id=f"sha256:{ref}")
+
+
+def running(spec: PodSpec = POD, want: Desired | None = None, *, after: int = 0) -> Given:
+    def given(engine: FakeEngine) -> Desired:
+        here(engine)
+        settled(spec, engine=engine)
+        wanted = want or present(spec)
+        for _ in range(after):
+            one_round(engine, wanted)
+        return wanted
+
+    return given
+
+
+def rounds(count: int, spec: PodSpec = POD) -> Given:
+    def given(engine: FakeEngine) -> Desired:
+        here(engine)
+        for _ in range(count):
+            one_round(engine, present(spec))
+        return present(spec)
+
+    return given
+
+
+def exits(policy: RestartPolicy, want: Desired | None = None, **codes: int) -> Given:
+    def given(engine: FakeEngine) -> Desired:
+        settled(with_policy(policy), engine=engine)
+        for name, code in codes.items():
+            engine.exit(KEY, name, code)
+        return want or present(with_policy(policy))
+
+    return given
+
+
+def crash_loop(engine: FakeEngine) -> Desired:
+    settled(POD, engine=engine)
+    for _ in range(3):
+        settle(engine, present(POD))
+        engine.exit(KEY, "web", 1)
+    engine.tick(5)
+    return present(POD)
+
+
+def pulling(engine: FakeEngine) -> Desired:
+    engine.pull_time = 60
+    one_round(engine, present(POD))
+    return present(POD)
+
+
+def pull_failed(seconds: float) -> Given:
+    def given(engine: FakeEngine) -> Desired:
+        engine.unknown_images.add("busybox:1")
+        one_round(engine, present(POD))
+        engine.tick(seconds)
+        return present(POD)
+
+    return given
+
+
+def image_never(engine: FakeEngine) -> Desired:
+    want = present(pod(container(pull_policy=PullPolicy.NEVER)))
+    one_round(engine, want)
+    return want
+
+
+def problem(name: str, *, old: PodSpec | None = None, new: PodSpec = POD) -> Given:
+    def given(engine: FakeEngine) -> Desired:
+        here(engine)
+        if old is not None:
+            settled(old, engine=engine)
+        engine.judge = lambda _spec: (Problem("CreateContainerConfigError", "no such directory: /srv", name),)
+        one_round(engine, present(new))
+        return present(new)
+
+    return given
+
+
+def port_taken(old: PodSpec | None = None) -> Given:
+    def given(engine: FakeEngine) -> Desired:
+        here(engine)
+        if old is not None:
+            settled(old, engine=engine)
+        engine.foreign_ports.append(PortHolder(PortBinding(8080, 80), pid=123, command="nginx"))
+        return present(with_ports(POD, 8080))
+
+    return given
+
+
+def deaf(want: Desired, after: int) -> Given:
+    def given(engine: FakeEngine) -> Desired:
+        here(engine)
+        settled(POD, engine=engine)
+        engine.deaf |= {"web", "side"}
+        for _ in range(after):
+            one_round(engine, want)
+        return want
+
+    return given
+
+
+def rebooted_once(engine: FakeEngine) -> Desired:
+    settled(with_policy(NEVER), engine=engine)
+    engine.reboot()
+    return present(with_policy(NEVER))
+
+
+def infra_dead(engine: FakeEngine) -> Desired:
+    settled(POD, engine=engine)
+    engine.kill_infra(KEY)
+    return present(POD)
+
+
+@dataclass(frozen=True)
+class Row:
+    """``web``: state and reason of the member web."""
+
+    sentence: str
+    given: Given
+    phase: Phase
+    summary: str
+    web: tuple[str, str]
+    converged: bool = False
+    message: str = ""
+
+
+PENDING, RUNNING, SUCCEEDED, FAILED = Phase.PENDING, Phase.RUNNING, Phase.SUCCEEDED, Phase.FAILED
+CREATING = ("waiting", "ContainerCreating")
+RUNS = ("running", "")
+BACK_OFF = ("waiting", "CrashLoopBackOff")
+SRV = "CreateContainerConfigError: no such directory: /srv"
+NGINX = "HostPortConflict: port 8080/tcp is held by pid 123 (nginx)"
+
+ROWS = [
+    Row("a pod nobody made yet is pending", rounds(0), PENDING, "ContainerCreating", CREATING),
+    Row("a pod with created members is pending", rounds(2), PENDING, "ContainerCreating", CREATING),
+    Row("a pod whose members run has converged", rounds(3), RUNNING, "Running", RUNS, converged=True),
+    Row(
+        "while an image is pulled the pod is pending",
+        pulling,
+        PENDING,
+        "ContainerCreating",
+        CREATING,
+        message="container web: ContainerCreating: pulling image busybox:1; "
+        "container side: ContainerCreating: pulling image busybox:1",
+    ),
+    Row(
+        "a failed pull backs off",
+        pull_failed(1),
+        PENDING,
+        "ImagePullBackOff",
+        ("waiting", "ImagePullBackOff"),
+        message="container web: ImagePullBackOff: cannot pull image busybox:1: manifest unknown; "
+        "container side: ImagePullBackOff: cannot pull image busybox:1: manifest unknown",
+    ),
+    Row(
+        "a failed pull that is due again is an error",
+        pull_failed(10),
+        PENDING,
+        "ErrImagePull",
+        ("waiting", "ErrImagePull"),
+        message="container web: ErrImagePull: cannot pull image busybox:1: manifest unknown; "
+        "container side: ErrImagePull: cannot pull image busybox:1: manifest unknown",
+    ),
+    Row(
+        "an image that may not be pulled is named",
+        image_never,
+        PENDING,
+        "ErrImageNeverPull",
+        ("waiting", "ErrImageNeverPull"),
+        message="container web: ErrImageNeverPull: image busybox:1 is not here and imagePullPolicy is Never",
+    ),
+    Row(
+        "a member that cannot be made says why, its sibling runs",
+        problem("web"),
+        PENDING,
+        "CreateContainerConfigError",
+        ("waiting", "CreateContainerConfigError"),
+        message=f"container web: {SRV}",
+    ),
+    Row(
+        "a pod that cannot be made says why",
+        problem(""),
+        PENDING,
+        "CreateContainerConfigError",
+        ("waiting", "CreateContainerConfigError"),
+        message=SRV,
+    ),
+    Row(
+        "a host port that is taken is named with its holder",
+        port_taken(),
+        PENDING,
+        "HostPortConflict",
+        ("waiting", "HostPortConflict"),
+        message=NGINX,
+    ),
+    Row(
+        "a missing reference is named",
+        running(want=present(WEB2, missing=(Missing("ConfigMap", "a", "spec.volumes[0]"),))),
+        RUNNING,
+        "Running",
+        RUNS,
+        message='CreateContainerConfigError: configmap "a" not found (needed by spec.volumes[0])',
+    ),
+    Row(
+        "an edit that cannot run leaves the pod running, and it has not converged",
+        problem("web", old=POD, new=WEB2),
+        RUNNING,
+        "Running",
+        RUNS,
+        message=f"container web: {SRV}",
+    ),
+    Row(
+        "a new host port that is taken leaves the pod running, and it has not converged",
+        port_taken(POD),
+        RUNNING,
+        "Running",
+        RUNS,
+        message=NGINX,
+    ),
+    Row("while a member is replaced the old one shows", running(want=present(WEB2), after=1), RUNNING, "Running", RUNS),
+    Row(
+        "between the old one's end and the new one's start it is being created",
+        running(want=present(WEB2), after=2),
+        PENDING,
+        "ContainerCreating",
+        CREATING,
+    ),
+    Row(
+        "a replaced member has converged",
+        running(want=present(WEB2), after=3),
+        RUNNING,
+        "Running",
+        RUNS,
+        converged=True,
+    ),
+    Row(
+        "a label that is not recorded yet has not converged",
+        running(want=present(replace(POD, labels=(("a", "b"),)))),
+        RUNNING,
+        "Running",
+        RUNS,
+    ),
+    Row(
+        "a member that still leaves keeps the pod from having converged",
+        running(want=present(pod(container("web")), settled=False)),
+        RUNNING,
+        "Running",
+        RUNS,
+        message="container side: NotSettled: it leaves when the source has been quiet for a moment",
+    ),
+    Row(
+        "a second file that claims the pod is told beside it",
+        running(want=present(POD, problem="DuplicatePod: also in b.yaml")),
+        RUNNING,
+        "Running",
+        RUNS,
+        converged=True,
+        message="DuplicatePod: also in b.yaml",
+    ),
+    Row(
+        "a member that crashed and restarts at once",
+        exits(RestartPolicy.ALWAYS, web=1),
+        RUNNING,
+        "ContainerCreating",
+        CREATING,
+    ),
+    Row("a crash loop backs off", crash_loop, RUNNING, "CrashLoopBackOff", BACK_OFF),
+    Row(
+        "a member that succeeded beside one that runs",
+        exits(NEVER, web=0),
+        RUNNING,
+        "Running",
+        ("terminated", "Completed"),
+        converged=True,
+    ),
+    Row(
+        "all succeeded",
+        exits(NEVER, web=0, side=0),
+        SUCCEEDED,
+        "Completed",
+        ("terminated", "Completed"),
+        converged=True,
+    ),
+    Row("one failed and is not restarted", exits(NEVER, web=3, side=0), FAILED, "Error", ("terminated", "Error")),
+    Row("one failed beside one that runs", exits(NEVER, web=3), RUNNING, "Error", ("terminated", "Error")),
+    Row(
+        "OnFailure: all succeeded",
+        exits(ON_FAILURE, web=0, side=0),
+        SUCCEEDED,
+        "Completed",
+        ("terminated", "Completed"),
+        converged=True,
+    ),
+    Row(
+        "OnFailure: one failed and is restarted",
+        exits(ON_FAILURE, web=3, side=0),
+        RUNNING,
+        "ContainerCreating",
+        CREATING,
+    ),
+    Row(
+        "a pod that runs once was cut short by a reboot",
+        rebooted_once,
+        FAILED,
+        "ContainerStatusUnknown",
+        ("terminated", "ContainerStatusUnknown"),
+    ),
+    Row("a pod without its infra container is not ready", infra_dead, RUNNING, "Running", RUNS),
+    Row(
+        "a pod that is not wanted any more is terminating",
+        deaf(ABSENT, 1),
+        RUNNING,
+        "Terminating",
+        RUNS,
+        message="its manifest was removed",
+    ),
+    Row(
+        "a broken file leaves the last good version running, and tells the line",
+        running(want=UNKNOWN),
+        RUNNING,
+        "Running",
+        RUNS,
+        message="line 3: mapping values are not allowed here",
+    ),
+    Row(
+        "a pod that is stopped shows how it ended",
+        running(want=present(POD, run=RunState.STOPPED), after=1),
+        RUNNING,
+        "Error",
+        ("terminated", "Error"),
+    ),
+    Row(
+        "members that are told to stop are not ready",
+        deaf(present(replace(POD, sandbox=SandboxSpec(hostname="x"))), 1),
+        RUNNING,
+        "Running",
+        RUNS,
+    ),
+]
+
+
+def tell(row: Row) -> tuple[PodStatus, ContainerStatus]:
+    engine = FakeEngine()
+    told = status(engine, row.given(engine))
+    return told, told.containers[0]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[r.sentence for r in ROWS])
+def test_what_is_told(row: Row):
+    told, web = tell(row)
+    assert (told.phase, told.summary) == (row.phase, row.summary)
+    assert (web.state, web.reason) == row.web
+    assert told.converged is row.converged
+    assert told.message == row.message
+
+
+def conditions(given: Given) -> dict[str, tuple[bool, str, str]]:
+    engine = FakeEngine()
+    told = status(engine, given(engine))
+    return {c.type: (c.status, c.reason, c.message) for c in told.conditions}
+
+
+UNREADY = (False, "ContainersNotReady", "containers with unready status: [web side]")
+FINE = (True, "", "")
+CONDITIONS = [
+    ("a pod nobody made yet", rounds(0), (False, "", ""), FINE, UNREADY),
+    ("a pod without network", rounds(1), (False, "", ""), FINE, UNREADY),
+    ("a pod with created members", rounds(2), FINE, FINE, UNREADY),
+    ("a pod that runs", rounds(3), FINE, FINE, FINE),
+    (
+        "a crash loop",
+        crash_loop,
+        FINE,
+        FINE,
+        (False, "ContainersNotReady", "containers with unready status: [web]"),
+    ),
+    (
+        "a pod that succeeded",
+        exits(NEVER, web=0, side=0),
+        FINE,
+        (True, "PodCompleted", ""),
+        (False, "PodCompleted", ""),
+    ),
+    ("a pod that failed", exits(NEVER, web=1, side=0), FINE, FINE, (False, "PodFailed", "")),
+    ("a pod without its infra container", infra_dead, (False, "", ""), FINE, UNREADY),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "sandbox", "initialized", "ready"), [c[1:] for c in CONDITIONS], ids=[c[0] for c in CONDITIONS]
+)
+def test_conditions(given: Given, sandbox, initialized, ready):
+    assert conditions(given) == {
+        "PodReadyToStartContainers": sandbox,
+        "Initialized": initialized,
+        "Ready": ready,
+        "ContainersReady": ready,
+        "PodScheduled": FINE,
+    }
+
+
+def test_a_crash_loop_tells_the_delay_the_restarts_and_the_last_exit():
+    engine = FakeEngine()
+    web = status(engine, crash_loop(engine)).containers[0]
+    uid = status(engine, present(POD)).uid
+    assert web.message == f"back-off 20s restarting failed container=web pod=shop_default({uid})"
+    assert web.restarts == 2
+    assert web.last is not None
+    assert web.last.code == 1
+    assert not web.ready
+
+
+def test_a_restarted_member_counts_and_remembers():
+    engine = FakeEngine()
+    want = exits(RestartPolicy.ALWAYS, web=5)(engine)
+    settle(engine, want)
+    web, side = status(engine, want).containers
+    assert (web.state, web.restarts, side.restarts) == ("running", 1, 0)
+    assert web.last is not None
+    assert (web.last.code, side.last) == (5, None)
+
+
+def test_a_running_member_tells_its_ids_and_its_start():
+    engine = FakeEngine()
+    told = status(engine, rounds(3)(engine))
+    web = told.containers[0]
+    assert (web.container_id, web.image_id) == (engine.container(KEY, "web").id, "sha256:busybox:1")
+    assert web.started_wall == engine.clock.wall()
+    assert told.ip == "10.88.0.2"
+    assert told.uid
+
+
+def test_a_finished_member_tells_its_exit():
+    engine = FakeEngine()
+    web = status(engine, exits(NEVER, web=3)(engine)).containers[0]
+    assert web.exit is not None
+    assert web.exit.code == 3
+
+
+def test_while_an_edit_cannot_run_the_old_image_shows():
+    engine = FakeEngine()
+    web = status(engine, problem("web", old=POD, new=WEB2)(engine)).containers[0]
+    assert web.image == "busybox:1"
+
+
+@pytest.mark.parametrize(("want", "word", "behind"), [(UNKNOWN, "Unknown", True), (ABSENT, "Terminated", False)])
+def test_a_pod_that_is_not_there(want: Desired, word: str, behind: bool):
+    told = status(FakeEngine(), want)
+    assert (told.phase, told.summary, told.containers, told.behind) == (PENDING, word, (), behind)
+    assert not told.converged
