@@ -17,8 +17,7 @@ _PORT_NAME = re.compile(r"[a-z0-9](?:-?[a-z0-9])*\Z")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\Z")  # fmt: skip  # noqa: E501
 _REPO_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z", re.ASCII)
-_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}\Z")
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})\Z")
 
 CAPABILITIES = frozenset(
     f"CAP_{name}"
@@ -119,7 +118,7 @@ def image(text: str) -> str:
         return f"{text!r} ends where a tag or digest should follow"
     if tag and not _TAG.match(tag):
         return f"{text!r} is not an image reference: {tag!r} cannot be a tag"
-    if digest and not (_SHA256.match(digest) or (_DIGEST.match(digest) and not digest.startswith("sha256:"))):
+    if digest and not _DIGEST.match(digest):
         return f"{text!r} is not an image reference: {digest!r} cannot be a digest"
     return _repository(repository)
 

@@ -91,6 +91,17 @@ def _complaint(text: str) -> str:
 
 
 def _meant(suffix: str) -> str:
-    likely = {"mb": "Mi", "gb": "Gi", "kb": "Ki", "ki": "Ki", "mi": "Mi", "gi": "Gi", "ti": "Ti", "g": "G", "b": ""}
+    likely = {
+        "mb": "Mi",
+        "gb": "Gi",
+        "kb": "Ki",
+        "k": "Ki",
+        "ki": "Ki",
+        "mi": "Mi",
+        "gi": "Gi",
+        "ti": "Ti",
+        "g": "G",
+        "b": "",
+    }
     near = likely.get(suffix.lower())
     return f" (did you mean {near}?)" if near and near != suffix else ""

@@ -83,7 +83,7 @@ def _volumes(spec: dict[str, Any]) -> Flaws:
         name = volume.get("name")
         if name is not None:
             yield from _bad(names.dns_label(name), (*at, "name"))
-            yield from _unique(name, seen, (*at, "name"), "volume")
+            yield from _unique(name, seen, (*at, "name"), "volume called")
         if "hostPath" in volume and "emptyDir" in volume:
             yield from _bad("a volume has one source: hostPath or emptyDir", at)
         path = volume.get("hostPath", {}).get("path")
@@ -101,7 +101,7 @@ def _host_path(path: str) -> str:
 
 def _unique(name: str, seen: set[str], path: Path, what: str) -> Flaws:
     if name in seen:
-        yield Flaw(f"a second {what} called {name!r}", Reason.INVALID_VALUE, path)
+        yield Flaw(f"a second {what} {name!r}", Reason.INVALID_VALUE, path)
     seen.add(name)
 
 
@@ -111,7 +111,7 @@ def _containers(spec: dict[str, Any]) -> Flaws:
     for at, container in items(spec, "containers", ("spec",)):
         if "name" in container:
             yield from _bad(names.dns_label(container["name"]), (*at, "name"))
-            yield from _unique(container["name"], seen, (*at, "name"), "container")
+            yield from _unique(container["name"], seen, (*at, "name"), "container called")
         if "image" in container:
             yield from _bad(names.image(container["image"]), (*at, "image"))
         yield from _env(container, at)
@@ -175,7 +175,7 @@ def _ports(container: dict[str, Any], at: Path) -> Flaws:
     for place, port in items(container, "ports", at):
         if port.get("name"):
             yield from _bad(names.port_name(port["name"]), (*place, "name"))
-            yield from _unique(port["name"], seen, (*place, "name"), "port")
+            yield from _unique(port["name"], seen, (*place, "name"), "port called")
         if port.get("hostIP"):
             yield from _bad(names.host_ip(port["hostIP"]), (*place, "hostIP"))
 
@@ -248,7 +248,7 @@ def _resources(resources: dict[str, Any], at: Path) -> Flaws:
                 yield from _bad(str(error), (*at, kind, name))
                 continue
             if name == "memory" and text.endswith("m"):
-                hint = f"{text} is {amounts[kind]} bytes; did you mean {text[:-1]}Mi?"
+                hint = f"{text} are thousandths of a byte; did you mean {text[:-1]}Mi?"
                 yield Flaw(hint, Reason.INVALID_VALUE, (*at, kind, name), warning=True)
         if amounts.get("limits", 0) and amounts.get("requests", 0) > amounts["limits"]:
             wanted, limit = quantity.written(requests[name]), quantity.written(limits[name])

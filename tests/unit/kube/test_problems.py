@@ -1,0 +1,353 @@
+"""Every mistake in a manifest is one sentence with its field; good manifests have none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from reconciler.kube import load
+from reconciler.kube.load import MAX_PROBLEMS
+from reconciler.model.key import Key
+from tests.unit.kube.helpers import POD, pod, read, read_yaml, sentences
+
+C = "spec.containers[0]"
+
+
+def port(**more: Any) -> dict[str, Any]:
+    return {"containerPort": 80, **more}
+
+
+def mounted(**more: Any) -> dict[str, Any]:
+    return {"name": "v", "mountPath": "/v", **more}
+
+
+VOLUME = {"volumes": [{"name": "v"}]}
+LIMIT_1 = {"limits": {"cpu": 1, "memory": "1Gi"}}
+
+TABLE: list[tuple[dict[str, Any], list[str]]] = [
+    # fields
+    (pod(imagee="x"), [f"{C}.imagee: unknown field, did you mean image?"]),
+    (pod(zzz=1), [f"{C}.zzz: unknown field"]),
+    (pod(Image="x"), [f"{C}.Image: unknown field, did you mean image?"]),
+    (pod(livenessProbe={}), [f"{C}.livenessProbe: not supported yet"]),
+    (pod(lifecycle={"preStop": {"exec": {"comand": []}}}), [
+        f"{C}.lifecycle: not supported yet",
+        f"{C}.lifecycle.preStop.exec.comand: unknown field, did you mean command?",
+    ]),
+    (pod({"initContainers": [{"name": "i", "imagee": 1}]}), [
+        "spec.initContainers: not supported yet",
+        "spec.initContainers[0].imagee: unknown field, did you mean image?",
+    ]),
+    (pod({"nodeSelector": {"a": "b"}}), ["spec.nodeSelector: not supported yet"]),
+    (pod({"tolerations": []}), ["spec.tolerations: not supported yet"]),
+    (pod({"securityContext": {"fsGroup": 5}}), ["spec.securityContext.fsGroup: not supported yet"]),
+    (pod(securityContext={"runAsNonRoot": True}), [f"{C}.securityContext.runAsNonRoot: not supported yet"]),
+    (pod(securityContext={"seccompProfile": {"type": "X"}}), [
+        f"{C}.securityContext.seccompProfile: not supported yet"
+    ]),
+    (pod({"restartPolcy": "Never"}), ["spec.restartPolcy: unknown field, did you mean restartPolicy?"]),
+    ({**POD, "metadata": {"name": "web", "uid": "x"}}, ["metadata.uid: not supported yet"]),
+    ({**POD, "metadata": {"name": "web", "lables": {}}}, ["metadata.lables: unknown field, did you mean labels?"]),
+    ({**POD, "status": {"phase": "Running"}}, ["status: ignored: status is written by a cluster, not by you"]),
+    # absent and of the wrong type
+    ({**POD, "metadata": {}}, ["metadata.name: missing"]),
+    ({**POD, "spec": None}, ["spec: missing"]),
+    ({**POD, "spec": {}}, ["spec.containers: missing: a pod needs at least one container"]),
+    ({**POD, "spec": {"containers": []}}, ["spec.containers: must not be empty"]),
+    ({**POD, "spec": {"containers": [{"name": "a"}]}}, [f"{C}.image: missing"]),
+    ({**POD, "spec": {"containers": ["a"]}}, [f"{C}: must be a mapping, not a string"]),
+    ({**POD, "spec": {"containers": [None]}}, [f"{C}: must be a mapping, not null"]),
+    ({**POD, "spec": {"containers": {}}}, ["spec.containers: must be a list, not a mapping"]),
+    ({**POD, "apiVersion": "v2"}, ["apiVersion: 'v2' must be v1"]),
+    (pod(args="ls"), [f"{C}.args: must be a list, not a string"]),
+    (pod(command=[1]), [f"{C}.command[0]: must be a string, not a number (quote it)"]),
+    (pod(env=[{"name": "A", "value": True}]), [f"{C}.env[0].value: must be a string, not a boolean (quote it)"]),
+    (pod({"hostNetwork": "true"}), ["spec.hostNetwork: must be true or false, not a string (remove the quotes)"]),
+    (pod({"hostNetwork": "maybe"}), ["spec.hostNetwork: must be true or false, not a string: 'maybe'"]),
+    (pod(ports=[{"containerPort": "80"}]), [
+        f"{C}.ports[0].containerPort: must be a whole number, not a string (remove the quotes)"
+    ]),
+    (pod(ports=[{"containerPort": 8.5}]), [f"{C}.ports[0].containerPort: must be a whole number, not a number"]),
+    (pod({"restartPolicy": "always"}), [
+        "spec.restartPolicy: 'always' must be one of Always, OnFailure, Never, did you mean Always?"
+    ]),
+    (pod({"terminationGracePeriodSeconds": -1}), ["spec.terminationGracePeriodSeconds: -1 is less than 0"]),
+    # names
+    ({**POD, "metadata": {"name": "Web"}}, [
+        "metadata.name: 'Web' must be lower-case letters, digits, '-' and '.', with a letter or digit at both ends"
+    ]),
+    ({**POD, "metadata": {"name": "w" * 254}}, ["metadata.name: has 254 characters, more than 253"]),
+    ({**POD, "metadata": {"name": "web", "namespace": "a.b"}}, [
+        "metadata.namespace: 'a.b' must be lower-case letters, digits and '-', with a letter or digit at both ends"
+    ]),
+    ({**POD, "metadata": {"name": "web", "labels": {"a b": "c d"}}}, [
+        "metadata.labels[a b]: 'a b' must be letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+        "metadata.labels[a b]: 'c d' must be letters, digits, '-', '_' and '.', with a letter or digit at both ends",
+    ]),
+    ({**POD, "metadata": {"name": "web", "labels": {"A.b/": "x"}}}, [
+        "metadata.labels[A.b/]: the prefix before '/' 'A.b' must be lower-case letters, digits, '-' and '.', "
+        "with a letter or digit at both ends"
+    ]),
+    ({**POD, "metadata": {"name": "web", "annotations": {"a": "x" * 262_144}}}, [
+        "metadata.annotations: the annotations have 262145 bytes, more than 262144"
+    ]),
+    (pod({"hostname": "a" * 64}), ["spec.hostname: has 64 characters, more than 63"]),
+    (pod({"containers": [POD["spec"]["containers"][0]] * 2}), [
+        "spec.containers[1].name: a second container called 'a'"
+    ]),
+    (pod(env=[{"name": "A=B"}]), [f"{C}.env[0].name: 'A=B' must be printable ASCII characters other than '='"]),
+    (pod(env=[{"name": "A"}, {"name": "A"}]), [f"{C}.env[1].name: 'A' is set twice: the later value wins"]),
+    (pod(workingDir="tmp"), [f"{C}.workingDir: 'tmp' must be an absolute path"]),
+    # ports
+    (pod(ports=[port(hostPort=70000)]), [f"{C}.ports[0].hostPort: 70000 is more than 65535"]),
+    (pod(ports=[{"containerPort": 0}]), [f"{C}.ports[0].containerPort: 0 is less than 1"]),
+    (pod(ports=[port(protocol="SCTP")]), [f"{C}.ports[0].protocol: SCTP is not supported yet"]),
+    (pod(ports=[port(protocol="tcp")]), [
+        f"{C}.ports[0].protocol: 'tcp' must be one of TCP, UDP, did you mean TCP?"
+    ]),
+    (pod(ports=[port(hostPort=8080), port(hostPort=8080)]), [
+        f"{C}.ports[1].hostPort: 8080/tcp is already published by container 'a'"
+    ]),
+    (pod(ports=[port(hostPort=8080, hostIP="127.0.0.1"), port(hostPort=8080)]), [
+        f"{C}.ports[1].hostPort: 8080/tcp is already published by container 'a'"
+    ]),
+    (pod(ports=[port(hostPort=80, hostIP="127.0.0.1"), port(hostPort=80, hostIP="127.0.0.2")]), []),
+    (pod(ports=[port(hostPort=80), port(hostPort=80, protocol="UDP")]), []),
+    (pod(ports=[port(name="http"), port(name="http")]), [f"{C}.ports[1].name: a second port called 'http'"]),
+    (pod(ports=[port(name="1234")]), [
+        f"{C}.ports[0].name: '1234' must be lower-case letters, digits and single '-', with at least one letter"
+    ]),
+    (pod(ports=[port(hostIP="::1")]), [f"{C}.ports[0].hostIP: IPv6 addresses are not supported yet"]),
+    (pod(ports=[port(hostIP="1.2.3")]), [f"{C}.ports[0].hostIP: '1.2.3' is not an IPv4 address"]),
+    (pod({"hostNetwork": True}, ports=[port(hostPort=81)]), [
+        f"{C}.ports[0].hostPort: must be 80 as containerPort, because of hostNetwork"
+    ]),
+    (pod({"hostNetwork": True}, ports=[port(), port()]), [
+        f"{C}.ports[1].containerPort: 80/tcp is already published by container 'a'"
+    ]),
+    # volumes
+    (pod(VOLUME, volumeMounts=[mounted(name="w")]), [f"{C}.volumeMounts[0].name: there is no volume called 'w'"]),
+    (pod(VOLUME, volumeMounts=[mounted(), mounted(mountPath="/v/")]), [
+        f"{C}.volumeMounts[1].mountPath: a second mount at '/v'"
+    ]),
+    (pod(VOLUME, volumeMounts=[mounted(mountPath="v")]), [
+        f"{C}.volumeMounts[0].mountPath: 'v' must be an absolute path"
+    ]),
+    (pod(VOLUME, volumeMounts=[mounted(mountPath="/a:b")]), [
+        f"{C}.volumeMounts[0].mountPath: '/a:b' must not contain ':'"
+    ]),
+    (pod(VOLUME, volumeMounts=[mounted(mountPath="//")]), [
+        f"{C}.volumeMounts[0].mountPath: cannot mount over the container's root"
+    ]),
+    (pod(VOLUME, volumeMounts=[mounted(subPath="x")]), [f"{C}.volumeMounts[0].subPath: not supported yet"]),
+    (pod({"volumes": [{"name": "v"}, {"name": "v"}]}), ["spec.volumes[1].name: a second volume called 'v'"]),
+    (pod({"volumes": [{"name": "v", "emptyDir": {"medium": "Memory"}}]}), [
+        "spec.volumes[0].emptyDir.medium: not supported yet"
+    ]),
+    (pod({"volumes": [{"name": "v", "configMap": {"nam": "x"}}]}), [
+        "spec.volumes[0].configMap: not supported yet",
+        "spec.volumes[0].configMap.nam: unknown field, did you mean name?",
+    ]),
+    (pod({"volumes": [{"name": "v", "hostPath": {"path": "/a/../b"}}]}), [
+        "spec.volumes[0].hostPath.path: '/a/../b' must not contain '..'"
+    ]),
+    (pod({"volumes": [{"name": "v", "hostPath": {"path": "a"}}]}), [
+        "spec.volumes[0].hostPath.path: 'a' must be an absolute path"
+    ]),
+    (pod({"volumes": [{"name": "v", "hostPath": {"path": "/a", "type": "directory"}}]}), [
+        "spec.volumes[0].hostPath.type: 'directory' must be one of '', DirectoryOrCreate, Directory, FileOrCreate, "
+        "File, Socket, CharDevice, BlockDevice, did you mean Directory?"
+    ]),
+    (pod({"volumes": [{"name": "v", "hostPath": {"path": "/a"}, "emptyDir": {}}]}), [
+        "spec.volumes[0]: a volume has one source: hostPath or emptyDir"
+    ]),
+    # resources
+    (pod(resources={"limits": {"memory": "128MB"}}), [
+        f"{C}.resources.limits.memory: '128MB' has an unknown suffix: use one of n, u, m, k, M, G, T, P, E, "
+        "Ki, Mi, Gi, Ti, Pi, Ei (did you mean Mi?)"
+    ]),
+    (pod(resources={"limits": {"cpu": -1}}), [f"{C}.resources.limits.cpu: -1 is negative"]),
+    (pod(resources={"limits": {"cpu": "100u"}}), [
+        f"{C}.resources.limits.cpu: 100u is less than a thousandth of a core (1m)"
+    ]),
+    (pod(resources={"limits": {"cpu": True}}), [
+        f"{C}.resources.limits.cpu: must be a string or a number, not a boolean"
+    ]),
+    (pod(resources={**LIMIT_1, "requests": {"cpu": 2}}), [
+        f"{C}.resources.requests.cpu: 2 is more than the limit of 1"
+    ]),
+    (pod(resources={"limits": {"memory": "100m"}}), [
+        f"{C}.resources.limits.memory: 100m are thousandths of a byte; did you mean 100Mi?"
+    ]),
+    (pod(resources={"limits": {"example.org/gpu": 1}}), [
+        f"{C}.resources.limits[example.org/gpu]: not supported yet"
+    ]),
+    (pod(resources={"limits": {"mem": 1}}), [f"{C}.resources.limits.mem: unknown field, did you mean memory?"]),
+    # security
+    (pod({"hostPID": True, "shareProcessNamespace": True}), [
+        "spec.shareProcessNamespace: cannot be true together with hostPID"
+    ]),
+    (pod(securityContext={"privileged": True, "allowPrivilegeEscalation": False}), [
+        f"{C}.securityContext.allowPrivilegeEscalation: cannot be false in a privileged container"
+    ]),
+    (pod(securityContext={"capabilities": {"add": ["SYS_ADMIN"]}, "allowPrivilegeEscalation": False}), [
+        f"{C}.securityContext.allowPrivilegeEscalation: cannot be false together with the capability SYS_ADMIN"
+    ]),
+    (pod(securityContext={"capabilities": {"drop": ["NET_RAWW"]}}), [
+        f"{C}.securityContext.capabilities.drop[0]: 'NET_RAWW' is not a Linux capability, did you mean NET_RAW?"
+    ]),
+    (pod(securityContext={"runAsUser": 2**31}), [f"{C}.securityContext.runAsUser: 2147483648 is more than 2147483647"]),
+    (pod({"hostNetwork": True, "hostname": "x"}), [
+        "spec.hostname: has no effect with hostNetwork: the machine's name is used"
+    ]),
+    # too much
+    (pod(args=["x" * 131_072]), [
+        f"{C}.args[0]: is longer than 128 KiB, the most that a process can be given in one string"
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "expected"), TABLE, ids=[" + ".join(e)[:80] or "fine" for _, e in TABLE])
+def test_a_mistake_is_told_in_a_sentence(document: dict[str, Any], expected: list[str]) -> None:
+    loaded = read(document)
+    assert sorted(sentences(loaded)) == sorted(expected)
+    wrong = any(p.is_error for p in loaded.problems)
+    assert bool(loaded.pods) is not wrong
+
+
+def test_all_problems_of_a_file_come_at_once_with_their_places() -> None:
+    loaded = read_yaml(
+        """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+spec:
+  containers:
+  - name: a
+    imagee: busybox
+    ports:
+    - containerPort: 80
+      hostPort: 70000
+  - image: busybox
+---
+kind: Deployment
+---
+kind: Pods
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: ok}
+spec: {containers: [{name: a, image: b}]}
+"""
+    )
+    assert [str(p) for p in loaded.problems] == [
+        "web.yaml:8:5: spec.containers[0].imagee: unknown field, did you mean image?",
+        "web.yaml:11:17: spec.containers[0].ports[0].hostPort: 70000 is more than 65535",
+        "web.yaml:12:5: spec.containers[1].name: missing",
+        "web.yaml:14:7: kind: Deployment is not supported yet",
+        "web.yaml:16:7: kind: 'Pods' is not a known kind, did you mean Pod?",
+    ]
+    assert [p.key for p in loaded.problems] == [Key("default", "web")] * 3 + [None] * 2
+    assert loaded.keys_in_error == (Key("default", "web"),)
+    assert [(p.spec.key.name, p.line, p.document) for p in loaded.pods] == [("ok", 18, 3)]
+    assert not loaded.complete
+
+
+def test_an_object_of_another_kind_leaves_no_doubt_about_the_pods() -> None:
+    loaded = read_yaml("kind: Service\nmetadata: {name: web}")
+    assert loaded.complete
+    assert not loaded.keys_in_error
+    assert sentences(loaded) == ["kind: Service is not supported yet"]
+
+
+@pytest.mark.parametrize(
+    "text", ["kind: Po", "metadata: {name: web}", "kind: Pod\nmetadata: {nam: x}", "kind: 5", "- a"]
+)
+def test_a_document_that_names_no_pod_leaves_the_file_incomplete(text: str) -> None:
+    loaded = read_yaml(text)
+    assert loaded.problems
+    assert not loaded.complete
+
+
+def test_one_pod_twice_in_a_file_runs_as_the_first_one_says() -> None:
+    text = json.dumps(POD).encode()
+    loaded = load("x.json", text + b"\n" + text)
+    assert [str(p) for p in loaded.problems] == [
+        "x.json:2:58: metadata.name: pod default/web is already defined in line 1"
+    ]
+    assert loaded.problems[0].reason == "DuplicatePod"
+    assert len(loaded.pods) == 1
+    assert not loaded.keys_in_error
+    assert loaded.complete
+
+
+def test_a_list_of_pods_is_its_items() -> None:
+    other = {**POD, "metadata": {"name": "other"}}
+    bad = {**POD, "metadata": {"name": "bad"}, "spec": {"containers": [{"name": "a", "imge": "x"}]}}
+    loaded = read({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [POD, other, bad]})
+    assert [p.spec.key.name for p in loaded.pods] == ["web", "other"]
+    assert sentences(loaded) == ["items[2].spec.containers[0].imge: unknown field, did you mean image?"]
+    assert loaded.keys_in_error == (Key("default", "bad"),)
+    assert loaded.complete
+
+
+def test_a_field_written_twice_in_a_list_item_is_that_items_problem() -> None:
+    rest = "spec: {containers: [{name: a, image: b}]}"
+    loaded = read_yaml(
+        f"kind: List\nitems:\n- {{apiVersion: v1, kind: Pod, metadata: {{name: a}}, {rest}}}\n"
+        f"- apiVersion: v1\n  kind: Pod\n  kind: Pod\n  metadata: {{name: b}}\n  {rest}\n"
+    )
+    assert [str(p) for p in loaded.problems] == ["web.yaml:6:3: items[1].kind: written twice (first in line 5)"]
+    assert [p.spec.key.name for p in loaded.pods] == ["a"]
+    assert loaded.keys_in_error == (Key("default", "b"),)
+
+
+@pytest.mark.parametrize("text", ["kind: List\nitem: []", "kind: List\nitems: {}", "kind: List"])
+def test_a_list_that_is_misspelt_is_no_empty_list(text: str) -> None:
+    loaded = read_yaml(text)
+    assert loaded.problems
+    assert not loaded.complete
+
+
+def test_null_means_not_set_as_kubectl_writes_it() -> None:
+    loaded = read_yaml(
+        """\
+apiVersion: v1
+kind: Pod
+metadata:
+  creationTimestamp: null
+  labels: {run: web, empty: }
+  name: web
+spec:
+  initContainers:
+  containers:
+  - image: nginx
+    name: web
+    resources: {}
+    livenessProbe: null
+  restartPolicy: Always
+status: {}
+"""
+    )
+    assert [p.severity for p in loaded.problems] == ["warning"]
+    assert loaded.pods[0].spec.labels == (("empty", ""), ("run", "web"))
+
+
+def test_more_problems_than_anyone_reads_are_counted() -> None:
+    loaded = read(pod(**{f"x{i}": 1 for i in range(1000)}))
+    assert len(loaded.problems) <= MAX_PROBLEMS + 1
+    loaded = read_yaml("a: 1\n---\n" * 500)
+    assert len(loaded.problems) == MAX_PROBLEMS + 1
+    assert loaded.problems[-1].message == "and 400 more problems"
+
+
+def test_references_that_multiply_are_stopped() -> None:
+    doubling = [{"name": "V0", "value": "x" * 1000}]
+    doubling += [{"name": f"V{i}", "value": f"$(V{i - 1})$(V{i - 1})"} for i in range(1, 60)]
+    loaded = read(pod(env=doubling))
+    assert any("128 KiB" in p.message for p in loaded.problems)
+    many = [{"name": "A", "value": "x" * 100_000}] + [{"name": f"B{i}", "value": "$(A)"} for i in range(50)]
+    assert ["in all" in p.message for p in read(pod(env=many)).problems] == [True]

@@ -1,0 +1,88 @@
+"""The schemas themselves: valid, described, and complete beside the list of later fields."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.kube import load
+from reconciler.kube.schema import describe, load_schema
+
+TOP = Path(__file__).parents[3]
+
+
+def objects(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        if "properties" in schema and schema.get("type") == "object":
+            yield schema
+        for inner in schema.values():
+            yield from objects(inner)
+
+
+def test_the_schema_is_valid_and_strict_and_every_field_is_described() -> None:
+    schema = load_schema("pod.json")
+    Draft202012Validator.check_schema(schema)
+    assert schema["$id"]
+    for thing in objects(schema):
+        assert thing["additionalProperties"] is False, thing["title"]
+        for name, field in thing["properties"].items():
+            described = field if "$ref" not in field else schema["$defs"][field["$ref"].rpartition("/")[2]]
+            assert described["description"].endswith("."), name
+
+
+def test_a_field_is_supported_or_later_but_not_both() -> None:
+    later = load_schema("pod-later.json")["types"]
+    for thing in objects(load_schema("pod.json")):
+        if thing["title"] != "Pod":
+            assert not set(thing["properties"]) & set(later[thing["title"]]), thing["title"]
+
+
+def test_every_type_of_a_later_field_is_known() -> None:
+    later = load_schema("pod-later.json")["types"]
+    used = {kind.removeprefix("[]") for fields in later.values() for kind in fields.values()}
+    titles = {thing["title"] for thing in objects(load_schema("pod.json"))}
+    assert used - {""} <= set(later)
+    assert set(later) <= used | titles
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("spec.containers.image", "Image reference"),
+        ("spec.volumes.hostPath.path", "Absolute path"),
+        ("", "Kubernetes v1"),
+    ],
+)
+def test_fields_can_be_explained(path: str, words: str) -> None:
+    found = describe(path)
+    assert found is not None
+    assert words in found["description"]
+
+
+def test_an_unknown_field_has_no_explanation() -> None:
+    assert describe("spec.nothing") is None
+    assert describe("spec.containers.image.more") is None
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, reconciler.kube\n"
+        "heavy = {'yaml', 'jsonschema', 'structlog', 'pyroute2'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((TOP / "manifests").glob("*.yaml")), ids=lambda p: p.name)
+def test_the_examples_are_good_manifests(path: Path) -> None:
+    loaded = load(path.name, path.read_bytes())
+    assert loaded.pods
+    assert loaded.problems == ()
+    assert {c.image for pod in loaded.pods for c in pod.spec.containers} == {"localhost/reconciler/busybox:1"}
