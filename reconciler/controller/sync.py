@@ -139,8 +139,8 @@ def _spec(desired: Desired) -> PodSpec | None:
 def _with_releases(key: Key, host: HostFacts, wanted: Resolver) -> HostFacts:
     """Only the controller knows which of our own pods are about to give a port up."""
     holders = tuple(
-        replace(holder, yields=True)
-        if holder.key is not None and holder.key != key and wanted.releases(holder.key, holder.binding)
+        replace(holder, yields=wanted.releases(holder.key, holder.binding))
+        if holder.key is not None and holder.key != key
         else holder
         for holder in host.port_holders
     )
