@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -84,6 +85,23 @@ def test_attaching_is_quick(lab: Lab) -> None:
     assert min(took) < 0.050, "6 ms on an idle machine; a busy one gets some slack"
 
 
+def test_many_pods_are_attached_at_the_same_time(lab: Lab) -> None:
+    nodes = [lab.node() for _ in range(12)]
+    for n, node in enumerate(nodes, start=2):
+        node.ip = f"10.101.0.{n}"
+    netlink.preload()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda node: pod.attach(lab.config, node.id, node.ref, node.ip), nodes))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before, "no descriptor is left open"
+    assert {link.pod for link in pod.links("tst2") if link.up and link.on_bridge} == {node.id for node in nodes}
+    for node in nodes:
+        serve(lab, node, node.ip, TCP, 80)
+    for node in nodes:
+        assert ask(None, TCP, node.ip, 80)[0] == node.ip
+        assert ask(nodes[0], TCP, node.ip, 80)[0] == node.ip
+
+
 def test_pods_reach_each_other_and_the_host_and_the_world(lab: Lab) -> None:
     outside = lab.outside()
     portmap.declare(lab.config, [])
@@ -146,6 +164,24 @@ def test_a_pod_in_a_new_life_answers_at_once_at_its_old_address(lab: Lab) -> Non
         begun = time.monotonic()
         assert ask(who, TCP, "10.101.0.2", 80)[0] == "new"
         assert time.monotonic() - begun < 0.9, "a lost SYN is sent again only after 1 s"
+
+
+def test_a_pod_cannot_take_the_mac_of_another(lab: Lab) -> None:
+    """It sends from its neighbour's MAC; the bridge goes on to deliver to the neighbour."""
+    victim, thief = lab.pod("10.101.0.2"), lab.pod("10.101.0.3")
+    serve(lab, victim, "victim", TCP, 80)
+    frame = bytes.fromhex(names.mac_of("10.101.0.1").replace(":", "") + names.mac_of(victim.ip).replace(":", ""))
+
+    def spoof() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+            raw.bind(("eth0", 0))
+            for _ in range(10):
+                raw.send(frame + b"\x88\xb5" + b"x" * 46)
+
+    thief.run(spoof)
+    begun = time.monotonic()
+    assert ask(None, TCP, victim.ip, 80)[0] == "victim"
+    assert time.monotonic() - begun < 0.9
 
 
 def test_a_link_dies_with_its_pod(lab: Lab) -> None:
