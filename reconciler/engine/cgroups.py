@@ -24,8 +24,9 @@ from reconciler.model.key import PodId
 from reconciler.model.spec import Resources
 
 MONITORS = "monitors"
-ATTEMPTS = 5
+ATTEMPTS = 50
 """How often to make a directory anew that another process, which saw it empty, removed at that moment."""
+_VANISHED = (errno.ENOENT, errno.ENODEV)
 _OURS = re.compile(r"/reconciler-[a-z2-7]{4}(/|$)")
 
 
@@ -127,9 +128,10 @@ def _enter(hierarchy: Hierarchy, path: str, pid: int) -> None:
     for attempt in range(ATTEMPTS):
         directory = _make(hierarchy, path, leaf=True)
         try:
-            return _write(directory / "cgroup.procs", str(pid))
-        except FileNotFoundError:  # another process tidied up in between
-            if attempt == ATTEMPTS - 1:
+            _write(directory / "cgroup.procs", str(pid))
+            return
+        except OSError as e:  # another process tidied up in between
+            if e.errno not in _VANISHED or attempt == ATTEMPTS - 1:
                 raise
 
 
@@ -289,8 +291,8 @@ def _make(hierarchy: Hierarchy, path: str, *, leaf: bool = False) -> Path:
         try:
             _make_once(hierarchy, directory, leaf=leaf)
             break
-        except FileNotFoundError:
-            if attempt == ATTEMPTS - 1:
+        except OSError as e:
+            if e.errno not in _VANISHED or attempt == ATTEMPTS - 1:
                 raise
     return directory
 
@@ -302,7 +304,8 @@ def _make_once(hierarchy: Hierarchy, directory: Path, *, leaf: bool) -> None:
         if hierarchy.v2:
             _hand_down(top)
         top = top / part
-        top.mkdir(exist_ok=True, mode=0o755)
+        with contextlib.suppress(FileExistsError):  # not exist_ok: that looks again, and it may be gone by then
+            top.mkdir(mode=0o755)
         if "cpuset" in hierarchy.controllers:
             _copy_cpuset(top)
     if hierarchy.v2 and not leaf:
@@ -322,7 +325,7 @@ def _hand_down(directory: Path) -> None:
                     raise
 
 
-_WANTED = frozenset({"cpu", "cpuset", "io", "memory", "pids", "hugetlb"})
+_WANTED = frozenset({"cpu", "io", "memory", "pids"})
 
 
 def _copy_cpuset(directory: Path) -> None:

@@ -93,13 +93,7 @@ class Runtime:
         Written to the cgroup's files, not through the runtime's ``update``: crun 1.8.1 fails half-way, and v2
         would kill where usage is not looked at first. Raises cgroups.LimitBelowUsage, RuntimeFailed.
         """
-        state = self.state(container)
-        if state is None:
-            raise RuntimeFailed(f"cannot update container {container[:12]}: it does not exist")
-        config = files.read_or_none(Path(state["bundle"]) / "config.json")
-        if config is None:
-            raise RuntimeFailed(f"cannot update container {container[:12]}: its config.json is gone")
-        cgroups.update(msgspec.json.decode(config)["linux"]["cgroupsPath"], resources)
+        cgroups.update(self._config(container)["linux"]["cgroupsPath"], resources)
 
     def exec_argv(
         self,
@@ -112,8 +106,11 @@ class Runtime:
         tty: bool = False,
     ) -> list[str]:
         """The command line that runs ``argv`` in the container with the rights, environment and directory of its
-        first process, but for what is given. Its exit code is the command's."""
-        options = [word for name, value in (env or {}).items() for word in ("--env", f"{name}={value}")]
+        first process, but for what is given. Its exit code is the command's. Raises RuntimeFailed."""
+        options = []
+        if env:  # crun forgets the container's own when it is given any, so all of it is given
+            whole = exec_process(self._config(container)["process"], argv, env=env)["env"]
+            options = [word for item in whole for word in ("--env", item)]
         options += ["--cwd", cwd] if cwd else []
         options += ["--user", user] if user else []
         options += ["--tty"] if tty else []
@@ -125,6 +122,17 @@ class Runtime:
             return tuple(ContainerId(p.name) for p in self.state_dir.iterdir() if p.is_dir())
         except FileNotFoundError:
             return ()
+
+    def _config(self, container: ContainerId) -> dict[str, Any]:
+        """The config.json that the container was made from: crun's own copy, or that of the bundle."""
+        data = files.read_or_none(self.state_dir / container / "config.json")
+        if data is None:
+            state = self.state(container)
+            data = files.read_or_none(Path(state["bundle"]) / "config.json") if state else None
+        if data is None:
+            raise RuntimeFailed(f"cannot find container {container[:12]}: {self.name} does not know it")
+        config: dict[str, Any] = msgspec.json.decode(data)
+        return config
 
     def _knows(self, container: ContainerId) -> bool:
         return (self.state_dir / container).exists()
@@ -156,16 +164,16 @@ def exec_process(
     return {**process, "args": list(argv), "env": kept + added, "terminal": terminal}
 
 
-def installed(state_dir: Path, name: str) -> Runtime | None:
-    """The runtime as found on PATH, or None. ``state_dir`` becomes its ``--root``. Says nothing of whether it works."""
+def find(name: str) -> Path | None:
+    """The runtime's binary, or None where it is not installed. Looks where root's PATH may not lead."""
     found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin")
-    if found is None:
-        return None
-    path = Path(found).resolve()
-    done = run([str(path), "--version"], timeout=10)
-    words = done.stdout.decode(errors="replace").split()
-    version = words[2] if len(words) > 2 else "unknown"
-    return Runtime(name, path, version, state_dir.absolute())
+    return Path(found).resolve() if found else None
+
+
+def version_of(path: Path) -> str:
+    """What the binary says of itself: both print ``NAME version X`` first."""
+    words = run([str(path), "--version"], timeout=10).stdout.decode(errors="replace").split()
+    return words[2] if len(words) > 2 else "unknown"
 
 
 def run(
@@ -225,9 +233,8 @@ def choose(layout: Layout, preferred: str | None = None, facts: HostCapabilities
         facts = host.probe("", cgroups.hierarchies().mode, layout.cache, infra_rootfs(layout.cache))
     why_not: dict[str, str] = {}
     for name in (preferred,) if preferred else NAMES:
-        runtime = installed(layout.runtime_state(name), name)
         there = replace(facts, runtime=name)
-        reason = "not installed" if runtime is None else _works(layout, runtime, there)
+        runtime, reason = _ask(layout, there)
         if runtime is not None and not reason:
             return Choice(runtime, there, why_not)
         why_not[name] = reason
@@ -235,26 +242,36 @@ def choose(layout: Layout, preferred: str | None = None, facts: HostCapabilities
     raise HostUnfit(f"cannot run containers: {told}", hint="install crun or runc")
 
 
-def _works(layout: Layout, runtime: Runtime, facts: HostCapabilities) -> str:
-    """Empty when it works, or the reason why not."""
-    file = layout.cache / f"runtime-{runtime.name}.json"
-    key = _identity(runtime, facts)
-    known = files.read_or_none(file)
-    if known:
-        try:
-            saved = msgspec.json.decode(known, type=dict[str, str])
-            if saved.get("key") == key:
-                return saved["reason"]
-        except (msgspec.DecodeError, KeyError):
-            pass  # a damaged memory is no memory
+def _ask(layout: Layout, facts: HostCapabilities) -> tuple[Runtime | None, str]:
+    """The runtime that ``facts`` names, and why it does not work; empty when it does."""
+    name = facts.runtime
+    path = find(name)
+    if path is None:
+        return None, "not installed"
+    file, key = layout.cache / f"runtime-{name}.json", _identity(path, facts)
+    state_dir = layout.runtime_state(name).absolute()
+    saved = _remembered(file)
+    if saved.get("key") == key:
+        return Runtime(name, path, saved["version"], state_dir), saved["reason"]
+    runtime = Runtime(name, path, version_of(path), state_dir)
     reason = _probe(layout, runtime, facts)
-    files.write_atomic(file, msgspec.json.encode({"key": key, "reason": reason}))
-    return reason
+    files.write_atomic(file, msgspec.json.encode({"key": key, "version": runtime.version, "reason": reason}))
+    return runtime, reason
 
 
-def _identity(runtime: Runtime, facts: HostCapabilities) -> str:
-    info = runtime.path.stat()
-    parts = (runtime.path, info.st_ino, info.st_mtime_ns, info.st_size, boot_id(), facts.cgroups, facts.infra_rootfs)
+def _remembered(file: Path) -> dict[str, str]:
+    """The last answer. A damaged one is none."""
+    try:
+        saved = msgspec.json.decode(files.read_or_none(file) or b"{}", type=dict[str, str])
+    except msgspec.DecodeError:
+        return {}
+    return saved if {"key", "version", "reason"} <= set(saved) else {}
+
+
+def _identity(path: Path, facts: HostCapabilities) -> str:
+    """What the answer depends on: binary, boot, kind of cgroups, infra program."""
+    info = path.stat()
+    parts = (path, info.st_ino, info.st_mtime_ns, info.st_size, boot_id(), facts.cgroups, facts.infra_rootfs)
     return " ".join(str(p) for p in parts)
 
 

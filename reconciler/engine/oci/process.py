@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.engine.images.image import Image
-from reconciler.engine.images.users import User
+from reconciler.engine.images.users import User as User  # part of this interface
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.capabilities import NONE, process_capabilities
 from reconciler.engine.oci.host import HostCapabilities

@@ -74,10 +74,17 @@ def test_a_runtime_that_hangs_or_cannot_run_is_an_error(tmp_path: Path) -> None:
 
 
 def test_exec_argv_is_the_containers_own_process_but_for_what_is_given(tmp_path: Path) -> None:
-    made = Runtime("crun", Path("/r"), "1", Path("/s"))
-    assert made.exec_argv(CID, ["ls", "-l"]) == ["/r", "--root", "/s", "exec", CID, "ls", "-l"]
+    made = Runtime("crun", Path("/r"), "1", tmp_path)
+    assert made.exec_argv(CID, ["ls", "-l"]) == ["/r", "--root", str(tmp_path), "exec", CID, "ls", "-l"]
+    (tmp_path / CID).mkdir()
+    (tmp_path / CID / "config.json").write_text('{"process": {"env": ["A=1", "B=1"]}}')
     words = made.exec_argv(CID, ["x"], env={"A": "b c"}, cwd="/w", user="1:2", tty=True)
-    assert words[4:-2] == ["--env", "A=b c", "--cwd", "/w", "--user", "1:2", "--tty"]
+    assert words[4:-2] == ["--env", "B=1", "--env", "A=b c", "--cwd", "/w", "--user", "1:2", "--tty"]
+
+
+def test_the_configuration_of_a_container_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeFailed, match="crun does not know it"):
+        scripted(tmp_path, "exit 1").exec_argv(CID, ["x"], env={"A": "1"})
 
 
 def test_exec_process_overrides_names_not_lines() -> None:
@@ -97,6 +104,6 @@ def test_an_unknown_runtime_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_each_failure_is_told_when_none_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "installed", lambda _state, name: None)
+    monkeypatch.setattr(runtime, "find", lambda name: None)
     with pytest.raises(HostUnfit, match="crun: not installed; runc: not installed"):
         runtime.choose(Layout.at(tmp_path), None, FACTS)

@@ -1,0 +1,187 @@
+"""The verbs of crun and runc on real containers, and how one of them is chosen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine import cgroups, processes, runtime
+from reconciler.engine.cgroups import LimitBelowUsage
+from reconciler.engine.layout import Layout
+from reconciler.engine.oci.host import CgroupMode
+from reconciler.model.errors import HostUnfit, RuntimeFailed
+from reconciler.model.key import ContainerId
+from reconciler.model.spec import ContainerSpec, Resources
+from tests.host.oci_pod import DEADLINE, HostPod, left_cgroups, new_id, pod
+
+pytestmark = pytest.mark.host
+
+MIB = 1 << 20
+FOREVER = ContainerSpec("c", "i", command=("/bin/sleep", "1000"), env=(("A", "1"),))
+
+
+@pytest.fixture(params=["crun", "runc"], scope="module")
+def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostPod]:
+    with pod(tmp_path_factory.mktemp("pod"), request.param) as made:
+        yield made
+
+
+def test_a_container_from_created_to_gone_with_every_verb_twice(one: HostPod) -> None:
+    made = one.create(FOREVER)
+    assert (one.runtime.state(made.id) or {})["status"] == "created"
+    for _ in range(2):
+        one.runtime.start(made.id)
+        assert (one.runtime.state(made.id) or {})["status"] == "running"
+    assert made.id in one.runtime.known()
+    with pytest.raises(RuntimeFailed, match="cannot delete container"):
+        one.runtime.delete(made.id)
+    one.runtime.kill(made.id, signal.SIGKILL)
+    assert processes.wait_gone(made.pid, DEADLINE)
+    one.runtime.kill(made.id, signal.SIGTERM)
+    for _ in range(2):
+        one.runtime.delete(made.id)
+        assert one.runtime.state(made.id) is None
+    assert made.id not in one.runtime.known()
+    with pytest.raises(RuntimeFailed, match="cannot start container"):
+        one.runtime.start(made.id)
+
+
+def test_a_living_container_is_deleted_by_force(one: HostPod) -> None:
+    made = one.create(FOREVER)
+    one.runtime.start(made.id)
+    one.runtime.delete(made.id, force=True)
+    assert processes.wait_gone(made.pid, DEADLINE)
+    assert one.runtime.state(made.id) is None
+
+
+def test_a_container_that_was_never_started_is_deleted(one: HostPod) -> None:
+    made = one.create(FOREVER)
+    one.end(made)
+    assert one.runtime.state(made.id) is None
+
+
+def test_exec_has_the_containers_environment_and_gives_its_exit_code(one: HostPod) -> None:
+    made = one.create(FOREVER)
+    one.runtime.start(made.id)
+    argv = one.runtime.exec_argv(
+        made.id, ["/bin/sh", "-c", "echo $A $B $HOSTNAME $(pwd); exit 7"], env={"B": "2"}, cwd="/tmp"
+    )
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stdout) == (7, b"1 2 podname /tmp\n")
+    status = subprocess.run(
+        one.runtime.exec_argv(made.id, ["/bin/sh", "-c", "env; cat /proc/self/status"]),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE,
+        check=True,
+    ).stdout.decode()
+    assert "Seccomp:\t2" in status
+    assert {"A=1", "HOSTNAME=podname", "HOME=/root"} <= set(status.splitlines())
+    assert "CapEff:\t00000000800405fb" in status
+
+
+def test_limits_are_in_the_cgroup_and_change_while_it_runs(one: HostPod) -> None:
+    limits = Resources(cpu_request=500, cpu_limit=1000, memory_limit=64 * MIB)
+    made = one.create(replace(FOREVER, resources=limits))
+    one.runtime.start(made.id)
+    path = made.bundle.cgroups_path
+    assert cgroups.memory_limit(path) == 64 * MIB
+    assert cpu_settings(path) == (512, 100000)
+    assert made.pid.pid in cgroups.pids(path)
+    one.runtime.update(made.id, Resources(cpu_request=250, memory_limit=32 * MIB))
+    assert cgroups.memory_limit(path) == 32 * MIB
+    assert cpu_settings(path) == (256, -1)
+    one.runtime.update(made.id, Resources())
+    assert cgroups.memory_limit(path) is None
+    assert processes.alive(made.pid)
+
+
+def test_a_limit_below_usage_is_refused_and_nobody_dies(one: HostPod) -> None:
+    script = "/bin/busybox dd if=/dev/zero of=/dev/shm/f bs=1M count=16 2>/dev/null; echo full; /bin/sleep 1000"
+    made = one.create(ContainerSpec("c", "i", command=("/bin/sh", "-c", script)))
+    one.runtime.start(made.id)
+    assert made.read_line() == "full"
+    with pytest.raises(LimitBelowUsage, match="in use"):
+        one.runtime.update(made.id, Resources(memory_limit=8 * MIB))
+    assert cgroups.memory_limit(made.bundle.cgroups_path) is None
+    assert processes.alive(made.pid)
+
+
+def test_a_container_that_nobody_made_cannot_be_updated(one: HostPod) -> None:
+    with pytest.raises(RuntimeFailed, match="does not know it"):
+        one.runtime.update(ContainerId(new_id()), Resources())
+
+
+def test_a_command_that_is_not_there_is_told_in_the_runtimes_words(one: HostPod) -> None:
+    with pytest.raises((AssertionError, RuntimeFailed), match="/no/such"):
+        one.runtime.start(one.create(ContainerSpec("c", "i", command=("/no/such",))).id)
+
+
+def cpu_settings(path: str) -> tuple[int, int]:
+    """Shares (v1's unit) and quota, -1 for none."""
+    where = cgroups.hierarchies()
+    if where.mode is CgroupMode.V2:
+        directory = where.all[0].root / path[1:]
+        quota = (directory / "cpu.max").read_text().split()[0]
+        weight = int((directory / "cpu.weight").read_text())
+        return {20: 512, 10: 256}.get(weight, weight), -1 if quota == "max" else int(quota)
+    cpu = where.v1("cpu")
+    assert cpu is not None
+    directory = cpu.root / path[1:]
+    return int((directory / "cpu.shares").read_text()), int((directory / "cpu.cfs_quota_us").read_text())
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    made = Layout.at(tmp_path)
+    made.make()
+    yield made
+    assert not list(left_cgroups(made.tag)), "the probe left cgroups"
+    assert not list(made.cache.glob("probe-*")), "the probe left its bundle"
+
+
+def test_crun_is_preferred_and_the_answer_is_remembered(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = runtime.choose(layout)
+    assert first.runtime.name == "crun"
+    assert first.facts.runtime == "crun"
+    assert first.runtime.state_dir.is_absolute()
+    monkeypatch.setattr(runtime, "run", lambda *_, **__: pytest.fail("asked again"))
+    assert runtime.choose(layout) == first
+
+
+def test_a_changed_binary_is_asked_again(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime.choose(layout, "crun")
+    monkeypatch.setattr(runtime, "boot_id", lambda: "another boot")
+    asked: list[str] = []
+    monkeypatch.setattr(runtime, "_probe", lambda _layout, made, _facts: asked.append(made.name) or "")
+    runtime.choose(layout, "crun")
+    assert asked == ["crun"]
+
+
+def test_a_damaged_memory_is_no_memory(layout: Layout) -> None:
+    first = runtime.choose(layout, "crun")
+    (layout.cache / "runtime-crun.json").write_text('{"key": 5')
+    assert runtime.choose(layout, "crun") == first
+
+
+def test_where_crun_does_not_work_runc_is_taken_and_the_reason_kept(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "bin" / "crun"
+    fake.parent.mkdir()
+    fake.write_text(
+        "#!/bin/sh\ntest $1 = --version && echo crun version 0.1 && exit 0\necho 'no cgroups for you' >&2; exit 1\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    choice = runtime.choose(layout)
+    assert choice.runtime.name == "runc"
+    assert choice.why_not == {"crun": "no cgroups for you"}
+    with pytest.raises(HostUnfit, match="crun: no cgroups for you"):
+        runtime.choose(layout, "crun")
