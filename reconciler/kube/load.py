@@ -14,7 +14,7 @@ from typing import Any
 from reconciler.kube import names
 from reconciler.kube.compile import DEFAULT_NAMESPACE, compile_pod
 from reconciler.kube.document import Document, Node, locate, node_at, plain
-from reconciler.kube.problem import Flaw, Path, Problem, Reason, field_path
+from reconciler.kube.problem import Flaw, Path, Problem, Reason, field_path, one_line
 from reconciler.kube.rules import check_rules
 from reconciler.kube.schema import LATER, check_pod, did_you_mean, kind_of, shorten
 from reconciler.kube.text import read
@@ -73,7 +73,7 @@ def load(path: str, data: bytes) -> Loaded:
         return _load(path, data)
     except Exception as error:
         # A mistake of ours must not stop the controller over one file; it is told like any other problem.
-        message = f"cannot read the manifest: {type(error).__name__}: {shorten(str(error).replace(chr(10), ' '))}"
+        message = f"cannot read the manifest: {type(error).__name__}: {one_line(str(error), 200)}"
         return Loaded(problems=(Problem(path, 1, 1, "", message, Reason.INTERNAL),), complete=False)
 
 
@@ -116,7 +116,8 @@ def _duplicate(key: Key, first: LoadedPod) -> Flaw:
 def _problem(path: str, flaw: Flaw, root: Node, key: Key | None) -> Problem:
     line, column = (flaw.line, flaw.column) if flaw.line >= 0 else locate(root, flaw.at, flaw.on_key)
     severity = "warning" if flaw.warning else "error"
-    return Problem(path, line + 1, column + 1, field_path(flaw.at), flaw.message, flaw.reason, key, severity)
+    field, message = one_line(field_path(flaw.at), 200), one_line(flaw.message, 400)
+    return Problem(path, line + 1, column + 1, field, message, flaw.reason, key, severity)
 
 
 def _objects(document: Document) -> Iterator[_Result]:

@@ -76,6 +76,12 @@ class Flaw:
     warning: bool = False
 
 
+def one_line(text: str, most: int) -> str:
+    """Text of a stranger's file, fit for a log: at most ``most`` characters, and none that a terminal obeys."""
+    text = text if len(text) <= most else text[: most - 3] + "..."
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def field_path(path: Path) -> str:
     """Write a path as Kubernetes does: ``spec.containers[0].image``, ``metadata.labels[example.org/a]``."""
     text = ""

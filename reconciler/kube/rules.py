@@ -16,6 +16,7 @@ from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER, did_you_mean
 
 ANNOTATIONS_MAX = 256 * 1024
+PATH_MAX = 4095
 PROCESS_MAX = 2 * 1024 * 1024
 """What Linux passes to a new process in all, with the usual stack limit (execve(2))."""
 
@@ -94,6 +95,8 @@ def _volumes(spec: dict[str, Any]) -> Flaws:
 def _host_path(path: str) -> str:
     if not path.startswith("/"):
         return f"{path!r} must be an absolute path"
+    if len(path.encode()) > PATH_MAX:
+        return f"has {len(path.encode())} bytes, more than {PATH_MAX}"
     if ".." in path.split("/"):
         return f"{path!r} must not contain '..'"
     return ""
@@ -224,6 +227,8 @@ def _mounts(container: dict[str, Any], at: Path, volumes: set[str]) -> Flaws:
 def _mount_path(path: str) -> str:
     if not path.startswith("/"):
         return f"{path!r} must be an absolute path"
+    if len(path.encode()) > PATH_MAX:
+        return f"has {len(path.encode())} bytes, more than {PATH_MAX}"
     if ":" in path:
         return f"{path!r} must not contain ':'"
     return "cannot mount over the container's root" if clean_path(path) == "/" else ""

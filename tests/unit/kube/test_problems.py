@@ -163,6 +163,9 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod({"volumes": [{"name": "v", "hostPath": {"path": "/a"}, "emptyDir": {}}]}), [
         "spec.volumes[0]: a volume has one source: hostPath or emptyDir"
     ]),
+    (pod({"volumes": [{"name": "v", "hostPath": {"path": "/" + "a" * 4095}}]}), [
+        "spec.volumes[0].hostPath.path: has 4096 bytes, more than 4095"
+    ]),
     # resources
     (pod(resources={"limits": {"memory": "128MB"}}), [
         f"{C}.resources.limits.memory: '128MB' has an unknown suffix: use one of n, u, m, k, M, G, T, P, E, "
@@ -342,6 +345,15 @@ def test_more_problems_than_anyone_reads_are_counted() -> None:
     loaded = read_yaml("a: 1\n---\n" * 500)
     assert len(loaded.problems) == MAX_PROBLEMS + 1
     assert loaded.problems[-1].message == "and 400 more problems"
+
+
+def test_a_problem_is_one_short_line_whatever_the_file_holds() -> None:
+    wild = "-\n\x1b[31m" + "x" * 10_000
+    loaded = read({**pod(image=wild), "metadata": {"name": "web", "labels": {wild: wild}}, wild: wild})
+    assert len(loaded.problems) == 4
+    for problem in loaded.problems:
+        assert str(problem).isprintable()
+        assert len(str(problem)) < 700
 
 
 def test_references_that_multiply_are_stopped() -> None:

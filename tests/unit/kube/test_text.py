@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +160,16 @@ def test_bad_json_is_told_with_its_place(text: str, place: tuple[int, int], mess
     assert found
     if "object" not in message:
         assert (found[0].line, found[0].column) == place
+
+
+def test_without_libyaml_the_python_parser_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [GOOD, GOOD.replace("name: web", "name: Web"), "a: *x", "a: [1\nb: 2", "a: 1\na: 2", BOMB, "[" * 5000]
+    fast = [load("x.yaml", text.encode()) for text in texts]
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    slow = [load("x.yaml", text.encode()) for text in texts]
+    for one, other in zip(fast, slow, strict=True):
+        assert one.pods == other.pods
+        assert [(p.line, p.reason) for p in one.problems] == [(p.line, p.reason) for p in other.problems]
 
 
 def test_two_json_documents_in_a_row_are_two_documents() -> None:
