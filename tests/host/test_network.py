@@ -178,6 +178,7 @@ def test_a_pod_cannot_take_the_mac_of_another(lab: Lab) -> None:
             for _ in range(10):
                 raw.send(frame + b"\x88\xb5" + b"x" * 46)
 
+    assert ask(None, TCP, victim.ip, 80)[0] == "victim"  # the host knows the MAC: it will not ask, and so mend, again
     thief.run(spoof)
     begun = time.monotonic()
     assert ask(None, TCP, victim.ip, 80)[0] == "victim"
