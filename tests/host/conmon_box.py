@@ -6,6 +6,7 @@ Nothing here waits by sleeping: a container's end is its monitor's end (a pidfd)
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -13,6 +14,7 @@ import select
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,19 +39,21 @@ class Box:
         self.runtime_args = ("--root", str(self.layout.runtime_state(runtime)))
         self.logs = directory / "box-logs"
         self.logs.mkdir()
+        self.shared = directory / "shared"
+        self.shared.mkdir()
         self._cgroup = f"reconciler-test-{secrets.token_hex(4)}"
         self._made: list[ContainerId] = []
         self._zygotes: dict[int, int] = {}
         self._lower = directory / "lower"
         self._make_lower()
 
-    def container(self, script: str, **config: object) -> ContainerId:
+    def container(self, script: str, *, own_pids: bool = True, **config: object) -> ContainerId:
         """A bundle whose init process is this shell script; ``config`` replaces top-level keys of config.json."""
         cid = ContainerId(secrets.token_hex(32))
         bundle = self.layout.container(cid)
         for name in ("rootfs", "upper", "work"):
             (bundle / name).mkdir(parents=True)
-        (bundle / "config.json").write_text(json.dumps({**self._config(cid, script), **config}))
+        (bundle / "config.json").write_text(json.dumps({**self._config(cid, script, own_pids), **config}))
         (bundle / "prepare").write_text(self._prepare(bundle))
         self._made.append(cid)
         return cid
@@ -81,6 +85,14 @@ class Box:
         command = [self.runtime, *self.runtime_args, *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
         assert done.returncode == 0, done.stderr
+
+    def start_when_created(self, cid: ContainerId) -> None:
+        """For a container whose pid nobody told: by the runtime's own word, within the deadline."""
+        command = [self.runtime, *self.runtime_args, "state", cid]
+        deadline = time.monotonic() + DEADLINE
+        while '"created"' not in subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE).stdout:
+            assert time.monotonic() < deadline, "the container is not created"
+        self.start(cid)
 
     def start_and_wait(self, cid: ContainerId, pid: int) -> str:
         """From created to ended; the exit file's content."""
@@ -115,6 +127,7 @@ class Box:
     def clear(self) -> None:
         """End and remove all of it. Nothing may be left."""
         for cid in self._made:
+            self._kill_all(cid)
             command = [self.runtime, *self.runtime_args, "delete", "--force", cid]
             subprocess.run(command, capture_output=True, timeout=DEADLINE)
         for monitor in monitors_of(self._made):
@@ -129,15 +142,24 @@ class Box:
             remove_cgroups(hierarchy / self._cgroup)
         remove_cgroups(CGROUPS / self._cgroup)
 
+    def _kill_all(self, cid: ContainerId) -> None:
+        """Orphans in a shared pid namespace outlive their container."""
+        for base in (CGROUPS, *CGROUPS.iterdir()):
+            with contextlib.suppress(OSError):
+                for pid in (base / self._cgroup / cid / "cgroup.procs").read_text().split():
+                    with pidfd(int(pid)) as ending:
+                        signal.pidfd_send_signal(ending, signal.SIGKILL)
+                        wait_gone(ending)
+
     def _make_lower(self) -> None:
-        for name in ("bin", "proc", "dev", "tmp"):
+        for name in ("bin", "proc", "dev", "tmp", "shared"):
             (self._lower / name).mkdir(parents=True)
         shutil.copy("/bin/busybox", self._lower / "bin/busybox")
         for name in ("sh", "cat", "echo", "grep", "head", "kill", "ls", "seq", "sleep", "tr", "yes", "wc", "true"):
             (self._lower / "bin" / name).symlink_to("busybox")
 
-    def _config(self, cid: str, script: str) -> dict[str, object]:
-        kinds = ("pid", "ipc", "uts", "mount", "network")
+    def _config(self, cid: str, script: str, own_pids: bool) -> dict[str, object]:
+        kinds = ("ipc", "uts", "mount", "network", *(("pid",) if own_pids else ()))
         return {
             "ociVersion": "1.0.0",
             "root": {"path": "rootfs"},
@@ -150,6 +172,7 @@ class Box:
             "mounts": [
                 {"destination": "/proc", "type": "proc", "source": "proc"},
                 {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/shared", "type": "bind", "source": str(self.shared), "options": ["bind"]},
             ],
             "linux": {"cgroupsPath": f"/{self._cgroup}/{cid}", "namespaces": [{"type": kind} for kind in kinds]},
         }
@@ -193,6 +216,19 @@ def readable(fd: int, complaint: str) -> None:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     assert poll.poll(DEADLINE * 1000), complaint
+
+
+@contextlib.contextmanager
+def moved_into(directory: Path) -> Iterator[int]:
+    """A descriptor that can be read as soon as a file was renamed into the directory (inotify)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(os.O_CLOEXEC)
+    moved_to = 0x80
+    assert libc.inotify_add_watch(fd, os.fsencode(directory), moved_to) > 0
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def monitors_of(containers: list[ContainerId]) -> list[int]:

@@ -173,8 +173,7 @@ def test_a_launcher_killed_after_asking_leaves_a_whole_container(box: Box, monit
     os.close(writer)
     monitor = next(iter(_children(box.zygotes[0])))
     with pidfd(monitor) as ending:
-        _until_created(box, cid)
-        box.start(cid)
+        box.start_when_created(cid)
         wait_gone(ending)
     readable(reader, "the held descriptor is still open")
     os.close(reader)
@@ -353,12 +352,3 @@ def _port_is_free(port: int) -> bool:
 
 def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _until_created(box: Box, cid: str) -> None:
-    """The runtime's own word for it: ``start`` is refused until the container is created."""
-    command = [box.runtime, *box.runtime_args, "state", cid]
-    while True:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
-        if '"status": "created"' in done.stdout:
-            return
