@@ -122,6 +122,8 @@ class Skopeo:
         self._source, self._disk, self._work = source, disk, work
         self._processes, self._patience = processes, patience
         self._common = ["skopeo", "--tmpdir", str(work)]
+        if registries := os.environ.get("CONTAINERS_REGISTRIES_CONF"):  # podman obeys it, skopeo has a flag only
+            self._common += ["--registries-conf", str(Path(registries).absolute())]
         if not any(Path(policy).expanduser().exists() for policy in _POLICIES):
             write_file(work / "policy.json", _OPEN_POLICY)
             self._common += ["--policy", "policy.json"]
@@ -228,7 +230,7 @@ def _last_message(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.strip()] or ["skopeo failed without a word"]
     match = re.search(r'msg="((?:[^"\\]|\\.)*)"', lines[-1])
     text = match.group(1).replace('\\"', '"').replace("\\n", " ") if match else lines[-1]
-    text = re.sub(r'^Error (?:parsing image name|initializing source|reading manifest)[^:]*(?:"[^"]*")?:\s*', "", text)
+    text = re.sub(r'^Error [a-z ]+(?:"[^"]*")?:\s*', "", text)
     return re.sub(r"^(?:initializing source docker:\S+: |pinging container registry )", "", text).strip()
 
 
