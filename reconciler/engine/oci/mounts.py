@@ -130,7 +130,7 @@ _DEV: OciMount = {
     "destination": "/dev",
     "type": "tmpfs",
     "source": "tmpfs",
-    "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    "options": ["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"],
 }
 _DEVPTS: OciMount = {
     "destination": "/dev/pts",
