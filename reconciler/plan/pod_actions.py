@@ -151,13 +151,9 @@ def _look_after(s: Situation, sandbox: Sandbox) -> PodActions:
 
 
 def _record(s: Situation, sandbox: Sandbox) -> PodActions:
-    """Write down the version that the pod runs by now, if it is another than before.
-
-    A member's new version counts from the moment a container of it was made: a version that cannot be created
-    must not be what a reboot brings back.
-    """
+    """Write down the version that the pod runs by now, if it is another than before."""
     applied = sandbox.applied
-    accepted = replace(s.target, containers=tuple(_accepted(s, applied)))
+    accepted = replace(s.target, containers=tuple(_accepted(s, applied, spec) for spec in s.target.containers))
     changes = at_least(Cost.RECORD, pod_changes(applied, accepted))
     if not changes and sandbox.owner == s.want.owner:
         return PodActions()
@@ -165,16 +161,13 @@ def _record(s: Situation, sandbox: Sandbox) -> PodActions:
     return do(UpdateRecord(sandbox.id, accepted, s.want.owner, Reason(Why.RECORD_CHANGED, text)))
 
 
-def _accepted(s: Situation, applied: PodSpec) -> list[ContainerSpec]:
-    accepted = []
-    for spec in s.target.containers:
-        before = applied.container(spec.name)
-        made = any(
-            c.name == spec.name and c.state is not ContainerState.CREATING and matches(c, spec)
-            for c in s.have.containers
-        )
-        if made or (before is not None and same_container(before, spec)):
-            accepted.append(spec)
-        elif before is not None:
-            accepted.append(before)
-    return accepted
+def _accepted(s: Situation, applied: PodSpec, spec: ContainerSpec) -> ContainerSpec:
+    """The version of a member to write down: a new one counts from the moment a container of it was made.
+
+    One that cannot be created must not be what a reboot brings back in place of one that could.
+    """
+    before = applied.container(spec.name)
+    if before is None or same_container(before, spec):
+        return spec
+    made = (c for c in s.have.containers if c.name == spec.name and c.state is not ContainerState.CREATING)
+    return spec if any(matches(c, spec) for c in made) else before

@@ -94,7 +94,7 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
         for c in want.spec.containers
         if anew or not _in_place(c, want.spec, have)
     }
-    target = _target(want, applied, members, in_the_way, pod_diff)
+    target = _target(want, have, now, members, in_the_way, pod_diff)
     return Situation(
         want=want,
         have=have,
@@ -135,26 +135,26 @@ def _leaving(want: Present, applied: PodSpec | None, *, recreate: bool) -> tuple
 
 def _target(
     want: Present,
-    applied: PodSpec | None,
+    have: Observed,
+    now: Instant,
     members: dict[str, tuple[Obstacle, ...]],
     in_the_way: tuple[Obstacle, ...],
     pod_diff: tuple[Change, ...],
 ) -> PodSpec:
+    applied = have.applied
     if applied is None:
         return want.spec
     if in_the_way or (pod_diff and any(members.values())):
         return applied
     if pod_diff:
         return want.spec
-    wanted = (_runnable(c, applied.container(c.name), members.get(c.name, ())) for c in want.spec.containers)
+    chosen: list[ContainerSpec] = []
+    for wanted in want.spec.containers:
+        before = applied.container(wanted.name)
+        falls_back = before is not None and members.get(wanted.name) and not image_obstacles(before, have, now)
+        chosen.append(before if falls_back and before and not same_container(before, wanted) else wanted)
     kept = () if want.settled else (c for c in applied.containers if want.spec.container(c.name) is None)
-    return replace(want.spec, containers=(*wanted, *kept))
-
-
-def _runnable(wanted: ContainerSpec, applied: ContainerSpec | None, obstacles: tuple[Obstacle, ...]) -> ContainerSpec:
-    if not obstacles or applied is None or same_container(applied, wanted):
-        return wanted
-    return applied
+    return replace(want.spec, containers=(*chosen, *kept))
 
 
 def _not_taken(

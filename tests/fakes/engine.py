@@ -205,6 +205,11 @@ class FakeEngine:
             pod.sandbox = replace(pod.sandbox, infra=self._ended(pod.sandbox.infra, 137))
         self._tell(key)
 
+    def next_event(self) -> Instant | None:
+        """When something happens by itself next: a pull ends, a process that was told to stop does."""
+        with self._lock:
+            return min((*self._pulls.values(), *self._exits_at.values()), default=None)
+
     def tick(self, seconds: float) -> None:
         """Let time pass; pulls and slow stops that are due happen."""
         self.clock.advance(seconds)
@@ -264,7 +269,6 @@ class FakeEngine:
         if action.image in self._pulls:
             return
         self._pulls[action.image] = self.clock.now() + self.pull_time
-        self.images[action.image] = ImageState(ImageStatus.PULLING)
         self._catch_up()
 
     def _create_sandbox(self, key: Key, action: CreateSandbox, cut: _Fault | None) -> None:
@@ -399,6 +403,8 @@ class FakeEngine:
         return [*pod.containers, *([pod.sandbox.infra] if pod.sandbox.infra else [])]
 
     def _image(self, ref: str) -> ImageState:
+        if ref in self._pulls:
+            return ImageState(ImageStatus.PULLING)
         return self.images.get(ref, ImageState(ImageStatus.MISSING))
 
     def _own_holders(self, asking: Key) -> list[PortHolder]:

@@ -91,10 +91,11 @@ def settle(
         if made.steps:
             continue
         now = engine.clock.now()
-        if made.wake_at is None or made.wake_at - now > patience:
+        until = min((at for at in (made.wake_at, engine.next_event()) if at is not None), default=None)
+        if until is None or until - now > patience:
             return taken
-        patience -= made.wake_at - now
-        engine.tick(max(0.0, made.wake_at - now))
+        patience -= until - now
+        engine.tick(max(0.0, until - now))
     raise AssertionError(f"still not quiet after {rounds} rounds; last: {taken[-6:]}")
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.actions import Action, KillContainer, RemoveSandbox, StopContainer
+from reconciler.model.actions import Action, KillContainer, RemoveSandbox, StopContainer, Why
 from reconciler.model.cost import Cost
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, RunState
 from reconciler.model.key import Key
-from reconciler.model.observed import ContainerState
-from reconciler.model.spec import PodSpec, PullPolicy, Resources, RestartPolicy, SandboxSpec
+from reconciler.model.observed import ContainerState, PortHolder, Problem
+from reconciler.model.spec import PodSpec, PortBinding, PullPolicy, Resources, RestartPolicy, SandboxSpec
 from reconciler.plan.disruption import pod_changes
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import (
@@ -24,6 +24,8 @@ from tests.unit.plan.driver import (
     container,
     observe,
     one_round,
+    perform,
+    plan,
     pod,
     present,
     settle,
@@ -49,10 +51,26 @@ pods = st.builds(
     st.lists(members, min_size=1, max_size=3, unique_by=lambda c: c.name),
     labels=st.sampled_from([(), (("app", "shop"),)]),
     grace_period=st.sampled_from([0, 5, 30]),
-    sandbox=st.sampled_from([SandboxSpec(), SandboxSpec(hostname="other"), SandboxSpec(host_network=True)]),
+    sandbox=st.sampled_from(
+        [SandboxSpec(), SandboxSpec(hostname="other"), SandboxSpec(ports=(PortBinding(8080, 80),))]
+    ),
 )
 events = st.sampled_from(
-    ["round", "round", "round", "tick", "crash", "exit", "infra", "reboot", "cut", "deaf", "unknown", "absent"]
+    [
+        *("round", "round", "round", "tick", "crash", "exit", "infra", "reboot", "cut", "deaf", "undead"),
+        *(
+            "unknown",
+            "absent",
+            "unsettled",
+            "stopped",
+            "lose image",
+            "find image",
+            "slow pulls",
+            "bad web",
+            "good web",
+            "port",
+        ),
+    ]
 )
 
 
@@ -116,7 +134,13 @@ def test_cut_short_after_any_step_it_still_converges(old: PodSpec, new: PodSpec,
 
 
 def happen(engine: FakeEngine, event: str, spec: PodSpec, order: random.Random) -> None:
-    want: Desired = {"unknown": UNKNOWN, "absent": ABSENT}.get(event) or present(spec)
+    others: dict[str, Desired] = {
+        "unknown": UNKNOWN,
+        "absent": ABSENT,
+        "unsettled": present(spec, settled=False),
+        "stopped": present(spec, run=RunState.STOPPED),
+    }
+    want = others.get(event, present(spec))
     running = sorted(engine.running(KEY))
     match event:
         case "tick":
@@ -133,8 +157,32 @@ def happen(engine: FakeEngine, event: str, spec: PodSpec, order: random.Random) 
             engine.fail(order.randint(1, 3), order.choice(["before", "middle", "after"]))
         case "deaf":
             engine.deaf ^= {"web"}
+        case "undead":
+            engine.undead ^= {"web"}
+        case "lose image":
+            engine.images.pop("busybox:2", None)
+            engine.unknown_images.add("busybox:2")
+        case "find image":
+            engine.unknown_images.clear()
+        case "slow pulls":
+            engine.pull_time = order.choice([0, 20])
+        case "bad web":
+            engine.judge = lambda _spec: (Problem("RunContainerError", "no such command", "web"),)
+        case "good web":
+            engine.judge = lambda _spec: ()
+        case "port":
+            engine.foreign_ports = [] if engine.foreign_ports else [PortHolder(PortBinding(8080, 80), pid=1)]
         case _:
             one_round(engine, want, order=order)
+
+
+def heal(engine: FakeEngine) -> None:
+    """Whatever stood in the way stands there no more."""
+    engine._faults.clear()
+    engine.undead.clear()
+    engine.unknown_images.clear()
+    engine.foreign_ports.clear()
+    engine.judge = lambda _spec: ()
 
 
 @settings(max_examples=400, deadline=None)
@@ -145,7 +193,7 @@ def test_whatever_happened_it_ends_as_the_last_spec_says(history, order: random.
     for spec, happenings in history:
         for event in happenings:
             happen(engine, event, spec, order)
-    engine._faults.clear()
+    heal(engine)
     settle(engine, present(spec), order=order, patience=1e6)
     runs_as_wanted(engine, spec)
     assert one_round(engine, present(spec)).steps == ()
@@ -161,12 +209,43 @@ def test_finished_members_of_a_never_pod_do_not_run_again(spec: PodSpec, happeni
     for name in list(engine.running(KEY)):
         engine.exit(KEY, name, 0)
     for event in happenings:
-        if event not in ("absent",):
+        if event not in ("absent", "port"):
             happen(engine, event, spec, order)
     taken: list[Action] = settle(engine, present(spec), order=order)
     assert engine.running(KEY) == {}
     assert not [s for s in taken if isinstance(s, RemoveSandbox)]
     assert status(engine, present(spec)).converged
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(pods, st.lists(events, max_size=6)), min_size=1, max_size=3), seeds)
+def test_unknown_keeps_running_what_was_applied_last_also_over_a_reboot(history, order: random.Random):
+    engine = FakeEngine()
+    for spec, happenings in history:
+        for event in happenings:
+            happen(engine, event, spec, order)
+    heal(engine)
+    settle(engine, UNKNOWN, order=order, patience=1e6)
+    applied = observe(engine, UNKNOWN).applied
+    engine.reboot()
+    settle(engine, UNKNOWN, order=order, patience=1e6)
+    assert observe(engine, UNKNOWN).applied == applied
+    if applied is not None:
+        runs_as_wanted(engine, applied)
+
+
+@FAST
+@given(pods, pods, seeds)
+def test_a_member_is_told_to_stop_only_when_its_successor_stands_ready(old: PodSpec, new: PodSpec, order):
+    engine = settled(old)
+    new = replace(new, sandbox=old.sandbox)
+    for _ in range(12):
+        made = plan(engine, present(new))
+        ready = {c.name for c in observe(engine, present(new)).containers if c.state is ContainerState.CREATED}
+        for step in made.steps:
+            if isinstance(step, StopContainer | KillContainer) and step.reason.why is Why.SPEC_CHANGED:
+                assert step.name in ready
+        perform(engine, made.steps, order=order)
 
 
 A, B = Key("default", "a"), Key("default", "b")

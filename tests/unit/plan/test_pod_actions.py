@@ -346,6 +346,13 @@ def no_network(engine: FakeEngine) -> Desired:
     return want
 
 
+def never_made(engine: FakeEngine) -> Desired:
+    engine.unknown_images.add("typo:1")
+    rounds(engine, present(pod(container("web", "typo:1"))), 1)
+    engine.tick(60)
+    return present(pod(container("web", "busybox:2")))
+
+
 def other_owner(engine: FakeEngine) -> Desired:
     return replace(edit(POD)(engine), owner=SourceId("dir:/elsewhere"))  # type: ignore[type-var]
 
@@ -440,6 +447,15 @@ STOP_ALL = (
         ("container web waits: pulling image busybox:2",),
     ),
     Row(
+        "a version that never could be made is not fallen back to",
+        never_made,
+        (
+            "pull image busybox:2 because image busybox:2 is not here",
+            "set up the pod's network because its infra container runs",
+        ),
+        ("container web waits: pulling image busybox:2",),
+    ),
+    Row(
         "a member that cannot run leaves its old version running",
         edit_blocked(WEB2, web_is_bad),
         waits=("container web waits: no such directory: /srv",),
@@ -497,7 +513,10 @@ STOP_ALL = (
     Row(
         "an added member is created beside its siblings",
         edit(PLUS_LOG),
-        ("create container log because it was added to the manifest",),
+        (
+            "create container log because it was added to the manifest",
+            "update the pod's record because container log was added",
+        ),
     ),
     Row(
         "a member that is not wanted any more is told to stop, and the record forgets it",
