@@ -17,7 +17,7 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,11 +208,17 @@ def _mark(tree: Path, found: Found) -> None:
             with _directory(root, path) as fd:
                 os.setxattr(fd, OPAQUE, b"y")
         for path in found.whiteouts:
+            if _below(path, found.opaque):
+                continue  # nothing shines through there, and readdir would show it
             parent, _, name = path.rpartition(b"/")
             with _directory(root, parent) as fd:
                 _whiteout(fd, name)
     finally:
         os.close(root)
+
+
+def _below(path: bytes, directories: Iterable[bytes]) -> bool:
+    return any(not directory or path.startswith(directory + b"/") for directory in directories)
 
 
 def _whiteout(parent: int, name: bytes) -> None:
