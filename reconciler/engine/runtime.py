@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.engine import cgroups, files
+from reconciler.engine import cgroups, files, locks
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci import host
@@ -254,8 +254,13 @@ def _ask(layout: Layout, facts: HostCapabilities) -> tuple[Runtime | None, str]:
     if saved.get("key") == key:
         return Runtime(name, path, saved["version"], state_dir), saved["reason"]
     runtime = Runtime(name, path, version_of(path), state_dir)
-    reason = _probe(layout, runtime, facts)
-    files.write_atomic(file, msgspec.json.encode({"key": key, "version": runtime.version, "reason": reason}))
+    with locks.exclusive(layout.cache / "probe.lock"):  # so that whatever lies about of a probe is a dead one's
+        _sweep(layout, runtime)
+        try:
+            reason = _probe(layout, runtime, facts)
+        except ReconcilerError as e:
+            return runtime, e.message  # it did not get to answer: ask again next time
+        files.write_atomic(file, msgspec.json.encode({"key": key, "version": runtime.version, "reason": reason}))
     return runtime, reason
 
 
@@ -277,20 +282,26 @@ def _identity(path: Path, facts: HostCapabilities) -> str:
 
 def _probe(layout: Layout, runtime: Runtime, facts: HostCapabilities) -> str:
     """Run catatonit, confined like an infra container, in a mount namespace as the monitor makes them."""
-    container = ContainerId(os.urandom(32).hex())
-    directory = layout.cache / f"probe-{container[:12]}"
-    parent = f"/reconciler-{layout.tag}/probe-{container[:12]}"
-    bundle = Bundle(
-        container, PodId(container), Key("", "probe"), directory, directory, SandboxSpec(hostname="probe"), parent, None
-    )
+    bundle = _probe_bundle(layout, runtime, os.urandom(32).hex())
     config = infra_config(bundle, facts)
     config["process"]["args"] = ["/catatonit", "--version"]
     try:
         return _run_probe(runtime, bundle, msgspec.json.encode(config), detach=facts.detach_unified)
-    except ReconcilerError as e:
-        return e.message
     finally:
         _forget(runtime, bundle)
+
+
+def _probe_bundle(layout: Layout, runtime: Runtime, container: str) -> Bundle:
+    """Named so that a later probe of the same runtime finds all that a killed one left."""
+    directory = layout.cache / f"probe-{runtime.name}-{container}"
+    parent = f"/reconciler-{layout.tag}/probe-{container}"
+    key, sandbox = Key("", "probe"), SandboxSpec(hostname="probe")
+    return Bundle(ContainerId(container), PodId(container), key, directory, directory, sandbox, parent, None)
+
+
+def _sweep(layout: Layout, runtime: Runtime) -> None:
+    for directory in layout.cache.glob(f"probe-{runtime.name}-*"):
+        _forget(runtime, _probe_bundle(layout, runtime, directory.name.rpartition("-")[2]))
 
 
 @effect("runtime.probe")
@@ -308,17 +319,11 @@ def _run_probe(runtime: Runtime, bundle: Bundle, config: bytes, *, detach: bool)
 
 @effect("runtime.forget-probe")
 def _forget(runtime: Runtime, bundle: Bundle) -> None:
-    """Whatever the probe left. What cannot be removed now is found by its name later."""
+    """Whatever the probe left; its directory last, by which the rest is found."""
     try:
         if (runtime.state_dir / bundle.container).exists():
             runtime.delete(bundle.container, force=True)
         cgroups.remove_pod(bundle.cgroup_parent)
     except ReconcilerError:
-        pass
+        return  # the next probe tries again
     shutil.rmtree(bundle.directory, ignore_errors=True)
-
-
-def forget_stale_probes(cache: Path) -> None:
-    """Delete the directories of probes that were killed."""
-    for directory in cache.glob("probe-*"):
-        shutil.rmtree(directory, ignore_errors=True)

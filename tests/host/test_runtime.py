@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,32 @@ def test_a_damaged_memory_is_no_memory(layout: Layout) -> None:
     first = runtime.choose(layout, "crun")
     (layout.cache / "runtime-crun.json").write_text('{"key": 5')
     assert runtime.choose(layout, "crun") == first
+
+
+@pytest.mark.parametrize("name", ["crun", "runc"])
+@pytest.mark.parametrize("point", ["runtime.probe:before", "runtime.probe:after", "runtime.forget-probe:before"])
+def test_a_probe_that_was_killed_leaves_nothing_once_asked_again(layout: Layout, name: str, point: str) -> None:
+    script = (
+        "import sys; from pathlib import Path; from reconciler.engine.layout import Layout;"
+        "from reconciler.engine import runtime; runtime.choose(Layout.at(Path(sys.argv[1])), sys.argv[2])"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(layout.state.parent), name],
+        env={**os.environ, "RECONCILER_FAULT": point},
+        cwd=Path(__file__).parents[2],
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert runtime.choose(layout, name).runtime.name == name
+
+
+def test_what_kept_a_runtime_from_answering_is_not_remembered(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "PROBE_TIMEOUT", 0.001)
+        with pytest.raises(HostUnfit, match="no end after"):
+            runtime.choose(layout, "runc")
+    assert runtime.choose(layout, "runc").runtime.name == "runc"
 
 
 def test_where_crun_does_not_work_runc_is_taken_and_the_reason_kept(
