@@ -115,7 +115,7 @@ def tree(root: Path) -> dict[str, str]:
 def test_the_example_image_is_the_same_to_podman_and_to_us(images: Images, archive: Path, tmp_path: Path) -> None:
     (image,) = images.load(archive)
     runroot = short_directory()  # podman takes none that is longer than 50 characters
-    podman = ["podman", "--root", tmp_path / "p", "--runroot", runroot, "--storage-driver", "vfs"]
+    podman: list[str | Path] = ["podman", "--root", tmp_path / "p", "--runroot", runroot, "--storage-driver", "vfs"]
     try:
         subprocess.run([*podman, "load", "-q", "-i", archive], check=True, timeout=60, capture_output=True)
         said = subprocess.run([*podman, "inspect", NAME], check=True, timeout=60, capture_output=True).stdout
@@ -130,6 +130,14 @@ def test_the_example_image_is_the_same_every_time(archive: Path, tmp_path: Path)
     script = Path(__file__).parents[2] / "scripts/example-image"
     subprocess.run([sys.executable, script, tmp_path / "again.tar"], check=True, timeout=60)
     assert (tmp_path / "again.tar").read_bytes() == archive.read_bytes()
+
+
+def test_an_image_that_lost_a_layer_is_not_here_and_is_mended_by_the_next_load(images: Images, archive: Path) -> None:
+    (image,) = images.load(archive)
+    shutil.rmtree(image.layers[0].parent)
+    after = Images(images._disk.root, SystemClock())
+    assert after.get(NAME) is None
+    assert after.load(archive) == (image,) and LayerView(image.layers).is_executable("/bin/sh")
 
 
 def test_loading_twice_changes_nothing(images: Images, archive: Path) -> None:
@@ -203,8 +211,9 @@ def test_stacked_layers_show_what_the_kernel_shows(
         Entry("bin/sh", mode=0o4755), folder("swap"), Entry("swap/in"),
     )  # fmt: skip
     change = layer(
-        Entry("etc/.wh.a"), Entry("var/.wh..wh..opq"), Entry("var/.wh.old"), Entry("var/new", b"new"), Entry(".wh.gone"),
-        Entry("dir", b"file"), Entry(".wh.swap"), folder("swap"), Entry("swap/fresh"), Entry("never/.wh.there"),
+        Entry("etc/.wh.a"), Entry("var/.wh..wh..opq"), Entry("var/.wh.old"), Entry("var/new", b"new"),
+        Entry(".wh.gone"), Entry("dir", b"file"), Entry(".wh.swap"), folder("swap"), Entry("swap/fresh"),
+        Entry("never/.wh.there"),
     )  # fmt: skip
     top = layer(Entry("etc/a", b"again"), folder("dir"), Entry("dir/new"))
     images.load(lab.oci_layout(tmp_path / "oci", [base, change, top]))
@@ -220,7 +229,7 @@ def test_stacked_layers_show_what_the_kernel_shows(
         if found is not None and stat.S_ISREG(found.lstat().st_mode):
             assert found.read_bytes() == (place / path).read_bytes(), path
     assert {"etc/a", "etc/b", "var/new", "dir/new", "swap/fresh"} <= set(tree(place))
-    assert os.listdir(place / "var") == ["new"], "no whiteout shows"
+    assert [p.name for p in (place / "var").iterdir()] == ["new"], "no whiteout shows"
     assert not {"var/old", "gone", "dir/deep", "swap/in"} & set(tree(place))
 
 
@@ -340,7 +349,12 @@ def test_a_moved_tag_is_taken_up_when_the_policy_is_always(
     registry.push(other, "team/app:1")
     woken: list[str] = []
     read, write = os.pipe()
-    after.subscribe(lambda name: (woken.append(name), os.write(write, b"x"))[0])
+
+    def wake(name: str) -> None:
+        woken.append(name)
+        os.write(write, b"x")
+
+    after.subscribe(wake)
     assert after.state(reference, PullPolicy.IF_NOT_PRESENT).id == old.id
     assert after.ensure(reference, PullPolicy.ALWAYS).status is ImageStatus.PULLING
     assert select.select([read], [], [], 60)[0], "the end of the pull is told"

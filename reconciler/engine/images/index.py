@@ -84,7 +84,7 @@ class Index:
         return self._load()[0]
 
     def whole(self) -> bool:
-        """Whether every record could be read: if not, nobody knows what is in use."""
+        """Whether every record could be read and has its layers: if not, nobody knows what is in use."""
         return len(self.records()) == len(list(self._disk.index.glob("*.json")))
 
     def find(self, text: str) -> Record | None:
@@ -153,7 +153,8 @@ class Index:
             except FileNotFoundError:
                 return {}, {}
             if stamp != self._stamp:
-                self._records = {record.id: record for record in _read_all(self._disk.index)}
+                read = (record for record in _read_all(self._disk.index) if _complete(self._disk, record))
+                self._records = {record.id: record for record in read}
                 self._names = _owners(self._records.values())
                 self._stamp = stamp if time.time_ns() - stamp > _RACY else -1
             return self._records, self._names
@@ -186,6 +187,11 @@ def _record(data: dict[str, Any]) -> Record:
     for key in ("digests", "entrypoint", "cmd", "env"):
         data[key] = tuple(data[key])
     return Record(**data)
+
+
+def _complete(disk: Disk, record: Record) -> bool:
+    """An image that lost a layer (by whose hand ever) is not here: the next pull or load mends it."""
+    return all((disk.layer(layer.diff_id) / "layer.json").exists() for layer in record.layers)
 
 
 def _owners(records: Iterable[Record]) -> dict[str, str]:

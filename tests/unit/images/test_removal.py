@@ -26,6 +26,7 @@ def put(disk: Disk, id_: str, *names: str, layers: tuple[str, ...] = ("a",)) -> 
     manifest = f"sha256:{id_[::-1].replace(id_[0], 'f')}"
     for layer in made:
         (disk.layer(layer.diff_id) / "fs").mkdir(parents=True, exist_ok=True)
+        (disk.layer(layer.diff_id) / "layer.json").write_text("{}")
     for digest in (manifest, f"sha256:{id_}", *(layer.blob for layer in made)):
         disk.blob(digest).parent.mkdir(parents=True, exist_ok=True)
         disk.blob(digest).write_text("x")
