@@ -104,11 +104,11 @@ class Zygote:
             left = None if self._children else max(0.0, quiet_since + self._idle - time.monotonic())
             ready = self._epoll.poll(left)
             if not ready and not self._children:
-                break
+                self._unlink()
+                return
             for fd, _ in ready:
                 self._event(fd, wakeup)
             quiet_since = time.monotonic()
-        self._unlink()
 
     def _event(self, fd: int, wakeup: int) -> None:
         if fd == wakeup:
@@ -183,7 +183,10 @@ class Zygote:
             self._listener = None
 
     def _unlink(self) -> None:
-        """Remove the socket, unless somebody is about to replace it, or has."""
+        """Remove the socket, unless somebody is about to replace it, or has.
+
+        Only while we listen: that pins the inode; after it another zygote's socket may get the same number.
+        """
         import fcntl
 
         try:

@@ -278,7 +278,8 @@ def test_the_launcher_may_leave_before_the_container_is_there(box: Box, run: Cal
     started = run(OURS, cid, "--api-version")
     os.close(started._reader)
     started.daemonised()
-    (monitor,) = [pid for pid in monitors_of([cid]) if os.getsid(pid) == pid]
+    found = monitors_of([cid])
+    monitor = next(pid for pid in found if parent(pid) not in found)  # not the runtime below it
     with pidfd(monitor) as ending:
         box.start_when_created(cid)
         wait_gone(ending)

@@ -184,8 +184,8 @@ def test_held_descriptors_are_the_monitors_alone_and_gone_before_the_exit_is_tol
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         reader, writer = os.pipe()
-        cid = box.container("ls /proc/self/fd; cat /tmp/wait")
-        os.mkfifo(box.directory / "lower/tmp/wait")
+        cid = box.container("ls /proc/self/fd; cat /shared/wait")
+        os.mkfifo(box.shared / "wait")
         pid = monitors.create(box.request(cid, keep_fds=(server.fileno(), writer)))
         os.close(writer)
     assert {"0", "1", "2"} <= {link.name for link in Path(f"/proc/{pid}/fd").iterdir()}
@@ -193,8 +193,9 @@ def test_held_descriptors_are_the_monitors_alone_and_gone_before_the_exit_is_tol
     assert not _port_is_free(port)
     with pidfd(parent(pid)) as ending:
         box.start(cid)
-        assert not _port_is_free(port)
-        os.kill(pid, signal.SIGKILL)
+        with open(box.shared / "wait", "w"):  # opens when the container does
+            assert not _port_is_free(port)
+            os.kill(pid, signal.SIGKILL)
         readable(reader, "the held descriptor is still open")
         wait_gone(ending)
     os.close(reader)
