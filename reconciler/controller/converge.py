@@ -18,12 +18,22 @@ from reconciler.controller.wanted import Wanted
 from reconciler.controller.watch import Complaints
 from reconciler.engine.layout import Layout
 from reconciler.kube import Problem
-from reconciler.model.actions import Waiting, Why
+from reconciler.model.actions import (
+    KillContainer,
+    PodActions,
+    RemoveContainer,
+    RemoveSandbox,
+    StopContainer,
+    Waiting,
+    Why,
+)
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.desired import Absent, Present, Unknown
 from reconciler.model.errors import InvalidInput, Permanent
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key, SourceId
+from reconciler.model.observed import Observed
+from reconciler.model.spec import VolumeKind
 from reconciler.model.status import PodStatus
 from reconciler.plan.sentences import describe
 from reconciler.sources.directory import SETTLE, DirectorySource, FileSource
@@ -34,6 +44,9 @@ TRIES = 3
 
 UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING})
 """Waiting that ends by itself soon; every other kind may last for ever."""
+
+NO_CHANGE = frozenset({Why.TERMINATING, Why.BACKOFF, Why.CREATING})
+"""Waiting that has nothing to do with what the manifests say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +101,21 @@ def open_sources(
     settle: float = SETTLE,
     prune: bool = False,
 ) -> list[DirectorySource]:
-    """A source for each path: a directory, or a single file.
+    """A source for each path: a directory, or a single file. One that is gone counts as what it was, if it is known.
 
-    Raises InvalidInput where a path is neither.
+    Raises InvalidInput where a path is neither there nor known.
     """
+    memory = layout.state / "sources"
     made: list[DirectorySource] = []
     for path in paths:
-        place = Path(path)
-        kind = DirectorySource if place.is_dir() else FileSource
-        if kind is FileSource and not place.exists():
+        kinds: list[type[DirectorySource]] = [DirectorySource, FileSource]
+        if Path(path).exists():
+            kinds = [DirectorySource if Path(path).is_dir() else FileSource]
+        found = [kind(path, clock=clock, memory_dir=memory, prune=prune, settle=settle) for kind in kinds]
+        known = found if len(found) == 1 else [source for source in found if source.is_known]
+        if not known:
             raise InvalidInput(f"cannot read {path}: no such file or directory")
-        memory = layout.state / "sources"
-        made.append(kind(path, clock=clock, memory_dir=memory, prune=prune, settle=settle))
+        made += known[:1]
     return made
 
 
@@ -145,9 +161,9 @@ def diff(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock 
     core = _onlooker(engine, sources, clock)
     found = []
     for key in sorted(core.wanted.keys()):
-        plan, resolution, _, _ = look(key, core, engine, clock)
-        actions = tuple(dict.fromkeys(describe(step) for step in plan.steps))
-        waiting = tuple(dict.fromkeys(_told(w) for w in plan.waiting if w.reason.why is not Why.TERMINATING))
+        plan, resolution, have, _ = look(key, core, engine, clock)
+        actions = _sentences(key, plan, have)
+        waiting = tuple(dict.fromkeys(_told(w) for w in plan.waiting if w.reason.why not in NO_CHANGE))
         if isinstance(resolution.desired, Unknown) and key not in core.wanted.owned():
             waiting = (resolution.desired.why,)
         if actions or waiting:
@@ -285,6 +301,23 @@ class _Gone(Wanted):
             return Resolution(Absent("its source was taken down"))
         owner = self.owner(key)
         return Resolution(Absent("it is gone") if owner is None else Unknown("it belongs to another source"))
+
+
+def _sentences(key: Key, plan: PodActions, have: Observed) -> tuple[str, ...]:
+    """The steps in words; where the whole pod ends, that in one sentence, and what is lost with it."""
+    ends = [step for step in plan.steps if step.reason.why in _ENDS and isinstance(step, _ENDING)]
+    told = []
+    if ends and have.applied is not None:
+        reason = ends[0].reason
+        volumes = any(volume.kind is VolumeKind.EMPTY_DIR for volume in have.applied.volumes)
+        lost = "; the data in its emptyDir volumes goes with it" if volumes else ""
+        told.append(f"{_ENDS[reason.why]} pod {key} because {reason.text}{lost}")
+    told += [describe(step) for step in plan.steps if step not in ends]
+    return tuple(dict.fromkeys(told))
+
+
+_ENDS = {Why.POD_CHANGED: "recreate", Why.INFRA_DIED: "recreate"}
+_ENDING = (StopContainer, KillContainer, RemoveContainer, RemoveSandbox)
 
 
 def _onlooker(engine: PodEngine, sources: Sequence[DirectorySource], clock: Clock) -> Core:

@@ -83,7 +83,11 @@ class Core:
         """Learn whose every recorded pod is; the keys of all of them."""
         owners = {}
         for key in self.engine.keys():  # noqa: SIM118 (an engine is no dict)
-            sandbox = self.engine.observe(key, None).sandbox
+            try:
+                sandbox = self.engine.observe(key, None).sandbox
+            except ReconcilerError as error:
+                self.log.error("cannot adopt pod", pod=str(key), cause=error.message)
+                continue
             if sandbox is not None:
                 owners[key] = sandbox.owner
         self.wanted.adopt(owners)

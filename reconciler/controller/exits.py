@@ -16,6 +16,7 @@ from pathlib import Path
 
 from reconciler.linux.inotify import Inotify, Mask
 from reconciler.model.clock import Clock
+from reconciler.model.errors import ReconcilerError
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import Instant, PidRef
 
@@ -108,9 +109,15 @@ class ExitWatcher:
             if change.mask & Mask.OVERFLOW:
                 self._everything()
             elif change.name and not change.name.startswith("."):
-                key = self._key_of(ContainerId(change.name))
-                if key is not None:
-                    self._add(key, None)
+                self._exited(ContainerId(change.name))
+
+    def _exited(self, container: ContainerId) -> None:
+        try:
+            key = self._key_of(container)
+        except ReconcilerError:
+            key = None  # its record cannot be read: the process's end tells the same
+        if key is not None:
+            self._add(key, None)
 
     def _everything(self) -> None:
         """The kernel dropped events: any of the pods that run may have lost a container."""

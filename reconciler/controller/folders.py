@@ -59,6 +59,7 @@ class FolderWatcher:
         self._interests: dict[int, Interest] = {}
         self._watches: dict[DirectorySource, dict[str, int]] = {}
         self._writing: dict[tuple[int, str], Identity] = {}
+        self._unwatched: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="folders", daemon=True)
 
     def start(self) -> None:
@@ -86,11 +87,14 @@ class FolderWatcher:
                 ready = selector.select(None if due is None else max(0.0, due - self._clock.now()))
                 if self._stopped:
                     return
-                if ready:
-                    self._heard(self._inotify.read())
-                if due is not None and self._clock.now() >= due:
-                    self._read_everything()
-                    due = self._next_resync()
+                try:
+                    if ready:
+                        self._heard(self._inotify.read())
+                    if due is not None and self._clock.now() >= due:
+                        due = self._next_resync()
+                        self._read_everything()
+                except Exception:  # whatever it is, the folders must go on being watched
+                    self._log.error("directory watch failed unexpectedly", exc_info=True)
 
     def _next_resync(self) -> Instant | None:
         return self._clock.now() + self._resync if self._resync > 0 else None
@@ -202,6 +206,8 @@ class FolderWatcher:
         try:
             return self._inotify.add(directory, mask | Mask.ONLY_DIRECTORY | Mask.ADD_TO_MASK)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):  # an event above tells when it is there
+            known = (errno.ENOENT, errno.ENOTDIR)  # an event above tells when it is there
+            if error.errno not in known and directory not in self._unwatched:
+                self._unwatched.add(directory)
                 self._log.warning("cannot watch directory", path=directory, cause=(error.strerror or "").lower())
             return None

@@ -102,10 +102,14 @@ class Narrator:
     def trouble(self, key: Key, message: str) -> None:
         self._emit(key, (_WARNING, "FailedSync", message))
 
-    def state(self, key: Key, desired: Desired, waiting: tuple[Waiting, ...], *, settling: bool) -> None:
-        """Tell what is waited for, where that is news. ``settling``: a removal that will be believed shortly."""
-        now = {said for said in map(_waits, waiting) if said is not None}
-        if isinstance(desired, Unknown):
+    def state(self, key: Key, desired: Desired, waiting: tuple[Waiting, ...], *, settling: bool, runs: bool) -> None:
+        """Tell what is waited for, where that is news.
+
+        ``settling``: a removal that will be believed shortly. ``runs``: there is a pod; where there is none, an
+        unreadable file is the file's trouble alone, and told about its path.
+        """
+        now = {said for said in map(_waits, waiting) if said is not None and (runs or said[1] != "Held")}
+        if isinstance(desired, Unknown) and runs:
             now = {said for said in now if said[1] != "Held"}
             now.add((_NORMAL, "Settling", desired.why) if settling else (_WARNING, "Held", desired.why))
         if isinstance(desired, Present) and desired.problem:

@@ -112,7 +112,8 @@ def sync_pod(
             if tally.errors:
                 seen = _look(key, wanted, engine, clock)
                 break
-    narrator.state(key, seen.resolution.desired, seen.plan.waiting, settling=_is_settling(seen.resolution))
+    settling, runs = _is_settling(seen.resolution), seen.have.sandbox is not None
+    narrator.state(key, seen.resolution.desired, seen.plan.waiting, settling=settling, runs=runs)
     return _result(key, seen, tally, clock)
 
 

@@ -7,6 +7,7 @@ workers that both want a fresh look share the order of events.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Collection, Mapping
@@ -105,6 +106,11 @@ class DirectorySource:
         with self._lock:
             relative = self._memory.paths.get(key)
             return "" if relative is None else self._absolute(relative)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was a source before: it has a memory."""
+        return self._memory.identity is not None or bool(self._memory.paths)
 
     def only_look(self) -> None:
         """Write nothing down from now on: this is for commands that change nothing."""
@@ -249,8 +255,9 @@ class DirectorySource:
         now = (self._memory.identity, dict(self._memory.paths), dict(self._memory.devices))
         if self._file is None or now == self._kept:
             return
-        memories.keep(self._file, self.id, self._memory)
-        self._kept = now
+        with contextlib.suppress(OSError):  # a full disk must not stop the pods; it is tried again at the next look
+            memories.keep(self._file, self.id, self._memory)
+            self._kept = now
 
 
 class FileSource(DirectorySource):
