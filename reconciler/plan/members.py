@@ -76,8 +76,8 @@ def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
     """What to do about a member that is wanted."""
     attempts = tuple(c for c in s.have.containers if c.name == spec.name)
     running = tuple(c for c in attempts if c.state is ContainerState.RUNNING)
-    keeper = _keeper(s, spec, running)
-    ready = None if keeper is not None else _ready(spec, attempts, running)
+    keeper = _keeper(spec, running)
+    ready = None if keeper is not None else _ready(spec, attempts)
     parts = [_tidy(attempts, running, ready)]
     if keeper is not None:
         parts += [_resources(keeper, spec), *(_replace_running(s, spec, c) for c in running if c is not keeper)]
@@ -111,18 +111,18 @@ def plan_removed(s: Situation, name: str) -> PodActions:
     return combine(*parts)
 
 
-def _keeper(s: Situation, spec: ContainerSpec, running: tuple[Container, ...]) -> Container | None:
+def _keeper(spec: ContainerSpec, running: tuple[Container, ...]) -> Container | None:
     """The running attempt that stays as it is, if any."""
-    staying = [c for c in running if c.stopping is None and (s.hold or matches(c, spec))]
-    return max(staying, key=lambda c: (matches(c, spec), c.attempt), default=None)
+    staying = [c for c in running if c.stopping is None and matches(c, spec)]
+    return max(staying, key=lambda c: c.attempt, default=None)
 
 
-def _ready(spec: ContainerSpec, attempts: tuple[Container, ...], running: tuple[Container, ...]) -> Container | None:
+def _ready(spec: ContainerSpec, attempts: tuple[Container, ...]) -> Container | None:
     """The created attempt that can take over, if any: the newest that was made, and of the wanted version."""
     last = max((c for c in attempts if c.state is not ContainerState.CREATING), key=lambda c: c.attempt, default=None)
     if last is None or not last.state.can_start() or last.stopping is not None or not matches(last, spec):
         return None
-    return None if any(c.attempt > last.attempt for c in running) else last
+    return last
 
 
 def _tidy(attempts: tuple[Container, ...], running: tuple[Container, ...], ready: Container | None) -> PodActions:

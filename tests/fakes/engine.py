@@ -104,6 +104,7 @@ class FakeEngine:
         self.unknown_images: set[str] = set()
         self.deaf: set[str] = set()
         self.undead: set[str] = set()
+        self.term_code = 143
         self.stop_takes: dict[str, float] = {}
         self.judge: Callable[[PodSpec], tuple[Problem, ...]] = lambda _spec: ()
         self.foreign_ports: list[PortHolder] = []
@@ -464,7 +465,7 @@ class FakeEngine:
         for key, pod in self._pods.items():
             for container in list(pod.containers):
                 if self._exits_at.get(container.id, now + 1) <= now:
-                    self._end(pod, container, 143)
+                    self._end(pod, container, self.term_code)
                     changed.add(key)
         for ref in [r for r, at in self._pulls.items() if at <= now]:
             del self._pulls[ref]

@@ -10,8 +10,18 @@ import pytest
 from reconciler.model.actions import CreateContainer, CreateSandbox, PodActions, UpdateRecord, Why
 from reconciler.model.desired import Desired, Missing, RunState
 from reconciler.model.key import Key, SourceId
-from reconciler.model.observed import ContainerState, ImageState, ImageStatus, PortHolder, Problem
-from reconciler.model.spec import ContainerPort, PodSpec, PortBinding, PullPolicy, Resources, SandboxSpec
+from reconciler.model.observed import ContainerState, HostFacts, ImageState, ImageStatus, Observed, PortHolder, Problem
+from reconciler.model.spec import (
+    ContainerPort,
+    PodSpec,
+    PortBinding,
+    Protocol,
+    PullPolicy,
+    Resources,
+    RestartPolicy,
+    SandboxSpec,
+)
+from reconciler.plan.obstacles import overlap, port_obstacles
 from reconciler.plan.sentences import describe, describe_waiting
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import (
@@ -353,6 +363,31 @@ def never_made(engine: FakeEngine) -> Desired:
     return present(pod(container("web", "busybox:2")))
 
 
+def died_before_its_start(policy: RestartPolicy) -> Given:
+    """The replacement of web was created, and ended without ever being started."""
+
+    def given(engine: FakeEngine) -> Desired:
+        want = edit(changed(WEB2, restart_policy=policy), changed(POD, restart_policy=policy), after=1)(engine)
+        rounds_before = engine._pods[KEY].containers
+        new = max((c for c in rounds_before if c.name == "web"), key=lambda c: c.attempt)
+        engine._pods[KEY].put(engine._ended(new, 137))
+        return want
+
+    return given
+
+
+def taken_back_without_image(engine: FakeEngine) -> Desired:
+    edit(HOSTNAME, deaf=True, after=1)(engine)
+    engine.images.clear()
+    return present(POD)
+
+
+def unfinished_stop_of_a_recorded_edit(engine: FakeEngine) -> Desired:
+    want = edit(WEB2, after=1)(engine)
+    perform(engine, tuple(s for s in plan(engine, want).steps if isinstance(s, UpdateRecord)))
+    return UNKNOWN
+
+
 def other_owner(engine: FakeEngine) -> Desired:
     return replace(edit(POD)(engine), owner=SourceId("dir:/elsewhere"))  # type: ignore[type-var]
 
@@ -422,6 +457,27 @@ STOP_ALL = (
             "replace container web because image changed: busybox:2 -> busybox:3",
         ),
         ("container web waits: it was told to stop",),
+        wake=30,
+    ),
+    Row(
+        "a replacement that died before its start has a successor, and the old one runs on",
+        died_before_its_start(NEVER),
+        (
+            "remove container web because it ended and has a successor",
+            "restart container web because it was stopped and is wanted",
+            f"update the pod's record because {CHANGED}",
+        ),
+    ),
+    Row(
+        "what stops already is no reason not to pull the image again",
+        taken_back_without_image,
+        ("pull image busybox:1 because image busybox:1 is not here",),
+        (
+            "container side waits: it was told to stop",
+            "container side waits: pulling image busybox:1",
+            "container web waits: it was told to stop",
+            "container web waits: pulling image busybox:1",
+        ),
         wake=30,
     ),
     Row(
@@ -600,6 +656,10 @@ STOP_ALL = (
         "its own ports are never a conflict",
         edit(changed(with_ports(POD, 8080), labels=(("a", "b"),)), with_ports(POD, 8080)),
         ("update the pod's record because metadata.labels[a] changed: (none) -> b",),
+    ),
+    Row(
+        "a port that the pod holds is not asked for again",
+        edit_blocked(with_ports(POD, 8080), nginx_is_there, with_ports(POD, 8080)),
     ),
     Row(
         "a reference that nothing answers leaves what runs running",
@@ -783,6 +843,13 @@ def infra_dead(spec: PodSpec = POD, want: Desired | None = None, finish: dict[st
     return given
 
 
+def stopped_with_success(engine: FakeEngine) -> Desired:
+    engine.term_code = 0
+    want = infra_dead(ON_FAIL)(engine)
+    rounds(engine, want, 1)
+    return want
+
+
 def rebooted(want: Desired, spec: PodSpec = POD, *, after: int = 0, finish: bool = False) -> Given:
     def given(engine: FakeEngine) -> Desired:
         here(engine)
@@ -858,6 +925,11 @@ DIED = "its infra container died"
         infra_dead(),
         (f"stop container side {GRACE} {DIED}", f"stop container web {GRACE} {DIED}"),
         wake=30,
+    ),
+    Row(
+        "what was stopped for the infra container's sake comes back, whatever its exit code",
+        stopped_with_success,
+        (f"remove the pod, to be recreated, because {DIED}",),
     ),
     Row(
         "after a reboot the pod is removed at once, to come back",
@@ -988,6 +1060,11 @@ LEFT_ALONE = "waits: it is left alone while what is wanted is not known"
         (BROKEN,),
     ),
     Row(
+        "an old one that was not told to stop yet is left alone, its replacement waits",
+        unfinished_stop_of_a_recorded_edit,
+        waits=(BROKEN, f"container web {LEFT_ALONE}"),
+    ),
+    Row(
         "a replacement that has begun is finished",
         then_unknown(edit(WEB2, after=2)),
         (
@@ -1039,6 +1116,11 @@ def test_a_broken_file(row: Row):
             "restart container side because it was stopped and is wanted",
             "restart container web because it was stopped and is wanted",
         ),
+    ),
+    Row(
+        "in a pod that is to be created only nothing that runs is replaced",
+        edit(WEB2, after=1, run=RunState.CREATED),
+        (f"update the pod's record because {CHANGED}",),
     ),
     Row("a pod that is to be created only is not started", lambda e: _created_only(e)),
 )
@@ -1103,3 +1185,35 @@ def test_a_row_without_a_record_is_removed_even_while_the_source_is_not_quiet():
     engine._pods[KEY].containers.append(odd)
     made = plan(engine, want)
     assert [describe(s) for s in made.steps] == ["remove container  because its creation was cut short"]
+
+
+def test_an_exit_after_now_counts_as_now():
+    engine = FakeEngine()
+    want = ended(1, times=2)(engine)
+    last = engine.container(KEY, "web")
+    assert last.exit is not None
+    engine._pods[KEY].put(replace(last, exit=replace(last.exit, finished=engine.clock.now() + 5000)))
+    assert plan(engine, want).wake_at == engine.clock.now() + 10
+
+
+def test_a_holder_that_is_the_pod_itself_is_no_obstacle():
+    want = with_ports(POD, 8080)
+    host = HostFacts((replace(NGINX, key=KEY), replace(NGINX, key=Key("default", "other"))))
+    found = port_obstacles(want, Observed(KEY), host, 0.0)
+    assert [o.message for o in found] == ["port 8080/tcp is held by pod default/other"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        (PortBinding(80, 1), PortBinding(80, 2), True),
+        (PortBinding(80, 1), PortBinding(81, 1), False),
+        (PortBinding(80, 1), PortBinding(80, 1, Protocol.UDP), False),
+        (PortBinding(80, 1, host_ip="127.0.0.1"), PortBinding(80, 1, host_ip="127.0.0.2"), False),
+        (PortBinding(80, 1, host_ip="127.0.0.1"), PortBinding(80, 1, host_ip="0.0.0.0"), True),
+        (PortBinding(80, 1), PortBinding(80, 1, host_ip="127.0.0.2"), True),
+    ],
+    ids=str,
+)
+def test_which_ports_are_the_same(a: PortBinding, b: PortBinding, same: bool):
+    assert overlap(a, b) is overlap(b, a) is same

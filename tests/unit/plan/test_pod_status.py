@@ -424,6 +424,13 @@ CONDITIONS = [
         (False, "PodCompleted", ""),
     ),
     ("a pod that failed", exits(NEVER, web=1, side=0), FINE, FINE, (False, "PodFailed", "")),
+    (
+        "a pod whose members are told to stop",
+        deaf(present(replace(POD, sandbox=SandboxSpec(hostname="x"))), 1),
+        FINE,
+        FINE,
+        UNREADY,
+    ),
     ("a pod without its infra container", infra_dead, (False, "", ""), FINE, UNREADY),
 ]
 
@@ -460,6 +467,20 @@ def test_a_restarted_member_counts_and_remembers():
     assert (web.state, web.restarts, side.restarts) == ("running", 1, 0)
     assert web.last is not None
     assert (web.last.code, side.last) == (5, None)
+
+
+def test_the_image_of_a_finished_member_may_go():
+    engine = FakeEngine()
+    want = exits(NEVER, web=0, side=0)(engine)
+    engine.images.clear()
+    told = status(engine, want)
+    assert (told.message, told.converged) == ("", True)
+
+
+def test_a_stopped_pod_that_would_always_restart_has_not_succeeded():
+    engine = FakeEngine()
+    engine.term_code = 0
+    assert status(engine, running(want=present(POD, run=RunState.STOPPED), after=1)(engine)).phase is RUNNING
 
 
 def test_a_running_member_tells_its_ids_and_its_start():
