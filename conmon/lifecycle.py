@@ -6,8 +6,8 @@ depends on it any more.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # why: see process.py
 import os
-import signal
 import time
 from collections.abc import Callable
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # why: see process.py
 import itertools
 import os
-import signal
 import sys
 
 from conmon import libc, prepare, process, say

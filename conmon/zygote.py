@@ -14,12 +14,16 @@ subreaper already.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # why: see process.py
+import _socket
 import errno
+import fcntl
 import gc
 import os
+import resource
 import select
-import signal
 import socket
+import sys
 import time
 
 from conmon import fds, framing, libc, lifecycle, process, say
@@ -187,8 +191,6 @@ class Zygote:
 
         Only while we listen: that pins the inode; after it another zygote's socket may get the same number.
         """
-        import fcntl
-
         try:
             lock = os.open(lock_path(self._path), os.O_RDWR | os.O_CLOEXEC)
         except OSError:
@@ -213,16 +215,17 @@ def _part(ready: int | None) -> None:
     os.umask(0o022)
     os.environ.clear()
     libc.become_subreaper()
-    libc.set_name("conmon-zygote")
+    process.set_name("conmon-zygote")
 
 
 def _child(connection: socket.socket, length: int) -> int:
     """In the fork: be the command line of one request. Its exit status."""
     process.default_signals()
-    fds.close_all_but((0, 1, 2, connection.fileno()))
-    connection.setblocking(True)
-    connection.send(framing.TAKEN)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     conn = connection.detach()
+    fds.close_all_but((0, 1, 2, conn))
+    os.set_blocking(conn, True)
+    os.write(conn, framing.TAKEN)
     answered = False
 
     def detach(settings: Settings) -> None:
@@ -245,42 +248,47 @@ def _child(connection: socket.socket, length: int) -> int:
 
 def _receive(conn: int, length: int) -> tuple[Request, list[int]]:
     """The request and the descriptors that came with it. Raises ValueError, OSError."""
-    with socket.socket(fileno=os.dup(conn)) as connection:
-        body, given, flags, _ = socket.recv_fds(connection, framing.PACKET, framing.MOST_FDS)
-        if flags & socket.MSG_CTRUNC:
-            raise ValueError("descriptors were lost")
-        while len(body) < length:
-            packet = connection.recv(framing.PACKET)
-            if not packet:
-                raise ValueError("request is cut short")
-            body += packet
+    connection = _socket.socket(fileno=conn)
+    body, ancillary, flags, _ = connection.recvmsg(framing.PACKET, _socket.CMSG_SPACE(4 * framing.MOST_FDS))
+    connection.detach()
+    given = [
+        int.from_bytes(data[start : start + 4], sys.byteorder)
+        for level, kind, data in ancillary
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS
+        for start in range(0, len(data), 4)
+    ]
+    if flags & _socket.MSG_CTRUNC:
+        raise ValueError("descriptors were lost")
+    while len(body) < length:
+        packet = os.read(conn, framing.PACKET)
+        if not packet:
+            raise ValueError("request is cut short")
+        body += packet
     request = framing.unpack(body)
     if len(given) != len(request.targets):
         raise ValueError(f"{len(given)} descriptors for {len(request.targets)} numbers")
-    return request, list(given)
+    return request, given
 
 
 def _settle(conn: int, request: Request, given: list[int]) -> int:
     """Take on what the request says: descriptors, directory, environment, limits. The connection's new number."""
-    import fcntl
-
     beyond = max([*request.targets, *given, conn]) + 1
     moved = fcntl.fcntl(conn, fcntl.F_DUPFD_CLOEXEC, beyond)
     os.close(conn)
     fds.place(given, request.targets)
-    os.environ.clear()
-    os.environ.update(request.env)
+    for name in list(os.environ):
+        del os.environ[name]
+    for name, value in request.env.items():
+        os.environ[name] = value
     time.tzset()
     os.chdir(request.cwd)
     _limit(request.rlimits)
-    libc.set_name("conmon")
-    libc.set_title(" ".join(["conmon", *request.argv]))
+    process.set_name("conmon")
+    process.set_title(" ".join(["conmon", *request.argv]))
     return moved
 
 
 def _limit(rlimits: list[tuple[int, int, int]]) -> None:
-    import resource
-
     for number, soft, hard in rlimits:
         _, most = resource.getrlimit(number)
         ceiling = (
@@ -291,8 +299,11 @@ def _limit(rlimits: list[tuple[int, int, int]]) -> None:
 
 
 def _answer(conn: int, status: int, pid: int) -> None:
-    with socket.socket(fileno=conn) as connection:
-        _send(connection, f"={status} {pid}".encode())
+    try:
+        os.write(conn, f"={status} {pid}".encode())
+    except OSError:
+        pass  # the client has gone: it will find the monitor, or not miss it
+    os.close(conn)
 
 
 def _send(connection: socket.socket, packet: bytes) -> None:

@@ -26,6 +26,7 @@ from tests.host.instance import Instance
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 IMAGE = "localhost/reconciler/busybox:1"
+OTHER_IMAGE = "localhost/reconciler/busybox:2"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,16 +42,16 @@ def own_namespaces() -> None:
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example image, made as scripts/up makes it."""
-    path = tmp_path_factory.mktemp("image") / "busybox.tar"
-    subprocess.run([sys.executable, CHECKOUT / "scripts/example-image", path], check=True, timeout=60)
-    return path
+    return make_image(tmp_path_factory.mktemp("image") / "busybox.tar")
 
 
 @pytest.fixture(scope="session")
 def loaded_images(archive: Path, own_namespaces: None) -> Iterator[Path]:
-    """An image store that holds the example image, for roots to start from."""
+    """An image store that holds the example image under two names, for roots to start from."""
     root = short_directory()
-    Engine.open(Settings(root=root)).images.load(archive)
+    images = Engine.open(Settings(root=root)).images
+    images.load(archive)
+    images.load(make_image(archive.with_name("other.tar"), "--name", OTHER_IMAGE))
     yield Layout.at(root).images
     shutil.rmtree(root)
 
@@ -105,6 +106,11 @@ def folder(tmp_path: Path) -> Path:
     """An empty folder for manifests."""
     path = tmp_path / "pods"
     path.mkdir()
+    return path
+
+
+def make_image(path: Path, *options: str) -> Path:
+    subprocess.run([sys.executable, CHECKOUT / "scripts/example-image", path, *options], check=True, timeout=60)
     return path
 
 
