@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import Cache
+from reconciler.engine.store import events
 from reconciler.engine.store.tx import Store
 from reconciler.model.clock import Clock, SystemClock
+from reconciler.model.events import EventType
 
 if TYPE_CHECKING:
     from reconciler.engine.images.images import Images
@@ -44,8 +46,12 @@ class Context:
     @cached_property
     def images(self) -> Images:
         from reconciler.engine.images.images import Images
+        from reconciler.engine.observe import users_of
 
-        return Images(self.layout.images, self.clock)
+        def emit(about: str, kind: EventType, reason: str, message: str) -> None:
+            events.emit(self.store, self.clock, about, kind, reason, message)
+
+        return Images(self.layout.images, self.clock, emit=emit, in_use=lambda image: users_of(self, image))
 
     @cached_property
     def monitors(self) -> Monitors:

@@ -8,11 +8,23 @@ passes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import containers, files, locks, members, observe, portfacts, reindex, sandboxes
+from reconciler.engine import (
+    check,
+    containers,
+    execute,
+    files,
+    info,
+    locks,
+    members,
+    observe,
+    portfacts,
+    reindex,
+    sandboxes,
+)
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
 from reconciler.engine.store import events
@@ -26,13 +38,19 @@ from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import HostFacts, Observed
 from reconciler.model.spec import PodSpec
 
+if TYPE_CHECKING:
+    from reconciler.engine.images.images import Images
+
 
 class Engine:
     """One instance on this host, found by its root. ``context`` gives the parts (images, runtime, layout)."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self.listeners: list[Callable[[Key], None]] = []
         self._held = threading.local()
+        self._pulled_for: dict[str, set[Key]] = {}
+        self._subscribed = threading.Lock()
 
     @classmethod
     def open(cls, settings: Settings, clock: Clock | None = None) -> Engine:
@@ -78,7 +96,7 @@ class Engine:
         ctx = self.context
         match action:
             case a.PullImage():
-                ctx.images.ensure(action.image, action.policy)
+                self._pull(lock.key, action)
             case a.CreateSandbox():
                 sandboxes.create(ctx, action.spec, action.owner)
             case a.SetUpNetwork():
@@ -111,8 +129,8 @@ class Engine:
     def layout(self) -> Layout:
         return self.context.layout
 
-    @cached_property
-    def images(self):  # type: ignore[no-untyped-def]
+    @property
+    def images(self) -> Images:
         """The images of this instance."""
         return self.context.images
 
@@ -120,3 +138,36 @@ class Engine:
         """Get ready what the first pod would otherwise wait for: runtime probe, zygote."""
         _ = self.context.choice
         self.context.monitors.warm()
+
+    def exec(
+        self, container: ContainerId, argv: Sequence[str], *, env: Sequence[str] = (), cwd: str | None = None
+    ) -> int:
+        """Run a command in a running container with our own streams; its exit code, 128 + signal if one ended it.
+
+        Raises NotFound, RuntimeFailed.
+        """
+        return execute.run(self.context, container, argv, env, cwd)
+
+    def check(self) -> tuple[check.Leak, ...]:
+        """What carries this instance's name but belongs to nothing that is recorded (see ``check``)."""
+        return check.check(self.context)
+
+    def info(self) -> dict[str, Any]:
+        """This program and machine, and the choices made on it, by section."""
+        return info.info(self.context)
+
+    def _pull(self, key: Key, action: a.PullImage) -> None:
+        """Begin to pull; its end is told to the listeners for every key that asked."""
+        with self._subscribed:
+            if not self._pulled_for:
+                self.images.subscribe(self._pull_ended)
+            self._pulled_for.setdefault(action.image, set()).add(key)
+        self.images.ensure(action.image, action.policy)
+
+    def _pull_ended(self, image: str) -> None:
+        with self._subscribed:
+            keys = sorted(self._pulled_for.get(image, ()))
+            self._pulled_for[image] = set()
+        for key in keys:
+            for listener in tuple(self.listeners):
+                listener(key)

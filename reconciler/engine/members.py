@@ -11,6 +11,7 @@ from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User, resolve_user
 from reconciler.engine.images.view import LayerView
 from reconciler.engine.infra import bundle_of
+from reconciler.engine.oci import process
 from reconciler.engine.oci.config import member_config
 from reconciler.engine.oci.prepare import prepare_script
 from reconciler.engine.records import ContainerRecord, PodRecord
@@ -33,23 +34,18 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
     spec = action.spec.container(action.name)
     if spec is None:
         raise InvalidInput(f"cannot create container {action.name}: pod {pod.key} has no such member")
-    image = _image(ctx, spec)
-    user = _user(spec, image)
     volumes.prepare(spec, ctx.layout.pod(action.pod))
-    record = _record(ctx, pod, spec, action, image)
-    _prepare_log(Path(record.log_path), action.attempt)
-    bundle = bundle_of(ctx, pod, record, infra)
-    config = member_config(bundle, spec, image, user, ctx.facts)
-    prepare = prepare_script(bundle, ctx.images.overlay_lowers(image), ctx.facts)
-    containers.launch(ctx, record, config, prepare)
+    with ctx.images.pinned(spec.image) as image:
+        if image is None:
+            raise ImageProblem(f"cannot create container {spec.name}: image {spec.image} is not here")
+        record = _record(ctx, pod, spec, action, image)
+        _prepare_log(Path(record.log_path), action.attempt)
+        bundle = bundle_of(ctx, pod, record, infra)
+        qos = process.qos_of(action.spec.containers)
+        config = member_config(bundle, spec, image, _user(spec, image), ctx.facts, qos)
+        prepare = prepare_script(bundle, ctx.images.overlay_lowers(image), ctx.facts)
+        containers.launch(ctx, record, config, prepare)
     return record.id
-
-
-def _image(ctx: Context, spec: ContainerSpec) -> Image:
-    image = ctx.images.get(spec.image)
-    if image is None:
-        raise ImageProblem(f"cannot create container {spec.name}: image {spec.image} is not here")
-    return image
 
 
 def _user(spec: ContainerSpec, image: Image) -> User:
@@ -57,7 +53,9 @@ def _user(spec: ContainerSpec, image: Image) -> User:
     security = spec.security
     wanted = image.user if security.run_as_user is None else str(security.run_as_user)
     user = resolve_user(LayerView(image.layers), wanted)
-    return user if security.run_as_group is None else user.with_group(security.run_as_group)
+    if security.run_as_group is not None:
+        user = user.with_group(security.run_as_group)
+    return user
 
 
 def _record(

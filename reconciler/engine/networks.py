@@ -48,7 +48,7 @@ def config(ctx: Context) -> BridgeConfig:
 
 
 def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
-    """Link the pod to the bridge, then publish its ports.
+    """Link the pod to the bridge, and publish its ports.
 
     Raises TryLater when its infra process is gone or the kernel refuses.
     """
@@ -57,7 +57,8 @@ def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
         bridge.ensure_bridge(network)
         if record.spec.sandbox.ports:
             index.set_published(ctx.store, record.id, True)
-        _declare(ctx, network)
+        portmap.declare(network, published(ctx))
+    _forget_flows(record)
     pod.attach(network, record.id, infra, record.ip)
 
 
@@ -65,15 +66,11 @@ def unpublish(ctx: Context, record: PodRecord) -> None:
     """Take the pod's ports out of the maps; what comes for them is refused from now on."""
     if not record.spec.sandbox.ports or not record.ip:
         return
+    network = config(ctx)
     with locks.exclusive(ctx.layout.network_lock):
         index.set_published(ctx.store, record.id, False)
-        _declare(ctx, config(ctx))
-
-
-def forget(record: PodRecord) -> None:
-    """The pod's flows must not be remembered: UDP clients would go on to talk to the dead."""
-    if record.ip and record.spec.sandbox.ports:
-        conntrack.flush(record.ip, record.spec.sandbox.ports)
+        portmap.declare(network, published(ctx))
+    _forget_flows(record)
 
 
 def remove_if_last(ctx: Context) -> None:
@@ -91,5 +88,7 @@ def published(ctx: Context) -> tuple[Published, ...]:
     return tuple(Published(row.id, leases[row.key], row.ports) for row in rows if row.key in leases)
 
 
-def _declare(ctx: Context, network: BridgeConfig) -> None:
-    portmap.declare(network, published(ctx))
+def _forget_flows(record: PodRecord) -> None:
+    """The kernel goes on with a flow as it began: a UDP client would stay with the dead pod, or with the host."""
+    if record.spec.sandbox.ports:
+        conntrack.flush(record.ip, record.spec.sandbox.ports)

@@ -12,7 +12,7 @@ from reconciler.engine import containers, files, preflight, processes, sandboxes
 from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import pods as index
-from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import (
     Container,
     ContainerState,
@@ -154,6 +154,7 @@ def _stands(spec: ContainerSpec, members: tuple[Container, ...]) -> bool:
     return any(c.spec == spec and c.state.can_signal() for c in members)
 
 
-def pods(ctx: Context) -> tuple[PodId, ...]:
-    """Every pod that is recorded."""
-    return tuple(row.id for row in index.all_pods(ctx.store))
+def users_of(ctx: Context, image_id: str) -> tuple[str, ...]:
+    """The containers, running or not, that were made from an image."""
+    records = (containers.record_of(ctx, container) for container in index.all_containers(ctx.store))
+    return tuple(f"{r.key}/{r.name}" for r in records if r is not None and r.image_id == image_id)

@@ -90,7 +90,6 @@ def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
     _remove_containers(ctx, pod)
     cgroups.remove_pod(ctx.layout.cgroup_parent(pod))
     if record is not None:
-        networks.forget(record)
         _discard_logs(ctx, record)
     if record is not None and keep_address:
         _end(ctx, pod)
