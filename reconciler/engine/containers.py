@@ -30,6 +30,7 @@ CONFIG = "config.json"
 PREPARE = "prepare"
 MONITOR_PID = "monitor.pid"
 KILL_SECONDS = 10.0
+KILL_AGAIN = 2.0
 
 
 def record_of(ctx: Context, container: ContainerId) -> ContainerRecord | None:
@@ -93,8 +94,9 @@ def stop(ctx: Context, container: ContainerId, grace: float) -> None:
 
 
 def kill(ctx: Context, container: ContainerId) -> None:
-    """Send KILL to every process of the container, and return."""
-    facts = note(ctx, container, deadline=facts_of(ctx, container).deadline or ctx.clock.now(), killed=True)
+    """Send KILL to every process of the container, and return. If it still runs at the new deadline, KILL is due
+    again: we may have died between writing and sending."""
+    facts = note(ctx, container, deadline=ctx.clock.now() + KILL_AGAIN, killed=True)
     processes.send_signal(_ref(facts), signal.SIGKILL)
     _kill_cgroup(ctx, container)
 

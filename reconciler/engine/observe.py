@@ -30,10 +30,9 @@ UNKNOWN_EXIT = -1
 def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Observed:
     """Read everything about a key. ``held``: the caller holds the key's lock, so exits may be written down."""
     sandbox, members = _sandbox(ctx, key, held=held)
-    if want is None:
-        return Observed(key, sandbox, members)
-    fresh = [c for c in want.containers if not _stands(c, members)]
-    images = preflight.images(ctx, want)
+    applied = sandbox.applied if sandbox else None
+    images = preflight.images(ctx, [spec for spec in (applied, want) if spec is not None])
+    fresh = [c for c in want.containers if not _stands(c, members)] if want else []
     return Observed(key, sandbox, members, images, preflight.problems(ctx, fresh))
 
 

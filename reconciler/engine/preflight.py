@@ -18,10 +18,10 @@ CONFIG_ERROR = "CreateContainerConfigError"
 RUN_ERROR = "RunContainerError"
 
 
-def images(ctx: Context, want: PodSpec) -> dict[str, ImageState]:
-    """The state of each image that the pod names. Where two containers name one image, Always wins."""
+def images(ctx: Context, specs: Iterable[PodSpec]) -> dict[str, ImageState]:
+    """The state of each image that the pods name. Where two containers name one image, Always wins."""
     policies: dict[str, PullPolicy] = {}
-    for container in want.containers:
+    for container in (container for spec in specs for container in spec.containers):
         if policies.get(container.image) is not PullPolicy.ALWAYS:
             policies[container.image] = container.pull_policy
     return {image: ctx.images.state(image, policy) for image, policy in policies.items()}

@@ -1,0 +1,140 @@
+"""Killed anywhere, the next run puts things right: SIGKILL at every effect, then at random moments in churn.
+
+After each kill: ``apply --wait`` succeeds, ``system check`` is clean, and what is observed is what is wanted.
+The points are not listed here: a traced run of each change tells which effects it passes through.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.effects import FAULT, TRACE
+from tests.host.instance import Instance
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
+
+RANDOM_KILLS = 50
+
+
+def _pod(name: str, words: str, *, port: int = 0, side: bool = True) -> str:
+    """A pod whose processes end at TERM: ``words`` are one member's arguments, ``side`` adds a sibling."""
+    ports = f"\n    ports: [{{containerPort: 80, hostPort: {port}, protocol: UDP}}]" if port else ""
+    sibling = "\n  - name: side\n    image: localhost/reconciler/busybox:1\n    command: [sh, -c, 'exec sleep 1000']"
+    return f"""\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+spec:
+  shareProcessNamespace: true
+  terminationGracePeriodSeconds: 5
+  volumes: [{{name: data, emptyDir: {{}}}}]
+  containers:
+  - name: main
+    image: localhost/reconciler/busybox:1
+    command: [sh, -c, 'exec sleep 1000 # {words}']{ports}
+    volumeMounts: [{{name: data, mountPath: /data}}]{sibling if side else ""}
+"""
+
+
+CHANGES: dict[str, tuple[str | None, str | None]] = {
+    "a pod is created and removed": (None, _pod("web", "one", port=18080)),
+    "a member is edited": (_pod("web", "one"), _pod("web", "two")),
+    "a member is added and removed": (_pod("web", "one"), _pod("web", "one", side=False)),
+    "a host port is changed": (_pod("web", "one", port=18080), _pod("web", "one", port=18081)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_kill_at_any_effect_is_put_right_by_the_next_run(
+    change: str, instance: Instance, image: str, folder: Path, tmp_path: Path
+) -> None:
+    one, other = CHANGES[change]
+    _write(folder, one)
+    _converge(instance, folder)
+    for wanted in (other, one):
+        back = one if wanted is other else other
+        for point in _points(instance, folder, wanted, tmp_path / "trace"):
+            _write(folder, back)
+            _converge(instance, folder)
+            _write(folder, wanted)
+            fault = f"{point}:after"
+            died = instance.run("apply", "--yes-prune", folder, env=os.environ | {FAULT: fault})
+            assert died.returncode == -signal.SIGKILL, f"{fault} was not reached: {died.stdout}{died.stderr}"
+            _converge(instance, folder, after=fault)
+            _verify(instance, folder, after=fault)
+
+
+def test_random_kills_in_churn_lose_nothing(instance: Instance, image: str, folder: Path) -> None:
+    """The controller is killed at random moments while the folder changes; the seed makes it repeatable."""
+    dice = random.Random(20)
+    for kill in range(RANDOM_KILLS):
+        controller = instance.watch(folder)
+        for _ in range(dice.randint(1, 3)):
+            _churn(folder, dice)
+            _pause(controller, dice.uniform(0.02, 0.5))
+        os.kill(controller.pid, signal.SIGKILL)
+        controller.wait(10)
+        after = f"random kill {kill}"
+        _converge(instance, folder, after=after)
+        _verify(instance, folder, after=after)
+
+
+def _points(instance: Instance, folder: Path, wanted: str | None, trace: Path) -> list[str]:
+    """Every effect that the change passes through."""
+    trace.unlink(missing_ok=True)
+    _write(folder, wanted)
+    done = instance.run("apply", "--yes-prune", folder, env=os.environ | {TRACE: str(trace)})
+    assert done.returncode == 0, done.stderr
+    names = trace.read_text().split()
+    return list(dict.fromkeys(names))
+
+
+def _churn(folder: Path, dice: random.Random) -> None:
+    name = dice.choice(("a", "b", "c"))
+    pod = _pod(name, str(dice.randint(1, 3)), port=dice.choice((0, 18100 + ord(name))), side=dice.random() < 0.5)
+    file = folder / f"{name}.yaml"
+    if dice.random() < 0.25:
+        file.unlink(missing_ok=True)
+    else:
+        _replace(file, pod)
+
+
+def _pause(process: subprocess.Popen[str], seconds: float) -> None:
+    """Let the controller work for a while, or until it ends."""
+    fd = os.pidfd_open(process.pid)
+    try:
+        select.select([fd], [], [], seconds)
+    finally:
+        os.close(fd)
+
+
+def _write(folder: Path, text: str | None) -> None:
+    if text is None:
+        (folder / "pod.yaml").unlink(missing_ok=True)
+    else:
+        _replace(folder / "pod.yaml", text)
+
+
+def _replace(file: Path, text: str) -> None:
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(text)
+    new.replace(file)
+
+
+def _converge(instance: Instance, folder: Path, after: str = "the start") -> None:
+    done = instance.run("apply", "--wait", "--yes-prune", "--timeout", "60", folder)
+    assert done.returncode == 0, f"after {after}: {done.stdout}{done.stderr}"
+
+
+def _verify(instance: Instance, folder: Path, after: str) -> None:
+    for words in (("diff", folder), ("system", "check")):
+        done = instance.run(*words)
+        assert done.returncode == 0, f"after {after}: {words}: {done.stdout}{done.stderr}"
