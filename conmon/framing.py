@@ -10,6 +10,7 @@ packets, the descriptors with the first of them. The zygote's answers, each one 
 
 from __future__ import annotations
 
+import marshal
 import os
 import sys
 
@@ -73,39 +74,21 @@ def read_greeting(packet: bytes) -> tuple[str, int]:
 
 
 def pack(request: Request) -> bytes:
-    """Fields end in NUL, which no argument can contain; sections begin with their number of fields."""
-    sections = (
-        request.argv,
-        [f"{name}={value}" for name, value in request.env.items()],
-        [request.cwd],
-        [str(target) for target in request.targets],
-        [" ".join(map(str, limit)) for limit in request.rlimits],
-    )
-    words = [word for section in sections for word in (str(len(section)), *section)]
-    return b"".join(os.fsencode(word) + b"\0" for word in words)
+    """The request as bytes (marshal: one call of C, which touches little memory in the monitor that reads it)."""
+    return marshal.dumps((request.argv, request.env, request.cwd, request.targets, request.rlimits))
 
 
 def unpack(body: bytes) -> Request:
-    """The reverse of pack. Raises ValueError for anything else."""
-    words = [os.fsdecode(word) for word in body.split(b"\0")]
-    if words.pop() != "":
-        raise ValueError("request is cut short")
-    sections = []
-    for _ in range(5):
-        if not words:
-            raise ValueError("request is cut short")
-        count = int(words.pop(0))
-        if count > len(words):
-            raise ValueError("request is cut short")
-        sections.append(words[:count])
-        words = words[count:]
-    argv, env, (cwd,), targets, rlimits = sections
-    limits = []
-    for limit in rlimits:
-        resource, soft, hard = limit.split(" ")
-        limits.append((int(resource), int(soft), int(hard)))
-    pairs = {name: value for name, _, value in (word.partition("=") for word in env)}
-    return Request(argv, pairs, cwd, [int(target) for target in targets], limits)
+    """The reverse of pack. Raises ValueError for anything else; the sender is trusted (the socket is root's)."""
+    try:
+        argv, env, cwd, targets, rlimits = marshal.loads(body)
+    except (EOFError, TypeError, ValueError) as error:
+        raise ValueError(f"not a request: {error}") from None
+    kinds = ((argv, list), (env, dict), (cwd, str), (targets, list), (rlimits, list))
+    for value, kind in kinds:
+        if type(value) is not kind:
+            raise ValueError(f"not a request: {type(value).__name__} instead of {kind.__name__}")
+    return Request(argv, env, cwd, targets, rlimits)
 
 
 def chunks(body: bytes) -> list[bytes]:

@@ -205,8 +205,7 @@ class Monitor:
 
     def _read_pid(self) -> int:
         try:
-            with open(self._settings.pidfile) as file:
-                return int(file.read())
+            return int(process.read(self._settings.pidfile))
         except (OSError, ValueError) as error:
             raise Fail(f"cannot read container pid from {self._settings.pidfile}: {error}") from None
 

@@ -38,8 +38,7 @@ class Operation:
 def load(path: str) -> list[Operation]:
     """Read a file of operations. Raises Fail naming the line."""
     try:
-        with open(path, "rb") as file:
-            return parse(file.read())
+        return parse(_read(path))
     except OSError as error:
         raise Fail(f"cannot read prepare file {path}: {error.strerror}") from None
 
@@ -114,6 +113,17 @@ def _graft(namespace: bytes, source: bytes, target: bytes) -> None:
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = b""
+        while piece := os.read(fd, 65536):
+            text += piece
+        return text
+    finally:
+        os.close(fd)
 
 
 def _mkdir(path: bytes, mode: int) -> None:

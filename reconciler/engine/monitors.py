@@ -239,7 +239,6 @@ def _ask(path: Path, request: framing.Request, fds: list[int]) -> tuple[int, int
     if connection is None:
         raise _NoZygote("none listens")
     with connection:
-        connection.settimeout(_START_TIMEOUT)
         try:
             connection.send(framing.greeting(framing.version(), len(body)))
             socket.send_fds(connection, [first], fds)
@@ -263,7 +262,6 @@ def _listens(path: Path) -> bool:
     if connection is None:
         return False
     with connection:
-        connection.settimeout(_START_TIMEOUT)
         try:
             connection.send(framing.greeting(framing.version(), framing.PING))
             return connection.recv(64) == framing.TAKEN
@@ -274,6 +272,7 @@ def _listens(path: Path) -> bool:
 def _connected(path: Path) -> socket.socket | None:
     """A connection to whoever listens there, if anybody does. Path may be longer than a socket's name."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.settimeout(_START_TIMEOUT)
     try:
         name, directory = framing.via_directory(str(path))
         with _closing(directory):
