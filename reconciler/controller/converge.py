@@ -16,6 +16,7 @@ from reconciler.controller.lock import holder, refuse_while_watched
 from reconciler.controller.sync import OnStep, Result, look
 from reconciler.controller.wanted import Wanted
 from reconciler.controller.watch import Complaints
+from reconciler.engine.images.disk import Disk
 from reconciler.engine.layout import Layout
 from reconciler.kube import Problem
 from reconciler.model.actions import (
@@ -210,7 +211,13 @@ class _Once:
         self.on_progress = on_progress
         wanted = _Gone(sources) if down else Wanted(sources)
         self.core = Core(
-            engine, wanted, clock, exits=layout.exits, on_step=self._step, on_change=lambda _key: self._notify()
+            engine,
+            wanted,
+            clock,
+            exits=layout.exits,
+            images=Disk(layout.images).index,
+            on_step=self._step,
+            on_change=lambda _key: self._notify(),
         )
         self.complaints = None if down else Complaints(engine, self.core.log)
 

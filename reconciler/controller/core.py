@@ -36,6 +36,8 @@ RETRY_MOST = 60.0
 STUCK = frozenset({Why.PROBLEM, Why.PULLING, Why.PULL_FAILED, Why.IMAGE_NEVER})
 """A pod that waits for one of these does not give up what it has."""
 
+FOR_IMAGES = frozenset({Why.PULLING, Why.PULL_FAILED, Why.IMAGE_NEVER})
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -47,7 +49,8 @@ class Failure:
 
 class Core:
     """See the module. ``on_step`` is called from a worker after each step that succeeded, ``on_change`` after each
-    sync, however it ended. ``exits``: the directory where exit files appear (None: nobody watches it)."""
+    sync, however it ended. ``exits``: the directory where exit files appear (None: nobody watches it); ``images``:
+    the directory of which a file is replaced when an image was loaded or pulled, by whichever process."""
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Core:
         clock: Clock,
         *,
         exits: Path | None = None,
+        images: Path | None = None,
         workers: int = WORKERS,
         log: Log | None = None,
         on_step: OnStep | None = None,
@@ -76,6 +80,8 @@ class Core:
         self._threads: list[threading.Thread] = []
         self._pool: ThreadPoolExecutor | None = None
         self._exits = ExitWatcher(exits, engine.key_of, self.queue.add, clock) if exits else None
+        if self._exits and images:
+            self._exits.also(images, self._images_changed)
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -217,6 +223,11 @@ class Core:
         for other, result in self.results().items():
             if key in result.blocked_by:
                 self.queue.add(other)
+
+    def _images_changed(self) -> None:
+        for key, result in self.results().items():
+            if any(w.reason.why in FOR_IMAGES for w in result.waiting):
+                self.queue.add(key)
 
     def _tell(self, result: Result) -> None:
         for step in result.steps:

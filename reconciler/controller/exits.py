@@ -36,6 +36,7 @@ class ExitWatcher:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._inotify = Inotify()
         self._inotify.add(str(directory), Mask.MOVED_TO | Mask.CLOSE_WRITE | Mask.ONLY_DIRECTORY)
+        self._others: dict[int, Callable[[], None]] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._inotify, selectors.EVENT_READ, None)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -44,6 +45,11 @@ class ExitWatcher:
         self._pidfds: dict[ContainerId, tuple[int, Key]] = {}
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="exits", daemon=True)
+
+    def also(self, directory: Path, changed: Callable[[], None]) -> None:
+        """Call ``changed`` when a file is renamed into ``directory`` (made if missing). To be said before ``start``."""
+        directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self._others[self._inotify.add(str(directory), Mask.MOVED_TO | Mask.ONLY_DIRECTORY)] = changed
 
     def start(self) -> None:
         self._thread.start()
@@ -108,6 +114,8 @@ class ExitWatcher:
         for change in self._inotify.read():
             if change.mask & Mask.OVERFLOW:
                 self._everything()
+            elif change.watch in self._others:
+                self._others[change.watch]()
             elif change.name and not change.name.startswith("."):
                 self._exited(ContainerId(change.name))
 
@@ -125,6 +133,8 @@ class ExitWatcher:
             keys = {key for _, key in self._pidfds.values()}
         for key in keys:
             self._add(key, None)
+        for changed in self._others.values():
+            changed()
 
     def _process_ended(self, container: ContainerId) -> None:
         with self._lock:

@@ -19,6 +19,7 @@ from reconciler.controller.lock import claim
 from reconciler.controller.log import Log, Silent
 from reconciler.controller.sync import OnStep
 from reconciler.controller.wanted import Wanted
+from reconciler.engine.images.disk import Disk
 from reconciler.engine.layout import Layout
 from reconciler.kube import Problem, load
 from reconciler.model.clock import Clock, SystemClock
@@ -82,6 +83,7 @@ def _run(
         Wanted(sources),
         clock,
         exits=options.layout.exits if options.exits else None,
+        images=Disk(options.layout.images).index,
         workers=options.workers,
         log=options.log,
         on_step=options.on_step,

@@ -25,6 +25,7 @@ from reconciler.model.clock import SystemClock
 from reconciler.model.desired import Present
 from reconciler.model.errors import Busy
 from reconciler.model.key import Key
+from reconciler.model.observed import ImageState, ImageStatus
 from tests.fakes.engine import FakeEngine
 from tests.unit.sources.manifests import BROKEN, key, pod
 
@@ -401,3 +402,14 @@ def test_a_process_whose_monitor_died_is_noticed_by_its_pidfd(live: Live) -> Non
     process.kill()
     process.wait()
     live.until(lambda: live.core is not None and live.core.result(WEB) is not seen, "the end of the process is seen")
+
+
+def test_an_image_that_another_process_loaded_is_taken_up_at_once(live: Live) -> None:
+    live.write("web.yaml", pod("web").replace("busybox:1", "busybox:9\n    imagePullPolicy: Never"))
+    live.until(lambda: live.core is not None and live.core.result(WEB) is not None, "the first look")
+    assert not live.engine.running(WEB)
+    live.engine.images["busybox:9"] = ImageState(ImageStatus.PRESENT, id="sha256:9")
+    index = live.layout.images / "index"
+    (index / ".new").write_text("{}")
+    (index / ".new").rename(index / "9.json")
+    live.until_runs(WEB)
