@@ -126,13 +126,14 @@ class Box:
 
     def clear(self) -> None:
         """End and remove all of it. Nothing may be left."""
+        for monitor in monitors_of(self._made):  # one that is still creating takes its runtime along
+            with contextlib.suppress(ProcessLookupError), pidfd(monitor) as ending:
+                signal.pidfd_send_signal(ending, signal.SIGKILL)
+                wait_gone(ending)
         for cid in self._made:
             self._kill_all(cid)
             command = [self.runtime, *self.runtime_args, "delete", "--force", cid]
             subprocess.run(command, capture_output=True, timeout=DEADLINE)
-        for monitor in monitors_of(self._made):
-            with contextlib.suppress(ProcessLookupError), pidfd(monitor) as ending:
-                wait_gone(ending)
         for ending in self._zygotes.values():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(ending, signal.SIGKILL)
