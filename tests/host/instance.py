@@ -82,11 +82,12 @@ class Instance:
         return {c.name: c for c in sorted(have.containers, key=lambda c: c.attempt)}
 
     def running(self, pod: str, namespace: str = "default") -> dict[str, PidRef]:
-        """Process (with its start time) of each running member and of the infra container."""
+        """Process (with its start time) of each running member, and "infra"."""
         have = self.engine.observe(Key(namespace, pod), None)
-        infra = have.sandbox.infra if have.sandbox else None
-        everything = (*have.containers, *((infra,) if infra else ()))
-        return {c.name: c.pid for c in everything if c.state is ContainerState.RUNNING and c.pid is not None}
+        everything = {c.name: c for c in have.containers if c.state is ContainerState.RUNNING}
+        if have.sandbox and have.sandbox.infra_up and have.sandbox.infra:
+            everything["infra"] = have.sandbox.infra
+        return {name: c.pid for name, c in everything.items() if c.pid is not None}
 
     def remove_everything(self) -> None:
         """Kill and remove all pods, by the plan that a removed manifest gets, with no grace."""
