@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.settings import Options
-from reconciler.cli.terminal import RED, YELLOW, coloured, harmless
+from reconciler.cli.terminal import complain
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -147,27 +147,19 @@ def _told(error: Exception) -> int:
         return 2
     if isinstance(error, click.UsageError):
         where = error.ctx.command_path if error.ctx else "reconciler"
-        _say(error.format_message(), f"see: {where} --help")
+        complain(error.format_message(), f"see: {where} --help")
         return error.exit_code
     if isinstance(error, click.ClickException):
-        _say(error.format_message(), "")
+        complain(error.format_message(), "")
         return error.exit_code
     if isinstance(error, ReconcilerError):
-        _say(error.message, error.hint)
+        complain(error.message, error.hint)
         return 1
     if isinstance(error, OSError) and error.filename:
-        _say(f"cannot use {error.filename}: {error.strerror}", "")
+        complain(f"cannot use {error.filename}: {error.strerror}", "")
         return 1
-    _say(f"cannot go on: {type(error).__name__}: {error}", "this is a mistake in reconciler itself: -v shows where")
+    complain(f"cannot go on: {type(error).__name__}: {error}", "this is a mistake in reconciler itself: -v shows where")
     return 1
-
-
-def _say(message: str, hint: str) -> None:
-    """One clear line on standard error, and a second one that says what to do."""
-    one_line = harmless(" ".join(message.split()))
-    print(f"{coloured('reconciler:', RED, sys.stderr)} {one_line}", file=sys.stderr)
-    if hint:
-        print(f"{coloured('hint:', YELLOW, sys.stderr)} {harmless(hint)}", file=sys.stderr)
 
 
 def _interrupted() -> int:

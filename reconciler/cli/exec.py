@@ -6,6 +6,7 @@ import click
 
 from reconciler.cli.resolve import find_container, observed
 from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.terminal import complain
 from reconciler.model.errors import InvalidInput
 from reconciler.model.observed import ContainerState
 
@@ -67,4 +68,10 @@ def exec_(
             f"cannot run a command in {found.name}: the container is {found.container.state}, not running",
             hint=f"see: reconciler logs {found.name}",
         )
-    return engine.exec(found.container.id, command, env=env, cwd=workdir)
+    from reconciler.engine.execute import NotStarted
+
+    try:
+        return engine.exec(found.container.id, command, env=env, cwd=workdir)
+    except NotStarted as error:
+        complain(error.message)
+        return error.code

@@ -32,8 +32,8 @@ def load(options: Options, archive: Path) -> int:
     \b
     Example:  reconciler image load -i busybox.tar
     """
-    for name in options.engine().images.load(archive):
-        click.echo(f"Loaded image: {name}")
+    for loaded in options.engine().images.load(archive):
+        click.echo(f"Loaded image: {', '.join(loaded.names) or loaded.id}")
     return 0
 
 

@@ -66,7 +66,7 @@ def _row(found: Found, show_pod: bool, short: slice, now: float) -> list[str]:
         command = command[:17] + "..."
     row = [
         container.id[short],
-        container.spec.image,
+        container.spec.image or "<infra>",
         command,
         ago(now - container.created_wall),
         status(container, now),

@@ -36,6 +36,14 @@ def _escape(char: str) -> str:
     return "^?" if code == 0x7F else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def complain(message: str, hint: str = "") -> None:
+    """One clear line on standard error, and a second one that says what to do."""
+    one_line = harmless(" ".join(message.split()))
+    print(f"{coloured('reconciler:', RED, sys.stderr)} {one_line}", file=sys.stderr)
+    if hint:
+        print(f"{coloured('hint:', YELLOW, sys.stderr)} {harmless(hint)}", file=sys.stderr)
+
+
 class Progress:
     """One line on standard error that is written over on a terminal; elsewhere a plain line for each change."""
 

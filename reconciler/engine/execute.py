@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Sequence
 
 from reconciler.engine import containers
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
-from reconciler.model.errors import RuntimeFailed
+from reconciler.engine.runtime import last_line
+from reconciler.model.errors import Permanent, RuntimeFailed
 from reconciler.model.key import ContainerId
+
+NOT_THERE, NOT_RUNNABLE = 127, 126
+"""Exit codes for a command that never ran, as shells and podman have them."""
+
+
+class NotStarted(Permanent):
+    """The command never ran. ``code``: 127 where it is not there, 126 where it cannot be run."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @effect("runtime.exec")
 def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence[str], cwd: str | None) -> int:
     """The command's exit code; 128 + signal where a signal ended the runtime itself.
 
-    ``env`` are ``NAME=value`` strings added to the container's own. Raises NotFound, RuntimeFailed.
+    ``env`` are ``NAME=value`` strings added to the container's own. Raises NotFound, NotStarted, RuntimeFailed.
     """
     containers.require(ctx, container)
     variables = dict(pair.partition("=")[::2] for pair in env)
-    command = ctx.runtime.exec_argv(container, argv, env=variables, cwd=cwd or "")
-    try:
-        code = subprocess.run(command, check=False, close_fds=True).returncode
-    except OSError as e:
-        raise RuntimeFailed(f"cannot run {command[0]}: {e.strerror}") from e
+    program, *words = ctx.runtime.exec_argv(container, argv, env=variables, cwd=cwd or "")
+    # What the runtime itself has to say goes to a file, apart from what the command writes to our stderr.
+    with tempfile.NamedTemporaryFile(dir=ctx.layout.run, prefix="exec-") as said:
+        try:
+            code = subprocess.run([program, "--log", said.name, *words], check=False, close_fds=True).returncode
+        except OSError as e:
+            raise RuntimeFailed(f"cannot run {program}: {e.strerror}") from e
+        words_of_runtime = said.read()
+    if code != 0 and words_of_runtime.strip():
+        raise _not_started(argv[0], last_line(words_of_runtime))
     return code if code >= 0 else 128 - code
+
+
+def _not_started(command: str, cause: str) -> NotStarted:
+    missing = "not found" in cause or "No such file" in cause or "no such file" in cause
+    return NotStarted(f"cannot run {command}: {cause}", NOT_THERE if missing else NOT_RUNNABLE)
