@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,8 +36,10 @@ DEADLINE = 30.0
 class Instance:
     """``run`` calls the command line; ``watch`` starts a controller; the rest looks at what is there."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *options: str) -> None:
+        """``options``: more global options of the command line."""
         self.root = root
+        self._options = options
         self._controllers: list[subprocess.Popen[str]] = []
 
     @cached_property
@@ -43,7 +47,7 @@ class Instance:
         return Engine.open(Settings(root=self.root))
 
     def command(self, *arguments: object) -> list[str]:
-        return [sys.executable, "-m", "reconciler", "--root", str(self.root), *map(str, arguments)]
+        return [sys.executable, "-m", "reconciler", "--root", str(self.root), *self._options, *map(str, arguments)]
 
     def run(self, *arguments: object, timeout: float = 90, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -122,6 +126,21 @@ def _reason() -> Any:
 
 
 _REASON = _reason()
+
+
+@contextmanager
+def fresh_instance(images: Path) -> Iterator[Instance]:
+    """One more instance, at a root of its own that nothing was ever run in; ``images`` is a store to start from."""
+    root = Path(tempfile.mkdtemp(prefix="reconciler-t", dir="/tmp"))
+    try:
+        (root / "state").mkdir()
+        subprocess.run(["cp", "--archive", "--link", images, root / "state" / "images"], check=True, timeout=60)
+        made = Instance(root)
+        yield made
+        made.remove_everything()
+        expect_nothing_left(root)
+    finally:
+        shutil.rmtree(root)
 
 
 def until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
