@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.controller.exits import ExitWatcher
-from reconciler.controller.log import Log, Silent
+from reconciler.controller.log import Log, Silent, told
 from reconciler.controller.narrate import Narrator
 from reconciler.controller.queue import WorkQueue
 from reconciler.controller.sync import OnStep, Result, sync_pod
 from reconciler.controller.wanted import Wanted
-from reconciler.model.actions import RemoveSandbox, Why
+from reconciler.model.actions import Action, RemoveSandbox, Why
 from reconciler.model.clock import Clock
 from reconciler.model.desired import Absent
 from reconciler.model.errors import Permanent, ReconcilerError, TryLater
@@ -146,7 +146,7 @@ class Core:
                 self.clock,
                 narrator=self.narrator,
                 pool=self._pool,
-                on_step=self._on_step,
+                on_step=self._stepped,
             )
         except ReconcilerError as error:
             self.narrator.trouble(key, error.message)
@@ -203,7 +203,6 @@ class Core:
             self.queue.add(key)
         elif result.requeue_at is not None:
             self.queue.add(key, result.requeue_at)
-        self._tell(result)
 
     def _failed(self, key: Key, error: ReconcilerError, at: Instant | None = None) -> None:
         with self._lock:
@@ -229,9 +228,11 @@ class Core:
             if any(w.reason.why in FOR_IMAGES for w in result.waiting):
                 self.queue.add(key)
 
-    def _tell(self, result: Result) -> None:
-        for step in result.steps:
-            self.log.info("step done", pod=str(result.key), step=type(step).__name__, why=step.reason.text)
+    def _stepped(self, key: Key, action: Action) -> None:
+        event, values = told(action)
+        self.log.info(event, pod=str(key), **values)
+        if self._on_step:
+            self._on_step(key, action)
 
 
 def retry_delay(times: int) -> float:

@@ -8,6 +8,35 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol, TextIO, cast
 
+from reconciler.model.actions import (
+    Action,
+    CreateContainer,
+    CreateSandbox,
+    KillContainer,
+    PullImage,
+    RemoveContainer,
+    RemoveSandbox,
+    SetUpNetwork,
+    StartContainer,
+    StopContainer,
+    UpdateRecord,
+    UpdateResources,
+)
+
+_EVENTS: dict[type[Action], str] = {
+    PullImage: "pulling image",
+    CreateSandbox: "pod created",
+    SetUpNetwork: "network set up",
+    UpdateRecord: "record updated",
+    CreateContainer: "container created",
+    StartContainer: "container started",
+    StopContainer: "container stopping",
+    KillContainer: "container killed",
+    UpdateResources: "resources updated",
+    RemoveContainer: "container removed",
+    RemoveSandbox: "pod removed",
+}
+
 
 class Log(Protocol):
     def info(self, event: str, **values: Any) -> Any: ...
@@ -27,6 +56,16 @@ class Silent:
     def error(self, event: str, **values: Any) -> None: ...
 
 
+def told(action: Action) -> tuple[str, dict[str, str]]:
+    """A step that was carried out, as an event and its values."""
+    values = {"why": action.reason.text}
+    for name, attribute in (("image", "image"), ("container", "name"), ("id", "container")):
+        value = getattr(action, attribute, None)
+        if isinstance(value, str):
+            values[name] = value[:12] if name == "id" else value
+    return _EVENTS[type(action)], values
+
+
 def open_log(stream: TextIO | None = None) -> Log:
     """A log to ``stream`` (default: stderr)."""
     import structlog
@@ -34,12 +73,13 @@ def open_log(stream: TextIO | None = None) -> Log:
     out = stream or sys.stderr
     renderer: Any
     if out.isatty():
-        renderer = structlog.dev.ConsoleRenderer(pad_event_to=24)
+        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20)
     else:
         renderer = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True)
+    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if out.isatty() else "iso", utc=not out.isatty())
     processors: list[Any] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        stamp,
         structlog.processors.format_exc_info,
         renderer,
     ]

@@ -303,7 +303,7 @@ ROWS = [
         "a member that crashed and restarts at once",
         exits(RestartPolicy.ALWAYS, web=1),
         RUNNING,
-        "ContainerCreating",
+        "Error",
         CREATING,
     ),
     Row("a crash loop backs off", crash_loop, RUNNING, "CrashLoopBackOff", BACK_OFF),
@@ -337,7 +337,7 @@ ROWS = [
         "OnFailure: one failed and is restarted",
         exits(ON_FAILURE, web=3, side=0),
         RUNNING,
-        "ContainerCreating",
+        "Error",
         CREATING,
     ),
     Row(
