@@ -304,7 +304,7 @@ ROWS = [
         exits(RestartPolicy.ALWAYS, web=1),
         RUNNING,
         "Error",
-        CREATING,
+        ("waiting", "Error"),
     ),
     Row("a crash loop backs off", crash_loop, RUNNING, "CrashLoopBackOff", BACK_OFF),
     Row(
@@ -338,7 +338,7 @@ ROWS = [
         exits(ON_FAILURE, web=3, side=0),
         RUNNING,
         "Error",
-        CREATING,
+        ("waiting", "Error"),
     ),
     Row(
         "a pod that runs once was cut short by a reboot",
