@@ -1,0 +1,1 @@
+"""Measurements beside podman and beside the bare OCI runtime. Run by scripts/bench."""
