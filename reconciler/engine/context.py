@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+from collections.abc import Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import Cache
@@ -30,6 +33,25 @@ class Settings:
     conmon: Path | None = None
 
 
+T = TypeVar("T")
+
+
+def once(make: Callable[[Any], T]) -> property:
+    """A part that the first thread to ask makes, while others wait for it: two of them would not know of each other."""
+    name = make.__name__
+
+    @functools.wraps(make)
+    def get(self: Context) -> T:
+        if name not in self.parts:
+            with self.locks[name]:
+                if name not in self.parts:
+                    self.parts[name] = make(self)
+        part: T = self.parts[name]
+        return part
+
+    return property(get)
+
+
 @dataclass
 class Context:
     """The parts are made when first asked for: a command that only looks pays for no runtime probe."""
@@ -38,22 +60,25 @@ class Context:
     layout: Layout
     clock: Clock = field(default_factory=SystemClock)
     cache: Cache = field(default_factory=Cache)
+    users_of: Callable[[str], tuple[str, ...]] = lambda _image: ()
+    """Names the containers made from an image id, which keep it from being removed; given by the engine."""
+    parts: dict[str, Any] = field(default_factory=dict, repr=False)
+    locks: dict[str, threading.RLock] = field(repr=False, default_factory=lambda: {n: threading.RLock() for n in PARTS})
 
-    @cached_property
+    @once
     def store(self) -> Store:
         return Store(self.layout.database)
 
-    @cached_property
+    @once
     def images(self) -> Images:
         from reconciler.engine.images.images import Images
-        from reconciler.engine.observe import users_of
 
         def emit(about: str, kind: EventType, reason: str, message: str) -> None:
             events.emit(self.store, self.clock, about, kind, reason, message)
 
-        return Images(self.layout.images, self.clock, emit=emit, in_use=lambda image: users_of(self, image))
+        return Images(self.layout.images, self.clock, emit=emit, in_use=self.users_of)
 
-    @cached_property
+    @once
     def monitors(self) -> Monitors:
         from reconciler.engine import cgroups
         from reconciler.engine.monitors import Monitors
@@ -61,7 +86,7 @@ class Context:
         tag = self.layout.tag
         return Monitors(self.layout, self.settings.conmon, lambda pid: cgroups.enter_monitors(tag, pid))
 
-    @cached_property
+    @once
     def choice(self) -> Choice:
         """Which OCI runtime is used, and why not the other.
 

@@ -47,6 +47,7 @@ class Engine:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        context.users_of = lambda image: observe.users_of(context, image)
         self.listeners: list[Callable[[Key], None]] = []
         self._held = threading.local()
         self._pulled_for: dict[str, set[Key]] = {}
