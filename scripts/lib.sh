@@ -13,10 +13,10 @@ EXAMPLE_IMAGE=localhost/reconciler/busybox:1
 
 # What running pods needs: two OCI runtimes, image transport, published ports, the pause process, seccomp, and a
 # busybox for the example image.
-PACKAGES=(crun runc skopeo nftables conntrack catatonit busybox-static libseccomp2 golang-github-containers-common
-    ca-certificates iproute2 zstd python3 python3-venv)
+PACKAGES=(crun runc skopeo nftables catatonit busybox-static libseccomp2 golang-github-containers-common
+    ca-certificates zstd xz-utils bzip2 python3 python3-venv)
 # What tests and benchmarks compare with.
-TEST_PACKAGES=(podman iptables conmon buildah docker-registry)
+TEST_PACKAGES=(iproute2 podman iptables conmon buildah docker-registry)
 
 say() { printf '%s\n' "== $*" >&2; }
 die() { printf '%s\n' "$(basename -- "$0"): $*" >&2; exit 1; }
