@@ -182,13 +182,18 @@ def _owners_at(engine: Engine, places: tuple[Path, ...]) -> list[DirectorySource
 def _tell(report: Report, wanted: str, timeout: float | None) -> int:
     """The end of the story: what is not as wanted on standard error, one line of summary on standard output."""
     _show(report.problems)
+    told = {str(problem) for problem in report.problems}
     for row in report.rows:
         if row.converged:
             continue
         for why in row.why or ("it is not ready",):
+            why = "its manifest is in error (told above)" if why in told else why
             click.echo(f"{coloured('not ready:', RED, sys.stderr)} pod {row.key}: {harmless(why)}", err=True)
     if report.timed_out:
         click.echo(f"the time is over ({timeout:g} s)", err=True)
+    if not report.rows and not report.problems and wanted != "gone":
+        click.echo("No manifests found.", err=True)
+        return 0
     good = sum(row.converged for row in report.rows)
     steps = "nothing to do" if not report.steps else f"{report.steps} step{'' if report.steps == 1 else 's'}"
     click.echo(f"{good} of {len(report.rows)} pod{'' if len(report.rows) == 1 else 's'} {wanted} ({steps})")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
 
 
+IMAGE = "image/"
+"""How the name of an image begins in ``Event.about``."""
+
+
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens now, until Ctrl-C.")
 @click.option("--for", "about", metavar="POD|PATH", help="Only of this pod (NAME, NAMESPACE/NAME) or file.")
@@ -93,8 +97,8 @@ def as_table(shown: list[Event], now: float) -> str:
 
 
 def object_of(event: Event) -> str:
-    """``pod/NAMESPACE/NAME``, or the path as it is."""
-    return event.about if event.about.startswith(os.sep) else f"pod/{event.about}"
+    """``pod/NAMESPACE/NAME``, ``image/REFERENCE``, or the path as it is."""
+    return event.about if event.about.startswith((os.sep, IMAGE)) else f"pod/{event.about}"
 
 
 def _seen(event: Event, now: float) -> str:

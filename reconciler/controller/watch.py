@@ -137,14 +137,9 @@ class Complaints:
     def tell(self, source: DirectorySource) -> None:
         now = frozenset(source.problems())
         for problem in sorted(now - self._told.get(source, frozenset()), key=lambda p: (p.path, p.line, p.message)):
-            self._log.warning("problem in manifest", path=problem.path, line=problem.line, problem=str(problem))
-            self._engine.emit(problem.path, EventType.WARNING, str(problem.reason), spoken(problem))
+            self._log.warning("problem in manifest", reason=str(problem.reason), problem=str(problem))
+            self._engine.emit(problem.path, EventType.WARNING, str(problem.reason), str(problem))
         self._told[source] = now
-
-
-def spoken(problem: Problem) -> str:
-    """A problem with its place; one of the file as a whole has none."""
-    return str(problem) if problem.line else problem.message
 
 
 @contextmanager

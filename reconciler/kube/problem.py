@@ -54,9 +54,11 @@ class Problem:
         return self.severity == "error"
 
     def __str__(self) -> str:
-        where = f"{self.path}:{self.line}:{self.column}: "
+        """One line: the place, as far as there is one (an unreadable file has none inside), then what is wrong."""
+        places = [self.path, *(str(number) for number in (self.line, self.column) if number)]
         what = f"{self.field}: {self.message}" if self.field else self.message
-        return where + (what if self.is_error else f"warning: {what}")
+        told = what if self.is_error else f"warning: {what}"
+        return told if self.path and not self.line and self.path in what else f"{':'.join(places)}: {told}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``about`` is a key as text (``default/web``) or a path; repeated events are counted, not repeated."""
+    """``about`` is a key as text (``default/web``), a path, or an image (``image/REFERENCE``); repeated events are
+    counted, not repeated."""
 
     about: str
     type: EventType

@@ -14,8 +14,8 @@ from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, PullPolic
 
 LOOK_AGAIN = 10.0
 """Seconds until a transient problem is looked at again."""
-PORT_SOON = 1.0
-"""The same for a port that another pod of ours has: it is freed in the time of a stop."""
+PORT_SOON, PORT_LATER = 1.0, 3.0
+"""The same for a port that another pod of ours has (it is freed in the time of a stop), and a process of the host."""
 
 _ANYWHERE = ("", "0.0.0.0", "::")
 
@@ -107,6 +107,6 @@ def _problem(problem: Problem, now: Instant) -> Obstacle:
 
 
 def _taken(binding: PortBinding, holder: PortHolder, now: Instant) -> Obstacle:
-    soon = PORT_SOON if holder.key is not None else LOOK_AGAIN
+    soon = PORT_SOON if holder.key is not None else PORT_LATER
     text = f"port {binding} is held by {holder}"
     return Obstacle("", Why.PROBLEM, "HostPortConflict", text, until=now + soon, binding=binding, passing=holder.yields)

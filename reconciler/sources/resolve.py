@@ -174,9 +174,7 @@ def _complaint(key: Key, file: FileState) -> str:
     problems = [p for p in file.loaded.problems if p.key == key] or list(file.loaded.problems)
     if not problems:
         return f"cannot read {file.path}"
-    first = problems[0]
-    where = f"{file.path}:{first.line}:{first.column}" if first.line else file.path
-    return f"{where}: {first.message}"
+    return str(problems[0])
 
 
 def _unreadable(recorded: str, snapshot: Snapshot) -> str | None:

@@ -223,7 +223,7 @@ class Images:
 
     def _tell(self, reference: str, kind: EventType, reason: str, message: str) -> None:
         if self._emit:
-            self._emit(reference, kind, reason, message)
+            self._emit(f"image/{reference}", kind, reason, message)
 
 
 def _record(fetched: Fetched, names: tuple[Name, ...], digests: tuple[str, ...], size: int) -> Record:

@@ -9,24 +9,30 @@ from reconciler.model.events import Event, EventType
 KEPT = 10_000
 """Events kept at most; older ones are dropped in batches."""
 
+RECENT = 10
+"""Events of one object among which a complaint is looked for."""
+
+REPEATED = frozenset({"Pulling"})
+
 _COLUMNS = "about, type, reason, message, first_wall, last_wall, count, seq"
 
 
 def emit(store: Store, clock: Clock, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002
-    """Append an event, or count it when the object's newest event says the same.
+    """Append an event, or count it when the object's newest event says the same; a complaint, and what is tried again
+    and again, also when another of its latest does (a pull that fails for days is two lines, not thousands).
 
     A counted event gets a new ``seq``, so followers see it again.
     """
     wall = clock.wall()
     with store.transaction() as tx:
-        newest = tx.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE about = ? ORDER BY seq DESC LIMIT 1",
-            (about,),
-        ).fetchone()
+        latest = tx.execute(
+            f"SELECT {_COLUMNS} FROM events WHERE about = ? ORDER BY seq DESC LIMIT ?",
+            (about, RECENT if type is EventType.WARNING or reason in REPEATED else 1),
+        ).fetchall()
         first, count = wall, 1
-        if newest and (newest[2], newest[3]) == (reason, message):
-            first, count = newest[4], newest[6] + 1
-            tx.execute("DELETE FROM events WHERE seq = ?", (newest[7],))
+        for same in [event for event in latest if (event[2], event[3]) == (reason, message)][:1]:
+            first, count = same[4], same[6] + 1
+            tx.execute("DELETE FROM events WHERE seq = ?", (same[7],))
         cursor = tx.execute(
             "INSERT INTO events (about, type, reason, message, first_wall, last_wall, count)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -104,6 +104,20 @@ def test_equal_events_in_a_row_are_counted(store: Store) -> None:
     assert events.read(store, after=web.seq) == (db,)
 
 
+def test_a_pull_that_fails_for_days_is_two_events(store: Store) -> None:
+    clock = FakeClock()
+    for _ in range(50):
+        events.emit(store, clock, "default/web", EventType.NORMAL, "Pulling", "Pulling image a")
+        events.emit(store, clock, "default/web", EventType.WARNING, "Failed", "its registry cannot be reached")
+    assert [(e.reason, e.count) for e in events.read(store)] == [("Pulling", 50), ("Failed", 50)]
+
+
+def test_what_was_done_keeps_its_order(store: Store) -> None:
+    for reason in ("Started", "Killing", "Started"):
+        events.emit(store, FakeClock(), "default/web", EventType.NORMAL, reason, "container app")
+    assert [e.reason for e in events.read(store)] == ["Started", "Killing", "Started"]
+
+
 def test_old_events_are_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "KEPT", 100)
     for n in range(1_000):

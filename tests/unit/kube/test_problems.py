@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.kube import load
 from reconciler.kube.load import MAX_PROBLEMS
+from reconciler.kube.problem import Problem
 from reconciler.model.key import Key
 from tests.unit.kube.helpers import POD, pod, read, read_yaml, sentences
 
@@ -363,3 +364,24 @@ def test_references_that_multiply_are_stopped() -> None:
     assert any("128 KiB" in p.message for p in loaded.problems)
     many = [{"name": "A", "value": "x" * 100_000}] + [{"name": f"B{i}", "value": "$(A)"} for i in range(50)]
     assert ["in all" in p.message for p in read(pod(env=many)).problems] == [True]
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "field", "message", "told"),
+    [
+        (3, 7, "spec.a", "unknown field", "/p/a.yaml:3:7: spec.a: unknown field"),
+        (3, 0, "", "pod default/a is already defined", "/p/a.yaml:3: pod default/a is already defined"),
+        (0, 0, "", "it is strange", "/p/a.yaml: it is strange"),
+        (
+            0,
+            0,
+            "",
+            "cannot read /p/a.yaml: it is not a regular file",
+            "cannot read /p/a.yaml: it is not a regular file",
+        ),
+    ],
+)
+def test_a_problem_tells_the_place_as_far_as_there_is_one(
+    line: int, column: int, field: str, message: str, told: str
+) -> None:
+    assert str(Problem("/p/a.yaml", line, column, field, message, "Any")) == told

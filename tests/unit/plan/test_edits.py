@@ -293,7 +293,7 @@ def test_an_edit_of_a_member(row: Row):
         "a new port that a process holds stops nothing",
         edit_blocked(with_ports(POD, 8080), nginx_is_there),
         waits=("the pod waits: port 8080/tcp is held by pid 123 (nginx)",),
-        wake=10,
+        wake=3,
     ),
     Row(
         "a new port that another pod is about to give up does not keep this one from giving up its own",

@@ -212,13 +212,13 @@ def test_members_that_end(row: Row):
         ended_husk_with_conflict,
         ("create pod default/shop because its life before this one ended",),
         ("the pod waits: port 8080/tcp is held by pid 123 (nginx)",),
-        wake=10,
+        wake=3,
     ),
     Row(
         "if a port of both versions is taken the pod waits for it",
         rebooted_with_conflict,
         waits=("the pod waits: port 8080/tcp is held by pid 123 (nginx)",),
-        wake=10,
+        wake=3,
     ),
     Row(
         "after a reboot a member whose edit cannot run comes back in its old version",

@@ -106,14 +106,14 @@ from tests.unit.plan.scenes import (
         "a port that a process holds keeps the pod from being created, and names the process",
         port_taken(NGINX),
         waits=("the pod waits: port 8080/tcp is held by pid 123 (nginx)",),
-        wake=10,
+        wake=3,
     ),
     Row(
         "images are pulled while a pod waits for its port",
         port_taken_and_no_images,
         ("pull image busybox:1 because image busybox:1 is not here",),
         ("the pod waits: port 8080/tcp is held by pid 123 (nginx)", "container web waits: pulling image busybox:1"),
-        wake=10,
+        wake=3,
     ),
     Row(
         "a port on another protocol is no conflict",
