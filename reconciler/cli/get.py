@@ -65,13 +65,15 @@ for _name in ("pods", "pod", "po"):
 
 def status_of(engine: Engine, pod: Observed) -> Shown:
     """The pod's applied spec and its status by that."""
-    from reconciler.plan.pod_status import pod_status
+    from reconciler.controller.troubles import load
+    from reconciler.plan.pod_status import pod_status, with_troubles
 
     sandbox = pod.sandbox
     assert sandbox is not None  # observed() gives no others
     seen = engine.observe(pod.key, sandbox.applied)
     want = Present(spec=sandbox.applied, owner=sandbox.owner)
-    return sandbox.applied, pod_status(want, seen, HostFacts(), engine.context.clock.now())
+    status = pod_status(want, seen, HostFacts(), engine.context.clock.now())
+    return sandbox.applied, with_troubles(status, load(engine.layout.troubles, pod.key))
 
 
 def as_table(shown: list[Shown], *, wide: bool, spaces: bool, header: bool, now: float) -> str:

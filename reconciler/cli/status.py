@@ -84,7 +84,7 @@ def status(options: Options, places: tuple[Path, ...]) -> int:
 
     engine = options.engine()
     sources = converge.open_sources(places, engine.layout) if places else known_sources(engine)
-    rows = converge.status(engine, sources)
+    rows = converge.status(engine, sources, troubles=engine.layout.troubles)
     if not rows:
         click.echo("No manifests found.", err=True)
         return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from reconciler.controller.core import Core
 from reconciler.controller.lock import holder, refuse_while_watched
 from reconciler.controller.sync import OnStep, Result, look
+from reconciler.controller.troubles import left_word
 from reconciler.controller.wanted import Wanted
 from reconciler.controller.watch import Complaints
 from reconciler.engine.images.disk import Disk
@@ -172,8 +173,14 @@ def diff(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock 
     return tuple(found)
 
 
-def status(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock | None = None) -> list[StatusRow]:
-    """A row for each file, and one for each pod whose file is gone.
+def status(
+    engine: PodEngine,
+    sources: Sequence[DirectorySource],
+    *,
+    clock: Clock | None = None,
+    troubles: Path | None = None,
+) -> list[StatusRow]:
+    """A row for each file, and one for each pod whose file is gone. ``troubles``: where syncs leave word of theirs.
 
     STATE is Converged, Converging, Error (the file, or a pod of it) or Held (kept although not defined).
     """
@@ -181,7 +188,7 @@ def status(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Cloc
     core = _onlooker(engine, sources, clock)
     rows: list[StatusRow] = []
     for source in sources:
-        rows += _source_rows(core, source, engine, clock)
+        rows += _source_rows(core, source, engine, clock, troubles)
     return rows
 
 
@@ -216,6 +223,7 @@ class _Once:
             clock,
             exits=layout.exits,
             images=Disk(layout.images).index,
+            troubles=layout.troubles,
             on_step=self._step,
             on_change=lambda _key: self._notify(),
         )
@@ -350,6 +358,8 @@ def _why_not(result: Result) -> tuple[str, ...]:
         if container.ready or ended_well or any(t.startswith(f"container {container.name}: ") for t in told):
             continue
         said = container.message or container.reason or container.state
+        if said in told:  # what keeps the whole pod
+            continue
         told.append(f"container {container.name}: {said}")
     return tuple(told) or ((result.status.message,) if result.status.message else ())
 
@@ -358,7 +368,9 @@ def _told(waiting: Waiting) -> str:
     return f"container {waiting.container}: {waiting.reason.text}" if waiting.container else waiting.reason.text
 
 
-def _source_rows(core: Core, source: DirectorySource, engine: PodEngine, clock: Clock) -> list[StatusRow]:
+def _source_rows(
+    core: Core, source: DirectorySource, engine: PodEngine, clock: Clock, troubles: Path | None
+) -> list[StatusRow]:
     problems = source.problems()
     rows = []
     shown: set[Key] = set()
@@ -367,7 +379,7 @@ def _source_rows(core: Core, source: DirectorySource, engine: PodEngine, clock: 
         mine = [key for key in keys if source.path_of(key) in ("", file.path)]
         shown.update(mine)
         told = [str(p) for p in problems if p.path == file.path and p.is_error]
-        rows.append(_row_of(file.path, keys, mine, told, core, engine, clock))
+        rows.append(_row_of(file.path, keys, mine, told, core, engine, clock, troubles))
     rows += [
         StatusRow(p.path, (), "Error", p.message)
         for p in problems
@@ -382,7 +394,14 @@ def _source_rows(core: Core, source: DirectorySource, engine: PodEngine, clock: 
 
 
 def _row_of(
-    path: str, keys: tuple[Key, ...], mine: list[Key], told: list[str], core: Core, engine: PodEngine, clock: Clock
+    path: str,
+    keys: tuple[Key, ...],
+    mine: list[Key],
+    told: list[str],
+    core: Core,
+    engine: PodEngine,
+    clock: Clock,
+    troubles: Path | None,
 ) -> StatusRow:
     state = "Converged"
     for key in mine:
@@ -390,6 +409,7 @@ def _row_of(
         if stands.converged and not plan.steps:
             continue
         why = [_told(w) for w in plan.waiting if w.reason.why not in UNDER_WAY]
+        why = why or (left_word(stands, troubles, key) if troubles else [])
         stuck = bool(why) or not isinstance(resolution.desired, Present)
         state = "Error" if stuck or state == "Error" else "Converging"
         told += [f"{key}: {text}" for text in why or ([stands.message] if stands.message else [])]

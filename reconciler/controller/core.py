@@ -17,6 +17,7 @@ from reconciler.controller.log import Log, Silent, told
 from reconciler.controller.narrate import Narrator
 from reconciler.controller.queue import WorkQueue
 from reconciler.controller.sync import OnStep, Result, sync_pod
+from reconciler.controller.troubles import save, troubles_in
 from reconciler.controller.wanted import Wanted
 from reconciler.model.actions import Action, RemoveSandbox, Why
 from reconciler.model.clock import Clock
@@ -50,7 +51,8 @@ class Failure:
 class Core:
     """See the module. ``on_step`` is called from a worker after each step that succeeded, ``on_change`` after each
     sync, however it ended. ``exits``: the directory where exit files appear (None: nobody watches it); ``images``:
-    the directory of which a file is replaced when an image was loaded or pulled, by whichever process."""
+    the directory of which a file is replaced when an image was loaded or pulled, by whichever process; ``troubles``:
+    where lookers find what a sync ran into."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Core:
         *,
         exits: Path | None = None,
         images: Path | None = None,
+        troubles: Path | None = None,
         workers: int = WORKERS,
         log: Log | None = None,
         on_step: OnStep | None = None,
@@ -70,7 +73,8 @@ class Core:
         self.clock = clock
         self.log = log or Silent()
         self.queue: WorkQueue[Key] = WorkQueue(clock)
-        self.narrator = Narrator(engine)
+        self.narrator = Narrator(engine, self.log)
+        self._troubles = troubles
         self._workers = workers
         self._on_step = on_step
         self._on_change = on_change
@@ -189,6 +193,8 @@ class Core:
         self.wanted.recorded(key, result.owner)
         if self._exits:
             self._exits.watch(key, result.running)
+        if self._troubles:
+            save(self._troubles, key, troubles_in(result.status))
         with self._lock:
             self._results[key] = result
             if result.error is None:

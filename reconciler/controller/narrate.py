@@ -6,6 +6,7 @@ each time somebody looks. Thread-safe for different keys; one key has one worker
 
 from __future__ import annotations
 
+from reconciler.controller.log import Log, Silent
 from reconciler.model.actions import (
     Action,
     CreateContainer,
@@ -86,8 +87,9 @@ def failed(action: Action, error: ReconcilerError) -> Said:
 class Narrator:
     """See the module."""
 
-    def __init__(self, engine: PodEngine) -> None:
+    def __init__(self, engine: PodEngine, log: Log | None = None) -> None:
         self._engine = engine
+        self._log = log or Silent()
         self._last: dict[Key, frozenset[Said]] = {}
         self._pulling: dict[Key, set[str]] = {}
 
@@ -116,6 +118,8 @@ class Narrator:
             now.add((_WARNING, "DuplicatePod", desired.problem.removeprefix("DuplicatePod: ")))
         for said in sorted(now - self._last.get(key, frozenset())):
             self._emit(key, said)
+            if said[0] is _WARNING:
+                self._log.warning("pod waits", pod=str(key), reason=said[1], cause=said[2])
         self._last[key] = frozenset(now)
 
     def images(self, key: Key, images: dict[str, ImageState]) -> None:

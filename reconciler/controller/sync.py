@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from reconciler.controller.narrate import Narrator
-from reconciler.model.actions import Action, PodActions, Waiting, Why
+from reconciler.model.actions import (
+    Action,
+    CreateContainer,
+    CreateSandbox,
+    PodActions,
+    SetUpNetwork,
+    StartContainer,
+    Waiting,
+    Why,
+)
 from reconciler.model.clock import Clock
 from reconciler.model.desired import Desired, Present
 from reconciler.model.errors import ReconcilerError, TryLater
@@ -23,7 +32,7 @@ from reconciler.model.observed import ContainerState, HostFacts, Instant, Observ
 from reconciler.model.spec import PodSpec, PortBinding
 from reconciler.model.status import PodStatus
 from reconciler.plan.pod_actions import compute_pod_actions
-from reconciler.plan.pod_status import pod_status
+from reconciler.plan.pod_status import Troubles, pod_status, with_troubles
 from reconciler.sources.resolve import Resolution
 
 ROUNDS = 30
@@ -75,6 +84,7 @@ class _Look:
 class _Tally:
     steps: list[Action] = field(default_factory=list)
     errors: list[ReconcilerError] = field(default_factory=list)
+    failed: list[tuple[Action, ReconcilerError]] = field(default_factory=list)
 
 
 OnStep = Callable[[Key, Action], None]
@@ -165,6 +175,7 @@ def _carry_out(
                 on_step(lock.key, action)
         else:
             tally.errors.append(error)
+            tally.failed.append((action, error))
             narrator.failure(lock.key, action, error)
 
 
@@ -195,7 +206,7 @@ def _result(key: Key, seen: _Look, tally: _Tally, clock: Clock) -> Result:
     return Result(
         key=key,
         desired=seen.resolution.desired,
-        status=_status(seen, clock),
+        status=with_troubles(_status(seen, clock), _troubles(seen, tally)),
         steps=tuple(tally.steps),
         waiting=seen.plan.waiting,
         requeue_at=_when(seen, clock),
@@ -225,6 +236,26 @@ def _when(seen: _Look, clock: Clock) -> Instant | None:
     if any(w.reason.why is Why.PULLING for w in seen.plan.waiting):
         times.append(clock.now() + PULL_RECHECK)
     return min((at for at in times if at is not None), default=None)
+
+
+def _troubles(seen: _Look, tally: _Tally) -> Troubles:
+    """The steps that failed, as what kept members waiting (the kubelet's words: kuberuntime/kuberuntime_container.go);
+    what concerns the pod keeps all of them."""
+    names = {c.id: c.name for c in seen.have.containers}
+    troubles: dict[str, tuple[str, str]] = {}
+    for action, error in tally.failed:
+        match action:
+            case CreateContainer(name=name):
+                troubles[name] = ("CreateContainerError", error.message)
+            case StartContainer(container=container):
+                troubles[names.get(container, "")] = ("RunContainerError", error.message)
+            case CreateSandbox() | SetUpNetwork():
+                spec = _spec(seen.resolution.desired)
+                members = spec.containers if spec else ()
+                troubles |= {
+                    c.name: ("CreatePodSandboxError", error.message) for c in members if c.name not in troubles
+                }
+    return troubles
 
 
 def _worst(errors: Sequence[ReconcilerError]) -> ReconcilerError | None:

@@ -84,6 +84,7 @@ def _run(
         clock,
         exits=options.layout.exits if options.exits else None,
         images=Disk(options.layout.images).index,
+        troubles=options.layout.troubles,
         workers=options.workers,
         log=options.log,
         on_step=options.on_step,

@@ -74,6 +74,11 @@ class Layout:
         return self.state / "state.db"
 
     @property
+    def troubles(self) -> Path:
+        """What the last sync of each pod ran into, for those who look on."""
+        return self.state / "troubles"
+
+    @property
     def exits(self) -> Path:
         return self.run / "exits"
 
@@ -124,7 +129,7 @@ class Layout:
             path.mkdir(parents=True, exist_ok=True, mode=0o711)
         for path in (self.pods, self.containers, self.images, self.cache):
             path.mkdir(exist_ok=True, mode=0o711)
-        for path in (self.exits, self.pids, self.locks, self.run / "runtime"):
+        for path in (self.exits, self.pids, self.locks, self.run / "runtime", self.trash):
             path.mkdir(exist_ok=True, mode=0o700)
         self.logs.mkdir(parents=True, exist_ok=True, mode=0o755)
 

@@ -6,6 +6,9 @@ pkg/printers/internalversion/printers.go (the STATUS column).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from reconciler.model.cost import Cost
 from reconciler.model.desired import Absent, Desired, Present, RunState, Unknown
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
@@ -17,6 +20,9 @@ from reconciler.plan.obstacles import Obstacle
 from reconciler.plan.situation import Situation, is_finished, matches, newest, weigh
 
 CREATING = "ContainerCreating"
+
+Troubles = Mapping[str, tuple[str, str]]
+"""By the name of a member: the word for its state (CreateContainerError…), and the message."""
 
 
 def pod_status(want: Desired, have: Observed, host: HostFacts, now: Instant) -> PodStatus:
@@ -32,6 +38,24 @@ def pod_status(want: Desired, have: Observed, host: HostFacts, now: Instant) -> 
             last = Present(spec=sandbox.applied, owner=sandbox.owner)
             s = weigh(last, have, host, now, hold=True)
             return _status(s, sandbox.applied, ending=isinstance(want, Absent), message=want.why, behind=True)
+
+
+def with_troubles(status: PodStatus, troubles: Troubles) -> PodStatus:
+    """The status with what was run into while carrying out steps, where it says no more than that a member waits."""
+    members = tuple(_troubled(member, troubles) for member in status.containers)
+    if members == status.containers:
+        return status
+    told = dict.fromkeys(f"container {m.name}: {m.message}" for m in members if m not in status.containers)
+    summary = _summary(members, status.phase) if status.summary == CREATING else status.summary
+    message = "; ".join(told) if status.summary == CREATING else status.message
+    return replace(status, containers=members, summary=summary, message=message)
+
+
+def _troubled(member: ContainerStatus, troubles: Troubles) -> ContainerStatus:
+    if member.state != "waiting" or member.reason != CREATING or member.name not in troubles:
+        return member
+    word, message = troubles[member.name]
+    return replace(member, reason=word, message=message)
 
 
 def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: bool = False) -> PodStatus:

@@ -1,0 +1,64 @@
+"""What the last sync of a pod ran into, kept for those who only look: `get pods` and `status` are other processes
+than the controller, and cannot see from the host that a pull or a creation failed there.
+
+A file for each key in trouble; a sync without trouble removes it. Whoever syncs writes, so the last word counts; a
+reader may meet a word that is a sync old, and uses it only where it sees nothing itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from reconciler.model.key import Key
+from reconciler.model.status import PodStatus
+from reconciler.plan.pod_status import CREATING, Troubles, with_troubles
+
+_NO_TROUBLE = frozenset({"CrashLoopBackOff", CREATING})
+"""The first everybody sees from the exits; the second ends by itself."""
+
+
+def troubles_in(status: PodStatus) -> Troubles:
+    """Why its containers wait, as far as only the one who tried can know."""
+    return {
+        c.name: (c.reason, c.message)
+        for c in status.containers
+        if c.state == "waiting" and c.message and c.reason not in _NO_TROUBLE
+    }
+
+
+def save(directory: Path, key: Key, troubles: Troubles) -> None:
+    """Keep ``troubles`` as those of ``key``. A full or broken disk is somebody else's complaint."""
+    path = _path(directory, key)
+    with suppress(OSError):
+        if not troubles:
+            path.unlink(missing_ok=True)
+        elif load(directory, key) != troubles:
+            directory.mkdir(mode=0o711, exist_ok=True)
+            beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+            beside.write_text(json.dumps(troubles))
+            beside.replace(path)
+
+
+def load(directory: Path, key: Key) -> Troubles:
+    """What was kept for ``key``; nothing where that cannot be read."""
+    try:
+        told = json.loads(_path(directory, key).read_text())
+        return {str(name): (str(word), str(message)) for name, (word, message) in told.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def left_word(status: PodStatus, directory: Path, key: Key) -> list[str]:
+    """What the last sync of ``key`` ran into, in sentences, where ``status`` knows nothing newer."""
+    troubles = load(directory, key)
+    if with_troubles(status, troubles) == status:
+        return []
+    return [f"container {name}: {message}" for name, (_, message) in troubles.items()]
+
+
+def _path(directory: Path, key: Key) -> Path:
+    return directory / f"{key.kind}.{key.namespace}.{key.name}.json"
