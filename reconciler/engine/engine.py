@@ -136,9 +136,10 @@ class Engine:
         return self.context.images
 
     def warm(self) -> None:
-        """Get ready what the first pod would otherwise wait for: runtime probe, zygote."""
-        _ = self.context.choice
-        self.context.monitors.warm()
+        """Get ready what the first pod would otherwise wait for (see ``warm``)."""
+        from reconciler.engine.warm import warm
+
+        warm(self.context)
 
     def exec(
         self, container: ContainerId, argv: Sequence[str], *, env: Sequence[str] = (), cwd: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import threading
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,12 @@ class CannotCompile(Exception):
 
 def program(profile: dict[str, Any], cache_directory: Path) -> bytes:
     """The filter of an OCI ``linux.seccomp``, compiled now or before. Raises CannotCompile."""
-    return _program(msgspec.json.encode(profile), cache_directory)
+    encoded = msgspec.json.encode(profile)
+    with _one_at_a_time:  # the containers of a pod ask together for the same one
+        return _program(encoded, cache_directory)
+
+
+_one_at_a_time = threading.Lock()
 
 
 @lru_cache(maxsize=32)

@@ -11,7 +11,7 @@ from reconciler.engine.oci import bpf, linux, mounts, process, seccomp
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.capabilities import bounding
 from reconciler.engine.oci.host import HostCapabilities
-from reconciler.model.spec import ContainerSpec
+from reconciler.model.spec import ContainerSpec, Security
 
 OCI_VERSION = "1.0.2"
 
@@ -59,6 +59,12 @@ def member_config(
     if not spec.security.privileged:
         _confine(config, facts, bounding(spec.security, facts.capabilities))
     return config
+
+
+def compile_usual_filters(facts: HostCapabilities) -> None:
+    """Have the seccomp filters of infra containers and of members without wishes of their own ready in the cache."""
+    for capabilities in (frozenset[str](), bounding(Security(), facts.capabilities)):
+        _confine({"annotations": {}, "linux": {}}, facts, capabilities)
 
 
 def _confine(config: dict[str, Any], facts: HostCapabilities, capabilities: frozenset[str]) -> None:

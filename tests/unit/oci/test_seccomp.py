@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import msgspec
 import pytest
 
 from reconciler.engine.oci import bpf, seccomp
-from reconciler.engine.oci.config import BPF_ANNOTATION, infra_config
+from reconciler.engine.oci.config import BPF_ANNOTATION, compile_usual_filters, infra_config
 from reconciler.engine.oci.host import HostCapabilities
 from reconciler.model.errors import HostUnfit
 from tests.unit.oci.samples import FACTS, bundle
@@ -155,3 +157,30 @@ def test_conditions(args: list[tuple[int, int]], wanted: list[list[tuple[int, in
 def test_an_action_that_is_not_known_is_not_guessed() -> None:
     with pytest.raises(bpf.CannotCompile, match="SCMP_ACT_NOTIFY"):
         bpf.compile_filter({"defaultAction": "SCMP_ACT_NOTIFY", "syscalls": []})
+
+
+def test_containers_that_ask_together_compile_once(facts: HostCapabilities, monkeypatch: pytest.MonkeyPatch) -> None:
+    together, compiled, compile_filter = threading.Barrier(3), [], bpf.compile_filter
+
+    def slowly(profile: dict[str, Any]) -> bytes:
+        compiled.append(profile)
+        return compile_filter(profile)
+
+    def ask() -> bytes:
+        profile = seccomp.resolve(facts, frozenset({"CAP_CHOWN"}))
+        assert profile is not None
+        together.wait(10)
+        return bpf.program(profile, facts.cache)
+
+    monkeypatch.setattr(bpf, "compile_filter", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        programs = [future.result(10) for future in [pool.submit(ask) for _ in range(3)]]
+    assert len(set(programs)) == len(compiled) == 1
+
+
+def test_the_usual_filters_are_ready_before_the_first_container(facts: HostCapabilities) -> None:
+    compile_usual_filters(facts)
+    ready = set(facts.cache.iterdir())
+    infra_config(bundle(infra=None), facts)
+    assert ready
+    assert set(facts.cache.iterdir()) == ready
