@@ -15,7 +15,7 @@ from tests.host.manifests import Manifest
 IMAGE = "localhost/reconciler/busybox:1"
 MEMBERS = ("one", "two", "three")
 EDITED = "two"
-SCRIPT = ': > /marks/$NAME; trap "exit 0" TERM INT; while :; do sleep 1000 & wait; done'
+SCRIPT = 'trap "exit 0" TERM INT; : > /marks/$NAME; while :; do sleep 1000 & wait; done'
 """Says that it runs, and dies at TERM at once. No process but the shell is needed for the mark."""
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+
+from reconciler.linux.syscalls import KERNEL, Namespace
 
 READY = "ready"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -25,7 +28,9 @@ exec cat
 
 
 class Place:
-    def __init__(self) -> None:
+    """Its threads live in the namespace, so that what they start is there without another program in between."""
+
+    def __init__(self, threads: int = 3) -> None:
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT],
             stdin=subprocess.PIPE,
@@ -34,29 +39,38 @@ class Place:
         assert self._holder.stdout
         if self._holder.stdout.readline().strip() != READY.encode():
             raise RuntimeError("cannot make the mount namespace for podman and the bare runtime")
+        self._threads = ThreadPoolExecutor(threads, initializer=self._enter)
+
+    def _enter(self) -> None:
+        namespace = os.open(f"/proc/{self._holder.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            KERNEL.unshare(Namespace.FS)
+            KERNEL.setns(namespace, Namespace.MOUNT)
+        finally:
+            os.close(namespace)
 
     def run(self, *command: str | Path, environment: dict[str, str] | None = None) -> str:
-        """What the command said. No pipe is inherited by what it leaves running: output goes through a file."""
-        with open(os.memfd_create("output"), "w+b") as output:
-            done = subprocess.run(
-                ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", f"--wd={os.getcwd()}", *command],  # noqa: PTH109
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                timeout=120,
-                check=False,
-            )
-            output.seek(0)
-            said = output.read().decode(errors="replace")
-        if done.returncode:
-            raise RuntimeError(f"{command} failed: {said}")
-        return said
+        """What the command said, once it has ended."""
+        return self._threads.submit(_run, command, environment).result()
 
     def end(self) -> None:
+        self._threads.shutdown()
         assert self._holder.stdin
         self._holder.stdin.close()
         self._holder.wait(10)
+
+
+def _run(command: tuple[str | Path, ...], environment: dict[str, str] | None) -> str:
+    """No pipe is inherited by what the command leaves running: output goes through a file."""
+    with open(os.memfd_create("output"), "w+b") as output:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=120, check=False
+        )
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    if done.returncode:
+        raise RuntimeError(f"{command} failed: {said}")
+    return said
 
 
 def remove_cgroups(name: str) -> None:

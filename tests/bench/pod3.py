@@ -136,7 +136,7 @@ def contenders(work: Path, runtime: str, without: list[str], stack: ExitStack) -
     stack.callback(place.end)
     ours = Ours(work, archive, marks, runtime)
     stack.callback(ours.end)
-    ours.create()
+    print(f"the first pod of this controller: {ours.create() * 1000:.0f} ms", file=sys.stderr)
     ours.settled()
     everybody: dict[str, Contender] = {"reconciler": ours}
     if "bare" not in without:
