@@ -1,0 +1,219 @@
+"""Parts that die alone: zygote, monitor, infra container. The rest goes on, and what is lost is made again."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.key import Key
+from reconciler.model.observed import ContainerState
+from tests.host.instance import Instance, until
+from tests.host.lives import (
+    STUBBORN,
+    container_status,
+    end,
+    end_controller,
+    events,
+    expect_settled,
+    infra_of,
+    ip_of,
+    monitor_of,
+    replaced,
+    row_of,
+    sleeper,
+    zygote_of,
+)
+from tests.host.manifests import container, pod, put
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture
+def running(instance: Instance, image: str, folder: Path) -> Instance:
+    """A pod of two, and a controller that watches it."""
+    put(folder / "a.yaml", pod("a", container("one", image), container("two", image)))
+    instance.watch(folder)
+    until(lambda: set(instance.running("a")) == {"infra", "one", "two"}, "the pod runs")
+    until(lambda: len(events(instance, "a")) == 5, "all of it is told")
+    return instance
+
+
+def test_without_its_zygote(running: Instance, image: str, folder: Path) -> None:
+    """Monitors and containers go on; an exit is still heard; the next create brings up another zygote."""
+    before = running.running("a")
+    zygote = zygote_of(running)
+    end([zygote])
+    assert running.running("a") == before
+    end([before["one"]])
+    replaced(running, "a", "one", before["one"])
+    assert zygote_of(running) != zygote
+    assert running.running("a")["two"] == before["two"]
+    assert running.containers("a")["one"].last
+    assert running.containers("a")["one"].last.code == 137  # its monitor told, without a zygote
+    put(folder / "b.yaml", pod("b", container("one", image)))
+    until(lambda: len(running.running("b")) == 2, "another pod runs")
+    expect_settled(running, folder)
+
+
+def test_without_its_monitor(running: Instance, folder: Path) -> None:
+    """The container goes on and can be told from a dead one; its end is noticed, with a code that nobody knows."""
+    before = running.running("a")
+    end([monitor_of(running, running.containers("a")["one"])])
+    assert running.running("a") == before
+    expect_settled(running, folder)
+    assert running.running("a") == before
+
+    end([before["one"]])
+    replaced(running, "a", "one", before["one"])
+    assert running.running("a")["two"] == before["two"]
+    last = running.containers("a")["one"].last
+    assert last
+    assert last.code == -1
+    assert row_of(running, "a")[1:4] == ["2/2", "Running", "1"]
+    expect_settled(running, folder)
+    assert monitor_of(running, running.containers("a")["one"])
+
+
+def test_without_its_monitor_it_can_be_stopped(running: Instance, image: str, folder: Path) -> None:
+    before = running.running("a")
+    end([monitor_of(running, running.containers("a")["one"])])
+    put(folder / "a.yaml", pod("a", container("one", image, args=["new"]), container("two", image)))
+    replaced(running, "a", "one", before["one"])
+    assert running.running("a")["two"] == before["two"]
+    expect_settled(running, folder)
+    (folder / "a.yaml").unlink()
+    until(lambda: not running.engine.keys(), "the pod is gone")
+
+
+def test_monitor_and_container_at_once(running: Instance, folder: Path) -> None:
+    before = running.running("a")
+    end([monitor_of(running, running.containers("a")["one"]), before["one"]])
+    replaced(running, "a", "one", before["one"])
+    assert running.running("a")["two"] == before["two"]
+    expect_settled(running, folder)
+
+
+def test_all_monitors_while_nobody_watches(instance: Instance, image: str, folder: Path) -> None:
+    """Every monitor, the zygote and one container die: the rest is adopted without them."""
+    put(folder / "a.yaml", pod("a", container("one", image), container("two", image)))
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    before = instance.running("a")
+    watched = [*instance.containers("a").values(), infra_of(instance, "a")]
+    end([monitor_of(instance, one) for one in watched])
+    end([zygote_of(instance), before["one"]])
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    after = instance.running("a")
+    assert {name for name in before if before[name] != after.get(name)} == {"one"}
+    expect_settled(instance, folder)
+
+
+@pytest.mark.parametrize("with_monitor", [False, True], ids=["infra", "infra and its monitor"])
+def test_without_its_infra_container(with_monitor: bool, instance: Instance, image: str, folder: Path) -> None:
+    """The pod is made anew with its address and ports; its members end as they do in a removal, with their grace."""
+    ports = [{"containerPort": 80, "hostPort": 18300, "protocol": "UDP"}]
+    last_words = "trap 'sleep 0.3; echo goodbye; exit 0' TERM; echo ready; while :; do sleep 1000 & wait; done"
+    put(
+        folder / "a.yaml",
+        pod(
+            "a",
+            sleeper("one", image, command=["sh", "-c", last_words], ports=ports),
+            container("two", image),
+            terminationGracePeriodSeconds=20,
+        ),
+    )
+    instance.watch(folder)
+    until(lambda: set(instance.running("a")) == {"infra", "one", "two"}, "the pod runs")
+    one = instance.containers("a")["one"]
+    until(lambda: "ready" in Path(one.log_path).read_text(), "it can hear TERM")
+    before, address, infra = instance.running("a"), ip_of(instance, "a"), infra_of(instance, "a")
+    victims = [before["infra"]]
+    if with_monitor:
+        victims.insert(0, monitor_of(instance, infra))
+    end(victims)
+    for name in before:
+        replaced(instance, "a", name, before[name])
+    assert ip_of(instance, "a") == address
+    told = [(e.reason, e.message) for e in events(instance, "a")]
+    killings = [text for reason, text in told if reason == "Killing"]
+    assert sorted(killings) == [f"Stopping container {c}: its infra container died" for c in ("one", "two")]
+    assert any(reason == "SandboxChanged" for reason, _ in told)
+    expect_settled(instance, folder)
+
+
+def test_the_runtime_state_is_lost(running: Instance, image: str, folder: Path) -> None:
+    """Somebody cleaned up too much below the run directory: what runs goes on, and can be replaced."""
+    before = running.running("a")
+    for name in ("crun", "runc"):
+        shutil.rmtree(running.engine.layout.runtime_state(name), ignore_errors=True)
+    put(folder / "a.yaml", pod("a", container("one", image, args=["new"]), container("two", image)))
+    replaced(running, "a", "one", before["one"])
+    assert running.running("a")["two"] == before["two"]
+    expect_settled(running, folder)
+
+
+def test_a_crash_loop(instance: Instance, image: str, folder: Path) -> None:
+    """The first restart is immediate, the next waits 10 s, and a good sibling never notices."""
+    put(folder / "a.yaml", pod("a", sleeper("bad", image, command=["sh", "-c", "exit 3"]), sleeper("good", image)))
+    instance.watch(folder)
+    until(lambda: instance.containers("a").get("bad") and instance.containers("a")["bad"].restarts == 1, "a restart")
+    good = instance.running("a")["good"]
+    until(lambda: row_of(instance, "a")[1:4] == ["1/2", "CrashLoopBackOff", "1"], "the back-off is shown")
+    shown = container_status(instance, "a", "bad")
+    assert shown["restartCount"] == 1
+    assert shown["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert "back-off 10s restarting failed container" in shown["state"]["waiting"]["message"]
+    assert shown["lastState"]["terminated"]["exitCode"] == 3
+    assert [e.message for e in events(instance, "a") if e.reason == "BackOff"] == [
+        "container bad: back-off 10s restarting failed container bad"
+    ]
+    bad = instance.containers("a")["bad"]
+    assert bad.state is ContainerState.EXITED
+    assert instance.running("a")["good"] == good
+    put(folder / "a.yaml", pod("a", sleeper("bad", image), sleeper("good", image)))
+    until(lambda: "bad" in instance.running("a"), "an edit does not wait for the back-off", 5)
+    assert instance.running("a")["good"] == good
+    expect_settled(instance, folder)
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "row", "succeeds"),
+    [
+        ("Never", 0, ["0/1", "Completed", "0"], True),
+        ("Never", 4, ["0/1", "Error", "0"], False),
+        ("OnFailure", 0, ["0/1", "Completed", "0"], True),
+        ("OnFailure", 4, ["0/1", "CrashLoopBackOff", "1"], False),
+        ("Always", 0, ["0/1", "CrashLoopBackOff", "1"], False),
+    ],
+)
+def test_a_container_that_ends(
+    policy: str, code: int, row: list[str], succeeds: bool, instance: Instance, image: str, folder: Path
+) -> None:
+    command = ["sh", "-c", f"exit {code}"]
+    put(folder / "a.yaml", pod("a", sleeper("one", image, command=command), restartPolicy=policy))
+    instance.watch(folder)
+    until(lambda: instance.engine.keys() and row_of(instance, "a")[1:4] == row, f"{row} is shown")
+    instance.stop_controllers()
+    done = instance.run("apply", "--wait", "--timeout", 60 if policy == "Never" or succeeds else 1, folder)
+    assert done.returncode == (0 if succeeds else 1), done.stdout + done.stderr
+    assert succeeds or "container one: " in done.stdout + done.stderr
+    assert row_of(instance, "a")[1:4] == row
+    instance.ok("system", "check")
+
+
+def test_killing_is_told_once(instance: Instance, image: str, folder: Path) -> None:
+    """The kill at the end of a grace period is one event, although the process takes a moment to die."""
+    put(folder / "a.yaml", pod("a", sleeper("one", image, command=STUBBORN), terminationGracePeriodSeconds=1))
+    controller = instance.watch(folder)
+    until(lambda: "one" in instance.running("a"), "it runs")
+    (folder / "a.yaml").unlink()
+    until(lambda: not instance.engine.keys(), "it is gone")
+    until(lambda: events(instance, "a")[-1].reason == "Removed", "that is told")
+    assert [e.message.partition(": ")[2] for e in events(instance, "a") if e.reason == "Killing"] == [
+        "its manifest a.yaml was removed",
+        "its grace period is over",
+    ]
+    end_controller(controller, signal.SIGINT)
+    assert Key("default", "a") not in set(instance.engine.keys())
