@@ -105,6 +105,10 @@ class Core:
 
     def start(self) -> None:
         """Begin to work: exits first, so that none is missed between a look and the wait for the next event."""
+        try:
+            self.engine.tidy()
+        except ReconcilerError as error:
+            self.log.warning("cannot tidy up", cause=error.message)
         self.engine.listeners.append(self.queue.add)
         if self._exits:
             self._exits.start()

@@ -8,8 +8,10 @@ of its pod's lock.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from reconciler.engine.effects import effect
 from reconciler.engine.monitors import MonitorRequest
 from reconciler.engine.records import RECORD, STATE, ContainerFacts, ContainerRecord
 from reconciler.engine.store import pods as index
-from reconciler.model.errors import NotFound, TryLater
+from reconciler.model.errors import NotFound, ReconcilerError, TryLater
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import Resources
@@ -68,8 +70,9 @@ def launch(
     try:
         pid = ctx.monitors.create(_monitor_request(ctx, record, keep_fds))
         ref = processes.pid_ref(pid) or PidRef(pid, 0)
-    except TryLater:
-        remove(ctx, record.id)
+    except ReconcilerError:
+        with contextlib.suppress(TryLater):  # the first trouble is the one to tell; the next plan removes it, too
+            remove(ctx, record.id)
         raise
     note(ctx, record.id, boot=processes.boot_id(), pid=ref.pid, pid_start=ref.start)
     return ref
@@ -85,20 +88,29 @@ def start(ctx: Context, container: ContainerId) -> None:
 
 
 def stop(ctx: Context, container: ContainerId, grace: float) -> None:
-    """Record the deadline, send the container's stop signal, and return."""
+    """Record the deadline, send the container's stop signal, record that it was sent, and return.
+
+    Whoever dies in between leaves a stop that counts as not begun: it is begun again, rather than that a process
+    which nobody told is killed. On a full disk it is told all the same: its end may free the space.
+    """
     record = record_of(ctx, container)
     if record is None:
         return
-    facts = note(ctx, container, deadline=ctx.clock.now() + grace)
-    processes.send_signal(_ref(facts), _signal(record.stop_signal))
+    try:
+        note(ctx, container, deadline=ctx.clock.now() + grace, told=False)
+    finally:
+        processes.send_signal(_ref(facts_of(ctx, container)), signal_number(record.stop_signal))
+    note(ctx, container, told=True)
 
 
 def kill(ctx: Context, container: ContainerId) -> None:
     """Send KILL to every process of the container, and return. If it still runs at the new deadline, KILL is due
     again: we may have died between writing and sending."""
-    facts = note(ctx, container, deadline=ctx.clock.now() + KILL_AGAIN, killed=True)
-    processes.send_signal(_ref(facts), signal.SIGKILL)
-    _kill_cgroup(ctx, container)
+    try:
+        note(ctx, container, deadline=ctx.clock.now() + KILL_AGAIN, killed=True)
+    finally:
+        processes.send_signal(_ref(facts_of(ctx, container)), signal.SIGKILL)
+        _kill_cgroup(ctx, container)
 
 
 def update(ctx: Context, container: ContainerId, resources: Resources) -> None:
@@ -116,18 +128,43 @@ def remove(ctx: Context, container: ContainerId) -> None:
     Raises TryLater when a process does not die or the disk refuses.
     """
     bundle = ctx.layout.container(container)
-    facts = facts_of(ctx, container)
-    if not facts.pid:
-        _end_monitor(bundle)  # it may be about to create what we remove
-    processes.send_signal(_ref(facts), signal.SIGKILL)
-    _kill_cgroup(ctx, container)
-    if not processes.wait_gone(_ref(facts), KILL_SECONDS):
-        raise TryLater(f"cannot remove container {container[:12]}: process {facts.pid} does not die")
-    _await_monitor(bundle)
+    grave = _cut_short(ctx, container) if not facts_of(ctx, container).pid else None
+    _end_processes(ctx, container)
+    _await_monitor(container, bundle)
     ctx.runtime.delete(container)
-    _forget_files(ctx, container)
+    _forget_files(ctx, container, grave or bundle)
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)
+
+
+def _cut_short(ctx: Context, container: ContainerId) -> Path | None:
+    """End a creation that may still go on without its launcher, for good; where its bundle lies now.
+
+    A monitor needs the bundle from its first act, the writing of its pid there: once that is out of the way, none
+    can begin, and each that began before has said so in it.
+    """
+    bundle = ctx.layout.container(container)
+    _end_monitor(container, bundle)
+    grave = files.bury(bundle, ctx.layout.trash)
+    if grave is not None:
+        _end_monitor(container, grave)
+    for monitor in _monitors_by_name(ctx, container):
+        processes.send_signal(monitor, signal.SIGKILL)
+        processes.wait_gone(monitor, KILL_SECONDS)
+    return grave
+
+
+def _end_processes(ctx: Context, container: ContainerId) -> None:
+    """Kill all of it, and wait: neither the runtime nor the cgroup can be rid of what is still dying."""
+    path = _cgroup(ctx, container)
+    facts = facts_of(ctx, container)
+    ends = [_ref(facts), *filter(None, map(processes.pid_ref, sorted(cgroups.pids(path)) if path else ()))]
+    processes.send_signal(_ref(facts), signal.SIGKILL)
+    if path:
+        cgroups.kill_all(path)
+    for process in ends:
+        if not processes.wait_gone(process, KILL_SECONDS):
+            raise TryLater(f"cannot remove container {container[:12]}: process {process.pid} does not die")
 
 
 def runs_in(ctx: Context, record: ContainerRecord) -> str:
@@ -170,7 +207,7 @@ def monitored(ctx: Context, container: ContainerId) -> bool:
     """Whether the container's monitor lives, and so will tell how it ended."""
     bundle = ctx.layout.container(container)
     monitor = _monitor(bundle)
-    return monitor is not None and processes.alive(monitor) and _watches(monitor, bundle)
+    return monitor is not None and processes.alive(monitor) and _watches(monitor, container)
 
 
 def _ref(facts: ContainerFacts) -> PidRef:
@@ -179,51 +216,70 @@ def _ref(facts: ContainerFacts) -> PidRef:
     return PidRef(facts.pid, facts.pid_start)
 
 
-def _signal(name: str) -> signal.Signals:
+def signal_number(name: str) -> int:
+    """The signal that an image calls ``name``: 15, TERM, SIGTERM, RTMIN+3 (systemd's), in any case; TERM where it
+    is no signal."""
+    word = name.upper().removeprefix("SIG")
+    base, sign, offset = word.replace("-", "+-").partition("+")
     try:
-        return signal.Signals(int(name)) if name.isdigit() else signal.Signals[name]
+        number = int(word) if word.isdigit() else int(signal.Signals[f"SIG{base}"]) + (int(offset) if sign else 0)
     except (KeyError, ValueError):
         return signal.SIGTERM
+    return number if number in signal.valid_signals() else signal.SIGTERM
+
+
+def _cgroup(ctx: Context, container: ContainerId) -> str | None:
+    """By the index, as the record may be lost."""
+    pod = index.pod_of(ctx.store, container)
+    return f"{ctx.layout.cgroup_parent(pod)}/{container}" if pod else None
 
 
 def _kill_cgroup(ctx: Context, container: ContainerId) -> None:
-    record = record_of(ctx, container)
-    if record is not None:
-        cgroups.kill_all(runs_in(ctx, record))
+    path = _cgroup(ctx, container)
+    if path is not None:
+        cgroups.kill_all(path)
 
 
 def _monitor(bundle: Path) -> PidRef | None:
-    text = files.read_or_none(bundle / MONITOR_PID)
-    return processes.pid_ref(int(text)) if text else None
+    text = files.read_or_none(bundle / MONITOR_PID) or b""
+    return processes.pid_ref(int(text)) if text.strip().isdigit() else None
 
 
-def _end_monitor(bundle: Path) -> None:
+def _monitors_by_name(ctx: Context, container: ContainerId) -> Iterator[PidRef]:
+    """Those that have the container on their command line, whatever else is known of them."""
+    for pid in cgroups.pids(f"/reconciler-{ctx.layout.tag}/{cgroups.MONITORS}"):
+        monitor = processes.pid_ref(pid)
+        if monitor is not None and _watches(monitor, container):
+            yield monitor
+
+
+def _end_monitor(container: ContainerId, bundle: Path) -> None:
     monitor = _monitor(bundle)
-    if monitor is not None and _watches(monitor, bundle):
+    if monitor is not None and _watches(monitor, container):
         processes.send_signal(monitor, signal.SIGKILL)
+        processes.wait_gone(monitor, KILL_SECONDS)
 
 
-def _await_monitor(bundle: Path) -> None:
+def _await_monitor(container: ContainerId, bundle: Path) -> None:
     """Its last acts are the exit files and the release of held ports; both must be over."""
     monitor = _monitor(bundle)
-    if monitor is not None and _watches(monitor, bundle) and not processes.wait_gone(monitor, KILL_SECONDS):
-        raise TryLater(f"cannot remove container {bundle.name[:12]}: its monitor {monitor.pid} does not end")
+    if monitor is not None and _watches(monitor, container) and not processes.wait_gone(monitor, KILL_SECONDS):
+        raise TryLater(f"cannot remove container {container[:12]}: its monitor {monitor.pid} does not end")
 
 
-def _watches(monitor: PidRef, bundle: Path) -> bool:
-    """Whether the process is (still) the bundle's monitor, not a later one of the same number."""
+def _watches(monitor: PidRef, container: ContainerId) -> bool:
+    """Whether the process is (still) the container's monitor, not a later one of the same number."""
     try:
-        return bundle.name.encode() in Path(f"/proc/{monitor.pid}/cmdline").read_bytes()
+        return container.encode() in Path(f"/proc/{monitor.pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
 @effect("container.forget")
-def _forget_files(ctx: Context, container: ContainerId) -> None:
+def _forget_files(ctx: Context, container: ContainerId, bundle: Path) -> None:
     for path in (ctx.layout.exits / container, ctx.layout.pids / container):
         path.unlink(missing_ok=True)
-    if ctx.layout.container(container).exists():
-        files.discard(ctx.layout.container(container), ctx.layout.trash)
+    files.discard(bundle, ctx.layout.trash)
 
 
 def require(ctx: Context, container: ContainerId) -> ContainerRecord:

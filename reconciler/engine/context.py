@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import Cache
@@ -36,20 +34,25 @@ class Settings:
 T = TypeVar("T")
 
 
-def once(make: Callable[[Any], T]) -> property:
-    """A part that the first thread to ask makes, while others wait for it: two of them would not know of each other."""
-    name = make.__name__
+class once(Generic[T]):  # noqa: N801 (it is used as a decorator)
+    """A part that the first thread to ask makes, while others wait for it: two of a kind would not know of each other.
 
-    @functools.wraps(make)
-    def get(self: Context) -> T:
-        if name not in self.parts:
-            with self.locks[name]:
-                if name not in self.parts:
-                    self.parts[name] = make(self)
-        part: T = self.parts[name]
+    ``functools.cached_property`` promises that only up to Python 3.11.
+    """
+
+    def __init__(self, make: Callable[[Context], T]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self._lock = threading.RLock()
+
+    def __get__(self, context: Context, _owner: type[Context]) -> T:
+        parts = vars(context)
+        if self._name not in parts:
+            with self._lock:
+                if self._name not in parts:
+                    parts[self._name] = self._make(context)
+        part: T = parts[self._name]
         return part
-
-    return property(get)
 
 
 @dataclass
@@ -62,8 +65,6 @@ class Context:
     cache: Cache = field(default_factory=Cache)
     users_of: Callable[[str], tuple[str, ...]] = lambda _image: ()
     """Names the containers made from an image id, which keep it from being removed; given by the engine."""
-    parts: dict[str, Any] = field(default_factory=dict, repr=False)
-    locks: dict[str, threading.RLock] = field(repr=False, default_factory=lambda: {n: threading.RLock() for n in PARTS})
 
     @once
     def store(self) -> Store:

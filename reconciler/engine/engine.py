@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import (
+    boundary,
     check,
     containers,
     execute,
@@ -20,6 +21,7 @@ from reconciler.engine import (
     info,
     locks,
     members,
+    networks,
     observe,
     portfacts,
     reindex,
@@ -40,6 +42,21 @@ from reconciler.model.spec import PodSpec
 
 if TYPE_CHECKING:
     from reconciler.engine.images.images import Images
+
+
+_VERBS: dict[type[a.Action], str] = {
+    a.PullImage: "pull an image for",
+    a.CreateSandbox: "create",
+    a.SetUpNetwork: "set up the network of",
+    a.UpdateRecord: "record the new version of",
+    a.CreateContainer: "create a container of",
+    a.StartContainer: "start a container of",
+    a.StopContainer: "stop a container of",
+    a.KillContainer: "kill a container of",
+    a.UpdateResources: "update the resources of a container of",
+    a.RemoveContainer: "remove a container of",
+    a.RemoveSandbox: "remove",
+}
 
 
 class Engine:
@@ -63,11 +80,24 @@ class Engine:
         try:
             layout.make()
         except OSError as e:
-            raise HostUnfit(f"cannot use {e.filename}: {e.strerror}", hint="run as root, or give --root") from e
+            raise HostUnfit(f"cannot use {e.filename}: {e.strerror}", hint=boundary.hint(e)) from e
         engine = cls(Context(settings, layout, clock or SystemClock()))
         reindex.if_lost(engine.context)
-        files.empty(layout.trash)
         return engine
+
+    def tidy(self) -> None:
+        """Collect what killed predecessors left where no plan looks: trash, rows and leases and lock files of pods
+        that are not there. Cheap where there is nothing.
+
+        Raises ReconcilerError.
+        """
+        ctx = self.context
+        with boundary.told("tidy up"):
+            files.empty(ctx.layout.trash)
+            for key in sandboxes.forgotten(ctx):
+                with self.lock(key):
+                    sandboxes.forget(ctx, key)
+            locks.sweep(ctx.layout.locks, {ctx.layout.key_lock(key).name for key in self.keys()})
 
     @contextmanager
     def lock(self, key: Key) -> Iterator[KeyLock]:
@@ -78,6 +108,7 @@ class Engine:
                 yield held
             finally:
                 self._held.key = None
+        networks.remove_if_last(ctx)  # after the last pod's removal, and not a part of it
 
     def keys(self) -> tuple[Key, ...]:
         return tuple(dict.fromkeys(row.key for row in index.all_pods(self.context.store)))
@@ -86,14 +117,20 @@ class Engine:
         return index.key_of_container(self.context.store, container)
 
     def observe(self, key: Key, want: PodSpec | None) -> Observed:
-        return observe.observe(self.context, key, want, held=getattr(self._held, "key", None) == key)
+        with boundary.told(f"look at pod {key}"):
+            return observe.observe(self.context, key, want, held=getattr(self._held, "key", None) == key)
 
     def host_facts(self, key: Key, want: PodSpec | None) -> HostFacts:
-        return portfacts.host_facts(self.context, key, want)
+        with boundary.told(f"look at the ports of pod {key}"):
+            return portfacts.host_facts(self.context, key, want)
 
     def perform(self, lock: KeyLock, action: a.Action) -> None:
         if isinstance(action, (a.CreateSandbox, a.CreateContainer)) and action.spec.key != lock.key:
             raise ValueError(f"the lock of {lock.key} does not cover {action.spec.key}")
+        with boundary.told(f"{_VERBS[type(action)]} pod {lock.key}"):
+            self._perform(lock, action)
+
+    def _perform(self, lock: KeyLock, action: a.Action) -> None:
         ctx = self.context
         match action:
             case a.PullImage():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from reconciler.engine.effects import effect
@@ -23,38 +23,83 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
             f.write(data)
         temporary.replace(path)
     except OSError as e:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise TryLater(f"cannot write {path}: {e.strerror}") from e
 
 
 def read_or_none(path: Path) -> bytes | None:
-    """The file's content, or None where it is not there."""
+    """The file's content, or None where it is not there.
+
+    Raises TryLater when it is there and cannot be read.
+    """
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as e:
+        raise TryLater(f"cannot read {path}: {e.strerror}") from e
+
+
+def read_with_time(path: Path) -> tuple[bytes, float]:
+    """The file's content and when it was last written (seconds since the epoch); empty and 0 where it is not there.
+
+    Raises TryLater when it is there and cannot be read.
+    """
+    try:
+        with path.open("rb") as f:
+            return f.read(), os.fstat(f.fileno()).st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return b"", 0.0
+    except OSError as e:
+        raise TryLater(f"cannot read {path}: {e.strerror}") from e
 
 
 @effect("tree.discard")
 def discard(tree: Path, trash: Path) -> None:
-    """Take a directory out of sight in one step (rename into ``trash``), then delete it at leisure.
+    """Take a file or directory out of sight in one step (rename into ``trash``), then delete it at leisure.
 
-    Killed in between, the rest lies in ``trash``, which ``empty`` deletes some other time.
+    Nothing happens where it is gone already. Killed in between, the rest lies in ``trash``, which ``empty`` deletes
+    some other time, perhaps while we still delete: the name there is the tree's from the moment of the rename, so
+    nobody can take it away before. Raises TryLater when the disk refuses.
     """
-    trash.mkdir(exist_ok=True, mode=0o700)
-    grave = Path(tempfile.mkdtemp(prefix="", dir=trash))
+    grave = bury(tree, trash)
+    if grave is not None:
+        delete(grave)
+
+
+@effect("tree.bury")
+def bury(tree: Path, trash: Path) -> Path | None:
+    """The first half of ``discard``: where the tree lies now; None when it was gone already.
+
+    Raises TryLater when the disk refuses.
+    """
+    grave = trash / os.urandom(8).hex()
     try:
-        tree.rename(grave / tree.name)
+        trash.mkdir(exist_ok=True, mode=0o700)
+        tree.rename(grave)
     except FileNotFoundError:
-        pass
+        return None
     except OSError as e:
         raise TryLater(f"cannot remove {tree}: {e.strerror}") from e
-    shutil.rmtree(grave, ignore_errors=True)
+    return grave
+
+
+@effect("tree.delete")
+def delete(tree: Path) -> None:
+    """Delete a file or directory, or as much of it as can be; somebody else may do the same at the same time."""
+    if tree.is_dir() and not tree.is_symlink():
+        shutil.rmtree(tree, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            tree.unlink()
 
 
 def empty(trash: Path) -> None:
-    """Delete what killed predecessors left in the trash."""
-    if not trash.is_dir():
+    """Delete what killed predecessors left in the trash, and what others are deleting just now."""
+    try:
+        graves = list(trash.iterdir())
+    except OSError:
         return
-    for grave in trash.iterdir():
-        shutil.rmtree(grave, ignore_errors=True)
+    for grave in graves:
+        delete(grave)

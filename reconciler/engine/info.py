@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from reconciler import __version__
-from reconciler.engine import cgroups
+from reconciler.engine import cgroups, networks
 from reconciler.engine.context import Context
 from reconciler.engine.network import names
 from reconciler.engine.networks import SUBNET
@@ -27,11 +27,7 @@ def info(ctx: Context) -> dict[str, Any]:
             "cgroups": cgroups.hierarchies().mode.value,
         },
         "runtime": _runtime(ctx),
-        "network": {
-            "bridge": names.bridge_name(ctx.layout.tag),
-            "subnet": settings.get(ctx.store, SUBNET) or "not chosen yet: no pod has needed it",
-            "nftables table": names.table_name(ctx.layout.tag),
-        },
+        "network": _network(ctx),
         "paths": {
             "state": str(ctx.layout.state),
             "run": str(ctx.layout.run),
@@ -44,6 +40,21 @@ def info(ctx: Context) -> dict[str, Any]:
             "images": len(ctx.images.list()),
         },
     }
+
+
+def _network(ctx: Context) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "bridge": names.bridge_name(ctx.layout.tag),
+        "subnet": settings.get(ctx.store, SUBNET) or "not chosen yet: no pod has needed it",
+        "nftables table": names.table_name(ctx.layout.tag),
+    }
+    try:
+        clashes = networks.clashes(ctx)
+    except ReconcilerError as e:
+        return told | {"problem": e.message}
+    if clashes:
+        told["problem"] = f"the subnet overlaps routes of this host: {', '.join(map(str, clashes))}"
+    return told
 
 
 def _runtime(ctx: Context) -> dict[str, Any]:

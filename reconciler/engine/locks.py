@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.engine.boundary import hint
+from reconciler.engine.effects import effect
+from reconciler.model.errors import TryLater
 from reconciler.model.key import Key
 
 
@@ -29,10 +32,27 @@ def hold(path: Path, key: Key, gone: Callable[[], bool]) -> Iterator[HeldKey]:
     fd = _locked(path)
     try:
         yield HeldKey(key)
-        if gone():
-            path.unlink(missing_ok=True)
     finally:
-        os.close(fd)
+        try:
+            if gone():
+                _unlink(path)
+        finally:
+            os.close(fd)
+
+
+def sweep(directory: Path, needed: Collection[str]) -> None:
+    """Remove the lock files that are not ``needed`` (by name) and that nobody holds: their holders were killed."""
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.name not in needed:
+            fd = _open(path)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(fd, path):
+                    _unlink(path)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(fd)
 
 
 @contextmanager
@@ -55,8 +75,17 @@ def _locked(path: Path) -> int:
         os.close(fd)
 
 
+@effect("lock.open")
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise TryLater(f"cannot lock {path}: {e.strerror}", hint=hint(e)) from e
+
+
+@effect("lock.remove")
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 def _is_at(fd: int, path: Path) -> bool:

@@ -14,8 +14,9 @@ from reconciler.engine.network import bridge, conntrack, names, pod, portmap, su
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Published
 from reconciler.engine.records import PodRecord
-from reconciler.engine.store import addresses, settings
+from reconciler.engine.store import addresses, events, settings
 from reconciler.engine.store import pods as index
+from reconciler.model.events import EventType
 from reconciler.model.key import Key
 from reconciler.model.observed import PidRef
 
@@ -44,7 +45,27 @@ def config(ctx: Context) -> BridgeConfig:
         bridge.ensure_bridge(chosen)
         settings.put(ctx.store, SUBNET, str(network))
         ctx.cache.mtu = host.mtu
-        return chosen
+    _tell_clashes(ctx, subnet.clashes(host.routes, network), network)
+    return chosen
+
+
+def _tell_clashes(ctx: Context, routes: tuple[IPv4Network, ...], network: IPv4Network) -> None:
+    """The subnet stays, as pods live in it; what the host reached by those routes, it may not reach now."""
+    if routes:
+        told = f"the network of pods, {network}, overlaps {_list(routes)}, to which this host has a route"
+        events.emit(ctx.store, ctx.clock, "network", EventType.WARNING, "SubnetClash", told)
+
+
+def clashes(ctx: Context) -> tuple[IPv4Network, ...]:
+    """Routes of the host that overlap the pods' network, as things stand. Raises TryLater."""
+    known = settings.get(ctx.store, SUBNET)
+    if known is None:
+        return ()
+    return subnet.clashes(subnet.survey(names.bridge_name(ctx.layout.tag)).routes, IPv4Network(known))
+
+
+def _list(routes: tuple[IPv4Network, ...]) -> str:
+    return ", ".join(map(str, routes))
 
 
 def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
@@ -74,9 +95,11 @@ def unpublish(ctx: Context, record: PodRecord) -> None:
 
 
 def remove_if_last(ctx: Context) -> None:
-    """Take bridge and table away with the last pod."""
+    """Take bridge and table away when no pod is left. Not a part of any removal: it takes 50 ms."""
+    if not index.is_empty(ctx.store) or not bridge.stands(ctx.layout.tag):
+        return
     with locks.exclusive(ctx.layout.network_lock):
-        if not index.all_pods(ctx.store):
+        if index.is_empty(ctx.store):
             portmap.remove_table(ctx.layout.tag)
             bridge.remove_bridge(ctx.layout.tag)
 

@@ -6,12 +6,14 @@ not jump; backoff counts from there. Readers without the lock compute the same w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from reconciler.engine import containers, files, preflight, processes, sandboxes
 from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import pods as index
+from reconciler.model.errors import TryLater
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import (
     Container,
@@ -81,7 +83,8 @@ def _container(ctx: Context, record: ContainerRecord, *, held: bool) -> Containe
     facts = containers.facts_of(ctx, record.id)
     state, end = _state(ctx, record.id, facts)
     if end is not None and facts.exit is None and held:
-        containers.note(ctx, record.id, exit=end)
+        with suppress(TryLater):  # a full disk; it is computed again, then
+            containers.note(ctx, record.id, exit=end)
     spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
     return Container(
         id=record.id,
@@ -91,7 +94,7 @@ def _container(ctx: Context, record: ContainerRecord, *, held: bool) -> Containe
         state=state,
         pid=PidRef(facts.pid, facts.pid_start) if state.can_signal() else None,
         exit=end,
-        stopping=Stopping(facts.deadline, facts.killed) if facts.deadline is not None else None,
+        stopping=_stopping(state, facts),
         restarts=record.restarts,
         crashes=record.crashes,
         last=record.last,
@@ -105,7 +108,7 @@ def _container(ctx: Context, record: ContainerRecord, *, held: bool) -> Containe
 
 def _state(ctx: Context, container: ContainerId, facts: ContainerFacts) -> tuple[ContainerState, Exit | None]:
     if facts.exit is not None:
-        return ContainerState.EXITED, facts.exit
+        return ContainerState.EXITED, _in_this_boot(facts, facts.exit)
     if not facts.boot:
         return ContainerState.CREATING, None
     code, wall = _exit_code(ctx, container)
@@ -119,13 +122,27 @@ def _state(ctx: Context, container: ContainerId, facts: ContainerFacts) -> tuple
     return (ContainerState.RUNNING if facts.started_wall else ContainerState.CREATED), None
 
 
+def _stopping(state: ContainerState, facts: ContainerFacts) -> Stopping | None:
+    """A stop that was written down but whose signal was perhaps never sent has not begun."""
+    if facts.deadline is None or (state.can_signal() and not facts.told and not facts.killed):
+        return None
+    return Stopping(facts.deadline, facts.killed)
+
+
 def _exit_code(ctx: Context, container: ContainerId) -> tuple[int | None, float]:
-    """What the monitor wrote, and when; the bundle's copy outlives a reboot."""
+    """What the monitor wrote, and when; the bundle's copy outlives a reboot. A damaged file says that it ended."""
+    damaged = None
     for path in (ctx.layout.container(container) / "exit", ctx.layout.exits / container):
-        text = files.read_or_none(path)
-        if text:
-            return int(text), path.stat().st_mtime
-    return None, ctx.clock.wall()
+        text, wall = files.read_with_time(path)
+        if text.strip().lstrip(b"-").isdigit():
+            return int(text), wall
+        damaged = wall if text else damaged
+    return (None, ctx.clock.wall()) if damaged is None else (UNKNOWN_EXIT, damaged)
+
+
+def _in_this_boot(facts: ContainerFacts, end: Exit) -> Exit:
+    """An instant of another boot is before all of this one's."""
+    return end if facts.boot == processes.boot_id() else replace(end, finished=0.0)
 
 
 def _exit(ctx: Context, facts: ContainerFacts, code: int, wall: float) -> Exit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from reconciler.engine.effects import effect
 from reconciler.model.observed import PidRef
+
+_NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
+"""What pidfd_open says of a number that is nobody's, or by now that of a thread."""
 
 
 @cache
@@ -31,7 +35,7 @@ def alive(ref: PidRef) -> bool:
 
 
 @effect("process.signal")
-def send_signal(ref: PidRef, number: signal.Signals) -> None:
+def send_signal(ref: PidRef, number: int) -> None:
     """Signal that very process; nothing happens when it is gone."""
     fd = _pidfd(ref)
     if fd is None:
@@ -62,8 +66,10 @@ def _pidfd(ref: PidRef) -> int | None:
         return None
     try:
         fd = os.pidfd_open(ref.pid)
-    except ProcessLookupError:
-        return None
+    except OSError as e:
+        if e.errno in _NO_PROCESS:
+            return None
+        raise
     if not alive(ref):  # looked at after the open: the number cannot be given away any more
         os.close(fd)
         return None

@@ -80,6 +80,8 @@ class ContainerFacts:
     started_wall: float = 0.0
     deadline: Instant | None = None
     killed: bool = False
+    told: bool = True
+    """Whether the stop signal was sent for ``deadline``."""
     exit: Exit | None = None
     resources: Resources | None = None
 

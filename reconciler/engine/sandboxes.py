@@ -8,19 +8,21 @@ container never ran is not repaired but removed and made anew.
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import uuid
 from pathlib import Path
 
 from reconciler.engine import cgroups, containers, files, infra, networks, processes, records
 from reconciler.engine.context import Context
+from reconciler.engine.effects import effect
 from reconciler.engine.network import files as pod_files
 from reconciler.engine.network import ports
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import addresses
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import NotFound, TryLater
-from reconciler.model.key import ContainerId, PodId, SourceId
+from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import ContainerSpec, PodSpec
 
@@ -84,20 +86,57 @@ def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
     Raises TryLater when something does not die.
     """
     record = record_of(ctx, pod)
-    if record is not None:
-        records.write(ctx.layout.pod(pod), STATE, PodState(networked=state_of(ctx, pod).networked, removing=True))
-        networks.unpublish(ctx, record)
+    announced = record is None or _announce_removal(ctx, record)
     _remove_containers(ctx, pod)
     cgroups.remove_pod(ctx.layout.cgroup_parent(pod))
     if record is not None:
-        _discard_logs(ctx, record)
+        _remove_logs(ctx, record)
+    if record is not None and not announced:
+        networks.unpublish(ctx, record)
     if record is not None and keep_address:
         _end(ctx, pod)
     else:
         _drop(ctx, pod)
         if record is not None:
             addresses.release(ctx.store, record.key)
-        networks.remove_if_last(ctx)
+
+
+def _announce_removal(ctx: Context, record: PodRecord) -> bool:
+    """Mark the pod as being removed and take its ports out of the maps, if that can be written.
+
+    A full disk must not keep a pod from going: what follows frees the space.
+    """
+    try:
+        records.write(
+            ctx.layout.pod(record.id), STATE, PodState(networked=state_of(ctx, record.id).networked, removing=True)
+        )
+        networks.unpublish(ctx, record)
+    except TryLater:
+        return False
+    return True
+
+
+def forgotten(ctx: Context) -> tuple[Key, ...]:
+    """The keys for which there may be something to ``forget``."""
+    rows = index.all_pods(ctx.store)
+    known = {row.key for row in rows}
+    halves = {row.key for row in rows if not (ctx.layout.pod(row.id) / RECORD).exists()}
+    return tuple(sorted(halves | (set(addresses.leases(ctx.store)) - known)))
+
+
+def forget(ctx: Context, key: Key) -> None:
+    """Drop what a killed creation or removal left of the key's pods in the index: rows without a record or any
+    container, and an address that no pod has. For holders of the key's lock."""
+    for pod in index.pods_of(ctx.store, key):
+        if record_of(ctx, pod) is None and not index.containers_of(ctx.store, pod):
+            _remove_halves(ctx, pod)
+    if not index.pods_of(ctx.store, key):
+        addresses.release(ctx.store, key)
+
+
+def _remove_halves(ctx: Context, pod: PodId) -> None:
+    cgroups.remove_pod(ctx.layout.cgroup_parent(pod))
+    _drop(ctx, pod)
 
 
 def _end(ctx: Context, pod: PodId) -> None:
@@ -110,16 +149,19 @@ def _end(ctx: Context, pod: PodId) -> None:
 
 
 def _drop(ctx: Context, pod: PodId) -> None:
-    if ctx.layout.pod(pod).exists():
-        files.discard(ctx.layout.pod(pod), ctx.layout.trash)
+    files.discard(ctx.layout.pod(pod), ctx.layout.trash)
     index.remove_pod(ctx.store, pod)
 
 
 def _take_over(ctx: Context, record: PodRecord) -> None:
-    """The new record is written: the ended one of the same key has done its duty."""
+    """The new record is written: the ended one of the same key has done its duty.
+
+    One whose record is lost goes as well, with whatever still runs of it: it would be there twice.
+    """
     for pod in index.pods_of(ctx.store, record.key):
         if pod != record.id and (state_of(ctx, pod).ended or record_of(ctx, pod) is None):
-            _drop(ctx, pod)
+            _remove_containers(ctx, pod)
+            _remove_halves(ctx, pod)
 
 
 def _record(ctx: Context, spec: PodSpec, owner: SourceId) -> PodRecord:
@@ -131,12 +173,20 @@ def _record(ctx: Context, spec: PodSpec, owner: SourceId) -> PodRecord:
 def _write_pod(ctx: Context, record: PodRecord) -> None:
     index.add_pod(ctx.store, record.id, record.key, record.spec.sandbox.ports)
     directory = ctx.layout.pod(record.id)
+    _make_directory(directory)
+    records.write(directory, RECORD, record)
+    sandbox = record.spec.sandbox
+    # in the host's network the pod has the host's own name (kubelet: GeneratePodHostNameAndDomain, UTS of the node)
+    hostname = platform.node() if sandbox.host_network else sandbox.hostname or record.key.name
+    pod_files.write(directory, hostname=hostname, ip=record.ip)
+
+
+@effect("pod.make")
+def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o711)
     except OSError as e:
         raise TryLater(f"cannot write {directory}: {e.strerror}") from e
-    records.write(directory, RECORD, record)
-    pod_files.write(directory, hostname=record.spec.sandbox.hostname, ip=record.ip)
 
 
 def _start_infra(ctx: Context, record: PodRecord, held: list[socket.socket]) -> None:
@@ -184,10 +234,11 @@ def _remove_containers(ctx: Context, pod: PodId) -> None:
         containers.remove(ctx, container)
 
 
-def _discard_logs(ctx: Context, record: PodRecord) -> None:
+def _remove_logs(ctx: Context, record: PodRecord) -> None:
+    """In place: logs may lie on another file system than the trash."""
     directory: Path = ctx.layout.log(record.key, record.uid, "-", 0).parent.parent
     if directory.exists():
-        files.discard(directory, ctx.layout.trash)
+        files.delete(directory)
 
 
 def require(ctx: Context, pod: PodId) -> PodRecord:

@@ -47,5 +47,8 @@ class PodEngine(Protocol):
         Raises TryLater or Permanent.
         """
 
+    def tidy(self) -> None:
+        """Collect what killed predecessors left where no plan looks. Raises ReconcilerError."""
+
     def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
         """Append to the event log; an equal event right before is counted instead."""

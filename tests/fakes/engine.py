@@ -172,6 +172,9 @@ class FakeEngine:
             if fault:
                 raise fault.error
 
+    def tidy(self) -> None:
+        """Nothing is ever left in memory."""
+
     def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
         with self._lock:
             self.emitted.append((about, type, reason, message))

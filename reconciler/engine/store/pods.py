@@ -72,6 +72,11 @@ def all_pods(store: Store, *, with_ports: bool = False) -> tuple[PodRow, ...]:
     )
 
 
+def is_empty(store: Store) -> bool:
+    """Whether no pod is filed."""
+    return not store.read("SELECT 1 FROM pods LIMIT 1")
+
+
 def add_container(store: Store, container: ContainerId, pod: PodId) -> None:
     with store.transaction() as tx:
         tx.execute("INSERT OR IGNORE INTO containers (id, pod) VALUES (?, ?)", (container, pod))
@@ -85,6 +90,11 @@ def remove_container(store: Store, container: ContainerId) -> None:
 def containers_of(store: Store, pod: PodId) -> tuple[ContainerId, ...]:
     rows = store.read("SELECT id FROM containers WHERE pod = ? ORDER BY rowid", (pod,))
     return tuple(ContainerId(str(row[0])) for row in rows)
+
+
+def pod_of(store: Store, container: ContainerId) -> PodId | None:
+    rows = store.read("SELECT pod FROM containers WHERE id = ?", (container,))
+    return PodId(str(rows[0][0])) if rows else None
 
 
 def all_containers(store: Store) -> dict[ContainerId, PodId]:

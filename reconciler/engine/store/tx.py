@@ -9,6 +9,7 @@ thread, none across a fork, and no transaction is open while a runtime is called
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -16,9 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from reconciler.engine.boundary import hint
 from reconciler.engine.effects import effect
 from reconciler.engine.store.migrations import migrate
-from reconciler.model.errors import ReconcilerError, TryLater
+from reconciler.model.errors import HostUnfit, ReconcilerError, TryLater
 
 BUSY_SECONDS = 60.0
 
@@ -29,6 +31,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
+        self._pid = os.getpid()
+        self._foreign: list[threading.local] = []
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -69,11 +73,11 @@ class Store:
             self._local.connection = None
 
     def _connection(self) -> sqlite3.Connection:
+        if self._pid != os.getpid():
+            self._foreign.append(self._local)  # a fork's copies must not be used, nor closed: they are kept
+            self._local, self._pid = threading.local(), os.getpid()
         local = self._local
-        if getattr(local, "pid", None) != os.getpid():
-            local.connection = None  # a fork's copy must not be used, nor closed
-            local.pid = os.getpid()
-        if local.connection is None:
+        if getattr(local, "connection", None) is None:
             local.connection = _open(self.path)
         connection: sqlite3.Connection = local.connection
         return connection
@@ -81,20 +85,40 @@ class Store:
 
 @effect("store.open")
 def _open(path: Path) -> sqlite3.Connection:
+    connection = None
     try:
-        new = not path.exists()
+        _make_private(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        if new:
-            path.chmod(0o600)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # record.json carries the facts; see the module's text
         migrate(connection)
-    except (sqlite3.Error, OSError) as e:
-        raise TryLater(f"cannot open {path}: {e}") from e
-    except ReconcilerError:
-        connection.close()
-        raise
+    except OSError as e:
+        raise TryLater(f"cannot open {path}: {e.strerror}", hint=hint(e)) from e
+    except (sqlite3.Error, ReconcilerError) as e:
+        if connection is not None:
+            connection.close()
+        if isinstance(e, ReconcilerError):
+            raise
+        raise _unopened(path, e) from e
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """For root alone from the first moment; the -wal and -shm beside it get the same mode.
+
+    Only where it is not there: the close of a second descriptor would drop the locks that SQLite has on the first.
+    """
+    with contextlib.suppress(FileExistsError):
+        if not path.exists():
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _unopened(path: Path, error: sqlite3.Error) -> ReconcilerError:
+    if isinstance(error, sqlite3.OperationalError):
+        return TryLater(f"cannot open {path}: {error}", hint="is the disk full or mounted read-only?")
+    return HostUnfit(
+        f"cannot open {path}: {error}", hint="move it away: it is made again from the records, but for the events"
+    )
 
 
 def _begin(connection: sqlite3.Connection) -> None:

@@ -146,7 +146,7 @@ def test_a_newer_database_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_an_error_with_its_path(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     path.write_bytes(b"x" * 4096)
-    with pytest.raises(TryLater, match="state"):
+    with pytest.raises(HostUnfit, match="state"):
         settings.get(Store(path), "x")
 
 
