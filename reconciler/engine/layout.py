@@ -20,6 +20,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.engine.effects import effect
 from reconciler.model.key import ContainerId, Key, PodId
 
 STATE = Path("/var/lib/reconciler")
@@ -124,14 +125,21 @@ class Layout:
         return f"/reconciler-{self.tag}/pod-{pod}"
 
     def make(self) -> None:
-        """Create the directories. State and run are for root alone; logs can be read by log agents."""
-        for path in (self.state, self.run):
-            path.mkdir(parents=True, exist_ok=True, mode=0o711)
-        for path in (self.pods, self.containers, self.images, self.cache):
-            path.mkdir(exist_ok=True, mode=0o711)
+        """Create the directories. State and run are for root alone (0711: users' namespaces must get through to a
+        rootfs); logs can be read by log agents."""
+        for path in (self.state, self.run, self.pods, self.containers, self.images, self.cache):
+            _directory(path, 0o711)
         for path in (self.exits, self.pids, self.locks, self.run / "runtime", self.trash):
-            path.mkdir(exist_ok=True, mode=0o700)
-        self.logs.mkdir(parents=True, exist_ok=True, mode=0o755)
+            _directory(path, 0o700)
+        _directory(self.logs, 0o755)
+
+
+@effect("layout.make")
+def _directory(path: Path, mode: int) -> None:
+    """One that is there stays as it is."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+        path.chmod(mode)  # mkdir's mode is cut by the umask
 
 
 def _tag(root: Path) -> str:
