@@ -1,0 +1,132 @@
+"""What state a container is in, and how it ended, as tables: from facts, exit files, boots and clocks that jump."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine import containers, observe, processes
+from reconciler.engine.context import Context, Settings
+from reconciler.engine.layout import Layout
+from reconciler.engine.records import STATE, ContainerFacts
+from reconciler.model.key import ContainerId
+from reconciler.model.observed import ContainerState, Exit, Stopping
+from tests.fakes.clock import FakeClock
+
+CONTAINER = ContainerId("c" * 64)
+ME = processes.pid_ref(os.getpid())
+assert ME is not None
+BOOT = processes.boot_id()
+LIVING = ContainerFacts(boot=BOOT, pid=ME.pid, pid_start=ME.start)
+GONE = replace(LIVING, pid_start=ME.start + 1)
+"""A process whose number another one has by now."""
+RAN = replace(GONE, started=900.0, started_wall=5000.0)
+ELSEWHEN = replace(RAN, boot="another boot")
+C, R, E = ContainerState.CREATED, ContainerState.RUNNING, ContainerState.EXITED
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Context:
+    layout = Layout.at(tmp_path)
+    layout.make()
+    layout.container(CONTAINER).mkdir()
+    return Context(Settings(tmp_path), layout, FakeClock(now=1000.0, wall=6000.0))
+
+
+def _exited(ctx: Context, text: str, at: float = 5990.0, *, in_bundle: bool = True) -> None:
+    path = ctx.layout.container(CONTAINER) / "exit" if in_bundle else ctx.layout.exits / CONTAINER
+    path.write_text(text)
+    os.utime(path, (at, at))
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        pytest.param(ContainerFacts(), ContainerState.CREATING, id="nothing is known: its creation was cut short"),
+        pytest.param(LIVING, C, id="its process waits to be started"),
+        pytest.param(replace(LIVING, started_wall=1.0), R, id="it was started and lives"),
+        pytest.param(GONE, E, id="its process is gone and nobody watches"),
+        pytest.param(replace(LIVING, pid_start=0), E, id="it died before its start time could be read"),
+        pytest.param(replace(LIVING, boot="another boot", started_wall=1.0), E, id="the machine was restarted"),
+        pytest.param(replace(LIVING, exit=Exit(3, 1.0, 2.0)), E, id="its end was written down"),
+    ],
+)
+def test_the_state_of_a_container_whose_monitor_is_gone(ctx: Context, facts: ContainerFacts, state: str) -> None:
+    assert observe._state(ctx, CONTAINER, facts)[0] is state
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("0", 0), ("137\n", 137), ("-1", -1), ("", -1), ("oops", -1), ("1\x002", -1), ("--", -1)],
+)
+def test_a_damaged_exit_file_tells_of_an_end_with_an_unknown_code(ctx: Context, text: str, code: int) -> None:
+    _exited(ctx, text)
+    state, end = observe._state(ctx, CONTAINER, RAN)
+    assert state is E
+    assert end is not None
+    assert end.code == code
+
+
+def test_an_exit_file_counts_while_its_process_seems_to_live(ctx: Context) -> None:
+    _exited(ctx, "7", in_bundle=False)
+    assert observe._state(ctx, CONTAINER, replace(LIVING, started=900.0, started_wall=1.0))[0] is E
+
+
+@pytest.mark.parametrize(
+    ("facts", "at", "finished", "ran_for"),
+    [
+        pytest.param(RAN, 5990.0, 990.0, 90.0, id="ended ten seconds ago"),
+        pytest.param(RAN, 6500.0, 1000.0, 100.0, id="the wall clock was set back since: seen now counts"),
+        pytest.param(RAN, 100.0, 1000.0, 100.0, id="the wall clock was set forward since: seen now counts"),
+        pytest.param(GONE, 5990.0, 990.0, 0.0, id="ended before we wrote down its start"),
+        pytest.param(ELSEWHEN, 5990.0, 0.0, 0.0, id="ended in another boot: before all of this one"),
+    ],
+)
+def test_the_instant_of_an_end(ctx: Context, facts: ContainerFacts, at: float, finished: float, ran_for: float) -> None:
+    _exited(ctx, "1", at)
+    end = observe._state(ctx, CONTAINER, facts)[1]
+    assert end is not None
+    assert (end.finished, end.ran_for, end.finished_wall) == (finished, ran_for, at)
+
+
+def test_an_end_that_was_written_down_in_another_boot_is_before_all_of_this_one(ctx: Context) -> None:
+    facts = replace(ELSEWHEN, exit=Exit(1, 1e6, 5990.0))
+    assert observe._state(ctx, CONTAINER, facts)[1] == Exit(1, 0.0, 5990.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "facts", "stopping"),
+    [
+        pytest.param(R, replace(LIVING, deadline=9.0), Stopping(9.0), id="it was told"),
+        pytest.param(R, replace(LIVING, deadline=9.0, told=False), None, id="perhaps nobody told it: not begun"),
+        pytest.param(R, replace(LIVING, deadline=9.0, told=False, killed=True), Stopping(9.0, True), id="killed since"),
+        pytest.param(E, replace(LIVING, deadline=9.0, told=False), Stopping(9.0), id="it ended: of that stop"),
+        pytest.param(R, LIVING, None, id="no stop"),
+    ],
+)
+def test_a_stop_has_begun_once_its_signal_was_sent(
+    state: ContainerState, facts: ContainerFacts, stopping: Stopping
+) -> None:
+    assert observe._stopping(state, facts) == stopping
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("SIGTERM", 15), ("TERM", 15), ("sigint", 2), ("9", 9), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("", 15), ("99", 15)],
+)
+def test_stop_signals_as_images_write_them(name: str, number: int) -> None:
+    assert containers.signal_number(name) == number
+
+
+@pytest.mark.parametrize("text", ["", "x", "-4", "12 34", "\x00"])
+def test_a_damaged_pid_file_names_no_monitor(ctx: Context, text: str) -> None:
+    (ctx.layout.container(CONTAINER) / containers.MONITOR_PID).write_text(text)
+    assert not containers.monitored(ctx, CONTAINER)
+
+
+def test_a_state_file_of_an_older_program_means_that_its_stops_were_told(ctx: Context) -> None:
+    (ctx.layout.container(CONTAINER) / STATE).write_text('{"boot": "b", "pid": 1, "deadline": 3.0}')
+    assert containers.facts_of(ctx, CONTAINER).told
