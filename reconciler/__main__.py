@@ -13,9 +13,12 @@ def main() -> int:
 
         print(f"reconciler {__version__}")
         return 0
-    from reconciler.cli.app import run
+    try:
+        from reconciler.cli.app import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:  # so early that nothing has begun
+        return 130
 
 
 if __name__ == "__main__":
