@@ -156,6 +156,7 @@ class Core:
                 pool=self._pool,
                 on_step=self._stepped,
             )
+            self._ended(result)
         except ReconcilerError as error:
             self.narrator.trouble(key, error.message)
             self._failed(key, error)
@@ -164,8 +165,6 @@ class Core:
             trouble = TryLater(f"cannot sync pod {key}: internal error: {type(error).__name__}: {error}")
             self.narrator.trouble(key, trouble.message)
             self._failed(key, trouble)
-        else:
-            self._ended(result)
 
     def resolve(self, key: Key) -> Resolution:
         return self.wanted.resolve(key)

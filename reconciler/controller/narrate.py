@@ -90,6 +90,7 @@ class Narrator:
     def __init__(self, engine: PodEngine, log: Log | None = None) -> None:
         self._engine = engine
         self._log = log or Silent()
+        self._unwritten = False
         self._last: dict[Key, frozenset[Said]] = {}
         self._pulling: dict[Key, set[str]] = {}
 
@@ -135,7 +136,16 @@ class Narrator:
         self._pulling.pop(key, None)
 
     def _emit(self, key: Key, said: Said) -> None:
-        self._engine.emit(str(key), *said)
+        """An event that cannot be written (a full disk) must not keep pods from being looked after; the log tells of
+        it when that begins."""
+        try:
+            self._engine.emit(str(key), *said)
+        except ReconcilerError as error:
+            if not self._unwritten:
+                self._log.warning("cannot record events", cause=error.message)
+            self._unwritten = True
+        else:
+            self._unwritten = False
 
 
 def _waits(waiting: Waiting) -> Said | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from reconciler.engine.images.disk import Disk
 from reconciler.engine.layout import Layout
 from reconciler.kube import Problem, load
 from reconciler.model.clock import Clock, SystemClock
+from reconciler.model.errors import ReconcilerError
 from reconciler.model.events import EventType
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key
@@ -139,7 +140,8 @@ class Complaints:
         now = frozenset(source.problems())
         for problem in sorted(now - self._told.get(source, frozenset()), key=lambda p: (p.path, p.line, p.message)):
             self._log.warning("problem in manifest", reason=str(problem.reason), problem=str(problem))
-            self._engine.emit(problem.path, EventType.WARNING, str(problem.reason), str(problem))
+            with suppress(ReconcilerError):  # a full disk; the log has it
+                self._engine.emit(problem.path, EventType.WARNING, str(problem.reason), str(problem))
         self._told[source] = now
 
 
