@@ -1,0 +1,83 @@
+"""`validate` and `status` without an engine: files, exit codes, what is defined twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import app
+from reconciler.cli.status import exit_code
+
+GOOD = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+spec:
+  containers:
+  - name: app
+    image: localhost/app:1
+"""
+
+
+def write(path: Path, name: str = "web", more: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(GOOD.format(name=name) + more)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        ([], 0),
+        (["Converged", "Converged"], 0),
+        (["Converged", "Converging"], 1),
+        (["Converging", "Error"], 2),
+        (["Held"], 2),
+    ],
+)
+def test_the_worst_state_is_the_exit_code(states: list[str], code: int) -> None:
+    assert exit_code(states) == code
+
+
+def test_good_manifests_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "a.yaml", "a")
+    write(tmp_path / "sub" / "b.yml", "b")
+    assert app.run(["validate", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "2 files, 2 pods, 0 errors\n"
+
+
+def test_each_problem_is_a_line_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.yaml", more="    comand: [x]\n    nonsense: 1\n")
+    assert app.run(["validate", str(path)]) == 1
+    first, second, count = capsys.readouterr().out.splitlines()
+    assert first == f"{path}:9:5: spec.containers[0].comand: unknown field, did you mean command?"
+    assert second.startswith(f"{path}:10:5: spec.containers[0].nonsense: unknown field")
+    assert count == "1 file, 0 pods, 2 errors"
+
+
+def test_quiet_says_nothing_of_what_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["validate", "-q", str(write(tmp_path / "a.yaml"))]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_one_pod_in_two_places_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = write(tmp_path / "one" / "a.yaml"), write(tmp_path / "two" / "b.yaml")
+    assert app.run(["validate", str(one.parent), str(two.parent)]) == 1
+    assert f"{two}: pod default/web is already defined in {one}" in capsys.readouterr().out
+
+
+def test_a_folder_named_twice_is_one_folder(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml")
+    assert app.run(["validate", str(tmp_path), str(tmp_path)]) == 0
+
+
+def test_a_terminal_is_not_steered_by_a_file_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "a\x1b[2J.yaml", more="    nonsense: 1\n")
+    assert app.run(["validate", str(tmp_path)]) == 1
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_what_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    assert app.run(["validate", str(tmp_path / "nowhere")]) == 2
