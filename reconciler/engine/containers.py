@@ -83,7 +83,7 @@ def start(ctx: Context, container: ContainerId) -> None:
 
     Raises RuntimeFailed.
     """
-    ctx.runtime.start(container)
+    ctx.runtime.of(container).start(container)
     note(ctx, container, started=ctx.clock.now(), started_wall=ctx.clock.wall())
 
 
@@ -131,7 +131,7 @@ def remove(ctx: Context, container: ContainerId) -> None:
     grave = _cut_short(ctx, container) if not facts_of(ctx, container).pid else None
     _end_processes(ctx, container)
     _await_monitor(container, bundle)
-    ctx.runtime.delete(container)
+    ctx.runtime.of(container).delete(container)
     _forget_files(ctx, container, grave or bundle)
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)
@@ -279,6 +279,8 @@ def _watches(monitor: PidRef, container: ContainerId) -> bool:
 def _forget_files(ctx: Context, container: ContainerId, bundle: Path) -> None:
     for path in (ctx.layout.exits / container, ctx.layout.pids / container):
         path.unlink(missing_ok=True)
+    for state in (ctx.layout.run / "runtime").glob(f"*/{container}"):
+        files.discard(state, ctx.layout.trash)  # of a runtime that is not installed any more
     files.discard(bundle, ctx.layout.trash)
 
 

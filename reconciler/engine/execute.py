@@ -33,7 +33,7 @@ def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence
     """
     containers.require(ctx, container)
     variables = dict(pair.partition("=")[::2] for pair in env)
-    program, *words = ctx.runtime.exec_argv(container, argv, env=variables, cwd=cwd or "")
+    program, *words = ctx.runtime.of(container).exec_argv(container, argv, env=variables, cwd=cwd or "")
     # What the runtime itself has to say goes to a file, apart from what the command writes to our stderr.
     with tempfile.NamedTemporaryFile(dir=ctx.layout.run, prefix="exec-") as said:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,9 @@ from reconciler.model.spec import Resources, SandboxSpec
 TIMEOUT = 30.0
 """Seconds that a verb may take: ordinary ones take 5 to 20 ms, but a machine may be swapping."""
 
+NOT_INSTALLED = "not installed"
+REFUSAL_SECONDS = 60.0
+
 NAMES = ("crun", "runc")
 """In the order of preference."""
 
@@ -54,6 +58,16 @@ class Runtime:
 
     def argv(self, *words: str) -> list[str]:
         return [str(self.path), *self.args(), *words]
+
+    def of(self, container: ContainerId) -> Runtime:
+        """The runtime that made the container: the choice may have changed since (``--runtime``, a package that came
+        or went). Ourselves where none knows it, or the one that does is not installed any more."""
+        if not self._knows(container):
+            for name in NAMES:
+                state_dir = self.state_dir.with_name(name)
+                if (state_dir / container).exists() and (path := find(name)):
+                    return Runtime(name, path, "", state_dir)
+        return self
 
     def state(self, container: ContainerId) -> dict[str, Any] | None:
         """What the runtime knows of it (OCI state: status, pid, bundle…), or None."""
@@ -239,7 +253,8 @@ def choose(layout: Layout, preferred: str | None = None, facts: HostCapabilities
             return Choice(runtime, there, why_not)
         why_not[name] = reason
     told = "; ".join(f"{name}: {reason}" for name, reason in why_not.items())
-    raise HostUnfit(f"cannot run containers: {told}", hint="install crun or runc")
+    missing = all(reason == NOT_INSTALLED for reason in why_not.values())
+    raise HostUnfit(f"cannot run containers: {told}", hint="install crun or runc" if missing else "")
 
 
 def _ask(layout: Layout, facts: HostCapabilities) -> tuple[Runtime | None, str]:
@@ -247,11 +262,11 @@ def _ask(layout: Layout, facts: HostCapabilities) -> tuple[Runtime | None, str]:
     name = facts.runtime
     path = find(name)
     if path is None:
-        return None, "not installed"
+        return None, NOT_INSTALLED
     file, key = layout.cache / f"runtime-{name}.json", _identity(path, facts)
     state_dir = layout.runtime_state(name).absolute()
     saved = _remembered(file)
-    if saved.get("key") == key:
+    if saved.get("key") == key and (not saved["reason"] or _is_fresh(file)):
         return Runtime(name, path, saved["version"], state_dir), saved["reason"]
     runtime = Runtime(name, path, version_of(path), state_dir)
     with locks.exclusive(layout.cache / "probe.lock"):  # so that whatever lies about of a probe is a dead one's
@@ -262,6 +277,11 @@ def _ask(layout: Layout, facts: HostCapabilities) -> tuple[Runtime | None, str]:
             return runtime, e.message  # it did not get to answer: ask again next time
         files.write_atomic(file, msgspec.json.encode({"key": key, "version": runtime.version, "reason": reason}))
     return runtime, reason
+
+
+def _is_fresh(file: Path) -> bool:
+    """A refusal is believed for a while only: what stood in the way may have been mended."""
+    return 0 <= time.time() - file.stat().st_mtime < REFUSAL_SECONDS
 
 
 def _remembered(file: Path) -> dict[str, str]:
