@@ -1,0 +1,175 @@
+"""The database is an index: lost or spoilt it costs nothing but events. Records of another version are understood."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine.context import Settings
+from reconciler.engine.engine import Engine
+from reconciler.engine.layout import Layout
+from reconciler.engine.records import ContainerRecord, PodRecord
+from reconciler.model.spec import ContainerSpec, PodSpec
+from tests.host.instance import Instance, until
+from tests.host.lives import end, end_controller, expect_settled, ip_of, replaced, sleeper, use_runtime
+from tests.host.manifests import container, pod, put
+
+pytestmark = pytest.mark.host
+
+PORTS = [{"containerPort": 80, "hostPort": 18400, "protocol": "UDP"}]
+
+
+@pytest.fixture
+def running(instance: Instance, image: str, folder: Path) -> Instance:
+    """Two pods, one with a host port, and nobody who watches."""
+    put(folder / "a.yaml", pod("a", container("one", image, ports=PORTS), container("two", image)))
+    put(folder / "b.yaml", pod("b", container("one", image)))
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    return instance
+
+
+def database(instance: Instance) -> list[Path]:
+    path = Layout.at(instance.root).database
+    return [p for p in (path, Path(f"{path}-wal"), Path(f"{path}-shm")) if p.exists()]
+
+
+def reopened(instance: Instance) -> Instance:
+    """The same instance as another process meets it."""
+    instance.engine.context.store.close()
+    instance.__dict__["engine"] = Engine.open(Settings(root=instance.root))
+    return instance
+
+
+def test_the_database_is_deleted(running: Instance, image: str, folder: Path) -> None:
+    """The next command files everything again: nothing is touched, nothing is doubled, the ports are still held."""
+    before = {p: running.running(p) for p in "ab"}
+    addresses = {p: ip_of(running, p) for p in "ab"}
+    running.engine.context.store.close()
+    for path in database(running):
+        path.unlink()
+    shown = running.ok("get", "pods", "--no-headers")
+    assert [line.split()[:3] for line in shown.splitlines()] == [["a", "2/2", "Running"], ["b", "1/1", "Running"]]
+    reopened(running)
+    running.ok("apply", "--wait", "--timeout", 60, folder)
+    assert {p: running.running(p) for p in "ab"} == before
+    assert {p: ip_of(running, p) for p in "ab"} == addresses
+    put(folder / "c.yaml", pod("c", container("one", image)))
+    put(folder / "d.yaml", pod("d", container("one", image, ports=PORTS)))
+    done = running.run("apply", "--wait", "--timeout", 2, folder)
+    assert "18400" in done.stdout + done.stderr
+    assert running.running("c")
+    assert ip_of(running, "c") not in addresses.values()
+    (folder / "d.yaml").unlink()
+    running.ok("apply", "--wait", "--timeout", 60, folder)
+    expect_settled(running, folder)
+    running.ok("down", folder)
+    assert running.engine.keys() == ()
+
+
+def test_the_database_is_deleted_under_a_controller(instance: Instance, image: str, folder: Path) -> None:
+    """The one that has it open goes on; the next takes over from the records."""
+    put(folder / "a.yaml", pod("a", container("one", image), container("two", image)))
+    controller = instance.watch(folder)
+    until(lambda: len(instance.running("a")) == 3, "the pod runs")
+    before = instance.running("a")
+    for path in database(instance):
+        path.unlink()
+    end_controller(controller, signal.SIGKILL)
+    reopened(instance)
+    instance.watch(folder)
+    end([before["one"]])
+    replaced(instance, "a", "one", before["one"])
+    after = instance.running("a")
+    assert {name for name in before if before[name] != after[name]} == {"one"}
+    expect_settled(instance, folder)
+
+
+def test_the_database_is_spoilt(running: Instance, folder: Path) -> None:
+    """One line tells which file it is and what to do; then everything is as it was."""
+    before = {p: running.running(p) for p in "ab"}
+    running.engine.context.store.close()
+    path, *others = database(running)
+    for other in others:
+        other.unlink()
+    path.write_bytes(b"this is not a database, " * 1000)
+    for words in (("get", "pods"), ("apply", folder), ("watch", folder), ("system", "check")):
+        done = running.run(*words)
+        assert done.returncode != 0
+        first, *rest = done.stderr.strip().splitlines()
+        assert str(path) in first
+        assert all(line.startswith("hint: ") for line in rest), done.stderr
+    path.rename(path.with_name("spoilt"))
+    reopened(running)
+    running.ok("apply", "--wait", "--timeout", 60, folder)
+    assert {p: running.running(p) for p in "ab"} == before
+    expect_settled(running, folder)
+
+
+def older_record(record: dict[str, Any]) -> None:
+    """As a program wrote it that knew less: fields that came later, and so have a default, are not there."""
+    is_pod = "uid" in record
+    for values, kind in (
+        (record, PodRecord if is_pod else ContainerRecord),
+        (record["spec"], PodSpec if is_pod else ContainerSpec),
+        *((member, ContainerSpec) for member in record["spec"].get("containers", ())),
+    ):
+        for field in fields(kind):
+            has_default = field.default is not MISSING or field.default_factory is not MISSING
+            if has_default and values[field.name] in (None, [], {}, "", 0, False):
+                del values[field.name]
+
+
+def newer_record(record: dict[str, Any]) -> None:
+    """As a program wrote it that knew more."""
+    record["colour"] = "blue"
+    for spec in (record["spec"], *record["spec"].get("containers", ())):
+        spec["flavour"] = {"sweet": True}
+
+
+@pytest.mark.parametrize("rewrite", [older_record, newer_record], ids=["older", "newer"])
+def test_records_of_another_version(
+    rewrite: Callable[[dict[str, Any]], None], running: Instance, image: str, folder: Path
+) -> None:
+    """Another program's records restart nothing."""
+    before = {p: running.running(p) for p in "ab"}
+    layout = running.engine.layout
+    files = [*layout.pods.glob("*/record.json"), *layout.containers.glob("*/record.json")]
+    assert len(files) == 2 + 5
+    for file in files:
+        record = json.loads(file.read_text())
+        rewrite(record)
+        file.write_text(json.dumps(record))
+    reopened(running)
+    assert running.run("diff", folder).returncode == 0
+    controller = running.watch(folder)
+    put(folder / "c.yaml", pod("c", container("one", image)))
+    until(lambda: running.running("c").get("one"), "the controller works")
+    end_controller(controller, signal.SIGINT)
+    running.ok("apply", "--wait", "--timeout", 60, folder)
+    assert {p: running.running(p) for p in "ab"} == before
+    expect_settled(running, folder)
+
+
+def test_another_runtime_takes_over(instance: Instance, image: str, folder: Path) -> None:
+    """What runs goes on under the runtime that made it; what is made from now on has the new one."""
+    use_runtime(instance, "runc")
+    put(folder / "a.yaml", pod("a", sleeper("one", image), sleeper("two", image)))
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    before = instance.running("a")
+    use_runtime(instance, "crun")
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    assert instance.running("a") == before
+    assert "two" in instance.ok("exec", "a/two", "--", "sh", "-c", "echo $NAME")
+    end([before["one"]])
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    after = instance.running("a")
+    assert {name for name in before if before[name] != after[name]} == {"one"}
+    expect_settled(instance, folder)
+    instance.ok("down", folder)
+    assert instance.engine.check() == ()

@@ -1,0 +1,83 @@
+"""Several of our commands at the same time: nothing is doubled, nothing fails."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.store import pods as index
+from reconciler.model.key import Key
+from tests.host.instance import DEADLINE, Instance, until
+from tests.host.lives import expect_settled
+from tests.host.manifests import container, pod, put
+
+pytestmark = pytest.mark.host
+
+PODS = ("a", "b", "c")
+
+
+def begin(instance: Instance, folder: Path) -> subprocess.Popen[str]:
+    words = instance.command("apply", "--wait", "--timeout", 60, folder)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def fill(folder: Path, image: str, version: str) -> None:
+    for number, name in enumerate(PODS):
+        ports = [{"containerPort": 80, "hostPort": 18500 + number, "protocol": "UDP"}]
+        one = container("one", image, ports=ports, args=[version])
+        put(folder / f"{name}.yaml", pod(name, one, container("two", image)))
+
+
+def expect_one_of_each(instance: Instance) -> None:
+    store = instance.engine.context.store
+    for name in PODS:
+        assert set(instance.running(name)) == {"infra", "one", "two"}
+    assert len(index.all_pods(store)) == len(PODS)
+    assert len(index.all_containers(store)) == 3 * len(PODS)
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["three times", "and a controller"])
+def test_the_same_folder_is_applied(watched: bool, instance: Instance, image: str, folder: Path) -> None:
+    if watched:
+        instance.watch(folder)
+    for version in ("first", "second"):
+        fill(folder, image, version)
+        before = {p: instance.running(p) for p in PODS}
+        commands = [begin(instance, folder) for _ in range(3)]
+        for command in commands:
+            said, _ = command.communicate(timeout=2 * DEADLINE)
+            assert command.returncode == 0, said
+            assert "cannot" not in said
+        until(lambda: all(len(instance.containers(p)) == 2 for p in PODS), "all is tidied up")
+        expect_settled(instance, folder)
+        expect_one_of_each(instance)
+        after = {p: instance.running(p) for p in PODS}
+        if version == "second":
+            assert all({n for n in after[p] if after[p][n] != before[p][n]} == {"one"} for p in PODS)
+    told = [event for event in instance.engine.events() if event.type == "Warning"]
+    assert told == []
+    for name in PODS:
+        created = [e for e in instance.engine.events(about=str(Key("default", name))) if e.reason == "SandboxCreated"]
+        assert [e.count for e in created] == [1]
+    if watched:
+        assert "level=error" not in (log := (instance.root / "controller.log").read_text())
+        assert "level=warning" not in log
+
+
+def test_removed_and_put_back_at_the_same_time(instance: Instance, image: str, folder: Path) -> None:
+    """`down` and `apply` at once: whoever is last wins; both end well, and nothing is left half done."""
+    fill(folder, image, "first")
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    down = subprocess.Popen(
+        instance.command("down", folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    command = begin(instance, folder)
+    for process in (down, command):
+        said, _ = process.communicate(timeout=4 * DEADLINE)
+        assert "Traceback" not in said
+        assert "internal error" not in said
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    expect_one_of_each(instance)
+    expect_settled(instance, folder)
