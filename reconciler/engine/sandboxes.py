@@ -11,6 +11,7 @@ import os
 import platform
 import socket
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from reconciler.engine import cgroups, containers, files, infra, networks, processes, records
@@ -25,6 +26,9 @@ from reconciler.model.errors import NotFound, TryLater
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import ContainerSpec, PodSpec
+
+REMOVALS = 4
+"""Containers of one pod that are removed at the same time: each waits for the runtime and the disk."""
 
 
 def new_id() -> str:
@@ -223,15 +227,22 @@ def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:
 
 
 def _remove_containers(ctx: Context, pod: PodId) -> None:
-    """Members first: the infra container holds the ports and namespaces to the end."""
+    """Members first, all at the same time; the infra container holds the ports and namespaces to the end.
+
+    Raises the first error when every removal has been tried.
+    """
     ids = index.containers_of(ctx.store, pod)
 
     def is_infra(container: ContainerId) -> bool:
         record = containers.record_of(ctx, container)
         return record is not None and record.infra
 
-    for container in sorted(ids, key=is_infra):
-        containers.remove(ctx, container)
+    members = [container for container in ids if not is_infra(container)]
+    with ThreadPoolExecutor(REMOVALS, thread_name_prefix="remove") as pool:
+        list(pool.map(lambda container: containers.remove(ctx, container), members))
+    for container in ids:
+        if container not in members:
+            containers.remove(ctx, container)
 
 
 def _remove_logs(ctx: Context, record: PodRecord) -> None:
