@@ -5,6 +5,7 @@ structlog costs 0.1 s to import, so it is imported when a log is opened, which o
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, Protocol, TextIO, cast
 
@@ -73,7 +74,7 @@ def open_log(stream: TextIO | None = None) -> Log:
     out = stream or sys.stderr
     renderer: Any
     if out.isatty():
-        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20)
+        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20, colors=_wants_colour())
     else:
         renderer = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True)
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if out.isatty() else "iso", utc=not out.isatty())
@@ -87,3 +88,8 @@ def open_log(stream: TextIO | None = None) -> Log:
         del processors[2]
     made = structlog.wrap_logger(structlog.PrintLogger(out), processors=processors)
     return cast("Log", made)
+
+
+def _wants_colour() -> bool:
+    """Whether a terminal may be given colours (no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
