@@ -74,7 +74,7 @@ def test_namespaces(
     instance.ok("system", "check")
 
 
-def test_volumes(either: Instance, image: str, folder: Path, tmp_path: Path) -> None:
+def test_volumes(instance: Instance, image: str, folder: Path, tmp_path: Path) -> None:
     """An emptyDir is the pod's and outlives its containers; a hostPath is the host's, read-only where it says so."""
     (tmp_path / "host").mkdir()
     (tmp_path / "host" / "given").write_text("from the host")
@@ -89,22 +89,22 @@ def test_volumes(either: Instance, image: str, folder: Path, tmp_path: Path) -> 
             volumes=volumes,
         ),
     )
-    either.ok("apply", "--wait", "--timeout", 60, folder)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
 
     def sh(name: str, words: str) -> str:
-        return either.ok("exec", f"a/{name}", "--", "sh", "-c", words)
+        return instance.ok("exec", f"a/{name}", "--", "sh", "-c", words)
 
     sh("one", "echo hello > /empty/file")
     assert sh("two", "cat /empty/file") == "hello\n"
     assert sh("one", "cat /host/given") == "from the host"
-    assert either.run("exec", "a/one", "--", "touch", "/host/new").returncode != 0
+    assert instance.run("exec", "a/one", "--", "touch", "/host/new").returncode != 0
     sh("two", "echo back > /host/new")
     assert (tmp_path / "host" / "new").read_text() == "back\n"
     manifest = pod("a", container("one", image, volumeMounts=[empty]), container("two", image), volumes=volumes)
     put(folder / "a.yaml", manifest)
-    either.ok("apply", "--wait", "--timeout", 60, folder)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
     assert sh("one", "cat /empty/file") == "hello\n"
-    either.ok("down", folder)
+    instance.ok("down", folder)
     assert sorted(p.name for p in (tmp_path / "host").iterdir()) == ["given", "new"]
 
 
