@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PLACE = click.Path(path_type=Path)
 
+WAIT_SECONDS = 300.0
+"""As long as ``apply --wait`` waits unless told otherwise: a crash loop never ends by itself."""
+
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=PLACE, metavar="DIR...")
@@ -62,7 +65,9 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
 @click.command()
 @click.argument("places", nargs=-1, required=True, type=PLACE, metavar="DIR|FILE...")
 @click.option("--wait", is_flag=True, help="Until every container is running and ready, or succeeded.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after this long.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after this long. [--wait: 300]"
+)
 @click.option("--yes-prune", is_flag=True, help="Removing most of the pods at once is meant.")
 @pass_options
 def apply(options: Options, places: tuple[Path, ...], wait: bool, timeout: float | None, yes_prune: bool) -> int:
@@ -78,6 +83,8 @@ def apply(options: Options, places: tuple[Path, ...], wait: bool, timeout: float
     engine = options.engine()
     sources = converge.open_sources(places, engine.layout, prune=yes_prune)
     progress = Progress()
+    if wait and timeout is None:
+        timeout = WAIT_SECONDS
     try:
         report = converge.apply(
             engine, sources, layout=engine.layout, wait=wait, timeout=timeout, on_progress=told_to(progress)

@@ -44,6 +44,9 @@ from reconciler.sources.resolve import Resolution
 TRIES = 3
 """Failures in a row after which a command without --wait gives a pod up."""
 
+STABLE = 0.3
+"""Seconds that what was started must go on for ``wait``: what cannot run (a bad option, a missing file) ends sooner."""
+
 UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING})
 """Waiting that ends by itself soon; every other kind may last for ever."""
 
@@ -240,10 +243,19 @@ class _Once:
         try:
             for key in keys:
                 self.core.queue.add(key)
-            timed_out = not self._wait_until(lambda: all(self._is_through(key, wait) for key in keys), end)
+            timed_out = not self._wait_until(lambda: self._all_through(keys, wait), end)
+            while wait and self.steps and not timed_out and not self._stays_through(keys):
+                timed_out = not self._wait_until(lambda: self._all_through(keys, wait), end)
         finally:
             self.core.stop()
         return Report(tuple(map(self._row, keys)), self._problems(), self.steps, timed_out)
+
+    def _all_through(self, keys: Sequence[Key], wait: bool) -> bool:
+        return all(self._is_through(key, wait) for key in keys)
+
+    def _stays_through(self, keys: Sequence[Key]) -> bool:
+        """Whether what was started just now goes on: a program that cannot run is told from one that does."""
+        return not self._wait_until(lambda: not self._all_through(keys, True), self.clock.now() + STABLE)
 
     def _step(self, key: Key, action: object) -> None:
         with self.changed:
