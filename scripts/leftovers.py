@@ -55,9 +55,17 @@ def tables() -> Iterator[str]:
 
 
 def cgroups() -> Iterator[str]:
+    """Those of ours; one with processes of another process namespace (shown as 0) is somebody else's."""
     for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         if hierarchy.is_dir():
-            yield from (f"cgroup {path}" for path in hierarchy.glob(f"{PREFIX}*"))
+            yield from (f"cgroup {path}" for path in hierarchy.glob(f"{PREFIX}*") if not is_foreign(path))
+
+
+def is_foreign(cgroup: Path) -> bool:
+    try:
+        return any("0" in (path / "cgroup.procs").read_text().split() for path in (cgroup, *cgroup.glob("**/")))
+    except OSError:  # somebody removes it at this moment
+        return True
 
 
 def directories() -> Iterator[str]:

@@ -29,6 +29,14 @@ IMAGE = "localhost/reconciler/busybox:1"
 OTHER_IMAGE = "localhost/reconciler/busybox:2"
 
 
+LONGEST_FIRST = ("test_kills.py", "test_reboot.py")
+"""Files whose tests take minutes: begun first, they are through when the many short ones are."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_namespaces() -> None:
     """Leave the machine's mounts and network for good."""
