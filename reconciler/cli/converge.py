@@ -135,6 +135,7 @@ def down(options: Options, places: tuple[Path, ...], timeout: float | None) -> i
     Example:  reconciler down manifests/
     """
     from reconciler.controller import converge
+    from reconciler.controller.lock import holder
 
     engine = options.engine()
     sources = _owners_at(engine, places)
@@ -143,6 +144,8 @@ def down(options: Options, places: tuple[Path, ...], timeout: float | None) -> i
         report = converge.down(engine, sources, layout=engine.layout, timeout=timeout, on_progress=told_to(progress))
     finally:
         progress.done()
+    if not holder(engine.layout.controller_lock):
+        engine.retire()
     return _tell(report, "gone", timeout)
 
 

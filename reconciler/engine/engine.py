@@ -7,6 +7,7 @@ passes.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import (
     boundary,
+    cgroups,
     check,
     containers,
     execute,
@@ -33,7 +35,7 @@ from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
 from reconciler.model import actions as a
 from reconciler.model.clock import Clock, SystemClock
-from reconciler.model.errors import HostUnfit
+from reconciler.model.errors import Busy, HostUnfit
 from reconciler.model.events import Event, EventType
 from reconciler.model.interfaces import KeyLock
 from reconciler.model.key import ContainerId, Key
@@ -171,6 +173,15 @@ class Engine:
     def images(self) -> Images:
         """The images of this instance."""
         return self.context.images
+
+    def retire(self) -> None:
+        """Where no pod is left: end the zygote and take the cgroups away. The next pod has both made again."""
+        ctx = self.context
+        if index.all_pods(ctx.store):
+            return
+        with boundary.told("end the zygote"), contextlib.suppress(Busy):  # busy: another process begins just now
+            ctx.monitors.end()
+            cgroups.remove_instance(ctx.layout.tag)
 
     def warm(self) -> None:
         """Get ready what the first pod would otherwise wait for (see ``warm``)."""

@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -99,6 +100,23 @@ class Monitors:
                 self._start_zygote()
             except _NoZygote as error:
                 raise RuntimeFailed(f"cannot start the zygote: {error}") from None
+
+    @effect("zygote.end")
+    def end(self) -> None:
+        """End the zygote, if one listens; monitors that it forked go on."""
+        with _locked(self._lock):
+            connection = _connected(self._socket)
+            if connection is None:
+                return
+            with connection:
+                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            pidfd = _pidfd(struct.unpack("3i", credentials)[0])
+            if pidfd is None:
+                return
+            with _closing(pidfd):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+                select.select([pidfd], [], [], _START_TIMEOUT)
 
     @effect("monitor.create")
     def create(self, request: MonitorRequest) -> int:
