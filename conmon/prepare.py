@@ -10,7 +10,6 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
     mkdir PATH MODE                          MODE octal; an existing directory is fine
     chdir PATH                               for relative names in what follows
     mount SOURCE TARGET FSTYPE FLAGS DATA    mount(2); FLAGS decimal
-    graft NAMESPACE SOURCE TARGET            a copy of the mount at SOURCE in the mount namespace at that path
     graft NAMESPACE SOURCE TARGET            at TARGET a copy of the mount at SOURCE in another mount namespace
 """
 

@@ -48,6 +48,9 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
     \b
     Example:  reconciler watch /etc/pods
     """
+    import faulthandler
+    import signal
+
     from reconciler.controller.log import open_log
     from reconciler.controller.watch import WatchOptions, until_interrupted
     from reconciler.controller.watch import watch as keep
@@ -56,6 +59,7 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
         if folder.exists() and not folder.is_dir():
             raise InvalidInput(f"cannot watch {folder}: it is not a directory", hint=f"try: reconciler apply {folder}")
     engine, log = options.engine(), open_log()
+    faulthandler.register(signal.SIGUSR1)  # "what is it doing?": every thread's stack on standard error
     with until_interrupted() as stop:
         _warm(engine, log)
         wishes = WatchOptions(engine.layout, resync=resync, prune=yes_prune, log=log)

@@ -88,7 +88,9 @@ def ls(options: Options, quiet: bool, no_trunc: bool, form: str) -> int:
 
 @image.command()
 @click.argument("references", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("-f", "--force", is_flag=True, help="No error where an image is not here.")
+@click.option(
+    "-f", "--force", is_flag=True, help="No error where an image is not here; by id also one with several names."
+)
 @pass_options
 def rm(options: Options, references: tuple[str, ...], force: bool) -> int:
     """Remove images. One that a container uses is refused, naming the container.
@@ -101,12 +103,10 @@ def rm(options: Options, references: tuple[str, ...], force: bool) -> int:
     engine = options.engine()
     for reference in references:
         try:
-            engine.images.remove(reference)
+            click.echo("\n".join(engine.images.remove(reference, force=force)))
         except NotFound:
             if not force:
                 raise
-        else:
-            click.echo(f"Removed: {reference}")
     return 0
 
 
