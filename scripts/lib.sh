@@ -71,7 +71,8 @@ install_venv() {
     if ! "$VENV/bin/python3" -I -c '' 2>/dev/null || ! grep -qsxF "#!$VENV/bin/python3" "$VENV/bin/pip"; then
         /usr/bin/python3 -m venv --clear "$VENV"
     fi
-    "$VENV/bin/python3" -m pip install --quiet --require-hashes --requirement "$lock"
+    "$VENV/bin/python3" -m pip install --quiet --require-hashes --requirement "$lock" ||
+        die "cannot install the packages of $lock (see above)"
     "$VENV/bin/python3" -m pip install --quiet --no-build-isolation --no-deps --editable .
     why=$("$VENV/bin/python3" -I scripts/installed.py "$lock" 2>&1) || die "the installation is not complete: $why"
 }

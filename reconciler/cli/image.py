@@ -27,7 +27,9 @@ def image() -> None:
 )
 @pass_options
 def load(options: Options, archive: Path) -> int:
-    """Load the images of an archive (docker-archive or oci-archive, or a directory in OCI layout).
+    """Load the images of an archive.
+
+    The archive is a docker-archive, an oci-archive or a directory in OCI layout.
 
     \b
     Example:  reconciler image load -i busybox.tar
@@ -42,7 +44,9 @@ def load(options: Options, archive: Path) -> int:
 @click.option("-q", "--quiet", is_flag=True, help="Print the image's id and nothing else.")
 @pass_options
 def pull(options: Options, reference: str, quiet: bool) -> int:
-    """Fetch an image from its registry, or another place that skopeo knows.
+    """Fetch an image from its registry.
+
+    Any other place that skopeo knows will do, too (docker-archive:FILE, oci:DIR, ...).
 
     \b
     Example:  reconciler image pull registry.example/team/app:1.2

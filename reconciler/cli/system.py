@@ -17,9 +17,10 @@ def system() -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @pass_options
 def check(options: Options, form: str) -> int:
-    """List what lies about without belonging to a recorded pod: processes, mounts, links, cgroups, directories, rows.
+    """List what belongs to no recorded pod.
 
-    Found by our naming rule alone, so it works with an empty store. Exit code 1 when anything is listed.
+    Processes, mounts, links, cgroups, directories, rows, found by our naming rule alone: it works with an empty store.
+    Exit code 1 when anything is listed.
 
     \b
     Example:  reconciler system check
