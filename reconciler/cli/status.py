@@ -14,6 +14,7 @@ from reconciler.cli.terminal import GREEN, RED, YELLOW, coloured, harmless
 from reconciler.model.errors import NotFound
 
 if TYPE_CHECKING:
+    from reconciler.controller.converge import StatusRow
     from reconciler.engine.engine import Engine
     from reconciler.sources.directory import DirectorySource
 
@@ -88,18 +89,29 @@ def status(options: Options, places: tuple[Path, ...]) -> int:
     if not rows:
         click.echo("No manifests found.", err=True)
         return 0
-    cells = [
-        (_short(row.file), ", ".join(map(str, row.objects)), row.state, row.problem.replace(row.file, _short(row.file)))
-        for row in rows
-    ]
-    lines = table(["FILE", "OBJECTS", "STATE", "PROBLEM"], cells).splitlines()
-    click.echo(lines[0])
-    for row, line in zip(rows, lines[1:], strict=True):
-        click.echo(line.replace(f" {row.state}", f" {coloured(row.state, COLOURS.get(row.state, YELLOW))}", 1))
+    click.echo(shown(rows))
     return exit_code([row.state for row in rows])
 
 
 COLOURS = {"Converged": GREEN, "Error": RED, "Held": RED}
+MOST = 5  # problems shown of one file; the rest are counted
+
+
+def shown(rows: Sequence[StatusRow]) -> str:
+    """The table: a line for each file, and below it one for each further problem of it."""
+    cells: list[tuple[str, str, str, str]] = []
+    for row in rows:
+        problems = [text.replace(row.file, _short(row.file)) for text in row.problems]
+        if len(problems) > MOST:
+            problems[MOST - 1 :] = [f"and {len(problems) - MOST + 1} more"]
+        first, *others = problems or [""]
+        cells.append((_short(row.file), ", ".join(map(str, row.objects)), row.state, first))
+        cells += [("", "", "", text) for text in others]
+    lines = table(["FILE", "OBJECTS", "STATE", "PROBLEM"], cells).splitlines()
+    for number, (_, _, state, _) in enumerate(cells, start=1):
+        if state:
+            lines[number] = lines[number].replace(f" {state}", f" {coloured(state, COLOURS.get(state, YELLOW))}", 1)
+    return "\n".join(lines)
 
 
 def exit_code(states: Sequence[str]) -> int:

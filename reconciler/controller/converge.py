@@ -95,7 +95,7 @@ class StatusRow:
     file: str
     objects: tuple[Key, ...]
     state: str
-    problem: str
+    problems: tuple[str, ...] = ()
 
 
 def open_sources(
@@ -369,7 +369,8 @@ def _why_not(result: Result) -> tuple[str, ...]:
         ended_well = container.state == "terminated" and container.exit is not None and container.exit.code == 0
         if container.ready or ended_well or any(t.startswith(f"container {container.name}: ") for t in told):
             continue
-        said = container.message or container.reason or container.state
+        code = container.exit.code if container.state == "terminated" and container.exit else None
+        said = container.message or (code and f"exited with code {code}") or container.reason or container.state
         if said in told:  # what keeps the whole pod
             continue
         told.append(f"container {container.name}: {said}")
@@ -393,14 +394,14 @@ def _source_rows(
         told = [str(p) for p in problems if p.path == file.path and p.is_error]
         rows.append(_row_of(file.path, keys, mine, told, core, engine, clock, troubles))
     rows += [
-        StatusRow(p.path, (), "Error", p.message)
+        StatusRow(p.path, (), "Error", (p.message,))
         for p in problems
         if p.path not in {r.file for r in rows} and p.is_error
     ]
     for key in sorted(core.wanted.owned() & source.owned - shown):
         plan, resolution, _, _ = look(key, core, engine, clock)
         held = isinstance(resolution.desired, Unknown)
-        why = resolution.desired.why if isinstance(resolution.desired, Absent | Unknown) else ""
+        why = (resolution.desired.why,) if isinstance(resolution.desired, Absent | Unknown) else ()
         rows.append(StatusRow(source.path_of(key), (key,), "Held" if held and not plan.steps else "Converging", why))
     return rows
 
@@ -425,4 +426,4 @@ def _row_of(
         stuck = bool(why) or not isinstance(resolution.desired, Present)
         state = "Error" if stuck or state == "Error" else "Converging"
         told += [f"{key}: {text}" for text in why or ([stands.message] if stands.message else [])]
-    return StatusRow(path, keys, "Error" if told and state == "Converged" else state, "; ".join(dict.fromkeys(told)))
+    return StatusRow(path, keys, "Error" if told and state == "Converged" else state, tuple(dict.fromkeys(told)))

@@ -55,7 +55,12 @@ def log(instance: Instance) -> str:
 def status(instance: Instance, folder: Path) -> dict[str, str]:
     """The rows of ``status`` by file name; exit code 2 is expected of it where one is in error."""
     done = instance.run("status", folder)
-    rows = {Path(line.split()[0]).name: " ".join(line.split()[1:]) for line in done.stdout.splitlines()[1:]}
+    rows: dict[str, str] = {}
+    for line in done.stdout.splitlines()[1:]:
+        words = line.split()
+        # A line that begins with a blank tells a further problem of the file above it.
+        name = list(rows)[-1] if line.startswith(" ") else Path(words.pop(0)).name
+        rows[name] = " ".join([*rows.get(name, "").split(), *words])
     assert done.returncode == (
         2 if any(re.search(r"\b(Error|Held)\b", row) for row in rows.values()) else done.returncode
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import app
-from reconciler.cli.status import exit_code
+from reconciler.cli.status import exit_code, shown
+from reconciler.controller.converge import StatusRow
 
 GOOD = """\
 apiVersion: v1
@@ -81,3 +82,23 @@ def test_a_terminal_is_not_steered_by_a_file_name(tmp_path: Path, capsys: pytest
 
 def test_what_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     assert app.run(["validate", str(tmp_path / "nowhere")]) == 2
+
+
+def test_each_problem_of_a_file_has_a_line_of_its_own() -> None:
+    rows = [
+        StatusRow("/m/a.yaml", (), "Error", ("/m/a.yaml:3:1: x: unknown field", "/m/a.yaml:4:1: y: unknown field")),
+        StatusRow("/m/b.yaml", (), "Converged"),
+    ]
+    assert shown(rows).splitlines() == [
+        "FILE        OBJECTS   STATE       PROBLEM",
+        "/m/a.yaml             Error       /m/a.yaml:3:1: x: unknown field",
+        "                                  /m/a.yaml:4:1: y: unknown field",
+        "/m/b.yaml             Converged",
+    ]
+
+
+def test_of_many_problems_the_first_are_shown_and_the_rest_counted() -> None:
+    lines = shown([StatusRow("/m/a.yaml", (), "Error", tuple(f"problem {n}" for n in range(18)))]).splitlines()
+    assert [line.split("   ")[-1].strip() for line in lines[1:]] == [*(f"problem {n}" for n in range(4)), "and 14 more"]
+    five = shown([StatusRow("/m/a.yaml", (), "Error", tuple(f"problem {n}" for n in range(5)))])
+    assert five.endswith("problem 4")

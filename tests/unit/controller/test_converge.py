@@ -45,7 +45,7 @@ class Commands:
 
     def status(self) -> list[tuple[str, str, str]]:
         rows = converge.status(self.engine, self.sources())
-        return [(Path(row.file).name, row.state, row.problem) for row in rows]
+        return [(Path(row.file).name, row.state, "; ".join(row.problems)) for row in rows]
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ class TestStatus:
         commands.folder.rmdir()
         rows = converge.status(commands.engine, commands.sources())
         assert rows[0].state == "Error"
-        assert "no such file" in rows[0].problem
+        assert "no such file" in rows[0].problems[0]
 
 
 def test_a_path_that_never_was_is_refused(commands: Commands) -> None:
