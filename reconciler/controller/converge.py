@@ -7,7 +7,7 @@ on. ``diff`` and ``status`` look, without taking a lock or changing anything.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -365,16 +365,27 @@ def _is_hopeless(result: Result) -> bool:
 
 def _why_not(result: Result) -> tuple[str, ...]:
     told = list(dict.fromkeys(_told(w) for w in result.waiting))
-    for container in result.status.containers:
-        ended_well = container.state == "terminated" and container.exit is not None and container.exit.code == 0
-        if container.ready or ended_well or any(t.startswith(f"container {container.name}: ") for t in told):
-            continue
-        code = container.exit.code if container.state == "terminated" and container.exit else None
-        said = container.message or (code and f"exited with code {code}") or container.reason or container.state
-        if said in told:  # what keeps the whole pod
-            continue
-        told.append(f"container {container.name}: {said}")
+    for name, said in _wrong(result.status):
+        # What is told of a container, or keeps the whole pod, is told once.
+        if said not in told and not any(t.startswith(f"container {name}: ") for t in told):
+            told.append(f"container {name}: {said}")
     return tuple(told) or ((result.status.message,) if result.status.message else ())
+
+
+def _wrong(status: PodStatus) -> Iterator[tuple[str, str]]:
+    """Each container that neither is ready nor ended well, and what there is to say of it."""
+    for container in status.containers:
+        code = container.exit.code if container.state == "terminated" and container.exit else None
+        if not container.ready and code != 0:
+            ended = f"exited with code {code}" if code else ""
+            yield container.name, container.message or ended or container.reason or container.state
+
+
+def _failed_for_good(plan: PodActions, status: PodStatus) -> list[str]:
+    """Sentences, where nothing is left to do for a pod and a container of it has failed (restartPolicy Never)."""
+    if plan.steps or plan.waiting or not all(c.ready or c.state == "terminated" for c in status.containers):
+        return []
+    return [f"container {name}: {said}" for name, said in _wrong(status)]
 
 
 def _told(waiting: Waiting) -> str:
@@ -423,6 +434,7 @@ def _row_of(
             continue
         why = [_told(w) for w in plan.waiting if w.reason.why not in UNDER_WAY]
         why = why or (left_word(stands, troubles, key) if troubles else [])
+        why = why or _failed_for_good(plan, stands)
         stuck = bool(why) or not isinstance(resolution.desired, Present)
         state = "Error" if stuck or state == "Error" else "Converging"
         told += [f"{key}: {text}" for text in why or ([stands.message] if stands.message else [])]

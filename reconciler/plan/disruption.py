@@ -10,11 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, cast
 
+from reconciler.kube.quantity import show_cpu, show_memory
 from reconciler.model.cost import Cost
 from reconciler.model.spec import ContainerSpec, Pairs, PodSpec
 
 PAIRS = frozenset({"env", "labels", "annotations"})
 """Fields that hold named values: reported one name at a time."""
+
+QUANTITIES = ("resources.requests.cpu", "resources.limits.cpu", "resources.requests.memory", "resources.limits.memory")
+"""Ends of the paths of fields that are shown as manifests write them: "64Mi", "500m"."""
 
 USER_PATHS: dict[str, str] = {
     "PodSpec.key": "metadata.name",
@@ -68,7 +72,12 @@ class Change:
             return f"container {self.container} was added"
         if self.after is None and isinstance(self.before, ContainerSpec):
             return f"container {self.container} was removed"
-        return f"{self.field} changed: {show(self.before)} -> {show(self.after)}"
+        return f"{self.field} changed: {self._shown(self.before)} -> {self._shown(self.after)}"
+
+    def _shown(self, value: Any) -> str:
+        if isinstance(value, int) and self.field.endswith(QUANTITIES):
+            return show_memory(value) if self.field.endswith("memory") else show_cpu(value)
+        return show(value)
 
 
 def pod_changes(applied: PodSpec, want: PodSpec) -> tuple[Change, ...]:

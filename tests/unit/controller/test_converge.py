@@ -224,6 +224,14 @@ class TestStatus:
         assert rows["db.yaml"][0] == "Error"
         assert "it cannot run here" in rows["db.yaml"][1]
 
+    def test_what_failed_for_good_is_an_error_and_not_on_its_way(self, commands: Commands) -> None:
+        commands.write("web.yaml", pod("web", "a", "b").replace("spec:", "spec:\n  restartPolicy: Never"))
+        commands.apply()
+        commands.engine.exit(WEB, "a", 0)
+        assert commands.status() == [("web.yaml", "Converged", "")]
+        commands.engine.exit(WEB, "b", 7)
+        assert commands.status() == [("web.yaml", "Error", "default/web: container b: exited with code 7")]
+
     def test_shows_what_is_kept_although_its_file_is_gone(self, commands: Commands) -> None:
         commands.write("db.yaml", pod("db"))
         commands.apply()

@@ -215,8 +215,8 @@ def test_an_edit_of_a_member(row: Row):
         "changed resources are applied live and recorded",
         edit(LIMIT),
         (
-            "update the pod's record because resources.limits.memory changed: (none) -> 1048576",
-            "update the resources of container web because resources.limits.memory changed: (none) -> 1048576",
+            "update the pod's record because resources.limits.memory changed: (none) -> 1Mi",
+            "update the resources of container web because resources.limits.memory changed: (none) -> 1Mi",
         ),
     ),
     Row("changed resources need no second round", edit(LIMIT, after=1)),
