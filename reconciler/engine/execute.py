@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
 
 from reconciler.engine import containers
 from reconciler.engine.context import Context
@@ -27,15 +30,23 @@ class NotStarted(Permanent):
 
 @effect("runtime.exec")
 def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence[str], cwd: str | None) -> int:
-    """The command's exit code; 128 + signal where a signal ended the runtime itself.
+    """The command's exit code; 128 + signal where a signal ended the runtime itself. It has the user, capabilities and
+    directory of the container's first process.
 
     ``env`` are ``NAME=value`` strings added to the container's own. Raises NotFound, NotStarted, RuntimeFailed.
     """
     containers.require(ctx, container)
     variables = dict(pair.partition("=")[::2] for pair in env)
-    program, *words = ctx.runtime.of(container).exec_argv(container, argv, env=variables, cwd=cwd or "")
+    runtime = ctx.runtime.of(container)
+    process = runtime.exec_process(container, argv, env=variables, cwd=cwd or "")
     # What the runtime itself has to say goes to a file, apart from what the command writes to our stderr.
-    with tempfile.NamedTemporaryFile(dir=ctx.layout.run, prefix="exec-") as said:
+    with (
+        tempfile.NamedTemporaryFile(dir=ctx.layout.run, prefix="exec-") as said,
+        tempfile.NamedTemporaryFile(dir=ctx.layout.run, prefix="exec-") as wanted,
+    ):
+        wanted.write(msgspec.json.encode(process))
+        wanted.flush()
+        program, *words = runtime.exec_argv(container, Path(wanted.name))
         try:
             code = subprocess.run([program, "--log", said.name, *words], check=False, close_fds=True).returncode
         except OSError as e:

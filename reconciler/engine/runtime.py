@@ -109,26 +109,20 @@ class Runtime:
         """
         cgroups.update(self._config(container)["linux"]["cgroupsPath"], resources)
 
-    def exec_argv(
-        self,
-        container: ContainerId,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        user: str = "",
-        tty: bool = False,
-    ) -> list[str]:
-        """The command line that runs ``argv`` in the container with the rights, environment and directory of its
-        first process, but for what is given. Its exit code is the command's. Raises RuntimeFailed."""
-        options = []
-        if env:  # crun forgets the container's own when it is given any, so all of it is given
-            whole = exec_process(self._config(container)["process"], argv, env=env)["env"]
-            options = [word for item in whole for word in ("--env", item)]
-        options += ["--cwd", cwd] if cwd else []
-        options += ["--user", user] if user else []
-        options += ["--tty"] if tty else []
-        return self.argv("exec", *options, container, *argv)
+    def exec_process(
+        self, container: ContainerId, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str = ""
+    ) -> dict[str, Any]:
+        """The ``process.json`` that runs ``argv`` with the user, rights, environment and directory of the container's
+        first process, but for what is given. Raises RuntimeFailed."""
+        process = exec_process(self._config(container)["process"], argv, env=env)
+        return {**process, "cwd": cwd} if cwd else process
+
+    def exec_argv(self, container: ContainerId, process: Path) -> list[str]:
+        """The command line that runs ``process`` (a process.json) in the container; its exit code is the command's.
+
+        All is said in the file: told by words alone, crun runs a command as root, in / and without
+        no_new_privs, whoever the container's own user is."""
+        return self.argv("exec", "--process", str(process), container)
 
     def known(self) -> tuple[ContainerId, ...]:
         """Every container in the runtime's state directory, without asking the runtime."""

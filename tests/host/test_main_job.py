@@ -81,6 +81,29 @@ def test_exec(command: list[str], code: int, output: str, instance: Instance, im
     assert (done.returncode, done.stdout) == (code, output)
 
 
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_exec_has_the_rights_of_the_containers_first_process(
+    runtime: str, instance: Instance, image: str, folder: Path
+) -> None:
+    confined = {
+        "runAsUser": 1000,
+        "runAsGroup": 3000,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"], "add": ["CHOWN"]},
+    }
+    put(folder / "a.yaml", pod("a", container("app", image, securityContext=confined, workingDir="/var")))
+    instance.ok("--runtime", runtime, "apply", "--wait", "--timeout", 60, folder)
+    lines = "'^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp)' "
+    for options in ([], ["--env", "A=1"]):
+        first, own = (
+            instance.ok("exec", *options, "a", "--", "sh", "-c", f"grep -E {lines} {path}; pwd")
+            for path in ("/proc/1/status", "/proc/self/status")
+        )
+        assert own == first
+        assert "Uid:\t1000" in own
+        assert own.endswith("\n/var\n")
+
+
 def test_a_published_port_answers_and_is_told_when_taken(instance: Instance, image: str, folder: Path) -> None:
     serve = ["sh", "-c", "mkdir /site; echo hello > /site/index.html; exec httpd -f -p 80 -h /site"]
     one = container("app", image, command=serve, ports=[{"containerPort": 80, "hostPort": 18090}])

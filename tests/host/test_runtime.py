@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,24 +69,26 @@ def test_a_container_that_was_never_started_is_deleted(one: HostPod) -> None:
     assert one.runtime.state(made.id) is None
 
 
-def test_exec_has_the_containers_environment_and_gives_its_exit_code(one: HostPod) -> None:
+def test_exec_has_the_containers_environment_and_gives_its_exit_code(one: HostPod, tmp_path: Path) -> None:
     made = one.create(FOREVER)
     one.runtime.start(made.id)
-    argv = one.runtime.exec_argv(
-        made.id, ["/bin/sh", "-c", "echo $A $B $HOSTNAME $(pwd); exit 7"], env={"B": "2"}, cwd="/tmp"
-    )
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=False)
+    words = ["/bin/sh", "-c", "echo $A $B $HOSTNAME $(pwd); exit 7"]
+    done = execute(one, made.id, words, tmp_path, env={"B": "2"}, cwd="/tmp")
     assert (done.returncode, done.stdout) == (7, b"1 2 podname /tmp\n")
-    status = subprocess.run(
-        one.runtime.exec_argv(made.id, ["/bin/sh", "-c", "env; cat /proc/self/status"]),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=DEADLINE,
-        check=True,
-    ).stdout.decode()
+    done = execute(one, made.id, ["/bin/sh", "-c", "env; cat /proc/self/status"], tmp_path)
+    status = done.stdout.decode()
     assert "Seccomp:\t2" in status
     assert {"A=1", "HOSTNAME=podname", "HOME=/root"} <= set(status.splitlines())
     assert "CapEff:\t00000000800405fb" in status
+
+
+def execute(
+    one: HostPod, container: ContainerId, argv: list[str], tmp_path: Path, **given: Any
+) -> subprocess.CompletedProcess[bytes]:
+    process = tmp_path / "process.json"
+    process.write_text(json.dumps(one.runtime.exec_process(container, argv, **given)))
+    command = one.runtime.exec_argv(container, process)
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=False)
 
 
 def test_limits_are_in_the_cgroup_and_change_while_it_runs(one: HostPod) -> None:

@@ -73,18 +73,23 @@ def test_a_runtime_that_hangs_or_cannot_run_is_an_error(tmp_path: Path) -> None:
         runtime.run(["/no/such"])
 
 
-def test_exec_argv_is_the_containers_own_process_but_for_what_is_given(tmp_path: Path) -> None:
+def test_exec_is_the_containers_own_process_but_for_what_is_given(tmp_path: Path) -> None:
     made = Runtime("crun", Path("/r"), "1", tmp_path)
-    assert made.exec_argv(CID, ["ls", "-l"]) == ["/r", "--root", str(tmp_path), "exec", CID, "ls", "-l"]
     (tmp_path / CID).mkdir()
-    (tmp_path / CID / "config.json").write_text('{"process": {"env": ["A=1", "B=1"]}}')
-    words = made.exec_argv(CID, ["x"], env={"A": "b c"}, cwd="/w", user="1:2", tty=True)
-    assert words[4:-2] == ["--env", "B=1", "--env", "A=b c", "--cwd", "/w", "--user", "1:2", "--tty"]
+    (tmp_path / CID / "config.json").write_text(
+        '{"process": {"env": ["A=1", "B=1"], "cwd": "/here", "user": {"uid": 5}, "noNewPrivileges": true}}'
+    )
+    own = {"env": ["A=1", "B=1"], "cwd": "/here", "user": {"uid": 5}, "noNewPrivileges": True, "terminal": False}
+    assert made.exec_process(CID, ["x"]) == {**own, "args": ["x"]}
+    given = {"args": ["x"], "env": ["B=1", "A=b c"], "cwd": "/w"}
+    assert made.exec_process(CID, ["x"], env={"A": "b c"}, cwd="/w") == {**own, **given}
+    words = ["/r", "--root", str(tmp_path), "exec", "--process", "/p.json", CID]
+    assert made.exec_argv(CID, Path("/p.json")) == words
 
 
 def test_the_configuration_of_a_container_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFailed, match="crun does not know it"):
-        scripted(tmp_path, "exit 1").exec_argv(CID, ["x"], env={"A": "1"})
+        scripted(tmp_path, "exit 1").exec_process(CID, ["x"])
 
 
 def test_exec_process_overrides_names_not_lines() -> None:
