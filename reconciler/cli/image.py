@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import ago, size, table
 from reconciler.cli.terminal import Progress
+
+_FORMS = ("docker-archive", "oci-archive")
 
 
 @click.group()
@@ -63,15 +67,17 @@ def pull(options: Options, reference: str, quiet: bool) -> int:
 @image.command("ls")
 @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
+@click.option("--digests", is_flag=True, help="Show the manifests' digests, too.")
+@click.option("--dangling/--no-dangling", default=None, help="Only images without a name, or only those with one.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @pass_options
-def ls(options: Options, quiet: bool, no_trunc: bool, form: str) -> int:
+def ls(options: Options, quiet: bool, no_trunc: bool, digests: bool, dangling: bool | None, form: str) -> int:
     """List the images that are here.
 
     \b
-    Example:  reconciler image ls
+    Example:  reconciler image ls --digests
     """
-    images = options.engine().images.list()
+    images = [i for i in options.engine().images.list() if dangling is None or dangling is not bool(i.names)]
     short = slice(None) if no_trunc else slice(12)
     if quiet:
         click.echo("\n".join(i.id[short] for i in images), nl=bool(images))
@@ -82,11 +88,83 @@ def ls(options: Options, quiet: bool, no_trunc: bool, form: str) -> int:
         click.echo(json.dumps([{f: getattr(i, f) for f in fields} for i in images], indent=2))
     else:
         rows = [
-            (repository, tag, i.id[short], _age(i.created), size(i.size))
+            (*name, *((i.digest,) if digests else ()), i.id[short], _age(i.created), size(i.size))
             for i in images
-            for repository, tag in ([split(n) for n in i.names] or [("<none>", "<none>")])
+            for name in shown_names(i.names)
         ]
-        click.echo(table(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], rows))
+        columns = ("REPOSITORY", "TAG", *(("DIGEST",) if digests else ()), "IMAGE ID", "CREATED", "SIZE")
+        click.echo(table(columns, rows))
+    return 0
+
+
+@image.command()
+@click.argument("references", nargs=-1, required=True, metavar="IMAGE...")
+@pass_options
+def inspect(options: Options, references: tuple[str, ...]) -> int:
+    """Print all that is known of images, as JSON with podman's keys.
+
+    \b
+    Example:  reconciler image inspect localhost/app:1
+    """
+    import json
+
+    images = options.engine().images
+    click.echo(json.dumps([images.inspect(reference) for reference in references], indent=4))
+    return 0
+
+
+@image.command()
+@click.argument("reference", metavar="IMAGE")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@pass_options
+def tag(options: Options, reference: str, names: tuple[str, ...]) -> int:
+    """Give an image more names. A name without a registry is put under localhost/.
+
+    A name that another image has moves; that image stays, without a name if it was its last.
+
+    \b
+    Example:  reconciler image tag localhost/app:new app:live
+    """
+    options.engine().images.tag(reference, *names)
+    return 0
+
+
+@image.command()
+@click.option("-o", "--output", "file", required=True, type=click.Path(path_type=Path), help="The archive to write.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["docker-archive", "oci-archive"]),
+    default="docker-archive",
+    show_default=True,
+)
+@click.argument("reference", metavar="IMAGE")
+@pass_options
+def save(options: Options, file: Path, form: Literal["docker-archive", "oci-archive"], reference: str) -> int:
+    """Write an image to an archive that `image load`, podman and docker take.
+
+    \b
+    Example:  reconciler image save -o app.tar localhost/app:1
+    """
+    options.engine().images.save(reference, file, form)
+    return 0
+
+
+@image.command()
+@click.option("-a", "--all", "everything", is_flag=True, help="Every image that no container uses.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@pass_options
+def prune(options: Options, everything: bool, force: bool) -> int:
+    """Remove the images that have no name and no container; prints their ids.
+
+    \b
+    Example:  reconciler image prune -f
+    """
+    which = "every image that no container uses" if everything else "the images without a name that no container uses"
+    if not force and not click.confirm(f"This removes {which}. Go on?", err=True):
+        return 0
+    for id_ in options.engine().images.prune(everything=everything):
+        click.echo(id_)
     return 0
 
 
@@ -124,6 +202,12 @@ def exists(options: Options, reference: str) -> int:
     Example:  reconciler image exists localhost/app:1
     """
     return 0 if options.engine().images.get(reference) else 1
+
+
+def shown_names(names: Sequence[str]) -> list[tuple[str, str]]:
+    """What `image ls` shows of an image: its tags, else where its digests are from, else ``<none>``."""
+    tags = [split(name) for name in names if "@" not in name]
+    return tags or list(dict.fromkeys(split(name) for name in names)) or [("<none>", "<none>")]
 
 
 def split(name: str) -> tuple[str, str]:

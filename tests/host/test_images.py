@@ -335,7 +335,7 @@ def test_an_image_is_pulled_by_tag_and_by_digest_and_stays(
     pinned = f"{registry.address}/team/app@{image.digest}"
     assert again.get(pinned) == image
     blobs = registry.gets("blobs")
-    assert again.pull(pinned) == image and again.pull(reference).id == image.id
+    assert again.pull(pinned).id == image.id and again.pull(reference).names == (reference, pinned)
     assert registry.gets("blobs") == blobs, "what is here is not fetched again"
 
 

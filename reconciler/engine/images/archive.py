@@ -122,7 +122,7 @@ def _plain(archive: Path, work: Path, processes: Processes, what: str) -> Path:
     if program is None:
         link_archive(archive, place)
     else:
-        decompress(program, archive, place, processes, what)
+        decompress(program, archive, place, processes, f"cannot load {what}")
     return place
 
 
@@ -132,11 +132,12 @@ def link_archive(archive: Path, place: Path) -> None:
 
 
 @effect("image.decompress-archive")
-def decompress(program: str, archive: Path, place: Path, processes: Processes, what: str) -> None:
+def decompress(program: str, archive: Path, place: Path, processes: Processes, failed: str) -> None:
+    """``failed``: how the message begins when it cannot be done."""
     with open(archive, "rb") as source, open(place, "xb") as sink:
         code = processes.run((program, "-dc"), timeout=_LIMIT, env=plain_environment(), stdin=source, stdout=sink).code
     if code:
-        raise ImageProblem(f"cannot load {what}: {program} says that it is damaged")
+        raise ImageProblem(f"{failed}: {program} says that it is damaged")
 
 
 @effect("image.untar-archive")

@@ -19,17 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.engine.images.archive import images_in
+from reconciler.engine.images.details import details
 from reconciler.engine.images.disk import Disk
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.index import Index, Name, Record
 from reconciler.engine.images.processes import Processes
 from reconciler.engine.images.pulls import Pulls
-from reconciler.engine.images.reference import Reference, id_prefix, parse
-from reconciler.engine.images.removal import remove_image, sweep
+from reconciler.engine.images.reference import Reference, id_prefix, new_name, parse
+from reconciler.engine.images.removal import name_meant, prune_images, remove_image, sweep
+from reconciler.engine.images.save import ArchiveForm, save_image
 from reconciler.engine.images.transfer import Fetched, Progress, Skopeo, Source, digest_of, fetch
 from reconciler.engine.images.unpack import unpack_layers
 from reconciler.model.clock import Clock
-from reconciler.model.errors import ImageProblem, ReconcilerError
+from reconciler.model.errors import ImageProblem, NotFound, ReconcilerError
 from reconciler.model.events import EventType
 from reconciler.model.observed import ImageState, ImageStatus
 from reconciler.model.spec import PullPolicy
@@ -64,6 +66,14 @@ class Images:
         """All images, the newest first."""
         records = sorted(self._index.records().values(), key=lambda record: (record.created, record.id), reverse=True)
         return tuple(record.image(self._disk) for record in records)
+
+    def inspect(self, reference: str) -> dict[str, Any]:
+        """All that is known of an image, under podman's keys. Raises NotFound, ImageProblem."""
+        record = self._known(reference, "inspect")
+        try:
+            return details(record, self._disk)
+        except OSError as error:
+            raise ImageProblem(f"cannot inspect image {reference}: {error.strerror}") from error
 
     def state(self, reference: str, policy: PullPolicy) -> ImageState:
         """What a plan needs to know before it starts a container from ``reference``. Has no effect.
@@ -143,15 +153,47 @@ class Images:
                 loaded.append(self._commit(fetched, held.names, False, work, tell).image(self._disk))
         return tuple(loaded)
 
+    def tag(self, reference: str, *names: str) -> tuple[str, ...]:
+        """Give an image further names, each taken from whichever image had it; returns them in full.
+
+        A name without a registry is one of this machine, as with podman. Raises NotFound, ImageProblem.
+        """
+        wanted = tuple(str(new_name(name)) for name in names)
+        with self._disk.lock("index"):
+            record = self._known(reference, "tag")
+            for name in wanted:
+                owner = self._index.find(name)
+                if owner is None or owner.id != record.id:  # else it keeps what is known of it: that it was pulled
+                    record = self._index.add(replace(record, names=(Name(name, False, self._clock.wall()),)))
+        return wanted
+
+    def save(self, reference: str, file: Path, form: ArchiveForm = "docker-archive") -> None:
+        """Write one image as an archive that ``load``, podman and docker take; ``file`` appears whole or not at all.
+
+        It bears the name by which it was asked for; asked for by id, none. Raises NotFound, ImageProblem.
+        """
+        with self._disk.work() as work:
+            record = self._known(reference, "save")
+            save_image(record, name_meant(record, reference), file, form, self._disk, work, self._processes)
+
+    def prune(self, *, everything: bool = False, in_use: InUse | None = None) -> tuple[str, ...]:
+        """Remove the images that have no name, or ``everything`` that no container uses; returns their ids.
+
+        ``in_use`` names the containers that use an image id.
+        """
+        users = self._users(in_use)
+        with self._disk.lock("pin"), self._disk.lock("index"):
+            ids = prune_images(self._index, users, everything)
+        self.collect()
+        return ids
+
     def remove(self, reference: str, *, in_use: InUse | None = None, force: bool = False) -> tuple[str, ...]:
         """Take a name from an image, and with its last name (or by id) the image; returns what was done, in lines.
 
         ``in_use`` names the containers that use an image id; such an image stays, ``force`` or not. ``force`` removes
         by id an image with several names. Raises NotFound, ImageProblem.
         """
-        users = in_use or self._in_use
-        if users is None:
-            raise TypeError("remove() must be told which containers use an image")
+        users = self._users(in_use)
         with self._disk.lock("pin"), self._disk.lock("index"):
             lines = remove_image(self._index, reference, users, force)
         self.collect()
@@ -175,6 +217,18 @@ class Images:
         names = tuple(str(layer.relative_to(self._disk.layers)) for layer in reversed(image.layers))
         return self._disk.layers, names
 
+    def _users(self, in_use: InUse | None) -> InUse:
+        users = in_use or self._in_use
+        if users is None:
+            raise TypeError("a removal must be told which containers use an image")
+        return users
+
+    def _known(self, reference: str, verb: str) -> Record:
+        record = self._index.find(reference)
+        if record is None:
+            raise NotFound(f"cannot {verb} image {reference}: it is not here")
+        return record
+
     def _renewable(self, reference: str) -> bool:
         """Whether asking the registry again could bring another image: a tag that was had from there."""
         return not parse(reference).digest and self._index.pulled(reference)
@@ -182,7 +236,7 @@ class Images:
     def _fetch(self, reference: str, wanted: Reference, here: Record | None, tell: Progress) -> Record:
         repository = wanted.repository
         source = Source(f"docker://{wanted}", reference, by_digest=lambda digest: f"docker://{repository}@{digest}")
-        names = () if wanted.digest else (str(wanted),)
+        names = (str(wanted),)  # a digest too: who pulled by digest has a name for it, and it is not dangling
         with self._disk.work() as work:
             patience = _PATIENCE_WITH_LOCAL if here else _PATIENCE
             skopeo = Skopeo(source, self._disk, work, self._processes, patience)

@@ -89,6 +89,17 @@ def parse(text: str) -> Reference:
     return Reference(registry, path, tag or ("" if digest else "latest"), digest)
 
 
+def new_name(text: str) -> Reference:
+    """The full name that somebody gives to an image; without a registry it is one of this machine.
+
+    Raises ImageProblem, also for a digest: that is no name to give.
+    """
+    reference = parse(text)
+    if reference.digest:
+        raise _invalid(text, "a digest cannot be given as a name")
+    return reference.full() if reference.registry else replace(reference, registry=LOCAL)
+
+
 def id_prefix(text: str) -> str:
     """The hex digits when ``text`` can be (the beginning of) an image id, else ""."""
     match = _ID.fullmatch(text)

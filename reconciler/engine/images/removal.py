@@ -23,7 +23,7 @@ def remove_image(
     record = index.find(reference)
     if record is None:
         raise NotFound(f"cannot remove image {reference}: it is not here")
-    name = _name_meant(record, reference)
+    name = name_meant(record, reference)
     if name and len(record.names) > 1:
         index.drop_name(record, name)
         return (f"Untagged: {name}",)
@@ -40,7 +40,16 @@ def remove_image(
     return (*(f"Untagged: {n}" for n in names), f"Deleted: {record.id}")
 
 
-def _name_meant(record: Record, reference: str) -> str:
+def prune_images(index: Index, in_use: Callable[[str], tuple[str, ...]], everything: bool) -> tuple[str, ...]:
+    """As ``podman image prune``: the dangling images (no name), or every one; never what a container uses. Returns the
+    ids removed. The caller holds the pin and index locks."""
+    gone = [r for r in index.records().values() if (everything or not r.names) and not in_use(r.id)]
+    for record in gone:
+        index.drop(record)
+    return tuple(record.id for record in gone)
+
+
+def name_meant(record: Record, reference: str) -> str:
     """The name of ``record`` that ``reference`` is; "" when it was meant by id or digest."""
     try:
         candidates = [str(candidate) for candidate in parse(reference).candidates()]

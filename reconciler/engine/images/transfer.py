@@ -144,6 +144,10 @@ class Skopeo:
         self._run([*self._common, "copy", "--quiet", "--retry-times", "1", *to], _COPY_LIMIT, watch)
         remove_tree(copy)
 
+    def write(self, to: str) -> None:
+        """Copy the image to ``to``, an archive that is not there yet."""
+        self._run([*self._common, "copy", "--quiet", self._source.reference, to], _COPY_LIMIT, None)
+
     def _run(self, argv: list[str], timeout: float, watch: Callable[[], None] | None) -> Finished:
         try:
             done = run_skopeo(self._processes, argv, timeout, self._work, watch)
