@@ -13,6 +13,8 @@ from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import ago, size, table
 from reconciler.cli.terminal import Progress
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _FORMS = ("docker-archive", "oci-archive")
 
 
@@ -46,8 +48,18 @@ def load(options: Options, archive: Path) -> int:
 @image.command()
 @click.argument("reference")
 @click.option("-q", "--quiet", is_flag=True, help="Print the image's id and nothing else.")
+@click.option("--authfile", type=_FILE, help="Passwords of registries; else REGISTRY_AUTH_FILE or skopeo's own.")
+@click.option("--cert-dir", type=_DIRECTORY, help="Certificates for the registry; else certs.d of skopeo.")
+@click.option("--tls-verify", type=bool, metavar="BOOL", help="Whether the registry must show a valid certificate.")
 @pass_options
-def pull(options: Options, reference: str, quiet: bool) -> int:
+def pull(
+    options: Options,
+    reference: str,
+    quiet: bool,
+    authfile: Path | None,
+    cert_dir: Path | None,
+    tls_verify: bool | None,
+) -> int:
     """Fetch an image from its registry.
 
     Any other place that skopeo knows will do, too (docker-archive:FILE, oci:DIR, ...).
@@ -55,9 +67,11 @@ def pull(options: Options, reference: str, quiet: bool) -> int:
     \b
     Example:  reconciler image pull registry.example/team/app:1.2
     """
-    progress = Progress()
+    from reconciler.engine.images.transfer import Access
+
+    progress, access = Progress(), Access(authfile, cert_dir, tls_verify)
     try:
-        pulled = options.engine().images.pull(reference, progress=None if quiet else progress.say)
+        pulled = options.engine().images.pull(reference, progress=None if quiet else progress.say, access=access)
     finally:
         progress.done()
     click.echo(pulled.id)

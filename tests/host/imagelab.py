@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -13,6 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+USER = "reader"
 
 
 @dataclass(frozen=True)
@@ -129,11 +134,13 @@ class Registry:
 
     address: str
     log: Path
+    password: str = ""
 
     def push(self, archive: Path, name: str) -> str:
         """Put the first image of a docker-archive there; returns its reference."""
         reference = f"{self.address}/{name}"
         argv = ["skopeo", "copy", "--quiet", "--dest-tls-verify=false"]
+        argv += [f"--dest-creds={USER}:{self.password}"] if self.password else []
         argv += [f"docker-archive:{archive}:@0", f"docker://{reference}"]
         subprocess.run(argv, check=True, timeout=60)
         return reference
@@ -144,20 +151,26 @@ class Registry:
 
 
 @contextmanager
-def registry(directory: Path) -> Iterator[Registry]:
-    """Debian's docker-registry on a free port of 127.0.0.1, insecure by ``directory``/registries.conf."""
+def registry(directory: Path, *, password: str = "") -> Iterator[Registry]:
+    """Debian's docker-registry on a free port of 127.0.0.1, insecure by ``directory``/registries.conf.
+
+    With a ``password`` (for USER) it speaks TLS, with a certificate that ``directory``/certs vouches for.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    settings = {
+    settings: dict[str, Any] = {
         "version": 0.1,
         "log": {"accesslog": {"disabled": False}, "level": "info"},
         "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
         "http": {"addr": "127.0.0.1:0"},
     }
+    if password:
+        _guard(directory, settings, password)
     (directory / "config.yml").write_text(json.dumps(settings))
     log = directory / "requests.log"
     with open(log, "wb") as out:
         argv = ["docker-registry", "serve", str(directory / "config.yml")]
-        process = subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE, text=True)
+        ours = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")}  # it takes those for settings
+        process = subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE, text=True, env=ours)
     try:
         assert process.stderr
         for line in process.stderr:
@@ -166,14 +179,38 @@ def registry(directory: Path) -> Iterator[Registry]:
         else:
             raise AssertionError("docker-registry did not come up")
         address = match.group(1)
-        conf = f'[[registry]]\nlocation = "{address}"\ninsecure = true\n'
+        conf = f'[[registry]]\nlocation = "{address}"\ninsecure = {"false" if password else "true"}\n'
         (directory / "registries.conf").write_text(conf)
-        yield Registry(address, log)
+        yield Registry(address, log, password)
     finally:
         process.kill()
         process.wait(30)
         if process.stderr:
             process.stderr.close()
+
+
+def _guard(directory: Path, settings: dict[str, Any], password: str) -> None:
+    """TLS and a password file for a registry; the certificate is its own authority."""
+    certs = directory / "certs"
+    certs.mkdir()
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    request += ["-days", "2", "-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"]
+    request += ["-keyout", str(directory / "key.pem"), "-out", str(certs / "ca.crt")]
+    subprocess.run(request, check=True, timeout=60, capture_output=True)
+    hashed = subprocess.run(  # the registry knows bcrypt only; perl's crypt is the C library's
+        ["perl", "-e", "print crypt($ARGV[0], '$2b$05$' . 'a' x 21 . 'u')", password],
+        check=True, timeout=60, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    (directory / "htpasswd").write_text(f"{USER}:{hashed}\n")
+    settings["auth"] = {"htpasswd": {"realm": "test", "path": str(directory / "htpasswd")}}
+    settings["http"]["tls"] = {"certificate": str(certs / "ca.crt"), "key": str(directory / "key.pem")}
+
+
+def auth_file(path: Path, registry: str, password: str) -> Path:
+    """What `podman login` writes (containers-auth.json(5))."""
+    secret = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    path.write_text(json.dumps({"auths": {registry: {"auth": secret}}}))
+    return path
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -28,7 +28,7 @@ from reconciler.engine.images.pulls import Pulls
 from reconciler.engine.images.reference import Reference, id_prefix, new_name, parse
 from reconciler.engine.images.removal import name_meant, prune_images, remove_image, sweep
 from reconciler.engine.images.save import ArchiveForm, save_image
-from reconciler.engine.images.transfer import Fetched, Progress, Skopeo, Source, digest_of, fetch
+from reconciler.engine.images.transfer import Access, Fetched, Progress, Skopeo, Source, digest_of, fetch
 from reconciler.engine.images.unpack import unpack_layers
 from reconciler.model.clock import Clock
 from reconciler.model.errors import ImageProblem, NotFound, ReconcilerError
@@ -119,8 +119,8 @@ class Images:
         self._processes.stop()
         self._pulls.join(5.0)
 
-    def pull(self, reference: str, *, progress: Progress | None = None) -> Image:
-        """Have the image that the registry has under this name now; waits for it.
+    def pull(self, reference: str, *, progress: Progress | None = None, access: Access | None = None) -> Image:
+        """Have the image that the registry has under this name now; waits for it. ``access``: how to speak to it.
 
         Two processes that want the same reference fetch it once. Raises ImageProblem (it cannot be had) or TryLater
         (the registry is away).
@@ -135,7 +135,7 @@ class Images:
         with self._disk.lock(f"pull.{hashlib.sha256(str(wanted).encode()).hexdigest()[:32]}"):
             record = self._index.find(str(wanted))
             if record is None or not _pulled_since(record, str(wanted), asked):
-                record = self._fetch(reference, wanted, record, progress or _silent)
+                record = self._fetch(reference, wanted, record, progress or _silent, access or Access())
         self._pulls.note(reference, "")
         return record.image(self._disk)
 
@@ -233,13 +233,13 @@ class Images:
         """Whether asking the registry again could bring another image: a tag that was had from there."""
         return not parse(reference).digest and self._index.pulled(reference)
 
-    def _fetch(self, reference: str, wanted: Reference, here: Record | None, tell: Progress) -> Record:
+    def _fetch(self, reference: str, wanted: Reference, here: Record | None, tell: Progress, access: Access) -> Record:
         repository = wanted.repository
         source = Source(f"docker://{wanted}", reference, by_digest=lambda digest: f"docker://{repository}@{digest}")
         names = (str(wanted),)  # a digest too: who pulled by digest has a name for it, and it is not dangling
         with self._disk.work() as work:
             patience = _PATIENCE_WITH_LOCAL if here else _PATIENCE
-            skopeo = Skopeo(source, self._disk, work, self._processes, patience)
+            skopeo = Skopeo(source, self._disk, work, self._processes, patience, access)
             top = skopeo.top()
             known = self._index.find(f"{repository}@{digest_of(top)}")
             if known is not None:

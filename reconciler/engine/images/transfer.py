@@ -70,6 +70,26 @@ class Source:
         return Unreachable(f"cannot {self.verb} {self.what}: {cause}")
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a registry is to be spoken to, where it is not as skopeo's own settings have it: REGISTRY_AUTH_FILE or
+    auth.json of the user who runs us, certs.d, registries.conf. ``authfile`` holds passwords (containers-auth.json(5)),
+    ``cert_dir`` certificates (containers-certs.d(5)); ``tls_verify`` None is as configured."""
+
+    authfile: Path | None = None
+    cert_dir: Path | None = None
+    tls_verify: bool | None = None
+
+    def options(self, prefix: str = "--") -> list[str]:
+        """For skopeo; ``prefix`` "--src-" where it tells source from destination."""
+        found = [f"{prefix}authfile={self.authfile.absolute()}"] if self.authfile else []
+        found += [f"{prefix}cert-dir={self.cert_dir.absolute()}"] if self.cert_dir else []
+        return found + ([] if self.tls_verify is None else [f"{prefix}tls-verify={str(self.tls_verify).lower()}"])
+
+
+_AS_CONFIGURED = Access()
+
+
 def fetch(source: Source, top: bytes, disk: Disk, skopeo: Skopeo, progress: Progress) -> Fetched:
     """Bring all blobs of one image here; ``top`` is what ``source`` points at: a manifest, or a list of them.
 
@@ -117,8 +137,15 @@ class Skopeo:
     """skopeo in one work directory, about one image. ``patience``: seconds that a first answer may take."""
 
     def __init__(
-        self, source: Source, disk: Disk, work: Path, processes: Processes, patience: float = _INSPECT_LIMIT
+        self,
+        source: Source,
+        disk: Disk,
+        work: Path,
+        processes: Processes,
+        patience: float = _INSPECT_LIMIT,
+        access: Access = _AS_CONFIGURED,
     ) -> None:
+        self._access = access
         self._source, self._disk, self._work = source, disk, work
         self._processes, self._patience = processes, patience
         self._common = ["skopeo", "--tmpdir", str(work)]
@@ -133,7 +160,9 @@ class Skopeo:
         return self.inspect(self._source.reference)
 
     def inspect(self, reference: str, *options: str) -> bytes:
-        return self._run([*self._common, "inspect", "--raw", *options, reference], self._patience, None).stdout
+        return self._run(
+            [*self._common, "inspect", *self._access.options(), "--raw", *options, reference], self._patience, None
+        ).stdout
 
     def copy(self, reference: str, total: int, progress: Progress) -> None:
         """Bring the layers here (``total`` bytes); those that are here already are not fetched again."""
@@ -141,6 +170,7 @@ class Skopeo:
         link_blobs(self._disk, self._work)
         to = ["--dest-shared-blob-dir", "blobs", "--dest-oci-accept-uncompressed-layers", reference, "oci:copy:image"]
         watch = _stall_watch(copy, self._source, total, progress)
+        to = [*self._access.options("--src-"), *to]
         self._run([*self._common, "copy", "--quiet", "--retry-times", "1", *to], _COPY_LIMIT, watch)
         remove_tree(copy)
 
@@ -162,7 +192,13 @@ class Skopeo:
 def run_skopeo(
     processes: Processes, argv: list[str], timeout: float, work: Path, watch: Callable[[], None] | None
 ) -> Finished:
-    return processes.run(argv, timeout=timeout, cwd=work, watch=watch, env=dict(os.environ))
+    return processes.run(argv, timeout=timeout, cwd=work, watch=watch, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    """Ours; what is relative in it is so to our directory, not to the work directory."""
+    passwords = os.environ.get("REGISTRY_AUTH_FILE")
+    return {**os.environ, **({"REGISTRY_AUTH_FILE": str(Path(passwords).absolute())} if passwords else {})}
 
 
 @effect("image.link-blobs")

@@ -1,0 +1,120 @@
+"""Registries as they are in the world: TLS, passwords, mirrors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.images.images import Images
+from reconciler.engine.images.transfer import Access
+from reconciler.model.clock import SystemClock
+from reconciler.model.errors import ImageProblem, TryLater
+from tests.host import imagelab as lab
+
+pytestmark = pytest.mark.host
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Iterator[Images]:
+    images = Images(tmp_path / "images", SystemClock(), in_use=lambda _: ())
+    yield images
+    images.close()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[lab.Registry]:
+    """A registry with TLS and a password, of which this machine's own settings say nothing."""
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(lab.auth_file(tmp_path / "none.json", "registry.invalid", "x")))
+    with lab.registry(tmp_path / "registry", password=PASSWORD) as found:
+        yield found
+
+
+@pytest.fixture
+def certificates(tmp_path: Path, guarded: lab.Registry) -> Path:
+    return tmp_path / "registry/certs"
+
+
+def test_a_password_and_a_certificate_open_a_registry(
+    images: Images, archive: Path, guarded: lab.Registry, certificates: Path, tmp_path: Path
+) -> None:
+    reference = guarded.push(archive, "team/app:1")
+    passwords = lab.auth_file(tmp_path / "auth.json", guarded.address, PASSWORD)
+    image = images.pull(reference, access=Access(passwords, certificates))
+    assert image.names == (reference,) and (image.layers[0] / "bin/busybox").exists()
+    (loaded,) = Images(tmp_path / "second", SystemClock()).load(archive)
+    assert image.id == loaded.id
+
+
+def test_passwords_are_found_where_the_environment_says(
+    images: Images,
+    archive: Path,
+    guarded: lab.Registry,
+    certificates: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = guarded.push(archive, "team/app:1")
+    passwords = lab.auth_file(tmp_path / "auth.json", guarded.address, PASSWORD)
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", os.path.relpath(passwords))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.crt"))
+    assert images.pull(reference).names == (reference,)
+
+
+def test_without_the_right_password_the_registry_refuses(
+    images: Images, archive: Path, guarded: lab.Registry, certificates: Path, tmp_path: Path
+) -> None:
+    reference = guarded.push(archive, "team/app:1")
+    wrong = lab.auth_file(tmp_path / "wrong.json", guarded.address, "battery staple")
+    for access in (Access(cert_dir=certificates), Access(wrong, certificates)):
+        with pytest.raises(ImageProblem, match=rf"^cannot pull {reference}: its registry refuses: [^\n]+$") as refused:
+            images.pull(reference, access=access)
+        assert "log in" in refused.value.hint and "staple" not in refused.value.message
+    assert images.list() == ()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told_and_may_be_waived(
+    images: Images, archive: Path, guarded: lab.Registry, tmp_path: Path
+) -> None:
+    reference = guarded.push(archive, "team/app:1")
+    passwords = lab.auth_file(tmp_path / "auth.json", guarded.address, PASSWORD)
+    with pytest.raises(TryLater, match=rf"^cannot pull {reference}: its registry cannot be reached: [^\n]*x509[^\n]+$"):
+        images.pull(reference, access=Access(passwords))
+    assert images.pull(reference, access=Access(passwords, tls_verify=False)).names == (reference,)
+
+
+def test_the_command_takes_passwords_and_certificates(
+    archive: Path, guarded: lab.Registry, certificates: Path, tmp_path: Path
+) -> None:
+    reference = guarded.push(archive, "team/app:1")
+    passwords = lab.auth_file(tmp_path / "auth.json", guarded.address, PASSWORD)
+    command = [sys.executable, "-m", "reconciler", "--root", tmp_path / "r", "image", "pull", "-q", reference]
+
+    def run(*options: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *options], timeout=60, capture_output=True, text=True)
+
+    refused = run("--tls-verify=false")
+    assert refused.returncode and "its registry refuses" in refused.stderr
+    done = run("--authfile", passwords, "--cert-dir", certificates)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip()) == 64
+
+
+def test_a_mirror_serves_what_its_original_would(
+    images: Images, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lab.registry(tmp_path / "registry") as mirror:
+        mirror.push(archive, "copies/app:1")
+        original = '[[registry]]\nprefix = "registry.invalid/team"\nlocation = "registry.invalid/team"\n'
+        original += f'[[registry.mirror]]\nlocation = "{mirror.address}/copies"\ninsecure = true\n'
+        (tmp_path / "mirrored.conf").write_text(original)
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "mirrored.conf"))
+        image = images.pull("registry.invalid/team/app:1")
+        assert image.names == ("registry.invalid/team/app:1",)
+        assert mirror.gets("copies/app/blobs") > 0
