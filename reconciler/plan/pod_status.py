@@ -142,7 +142,7 @@ def _why_waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> t
         if obstacle.container in ("", spec.name):
             return obstacle.word, obstacle.message
     if last is not None and last.exit is not None and last.stopping is None:
-        return _how_it_ended(last)  # its restart is due, and nobody has done it yet
+        return "CrashLoopBackOff", "its restart is due"  # and nobody has done it yet
     return CREATING, ""
 
 

@@ -303,8 +303,8 @@ ROWS = [
         "a member that crashed and restarts at once",
         exits(RestartPolicy.ALWAYS, web=1),
         RUNNING,
-        "Error",
-        ("waiting", "Error"),
+        "CrashLoopBackOff",
+        ("waiting", "CrashLoopBackOff"),
     ),
     Row("a crash loop backs off", crash_loop, RUNNING, "CrashLoopBackOff", BACK_OFF),
     Row(
@@ -337,8 +337,8 @@ ROWS = [
         "OnFailure: one failed and is restarted",
         exits(ON_FAILURE, web=3, side=0),
         RUNNING,
-        "Error",
-        ("waiting", "Error"),
+        "CrashLoopBackOff",
+        ("waiting", "CrashLoopBackOff"),
     ),
     Row(
         "a pod that runs once was cut short by a reboot",
