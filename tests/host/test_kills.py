@@ -19,7 +19,7 @@ import pytest
 from reconciler.engine.effects import FAULT, TRACE
 from tests.host.instance import Instance, fresh_instance
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(900 if os.environ.get("RECONCILER_KILLS") != "all" else 7200)]
 
 RANDOM_KILLS = 50
 ALL = os.environ.get("RECONCILER_KILLS") == "all"
