@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, cast
 
-from reconciler.kube.quantity import show_cpu, show_memory
 from reconciler.model.cost import Cost
 from reconciler.model.spec import ContainerSpec, Pairs, PodSpec
 
@@ -76,7 +75,7 @@ class Change:
 
     def _shown(self, value: Any) -> str:
         if isinstance(value, int) and self.field.endswith(QUANTITIES):
-            return show_memory(value) if self.field.endswith("memory") else show_cpu(value)
+            return _memory(value) if self.field.endswith("memory") else _cpu(value)
         return show(value)
 
 
@@ -107,6 +106,17 @@ def tell(changes: Iterable[Change]) -> str:
 
 def _short(change: Change) -> str:
     return str(change).removeprefix(f"spec.containers[{change.container}].") if change.container else str(change)
+
+
+def _cpu(thousandths: int) -> str:
+    return f"{thousandths // 1000}" if thousandths % 1000 == 0 else f"{thousandths}m"
+
+
+def _memory(size: int) -> str:
+    for power, suffix in ((3, "Gi"), (2, "Mi"), (1, "Ki")):
+        if size and size % 1024**power == 0:
+            return f"{size // 1024**power}{suffix}"
+    return str(size)
 
 
 def show(value: Any) -> str:
