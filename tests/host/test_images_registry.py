@@ -118,3 +118,23 @@ def test_a_mirror_serves_what_its_original_would(
         image = images.pull("registry.invalid/team/app:1")
         assert image.names == ("registry.invalid/team/app:1",)
         assert mirror.gets("copies/app/blobs") > 0
+
+
+def test_a_short_name_is_looked_for_in_the_registries_that_this_machine_names(
+    images: Images, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lab.registry(tmp_path / "one") as one, lab.registry(tmp_path / "two") as two:
+        one.push(archive, "other:1")
+        two.push(archive, "app:1")
+        two.push(archive, "team/long:1")
+        conf = f'unqualified-search-registries = ["{one.address}", "{two.address}"]\n'
+        conf += "".join(f'[[registry]]\nlocation = "{r.address}"\ninsecure = true\n' for r in (one, two))
+        conf += f'[aliases]\n"short-of-it" = "{two.address}/team/long"\n'
+        (tmp_path / "short.conf").write_text(conf)
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "short.conf"))
+        image = images.pull("app:1")
+        assert image.names == (f"{two.address}/app:1",) and images.get("app:1") == image
+        assert '"GET /v2/app/manifests/1 HTTP/1.1" 404' in one.log.read_text(), "the first was asked first"
+        assert f"{two.address}/team/long:1" in images.pull("short-of-it:1").names
+        with pytest.raises(ImageProblem, match=r"^cannot pull none:1: its registry has no such image: [^\n]+$"):
+            images.pull("none:1")

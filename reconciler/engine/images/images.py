@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from reconciler.engine.images.pulls import Pulls
 from reconciler.engine.images.reference import Reference, id_prefix, new_name, parse
 from reconciler.engine.images.removal import name_meant, prune_images, remove_image, sweep
 from reconciler.engine.images.save import ArchiveForm, save_image
-from reconciler.engine.images.transfer import Access, Fetched, Progress, Skopeo, Source, digest_of, fetch
+from reconciler.engine.images.shortnames import short_names
+from reconciler.engine.images.transfer import Access, Fetched, NotOffered, Progress, Skopeo, Source, digest_of, fetch
 from reconciler.engine.images.unpack import unpack_layers
 from reconciler.model.clock import Clock
 from reconciler.model.errors import ImageProblem, NotFound, ReconcilerError
@@ -122,22 +123,20 @@ class Images:
     def pull(self, reference: str, *, progress: Progress | None = None, access: Access | None = None) -> Image:
         """Have the image that the registry has under this name now; waits for it. ``access``: how to speak to it.
 
-        Two processes that want the same reference fetch it once. Raises ImageProblem (it cannot be had) or TryLater
-        (the registry is away).
+        Two processes that want the same reference fetch it once. Of several registries that a short name may mean, the
+        first that has the image gives it. Raises ImageProblem (it cannot be had) or TryLater (the registry is away:
+        no later one is asked, for it might have another image of this name).
         """
-        wanted = parse(reference).full()
-        if wanted.local:
+        if parse(reference).local:
             found = self._index.find(reference)
             if found is None:
                 raise ImageProblem(f"cannot pull {reference}: {_not_here(reference)}")
             return found.image(self._disk)
-        asked = self._clock.wall()
-        with self._disk.lock(f"pull.{hashlib.sha256(str(wanted).encode()).hexdigest()[:32]}"):
-            record = self._index.find(str(wanted))
-            if record is None or not _pulled_since(record, str(wanted), asked):
-                record = self._fetch(reference, wanted, record, progress or _silent, access or Access())
-        self._pulls.note(reference, "")
-        return record.image(self._disk)
+        *first, last = short_names().registries(parse(reference))
+        for wanted in first:
+            with suppress(NotOffered):
+                return self._pull(reference, wanted, progress or _silent, access or Access())
+        return self._pull(reference, last, progress or _silent, access or Access())
 
     def load(self, archive: Path, *, progress: Progress | None = None) -> tuple[Image, ...]:
         """Take in every image of a docker-archive, an oci-archive or a directory in OCI layout.
@@ -232,6 +231,15 @@ class Images:
     def _renewable(self, reference: str) -> bool:
         """Whether asking the registry again could bring another image: a tag that was had from there."""
         return not parse(reference).digest and self._index.pulled(reference)
+
+    def _pull(self, reference: str, wanted: Reference, tell: Progress, access: Access) -> Image:
+        asked = self._clock.wall()
+        with self._disk.lock(f"pull.{hashlib.sha256(str(wanted).encode()).hexdigest()[:32]}"):
+            record = self._index.find(str(wanted))
+            if record is None or not _pulled_since(record, str(wanted), asked):
+                record = self._fetch(reference, wanted, record, tell, access)
+        self._pulls.note(reference, "")
+        return record.image(self._disk)
 
     def _fetch(self, reference: str, wanted: Reference, here: Record | None, tell: Progress, access: Access) -> Record:
         repository = wanted.repository

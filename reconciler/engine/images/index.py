@@ -18,6 +18,7 @@ from typing import Any
 from reconciler.engine.images.disk import Disk, remove_file, write_file
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.reference import Reference, id_prefix, parse
+from reconciler.engine.images.shortnames import short_names
 from reconciler.engine.images.unpack import Layer
 from reconciler.model.errors import ImageProblem
 
@@ -109,7 +110,7 @@ class Index:
         records, names = self._load()
         reference = parse(text)
         found = self._named(reference, records, names)
-        wanted = {str(candidate) for candidate in reference.candidates()}
+        wanted = {str(candidate) for candidate in short_names().candidates(reference)}
         return found is not None and any(name.pulled and name.name in wanted for name in found.names)
 
     def add(self, record: Record) -> Record:
@@ -160,7 +161,7 @@ class Index:
             return self._records, self._names
 
     def _named(self, reference: Reference, records: dict[str, Record], names: dict[str, str]) -> Record | None:
-        for candidate in reference.candidates():
+        for candidate in short_names().candidates(reference):
             if candidate.digest:
                 found = next((r for r in records.values() if str(candidate) in r.digests), None)
             else:

@@ -1,7 +1,6 @@
-"""References: the ways people write an image's name, and which full names they may mean.
+"""References: the ways people write an image's name, and the one way it is written in full.
 
-``busybox`` means what docker and podman mean by it: the default registry's ``library/busybox:latest`` when
-it has to be fetched, but an image built or loaded here under ``localhost/busybox:latest`` comes first.
+What a name without a registry may mean is for ``shortnames``; ``full`` takes the default registry for it.
 Pure; the grammar is that of the distribution project's reference package.
 """
 
@@ -59,12 +58,6 @@ class Reference:
         if registry == DEFAULT_REGISTRY and "/" not in path:
             path = f"library/{path}"
         return replace(self, registry=registry, path=path, tag="" if self.digest else self.tag)
-
-    def candidates(self) -> tuple[Reference, ...]:
-        """The full names that it may mean among the images that are here, best first."""
-        if self.registry:
-            return (self.full(),)
-        return (replace(self.full(), registry=LOCAL, path=self.path), self.full())
 
 
 def parse(text: str) -> Reference:

@@ -13,6 +13,7 @@ from reconciler.engine.effects import effect
 from reconciler.engine.images.disk import Disk, remove_file, remove_tree, short
 from reconciler.engine.images.index import Index, Record
 from reconciler.engine.images.reference import parse
+from reconciler.engine.images.shortnames import short_names
 from reconciler.model.errors import ImageProblem, NotFound
 
 
@@ -52,7 +53,7 @@ def prune_images(index: Index, in_use: Callable[[str], tuple[str, ...]], everyth
 def name_meant(record: Record, reference: str) -> str:
     """The name of ``record`` that ``reference`` is; "" when it was meant by id or digest."""
     try:
-        candidates = [str(candidate) for candidate in parse(reference).candidates()]
+        candidates = [str(candidate) for candidate in short_names().candidates(parse(reference))]
     except ImageProblem:
         return ""
     return next((n.name for n in record.names if n.name in candidates), "")

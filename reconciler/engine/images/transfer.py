@@ -53,6 +53,10 @@ class Unreachable(TryLater):
     """The registry cannot be reached, or gave up: worth trying again."""
 
 
+class NotOffered(ImageProblem):
+    """The registry has no such image, or none for us: many do not tell which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What skopeo copies from. ``what`` is how messages call it, ``verb`` what they say we cannot do; ``by_digest``
@@ -259,9 +263,10 @@ def explain(source: Source, stderr: str) -> ReconcilerError:
     if _UNREACHABLE.search(said):
         return source.unreachable(f"its registry cannot be reached: {said}")
     if _REFUSED.search(said):
-        return source.problem(f"its registry refuses: {said}", hint="log in to it, or check that the image exists")
+        hint = "log in to it, or check that the image exists"
+        return NotOffered(source.problem(f"its registry refuses: {said}").message, hint=hint)
     if _UNKNOWN.search(said):
-        return source.problem(f"its registry has no such image: {said}")
+        return NotOffered(source.problem(f"its registry has no such image: {said}").message)
     return source.problem(said)
 
 

@@ -49,15 +49,7 @@ def test_what_is_no_reference_is_refused_with_the_cause(text: str, cause: str) -
         parse(text)
 
 
-def test_a_short_name_means_the_local_image_first_then_the_default_registry() -> None:
-    names = [str(c) for c in parse("busybox:1").candidates()]
-    assert names == ["localhost/busybox:1", f"{DEFAULT_REGISTRY}/library/busybox:1"]
-    names = [str(c) for c in parse("team/app").candidates()]
-    assert names == ["localhost/team/app:latest", f"{DEFAULT_REGISTRY}/team/app:latest"]
-
-
 def test_a_full_name_means_itself() -> None:
-    assert [str(c) for c in parse("localhost/x:1").candidates()] == ["localhost/x:1"]
     assert str(parse(f"{DEFAULT_REGISTRY}/busybox").full()) == f"{DEFAULT_REGISTRY}/library/busybox:latest"
     assert str(parse(f"index.{DEFAULT_REGISTRY}/busybox").full()) == f"{DEFAULT_REGISTRY}/library/busybox:latest"
 

@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from reconciler.engine.images.transfer import Source, Unreachable, choose, explain
+from reconciler.engine.images.transfer import NotOffered, Source, Unreachable, choose, explain
 from reconciler.model.errors import ImageProblem
 
 REGISTRY = Source("docker://r.test/app:1", "r.test/app:1", by_digest=lambda digest: f"docker://r.test/app@{digest}")
@@ -23,17 +23,17 @@ def fatal(text: str) -> str:
     [
         (
             'Error parsing image name "docker://r.test/app:1": reading manifest 1 in r.test/app: manifest unknown',
-            ImageProblem,
+            NotOffered,
             "its registry has no such image: reading manifest 1 in r.test/app: manifest unknown",
         ),
         (
             'Error parsing image name "docker://r.test/app:1": reading manifest 1 in r.test/app: name unknown: '
             "repository name not known to registry",
-            ImageProblem,
+            NotOffered,
             "no such image",
         ),
-        ("unauthorized: authentication required", ImageProblem, "its registry refuses"),
-        ("denied: requested access to the resource is denied", ImageProblem, "its registry refuses"),
+        ("unauthorized: authentication required", NotOffered, "its registry refuses"),
+        ("denied: requested access to the resource is denied", NotOffered, "its registry refuses"),
         ("pinging container registry r.test: dial tcp: lookup r.test: no such host", Unreachable, "cannot be reached"),
         ("dial tcp 192.0.2.1:443: connect: connection refused", Unreachable, "cannot be reached"),
         ("http: server gave HTTP response to HTTPS client", Unreachable, "cannot be reached"),
