@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine.effects import FAULT
 from reconciler.engine.images.images import Images
 from reconciler.engine.images.save import ArchiveForm
 from reconciler.model.clock import SystemClock
@@ -99,6 +102,36 @@ def test_where_nothing_can_be_written_the_save_is_refused(images: Images, archiv
         with pytest.raises(ImageProblem, match=rf"^cannot save image {NAME}: [^\n]+$"):
             images.save(NAME, place)
     assert not (tmp_path / "missing").exists() and not list(tmp_path.glob(".*"))
+
+
+SAVE = """
+import sys
+from pathlib import Path
+from reconciler.engine.images.images import Images
+from reconciler.model.clock import SystemClock
+Images(Path(sys.argv[1]), SystemClock()).save("test:1", Path(sys.argv[2]))
+"""
+POINTS = ("image.make-work", "image.unpacked-layout", "image.link-out", "image.skopeo", "image.put-archive")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_anywhere_in_a_save_the_old_archive_or_the_new_one_is_there(
+    images: Images, tmp_path: Path, point: str, moment: str
+) -> None:
+    (image,) = images.load(lab.oci_layout(tmp_path / "oci", [layer(Entry("a", b"1"))], "zstd"))
+    place = tmp_path / "out/a.tar"
+    place.parent.mkdir()
+    place.write_text("old")
+    argv = [sys.executable, "-c", SAVE, images._disk.root, place]
+    killed = subprocess.run(argv, env={**os.environ, FAULT: f"{point}:{moment}"}, timeout=60, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    renamed = (point, moment) == ("image.put-archive", "after")
+    assert (place.read_bytes() == b"old") is not renamed
+    images.save("test:1", place)
+    (back,) = Images(tmp_path / "second", SystemClock()).load(place)
+    assert back.id == image.id
+    assert images.collect() and not list(images._disk.temp.iterdir())
 
 
 def test_the_commands_tag_list_inspect_save_and_prune(archive: Path, tmp_path: Path) -> None:
