@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from conmon import say
-from conmon.logs.k8sfile import K8sFile
+from conmon.logs.k8sfile import K8sFile, Limits
 from conmon.options import Options
 from conmon.say import Fail
 
 Driver = K8sFile
-"""Something with ``write(stream, data)``, ``sync()`` and ``close()``. ``none`` is the absence of one."""
+"""Something with ``write(stream, data)``, ``reopen()``, ``sync()`` and ``close()``. ``none`` is the absence of one."""
 
 _NOTHING = ("off", "null", "none")
 _UNBUILT = ("journald", "passthrough")
@@ -19,7 +19,7 @@ def drivers(options: Options) -> list[Driver]:
     if not options.log_path:
         raise Fail("Log driver not provided. Use --log-path")
     named = [split(path) for path in options.log_path]
-    opened = [K8sFile(path) for name, path in named if name == "k8s-file"]
+    opened = [_k8s_file(path, options) for name, path in named if name == "k8s-file"]
     journald = any(name == "journald" for name, _ in named)
     if opened and not journald:
         _refuse_journald_options(options)
@@ -32,6 +32,12 @@ def drivers(options: Options) -> list[Driver]:
         if name in _UNBUILT:
             raise Fail(f"log driver {name} is not implemented yet")
     return opened
+
+
+def _k8s_file(path: str, options: Options) -> K8sFile:
+    keep = options.log_max_files if options.log_rotate else 0
+    limits = Limits(options.log_size_max, options.log_global_size_max, keep, options.log_allowlist_dir)
+    return K8sFile(path, limits, sync=not options.no_sync_log)
 
 
 def split(text: str) -> tuple[str, str]:
