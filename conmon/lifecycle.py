@@ -20,6 +20,10 @@ from conmon.say import Fail
 from conmon.settings import Settings, check
 from conmon.sync import Sync, key
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from conmon.attach import Attach
+
 Detach = Callable[[Settings], None]
 """Step 3: part from the launcher. Returns in the monitor only."""
 
@@ -94,15 +98,18 @@ def _monitor(settings: Settings, detach: Detach, given: list[int]) -> int:
     libc.become_subreaper()
     # 6.-13. and the end.
     status = 1
+    monitor = Monitor(settings, sync, held, oom_score)
     try:
-        status = Monitor(settings, sync, held, oom_score).run()
+        status = monitor.run()
     except (Fail, OSError) as error:
         text = str(error)
         say.failure(Fail(text))
         sync.send(-1, text.encode(errors="surrogateescape"))
+    monitor.close()
     if options.exit_command is not None:
         failed = exitfiles.run_command(options.exit_command, options.exit_command_arg, options.exit_delay, oom_score)
         status = failed or status
+    monitor.remove_link()
     return status & 0xFF
 
 
@@ -125,6 +132,7 @@ class Monitor:
         self._ended: dict[int, int] = {}
         self._runtime = 0
         self._container = 0
+        self._attach: Attach | None = None
 
     def run(self) -> int:
         """Create the container and stay until it has ended; its status. Raises Fail."""
@@ -134,10 +142,13 @@ class Monitor:
         self._stderr_held = Held(self._log)
         self._stdout = Stream(self._loop, stdout, b"stdout", self._log)
         self._stderr = Stream(self._loop, stderr, b"stderr", self._stderr_held)
-        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        stdin_end = self._open_stdin()
+        # 7. What others reach the container through.
+        if self._settings.reachable:
+            self._open_doors()
         # 8., 9. The runtime starts; signals are events from now on.
         signals(self._loop, (signal.SIGCHLD, *_FORWARDED), self._signal)
-        stdio = (null, stdout_end, stderr_end)
+        stdio = (stdin_end, stdout_end, stderr_end)
         self._runtime = spawn(self._settings, stdio, self._held, self._oom_score)
         fds.close_all(stdio)
         # 10., 12. Output is taken while the runtime works: a full pipe must not stop it.
@@ -149,6 +160,43 @@ class Monitor:
         self._stderr_held.release()
         self._sync.send(self._container)
         return self._end(self._wait())
+
+    def close(self) -> None:
+        """The end for those who are attached, if that has not come yet."""
+        if self._attach is not None:
+            self._attach.close()
+
+    def remove_link(self) -> None:
+        """The short link to the attach socket; others may look for it until the very end."""
+        if self._attach is not None:
+            self._attach.remove_link()
+
+    def _open_stdin(self) -> int:
+        """The container's end of its stdin; ours stays open until a client says that the input has ended."""
+        self._stdin: int | None = None
+        if not self._settings.options.stdin:
+            return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        theirs, self._stdin = os.pipe2(os.O_CLOEXEC)
+        os.fchmod(theirs, 0o777)
+        return theirs
+
+    def _open_doors(self) -> None:
+        """The attach socket and the control pipes. What they need is imported here: most monitors do without."""
+        from conmon.attach import Attach, Stdin, link_path
+        from conmon.control import Control
+
+        options, bundle = self._settings.options, self._settings.bundle
+        link = None if options.full_attach else link_path(options.socket_dir_path or "", options.cuuid or "")
+        stdin = Stdin(self._loop, self._stdin, close_at_eof=options.stdin and not options.leave_stdin_open)
+        self._attach = Attach(self._loop, bundle, link, stdin)
+        Control(self._loop, bundle, self._resize, self._reopen_logs)
+
+    def _resize(self, _rows: int, _columns: int) -> None:
+        """There is no terminal."""
+
+    def _reopen_logs(self) -> None:
+        for log in self._settings.logs:
+            log.reopen()
 
     def _refused(self) -> int:
         """The runtime failed: its words go to the launcher. There is no exit file."""
@@ -177,6 +225,7 @@ class Monitor:
             for log in self._settings.logs:
                 log.sync()
         fds.close_all(self._held)
+        self.close()
         result = -1 if status is None else status
         exitfiles.write_status(result, options.persist_dir, options.exit_dir, self._settings.cid)
         return result
@@ -184,6 +233,8 @@ class Monitor:
     def _log(self, stream: bytes, data: bytes) -> None:
         for log in self._settings.logs:
             log.write(stream, data)
+        if self._attach is not None:
+            self._attach.output(stream, data)
 
     def _signal(self, number: int) -> None:
         if number == signal.SIGCHLD:

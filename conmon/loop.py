@@ -15,15 +15,23 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._watchers: dict[int, Callable[[], None]] = {}
+        self._changed = False
+        self.events = 0
+        """What the descriptor whose watcher is running is ready for."""
 
-    def watch(self, fd: int, ready: Callable[[], None]) -> None:
-        self._epoll.register(fd, select.EPOLLIN)
+    def watch(self, fd: int, ready: Callable[[], None], events: int = select.EPOLLIN) -> None:
+        self._epoll.register(fd, events)
         self._watchers[fd] = ready
+
+    def change(self, fd: int, events: int) -> None:
+        """What a watched descriptor is watched for; errors and hang-ups always are."""
+        self._epoll.modify(fd, events)
 
     def forget(self, fd: int) -> None:
         """Before the descriptor is closed. Unknown ones are fine."""
         if self._watchers.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            self._changed = True
 
     def run(self, done: Callable[[], bool], deadline: float | None = None) -> bool:
         """Until ``done()`` (True), or until ``deadline`` on the monotonic clock (False)."""
@@ -31,10 +39,14 @@ class Loop:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            for fd, _ in self._epoll.poll(left):
+            self._changed = False
+            for fd, events in self._epoll.poll(left):
                 watcher = self._watchers.get(fd)
+                self.events = events
                 if watcher is not None:
                     watcher()
+                if self._changed:
+                    break  # the number may be somebody else's by now; what is still ready is told again
         return True
 
 

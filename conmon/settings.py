@@ -23,6 +23,9 @@ class Settings:
         self.runtime = options.runtime or ""
         self.bundle = options.bundle if options.bundle is not None else os.getcwd()
         self.pidfile = options.container_pidfile or f"{os.getcwd()}/pidfile-{self.cid}"
+        self.reachable = options.full_attach or options.socket_dir_path is not None
+        """Whether there are an attach socket and control pipes. Who names no place for the socket has no use for
+        them, and a monitor is the lighter for it (the C conmon would make them, with a link in /var/run/crio)."""
         self.logs = logs
         self.operations = operations
 
@@ -73,15 +76,9 @@ def _check_rotation(options: Options) -> None:
 def _refuse_unbuilt(options: Options) -> None:
     unbuilt = {
         "--terminal": options.terminal,
-        "--stdin": options.stdin,
         "--exec": options.exec,
         "--restore": options.restore is not None,
-        "--full-attach": options.full_attach,
-        "--socket-dir-path": options.socket_dir_path is not None,
         "--sdnotify-socket": options.sdnotify_socket is not None,
-        "--log-size-max": options.log_size_max > 0,
-        "--log-global-size-max": options.log_global_size_max > 0,
-        "--log-rotate": options.log_rotate,
     }
     for name, asked in unbuilt.items():
         if asked:

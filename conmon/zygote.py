@@ -52,6 +52,7 @@ def main(argv: list[str]) -> int:
     if ready is not None:
         os.write(ready, b"ready\n")
         os.close(ready)
+    _preload()
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -80,6 +81,13 @@ def listen(path: str) -> socket.socket:
 def lock_path(path: str) -> str:
     """The lock under which a zygote for this socket is started."""
     return os.path.splitext(path)[0] + ".lock"
+
+
+def _preload() -> None:
+    """What only some monitors import: here it costs them nothing, and the others neither."""
+    import conmon.attach
+    import conmon.control
+    import conmon.logs.rotation  # noqa: F401
 
 
 class Zygote:

@@ -70,13 +70,10 @@ REFUSED = {
     "journald, for now": ([*RUN, "-l", "journald"], "[conmon:e]: log driver journald is not implemented yet"),
     "passthrough, for now": ([*RUN, "-l", "passthrough"], "[conmon:e]: log driver passthrough is not implemented yet"),
     "a terminal, for now": ([*RUN, *LOG, "-t"], "[conmon:e]: --terminal is not implemented yet"),
-    "stdin, for now": ([*RUN, *LOG, "-i"], "[conmon:e]: --stdin is not implemented yet"),
     "exec, for now": (
         [*RUN, *LOG, "-e", "--exec-process-spec", "x"],
         "[conmon:e]: --exec is not implemented yet",
     ),
-    "rotation, for now": ([*RUN, *LOG, "--log-size-max", "10"], "[conmon:e]: --log-size-max is not implemented yet"),
-    "an attach socket, for now": ([*RUN, *LOG, "--full-attach"], "[conmon:e]: --full-attach is not implemented yet"),
     "no file of operations": (
         [*RUN, *LOG, "--prepare", "/nowhere"],
         "[conmon:e]: cannot read prepare file /nowhere: No such file or directory",
