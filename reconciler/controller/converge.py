@@ -337,7 +337,7 @@ def _sentences(key: Key, plan: PodActions, have: Observed) -> tuple[str, ...]:
     if ends and have.applied is not None:
         reason = ends[0].reason
         volumes = any(volume.kind is VolumeKind.EMPTY_DIR for volume in have.applied.volumes)
-        lost = "; the data in its emptyDir volumes goes with it" if volumes else ""
+        lost = "; the data in its emptyDir volumes goes with it" if volumes and reason.why is Why.POD_CHANGED else ""
         told.append(f"{_ENDS[reason.why]} pod {key} because {reason.text}{lost}")
     told += [describe(step) for step in plan.steps if step not in ends]
     return tuple(dict.fromkeys(told))

@@ -27,6 +27,9 @@ from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import ContainerSpec, PodSpec
 
+VOLUMES = "volumes"
+"""The pod's emptyDirs, below its directory (``volumes.prepare`` makes them)."""
+
 REMOVALS = 4
 """Containers of one pod that are removed at the same time: each waits for the runtime and the disk."""
 
@@ -148,7 +151,7 @@ def _end(ctx: Context, pod: PodId) -> None:
     index.release_ports(ctx.store, pod)
     records.write(directory, STATE, PodState(ended=True))
     for path in directory.iterdir():
-        if path.name not in (RECORD, STATE):
+        if path.name not in (RECORD, STATE, VOLUMES):
             files.discard(path, ctx.layout.trash)
 
 
@@ -160,12 +163,26 @@ def _drop(ctx: Context, pod: PodId) -> None:
 def _take_over(ctx: Context, record: PodRecord) -> None:
     """The new record is written: the ended one of the same key has done its duty.
 
-    One whose record is lost goes as well, with whatever still runs of it: it would be there twice.
+    Its volumes go on where the pod is the same one, only begun again (its infra container died, the machine was
+    rebooted; kubelet: emptyDir lives as long as the pod's uid). One whose record is lost goes as well, with whatever
+    still runs of it: it would be there twice.
     """
     for pod in index.pods_of(ctx.store, record.key):
-        if pod != record.id and (state_of(ctx, pod).ended or record_of(ctx, pod) is None):
+        old = record_of(ctx, pod)
+        if pod != record.id and (old is None or state_of(ctx, pod).ended):
+            if old is not None and old.spec.sandbox == record.spec.sandbox:
+                _inherit(ctx.layout.pod(pod) / VOLUMES, ctx.layout.pod(record.id) / VOLUMES)
             _remove_containers(ctx, pod)
             _remove_halves(ctx, pod)
+
+
+@effect("volumes.inherit")
+def _inherit(old: Path, new: Path) -> None:
+    try:
+        if old.exists() and not new.exists():
+            old.rename(new)
+    except OSError as e:
+        raise TryLater(f"cannot take over {old}: {e.strerror}") from e
 
 
 def _record(ctx: Context, spec: PodSpec, owner: SourceId) -> PodRecord:

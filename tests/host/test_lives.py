@@ -143,6 +143,28 @@ def test_without_its_infra_container(with_monitor: bool, instance: Instance, ima
     expect_settled(instance, folder)
 
 
+def test_emptydirs_outlive_the_infra_container_but_not_a_changed_pod(
+    instance: Instance, image: str, folder: Path
+) -> None:
+    keep = {"volumes": [{"name": "data", "emptyDir": {}}]}
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    words = ["sh", "-c", "ls /data; touch /data/mark; trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"]
+    manifest = pod("a", sleeper("one", image, command=words, volumeMounts=mounts), **keep)
+    put(folder / "a.yaml", manifest)
+    instance.watch(folder)
+    until(lambda: "one" in instance.running("a"), "the pod runs")
+    before = instance.running("a")
+    end([before["infra"]])
+    replaced(instance, "a", "one", before["one"])
+    until(lambda: "mark" in Path(instance.containers("a")["one"].log_path).read_text(), "the data is there")
+    before = instance.running("a")
+    manifest["spec"]["hostname"] = "other"
+    put(folder / "a.yaml", manifest)
+    replaced(instance, "a", "one", before["one"])
+    expect_settled(instance, folder)
+    assert "mark" not in Path(instance.containers("a")["one"].log_path).read_text()
+
+
 def test_the_runtime_state_is_lost(running: Instance, image: str, folder: Path) -> None:
     """Somebody cleaned up too much below the run directory: what runs goes on, and can be replaced."""
     before = running.running("a")
