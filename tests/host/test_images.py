@@ -287,6 +287,14 @@ def test_120_layers_fit_one_mount(images: Images, tmp_path: Path, shown: Callabl
     assert len(tree(place)) == 121 and (place / "last").read_text() == "119"
 
 
+def test_each_layer_that_was_unpacked_is_told(images: Images, tmp_path: Path) -> None:
+    layers = [layer(Entry(f"f{n}", b"x")) for n in range(3)]
+    said: list[str] = []
+    images.load(lab.oci_layout(tmp_path / "oci", layers), progress=said.append)
+    told = [line for line in said if line.startswith("unpacked")]
+    assert sorted(told) == [f"unpacked {n} of 3 layers" for n in (1, 2, 3)]
+
+
 def test_a_layer_that_comes_twice_is_mounted_once(
     images: Images, tmp_path: Path, shown: Callable[[Images, str], Path]
 ) -> None:
@@ -329,7 +337,11 @@ def test_an_image_is_pulled_by_tag_and_by_digest_and_stays(
     reference = registry.push(archive, "team/app:1")
     said: list[str] = []
     image = images.pull(reference, progress=said.append)
-    assert said and image.names == (reference,) and LayerView(image.layers).is_executable("/bin/sh")
+    assert (
+        said[-1] == "unpacked 1 of 1 layers"
+        and image.names == (reference,)
+        and LayerView(image.layers).is_executable("/bin/sh")
+    )
     again = Images(images._disk.root, SystemClock())
     assert again.get(reference) == image
     pinned = f"{registry.address}/team/app@{image.digest}"

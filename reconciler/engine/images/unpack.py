@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import stat
@@ -60,11 +61,12 @@ def unpack_layers(
     Raises ImageProblem for a layer that is damaged or hostile, TryLater when it was cut short.
     """
     missing = {layer.diff_id: layer for layer in layers if not disk.layer(layer.diff_id).is_dir()}
+    counter = itertools.count(1)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
 
         def one(layer: Layer) -> Path:
             made = unpack(disk.blob(layer.blob), layer.diff_id, work / "layers" / short(layer.diff_id), processes)
-            progress(f"unpacked {layer.blob}")
+            progress(f"unpacked {next(counter)} of {len(missing)} layers")
             return made
 
         made = list(pool.map(one, missing.values()))
