@@ -16,7 +16,7 @@ EXAMPLE_IMAGE=localhost/reconciler/busybox:1
 PACKAGES=(crun runc skopeo nftables catatonit busybox-static libseccomp2 golang-github-containers-common
     ca-certificates zstd xz-utils bzip2 python3 python3-venv)
 # What tests and benchmarks compare with.
-TEST_PACKAGES=(iproute2 podman iptables conmon buildah docker-registry)
+TEST_PACKAGES=(openssl iproute2 podman iptables conmon buildah docker-registry)
 
 say() { printf '%s\n' "== $*" >&2; }
 die() { printf '%s\n' "$(basename -- "$0"): $*" >&2; exit 1; }
