@@ -33,13 +33,17 @@ _LINK_MOST = 107
 class Stdin:
     """The way into the container: a pipe, a terminal, or nothing (what is sent is swallowed)."""
 
-    def __init__(self, loop: Loop, fd: int | None = None, *, close_at_eof: bool = False) -> None:
-        """``close_at_eof``: the end of a client's input is the end of the container's."""
+    def __init__(self, loop: Loop, fd: int | None = None, *, close_at_eof: bool = False, later: bool = False) -> None:
+        """``close_at_eof``: the end of a client's input is the end of the container's.
+
+        ``later``: the way in is opened later; until then input waits.
+        """
         self._loop = loop
         self._fd: int | None = None
         self._pending = b""
         self._close_at_eof = close_at_eof
         self._ending = False
+        self._later = later
         self.resume: Callable[[], None] = lambda: None
         if fd is not None:
             self.open(fd)
@@ -48,11 +52,13 @@ class Stdin:
         """From now on input goes here."""
         os.set_blocking(fd, False)
         self._fd = fd
+        self._later = False
+        self.resume()
 
     @property
     def full(self) -> bool:
         """Whether input must wait; ``resume`` is called when it need not any more."""
-        return bool(self._pending)
+        return self._later or bool(self._pending)
 
     def write(self, data: bytes) -> None:
         if self._fd is None or self._ending:

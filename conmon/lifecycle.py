@@ -22,7 +22,8 @@ from conmon.sync import Sync, key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from conmon.attach import Attach
+    from conmon.attach import Attach, Stdin
+    from conmon.console import Console
 
 Detach = Callable[[Settings], None]
 """Step 3: part from the launcher. Returns in the monitor only."""
@@ -133,14 +134,15 @@ class Monitor:
         self._runtime = 0
         self._container = 0
         self._attach: Attach | None = None
+        self._input: Stdin | None = None
+        self._console: Console | None = None
 
     def run(self) -> int:
         """Create the container and stay until it has ended; its status. Raises Fail."""
         # 6. Streams.
-        stdout, stdout_end = _pipe_to_container()
+        stdout_end = self._open_stdout()
         stderr, stderr_end = _pipe_to_container()
         self._stderr_held = Held(self._log)
-        self._stdout = Stream(self._loop, stdout, b"stdout", self._log)
         self._stderr = Stream(self._loop, stderr, b"stderr", self._stderr_held)
         stdin_end = self._open_stdin()
         # 7. What others reach the container through.
@@ -149,12 +151,16 @@ class Monitor:
         # 8., 9. The runtime starts; signals are events from now on.
         signals(self._loop, (signal.SIGCHLD, *_FORWARDED), self._signal)
         stdio = (stdin_end, stdout_end, stderr_end)
-        self._runtime = spawn(self._settings, stdio, self._held, self._oom_score)
+        console = self._console.path if self._console is not None else None
+        self._runtime = spawn(self._settings, stdio, self._held, self._oom_score, console)
         fds.close_all(stdio)
         # 10., 12. Output is taken while the runtime works: a full pipe must not stop it.
         self._loop.run(lambda: self._runtime in self._ended)
+        terminal_is_there = self._console is None or self._console.finish()
         if self._ended[self._runtime] != 0:
             return self._refused()
+        if not terminal_is_there:
+            raise Fail("Runtime did not set up terminal")
         # 13. The pid is known.
         self._container = self._read_pid()
         self._stderr_held.release()
@@ -163,6 +169,8 @@ class Monitor:
 
     def close(self) -> None:
         """The end for those who are attached, if that has not come yet."""
+        if self._console is not None:
+            self._console.finish()
         if self._attach is not None:
             self._attach.close()
 
@@ -171,10 +179,28 @@ class Monitor:
         if self._attach is not None:
             self._attach.remove_link()
 
+    def _open_stdout(self) -> int:
+        """The runtime's end of stdout. With a terminal, our end comes over the console socket."""
+        self._stdout: Stream | None = None
+        if not self._settings.options.terminal:
+            ours, theirs = _pipe_to_container()
+            self._stdout = Stream(self._loop, ours, b"stdout", self._log)
+            return theirs
+        from conmon.console import Console
+
+        self._console = Console(self._loop, self._terminal)
+        return os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+
+    def _terminal(self, master: int) -> None:
+        """The terminal is there: what is said on it is stdout, and input goes to it."""
+        self._stdout = Stream(self._loop, os.dup(master), b"stdout", self._log)
+        if self._input is not None:
+            self._input.open(os.dup(master))
+
     def _open_stdin(self) -> int:
         """The container's end of its stdin; ours stays open until a client says that the input has ended."""
         self._stdin: int | None = None
-        if not self._settings.options.stdin:
+        if not self._settings.options.stdin or self._console is not None:
             return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         theirs, self._stdin = os.pipe2(os.O_CLOEXEC)
         os.fchmod(theirs, 0o777)
@@ -187,12 +213,14 @@ class Monitor:
 
         options, bundle = self._settings.options, self._settings.bundle
         link = None if options.full_attach else link_path(options.socket_dir_path or "", options.cuuid or "")
-        stdin = Stdin(self._loop, self._stdin, close_at_eof=options.stdin and not options.leave_stdin_open)
-        self._attach = Attach(self._loop, bundle, link, stdin)
+        close = options.stdin and not options.leave_stdin_open
+        self._input = Stdin(self._loop, self._stdin, close_at_eof=close, later=self._console is not None)
+        self._attach = Attach(self._loop, bundle, link, self._input)
         Control(self._loop, bundle, self._resize, self._reopen_logs)
 
-    def _resize(self, _rows: int, _columns: int) -> None:
-        """There is no terminal."""
+    def _resize(self, rows: int, columns: int) -> None:
+        if self._console is not None:
+            self._console.resize(rows, columns)
 
     def _reopen_logs(self) -> None:
         for log in self._settings.logs:
@@ -219,7 +247,8 @@ class Monitor:
         if status is None:
             _kill_group(self._container)
         else:
-            self._stdout.drain()
+            if self._stdout is not None:
+                self._stdout.drain()
             self._stderr.drain()
         if not options.no_sync_log:
             for log in self._settings.logs:

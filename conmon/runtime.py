@@ -35,13 +35,19 @@ def arguments(settings: Settings, console: str | None = None) -> list[str]:
     return [*words, settings.cid]
 
 
-def spawn(settings: Settings, stdio: tuple[int, int, int], inherited: list[int], oom_score: str | None) -> int:
-    """Start the runtime with these three descriptors as 0, 1, 2. Its pid.
+def spawn(
+    settings: Settings,
+    stdio: tuple[int, int, int],
+    inherited: list[int],
+    oom_score: str | None,
+    console: str | None = None,
+) -> int:
+    """Start the runtime with these three descriptors as 0, 1, 2. Its pid. ``console``: the socket for the terminal.
 
     ``inherited`` are the descriptors we were started with: the runtime gets those its --preserve-fds (or
     LISTEN_FDS) counts; the others are ours to hold, and the container must not.
     """
-    argv = arguments(settings)
+    argv = arguments(settings, console)
     parent = os.getpid()
     everything = signal.valid_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, everything)  # a signal to the child must not meet our handlers there

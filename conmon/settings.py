@@ -75,7 +75,6 @@ def _check_rotation(options: Options) -> None:
 
 def _refuse_unbuilt(options: Options) -> None:
     unbuilt = {
-        "--terminal": options.terminal,
         "--exec": options.exec,
         "--restore": options.restore is not None,
         "--sdnotify-socket": options.sdnotify_socket is not None,

@@ -86,6 +86,7 @@ def lock_path(path: str) -> str:
 def _preload() -> None:
     """What only some monitors import: here it costs them nothing, and the others neither."""
     import conmon.attach
+    import conmon.console
     import conmon.control
     import conmon.logs.rotation  # noqa: F401
 

@@ -69,7 +69,6 @@ REFUSED = {
     ),
     "journald, for now": ([*RUN, "-l", "journald"], "[conmon:e]: log driver journald is not implemented yet"),
     "passthrough, for now": ([*RUN, "-l", "passthrough"], "[conmon:e]: log driver passthrough is not implemented yet"),
-    "a terminal, for now": ([*RUN, *LOG, "-t"], "[conmon:e]: --terminal is not implemented yet"),
     "exec, for now": (
         [*RUN, *LOG, "-e", "--exec-process-spec", "x"],
         "[conmon:e]: --exec is not implemented yet",
@@ -107,7 +106,7 @@ def test_refused(argv: list[str], words: str, tmp_path: Path, capfd: pytest.Capt
 
 
 def test_a_useless_option_is_only_warned_about(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    argv = [*RUN, "-l", str(tmp_path / "log"), "--no-container-partial-message", "-t"]
+    argv = [*RUN, "-l", str(tmp_path / "log"), "--no-container-partial-message", "--prepare", "/nowhere"]
     assert lifecycle.main(argv, _never, []) == 1
     assert capfd.readouterr().err.startswith(
         "[conmon:w]: --no-container-partial-message has no effect without journald log driver\n"
