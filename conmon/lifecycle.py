@@ -81,14 +81,19 @@ def _monitor(settings: Settings, detach: Detach, given: list[int]) -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(1))
     # 2. Wait until the launcher has put us where it wants us (its cgroup).
     sync_fd, start_fd, attach_fd = (_pipe(name) for name in _PIPES)
+    ours = (sync_fd, start_fd, attach_fd)
     if start_fd is not None:
         os.read(start_fd, 8192)
-        os.close(start_fd)
-    held = [fd for fd in given if fd not in (sync_fd, start_fd, attach_fd)]
+        if not options.exec_attach:
+            os.close(start_fd)
+            start_fd = None
+    held = [fd for fd in given if fd not in ours]
     # 3. Part from the launcher.
     if not options.sync:
         detach(settings)
     # 4. The line back to it.
+    if options.exec_attach and attach_fd is None:
+        raise Fail("--attach specified but _OCI_ATTACHPIPE was not")
     sync = Sync(sync_fd, key(api_version=options.api_version, executing=options.exec))
     # 5. Part from its terminal and session; orphans in the container become ours.
     fds.to_null((0, 1, 2))
@@ -99,7 +104,7 @@ def _monitor(settings: Settings, detach: Detach, given: list[int]) -> int:
     libc.become_subreaper()
     # 6.-13. and the end.
     status = 1
-    monitor = Monitor(settings, sync, held, oom_score)
+    monitor = Monitor(settings, sync, held, oom_score, start_fd, attach_fd)
     try:
         status = monitor.run()
     except (Fail, OSError) as error:
@@ -122,13 +127,26 @@ def _pipe(name: str) -> int | None:
 
 
 class Monitor:
-    """A container being created, then running, then ended."""
+    """A container, or a process in one, being created, then running, then ended.
 
-    def __init__(self, settings: Settings, sync: Sync, held: list[int], oom_score: str | None) -> None:
+    ``start`` and ``attach`` are the pipes of an exec session whose launcher wants to be attached before it begins.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sync: Sync,
+        held: list[int],
+        oom_score: str | None,
+        start: int | None = None,
+        attach: int | None = None,
+    ) -> None:
         self._settings = settings
         self._sync = sync
         self._held = held
         self._oom_score = oom_score
+        self._start_fd = start
+        self._attach_fd = attach
         self._loop = Loop()
         self._ended: dict[int, int] = {}
         self._runtime = 0
@@ -148,23 +166,29 @@ class Monitor:
         # 7. What others reach the container through.
         if self._settings.reachable:
             self._open_doors()
+        options = self._settings.options
+        if options.exec_attach:
+            Sync(self._attach_fd, "data").send(0)
+        if options.exec:
+            _remove(self._settings.pidfile)  # of an earlier session: it would be taken for ours
         # 8., 9. The runtime starts; signals are events from now on.
         signals(self._loop, (signal.SIGCHLD, *_FORWARDED), self._signal)
         stdio = (stdin_end, stdout_end, stderr_end)
         console = self._console.path if self._console is not None else None
-        self._runtime = spawn(self._settings, stdio, self._held, self._oom_score, console)
-        fds.close_all(stdio)
+        self._runtime = spawn(self._settings, stdio, self._held, self._oom_score, console, self._start_fd)
+        fds.close_all(stdio if self._start_fd is None else (*stdio, self._start_fd))
         # 10., 12. Output is taken while the runtime works: a full pipe must not stop it.
         self._loop.run(lambda: self._runtime in self._ended)
         terminal_is_there = self._console is None or self._console.finish()
-        if self._ended[self._runtime] != 0:
+        if self._ended[self._runtime] != 0 and not (options.exec and os.path.exists(self._settings.pidfile)):
             return self._refused()
         if not terminal_is_there:
             raise Fail("Runtime did not set up terminal")
         # 13. The pid is known.
         self._container = self._read_pid()
         self._stderr_held.release()
-        self._sync.send(self._container)
+        if options.api_version or not options.exec:
+            self._sync.send(self._container)
         return self._end(self._wait())
 
     def close(self) -> None:
@@ -257,6 +281,8 @@ class Monitor:
         self.close()
         result = -1 if status is None else status
         exitfiles.write_status(result, options.persist_dir, options.exit_dir, self._settings.cid)
+        if options.exec:
+            self._sync.send(result, b"command timed out" if status is None else None)
         return result
 
     def _log(self, stream: bytes, data: bytes) -> None:
@@ -311,6 +337,13 @@ def _pipe_to_container() -> tuple[int, int]:
     ours, theirs = os.pipe2(os.O_CLOEXEC)
     os.fchmod(theirs, 0o777)
     return ours, theirs
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def _kill(pid: int, number: int) -> None:

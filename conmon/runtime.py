@@ -41,8 +41,11 @@ def spawn(
     inherited: list[int],
     oom_score: str | None,
     console: str | None = None,
+    start: int | None = None,
 ) -> int:
     """Start the runtime with these three descriptors as 0, 1, 2. Its pid. ``console``: the socket for the terminal.
+
+    ``start``: a pipe that the child waits for before it becomes the runtime.
 
     ``inherited`` are the descriptors we were started with: the runtime gets those its --preserve-fds (or
     LISTEN_FDS) counts; the others are ours to hold, and the container must not.
@@ -58,6 +61,8 @@ def spawn(
             libc.die_with_parent(signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(127)
+            if start is not None:
+                os.read(start, 8192)
             _become(argv, settings, stdio, inherited, parent, oom_score)
         except Fail as fail:
             os.write(2, fail.text.encode(errors="surrogateescape"))

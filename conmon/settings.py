@@ -23,7 +23,8 @@ class Settings:
         self.runtime = options.runtime or ""
         self.bundle = options.bundle if options.bundle is not None else os.getcwd()
         self.pidfile = options.container_pidfile or f"{os.getcwd()}/pidfile-{self.cid}"
-        self.reachable = options.full_attach or options.socket_dir_path is not None
+        somewhere = options.bundle is not None or not options.exec
+        self.reachable = somewhere and (options.full_attach or options.socket_dir_path is not None)
         """Whether there are an attach socket and control pipes. Who names no place for the socket has no use for
         them, and a monitor is the lighter for it (the C conmon would make them, with a link in /var/run/crio)."""
         self.logs = logs
@@ -75,7 +76,6 @@ def _check_rotation(options: Options) -> None:
 
 def _refuse_unbuilt(options: Options) -> None:
     unbuilt = {
-        "--exec": options.exec,
         "--restore": options.restore is not None,
         "--sdnotify-socket": options.sdnotify_socket is not None,
     }

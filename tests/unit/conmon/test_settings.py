@@ -8,7 +8,9 @@ import pytest
 
 from conmon import lifecycle
 from conmon.logs import split
+from conmon.options import parse
 from conmon.say import Fail
+from conmon.settings import check
 
 ID = ["-c", "0123456789abcdef"]
 NAMED = [*ID, "-u", "u"]
@@ -69,10 +71,6 @@ REFUSED = {
     ),
     "journald, for now": ([*RUN, "-l", "journald"], "[conmon:e]: log driver journald is not implemented yet"),
     "passthrough, for now": ([*RUN, "-l", "passthrough"], "[conmon:e]: log driver passthrough is not implemented yet"),
-    "exec, for now": (
-        [*RUN, *LOG, "-e", "--exec-process-spec", "x"],
-        "[conmon:e]: --exec is not implemented yet",
-    ),
     "no file of operations": (
         [*RUN, *LOG, "--prepare", "/nowhere"],
         "[conmon:e]: cannot read prepare file /nowhere: No such file or directory",
@@ -121,3 +119,17 @@ def test_log_path(text: str, expected: tuple[str, str]) -> None:
 def test_a_log_path_of_colons_only() -> None:
     with pytest.raises(Fail, match="must not be empty"):
         split("::")
+
+
+@pytest.mark.parametrize(
+    ("more", "reachable"),
+    [
+        ([], False),
+        (["--full-attach"], True),
+        (["--socket-dir-path", "/s"], True),
+        (["-e", "--exec-process-spec", "x", "--full-attach"], False),
+        (["-e", "--exec-process-spec", "x", "-b", "/b", "--full-attach"], True),
+    ],
+)
+def test_who_has_an_attach_socket(more: list[str], reachable: bool) -> None:
+    assert check(parse([*RUN, "-l", "none", *more])).reachable is reachable
