@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -39,22 +40,30 @@ def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence
     variables = dict(pair.partition("=")[::2] for pair in env)
     runtime = ctx.runtime.of(container)
     process = runtime.exec_process(container, argv, env=variables, cwd=cwd or "")
-    # What the runtime itself has to say goes to a file, apart from what the command writes to our stderr.
-    with (
-        tempfile.NamedTemporaryFile(dir=ctx.layout.run, prefix="exec-") as said,
-        tempfile.NamedTemporaryFile(dir=ctx.layout.run, prefix="exec-") as wanted,
-    ):
+    # What the runtime itself has to say is kept apart from what the command writes to our stderr. Both files are in
+    # memory: a full disk is no reason not to look into a container, and nothing is left behind by a kill.
+    with _in_memory() as said, _in_memory() as wanted:
         wanted.write(msgspec.json.encode(process))
         wanted.flush()
-        program, *words = runtime.exec_argv(container, Path(wanted.name))
+        program, *words = runtime.exec_argv(container, _path_of(wanted))
         try:
-            code = subprocess.run([program, "--log", said.name, *words], check=False, close_fds=True).returncode
+            code = subprocess.run([program, "--log", _path_of(said), *words], check=False, close_fds=True).returncode
         except OSError as e:
             raise RuntimeFailed(f"cannot run {program}: {e.strerror}") from e
+        said.seek(0)
         words_of_runtime = said.read()
     if code != 0 and words_of_runtime.strip():
         raise _not_started(argv[0], last_line(words_of_runtime))
     return code if code >= 0 else 128 - code
+
+
+def _in_memory() -> BinaryIO:
+    return open(os.memfd_create("exec"), "w+b")
+
+
+def _path_of(file: BinaryIO) -> Path:
+    """By our pid, so that the runtime opens it itself and inherits nothing that the command would get."""
+    return Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
 
 
 def _not_started(command: str, cause: str) -> NotStarted:

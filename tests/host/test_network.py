@@ -93,7 +93,7 @@ def test_many_pods_are_attached_at_the_same_time(lab: Lab) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda node: pod.attach(lab.config, node.id, node.ref, node.ip), nodes))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before, "no descriptor is left open"
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before, "no descriptor is left open"
     assert {link.pod for link in pod.links("tst2") if link.up and link.on_bridge} == {node.id for node in nodes}
     for node in nodes:
         serve(lab, node, node.ip, TCP, 80)
