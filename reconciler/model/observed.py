@@ -37,9 +37,6 @@ class ContainerState(StrEnum):
     def can_signal(self) -> bool:
         return self in (ContainerState.CREATED, ContainerState.RUNNING)
 
-    def is_dead(self) -> bool:
-        return self in (ContainerState.CREATING, ContainerState.EXITED)
-
 
 @dataclass(frozen=True, slots=True)
 class Exit:

@@ -37,11 +37,6 @@ class BridgeConfig:
         return str(self.network[1])
 
 
-def name_of(tag: str) -> str:
-    """How the instance's bridge is called."""
-    return names.bridge_name(tag)
-
-
 def ensure_bridge(config: BridgeConfig) -> None:
     """Make the bridge stand: there, with its address and MAC, up, and the host forwarding.
 
