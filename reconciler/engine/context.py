@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from reconciler.engine import config
+from reconciler.engine.config import Config
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import Cache
 from reconciler.engine.store import events
@@ -65,6 +67,11 @@ class Context:
     cache: Cache = field(default_factory=Cache)
     users_of: Callable[[str], tuple[str, ...]] = lambda _image: ()
     """Names the containers made from an image id, which keep it from being removed; given by the engine."""
+
+    @once
+    def config(self) -> Config:
+        """What this machine's owner decided. Raises HostUnfit where the file is wrong."""
+        return config.read(self.layout.config)
 
     @once
     def store(self) -> Store:

@@ -29,6 +29,7 @@ def info(ctx: Context) -> dict[str, Any]:
         "runtime": _runtime(ctx),
         "network": _network(ctx),
         "paths": {
+            "configuration": str(ctx.layout.config) + ("" if ctx.layout.config.exists() else " (not there: defaults)"),
             "state": str(ctx.layout.state),
             "run": str(ctx.layout.run),
             "logs": str(ctx.layout.logs),

@@ -26,6 +26,7 @@ from reconciler.model.key import ContainerId, Key, PodId
 STATE = Path("/var/lib/reconciler")
 RUN = Path("/run/reconciler")
 LOGS = Path("/var/log/pods")
+CONFIG = Path("/etc/reconciler/config.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class Layout:
     def owns_logs(self) -> bool:
         """Whether the log directory is this instance's alone; the system's own is shared with others."""
         return self.logs != LOGS
+
+    @property
+    def config(self) -> Path:
+        """The instance's configuration file: ``config.toml`` below its root, or the system's."""
+        return CONFIG if self.state == STATE else self.state.parent / "config.toml"
 
     @property
     def pods(self) -> Path:

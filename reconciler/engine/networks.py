@@ -40,13 +40,19 @@ def config(ctx: Context) -> BridgeConfig:
         host = subnet.survey(names.bridge_name(ctx.layout.tag))
         standing = bridge.find_network(ctx.layout.tag)
         known = settings.get(ctx.store, SUBNET)
-        network = IPv4Network(known) if known else standing or subnet.choose_subnet(host.routes)
+        network = IPv4Network(known) if known else standing or _wanted(ctx, host)
         chosen = BridgeConfig(ctx.layout.tag, network, host.mtu)
         bridge.ensure_bridge(chosen)
         settings.put(ctx.store, SUBNET, str(network))
         ctx.cache.mtu = host.mtu
     _tell_clashes(ctx, subnet.clashes(host.routes, network), network)
     return chosen
+
+
+def _wanted(ctx: Context, host: subnet.HostNetwork) -> IPv4Network:
+    """The network that the owner set, or one that is free. A set one is taken as it is: a clash is told."""
+    text = ctx.config.network.subnet
+    return subnet.parse_network(text) if text is not None else subnet.choose_subnet(host.routes)
 
 
 def _tell_clashes(ctx: Context, routes: tuple[IPv4Network, ...], network: IPv4Network) -> None:

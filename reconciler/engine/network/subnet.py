@@ -47,7 +47,7 @@ def choose_subnet(routes: Iterable[IPv4Network], preferred: IPv4Network = PREFER
             return candidate
     raise HostUnfit(
         "cannot choose a network for pods: every private one overlaps a route of this host",
-        hint="set one that is free",
+        hint="set one in the configuration file: [network] subnet",
     )
 
 

@@ -1,0 +1,55 @@
+"""The instance's configuration file: what its owner decides once for this machine, not per command or manifest.
+
+TOML, one table for each part of the engine, every setting with a default that suits most machines:
+
+    [network]
+    subnet = "10.101.0.0/20"
+
+It is read once by each process, so a change counts from the controller's next start. A setting that is not known is an
+error, never ignored: a misspelt limit would be no limit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from reconciler.model.errors import HostUnfit
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[network]``. ``subnet``: the pods' IPv4 network, instead of the first that is free on this host."""
+
+    subnet: str | None = None
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file; each table is described by its class."""
+
+    network: NetworkConfig = NetworkConfig()
+
+
+def read(path: Path) -> Config:
+    """The file's settings, or the defaults where there is no file.
+
+    Raises HostUnfit naming the file and the setting that is wrong.
+    """
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return Config()
+    except OSError as e:
+        raise HostUnfit(f"cannot read {path}: {e.strerror}") from e
+    try:
+        return msgspec.toml.decode(text, type=Config)
+    except msgspec.ValidationError as e:
+        raise HostUnfit(f"cannot use {path}: {_sentence(str(e))}", hint="correct it, or remove the file") from e
+    except (msgspec.DecodeError, ValueError) as e:
+        raise HostUnfit(f"cannot read {path}: {e}", hint="correct it, or remove the file") from e
+
+
+def _sentence(words: str) -> str:
+    """msgspec's ``Expected `str`, got `int` - at `$.network.subnet``` with the setting first."""
+    what, at, where = words.partition(" - at `$.")
+    return f"{where.rstrip('`')}: {what}" if at else what

@@ -1,0 +1,41 @@
+"""The configuration file: defaults without one, one line that names file and setting for whatever is wrong in it."""
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine import config
+from reconciler.engine.layout import CONFIG, Layout
+from reconciler.model.errors import HostUnfit
+
+
+def test_without_a_file_everything_is_at_its_default(tmp_path: Path) -> None:
+    assert config.read(tmp_path / "config.toml") == config.Config()
+
+
+def test_a_setting_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[network]\nsubnet = "10.9.0.0/24"\n')
+    assert config.read(tmp_path / "config.toml").network.subnet == "10.9.0.0/24"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param('[network]\nsubnett = "x"\n', "subnett", id="an unknown setting is named"),
+        pytest.param('[netwrk]\nsubnet = "x"\n', "netwrk", id="an unknown table is named"),
+        pytest.param("[network]\nsubnet = 5\n", "network.subnet: Expected", id="a wrong type is told with its place"),
+        pytest.param("[network\n", "line 1", id="what is no TOML is told with its line"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(HostUnfit) as refused:
+        config.read(tmp_path / "config.toml")
+    assert says in refused.value.message
+    assert str(tmp_path / "config.toml") in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+def test_the_file_follows_the_root(tmp_path: Path) -> None:
+    assert Layout.at(tmp_path).config == tmp_path / "config.toml"
+    assert Layout.at(None).config == CONFIG
