@@ -10,6 +10,7 @@ _prctl = _libc.prctl
 _prctl.argtypes = (ctypes.c_int, *([ctypes.c_ulong] * 4))
 
 CLONE_NEWNS = 0x00020000
+MS_RDONLY = 1
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
@@ -18,11 +19,7 @@ MNT_DETACH = 2
 _AT_FDCWD = -100
 _SYS_OPEN_TREE = 428  # the same on every architecture since 5.2
 _SYS_MOVE_MOUNT = 429
-
-_OPEN_TREE, _MOVE_MOUNT = 428, 429
-_OPEN_TREE_CLONE = 1
-_MOVE_MOUNT_F_EMPTY_PATH = 4
-_AT_FDCWD = -100
+_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -65,30 +62,28 @@ def move_mount(tree: int, target: bytes) -> None:
     _check(_libc.syscall(ctypes.c_long(_SYS_MOVE_MOUNT), tree, b"", _AT_FDCWD, target, empty_path))
 
 
+def fsopen(fstype: bytes) -> int:
+    """A file system to be set up, as a descriptor (fsopen(2), Linux 5.2). Raises OSError."""
+    cloexec = 1
+    return _check(_libc.syscall(ctypes.c_long(_SYS_FSOPEN), fstype, cloexec))
+
+
+def fsconfig(fd: int, key: bytes, value: bytes) -> None:
+    """Set one option of what ``fsopen`` gave (fsconfig(2)). Raises OSError."""
+    set_string = 1
+    _check(_libc.syscall(ctypes.c_long(_SYS_FSCONFIG), fd, set_string, key, value, 0))
+
+
+def fsmount(fd: int) -> int:
+    """The file system, made: a mount to be attached by ``move_mount`` (fsmount(2)). Raises OSError."""
+    create, cloexec = 6, 1
+    _check(_libc.syscall(ctypes.c_long(_SYS_FSCONFIG), fd, create, None, None, 0))
+    return _check(_libc.syscall(ctypes.c_long(_SYS_FSMOUNT), fd, cloexec, 0))
+
+
 def unshare(flags: int) -> None:
     """unshare(2). Raises OSError."""
     _check(_libc.unshare(flags))
-
-
-def graft(namespace: bytes, source: bytes, target: bytes) -> None:
-    """Attach at ``target`` a copy of the mount that lies at ``source`` in another mount namespace. Raises OSError.
-
-    The working directory stays; so does the namespace, unless an error cuts in between.
-    """
-    opened = [os.open(path, flags | os.O_CLOEXEC) for path, flags in ((b".", os.O_PATH), (b"/proc/self/ns/mnt", 0))]
-    try:
-        home, here = opened
-        opened.append(os.open(namespace, os.O_RDONLY | os.O_CLOEXEC))
-        _check(_libc.setns(opened[-1], CLONE_NEWNS))
-        tree = _libc.syscall(_OPEN_TREE, _AT_FDCWD, source, _OPEN_TREE_CLONE | os.O_CLOEXEC)
-        _check(tree)
-        opened.append(tree)
-        _check(_libc.setns(here, CLONE_NEWNS))
-        os.fchdir(home)
-        _check(_libc.syscall(_MOVE_MOUNT, tree, b"", _AT_FDCWD, target, _MOVE_MOUNT_F_EMPTY_PATH))
-    finally:
-        for fd in opened:
-            os.close(fd)
 
 
 def _check(result: int) -> int:

@@ -10,6 +10,7 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
     mkdir PATH MODE                          MODE octal; an existing directory is fine
     chdir PATH                               for relative names in what follows
     mount SOURCE TARGET FSTYPE FLAGS DATA    mount(2); FLAGS decimal
+    overlay TARGET UPPER WORK LOWER...       a container's root (see overlay.py), the uppermost LOWER first
     graft NAMESPACE SOURCE TARGET            at TARGET a copy of the mount at SOURCE in another mount namespace
 """
 
@@ -17,10 +18,11 @@ from __future__ import annotations
 
 import os
 
-from conmon import libc
+from conmon import libc, overlay
 from conmon.say import Fail
 
 ARITY = {"unshare": 0, "private": 1, "slave": 1, "detach": 1, "mkdir": 2, "chdir": 1, "mount": 5, "graft": 3}
+AT_LEAST = {"overlay": 4}
 
 
 class Operation:
@@ -50,7 +52,7 @@ def parse(text: bytes) -> list[Operation]:
             continue
         verb, *fields = line.split(b"\t")
         name = verb.decode("ascii", "replace")
-        if ARITY.get(name) != len(fields):
+        if ARITY.get(name) != len(fields) and not 0 < AT_LEAST.get(name, 0) <= len(fields):
             raise Fail(f"cannot read prepare file: line {number}: {name!r} with {len(fields)} arguments")
         operations.append(Operation(number, name, [_decode(field, number) for field in fields]))
         _check_numbers(operations[-1])
@@ -90,8 +92,9 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
         case "mount":
             source, target, fstype, flags, data = arguments
             libc.mount(source, target, fstype, int(flags), data)
-        case "graft":
-            libc.graft(*arguments)
+        case "overlay":
+            target, upper, work, *lowers = arguments
+            overlay.mount(target, upper, work, lowers)
         case "graft":
             _graft(*arguments)
 

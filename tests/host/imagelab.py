@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reconciler.model.clock import SystemClock
+
 USER = "reader"
+CLOCK = SystemClock()
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,14 @@ def docker_archive(path: Path, images: dict[str, list[bytes]]) -> Path:
 def oci_layout(
     path: Path,
     layers: list[bytes],
-    how: str = "gzip",
+    how: str | list[str] = "gzip",
     *,
     name: str = "localhost/test:1",
     listed: bool = False,
     claimed: list[bytes] | None = None,
 ) -> Path:
-    """A directory in OCI layout with one image, its layers packed; ``listed`` puts it into a list of manifests,
-    ``claimed`` are the layers that its config names."""
+    """A directory in OCI layout with one image, its layers packed (each in a way of its own, or all alike); ``listed``
+    puts it into a list of manifests, ``claimed`` are the layers that its config names."""
     blobs = path / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -111,11 +114,14 @@ def oci_layout(
         media = f"application/vnd.oci.image.{kind}"
         return {"mediaType": media, "digest": digest(content), "size": len(content)}
 
-    suffix = "" if how == "plain" else f"+{how}"
+    def put_layer(plain: bytes, how: str) -> dict[str, object]:
+        return put(packed(plain, how), f"layer.v1.tar{'' if how == 'plain' else f'+{how}'}")
+
+    ways = [how] * len(layers) if isinstance(how, str) else how
     manifest = {
         "schemaVersion": 2,
         "config": put(config(claimed or layers), "config.v1+json"),
-        "layers": [put(packed(plain, how), f"layer.v1.tar{suffix}") for plain in layers],
+        "layers": [put_layer(plain, way) for plain, way in zip(layers, ways, strict=True)],
     }
     entry = put(json.dumps(manifest).encode(), "manifest.v1+json")
     if listed:

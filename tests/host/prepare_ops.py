@@ -39,6 +39,9 @@ def perform(verb: str, fields: list[bytes]) -> None:
             os.chdir(path)
         case "mount", [source, target, kind, flags, data]:
             _check(_libc.mount(source, target, kind, ctypes.c_ulong(int(flags)), data or None))
+        case "overlay", [target, upper, work, *lowers]:
+            data = b"lowerdir=" + b":".join(lowers) + b",upperdir=" + upper + b",workdir=" + work
+            _check(_libc.mount(b"overlay", target, b"overlay", ctypes.c_ulong(0), data))
         case "graft", [namespace, source, target]:
             _graft(namespace, source, target)
         case _:

@@ -10,22 +10,15 @@ from pathlib import Path
 
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.host import HostCapabilities
-from reconciler.model.errors import HostUnfit
 
 Lowers = tuple[Path, tuple[str, ...]]
 """A directory, and names relative to it: the topmost layer first, as overlayfs wants them."""
-
-OPTIONS_MAX = 4095
-"""mount(2) takes one page of options."""
 
 UNIFIED = "/sys/fs/cgroup/unified"
 
 
 def prepare_script(bundle: Bundle, lowers: Lowers | None, facts: HostCapabilities) -> str:
-    """``lowers`` None: the container has a rootfs that needs no overlay (the infra container).
-
-    Raises HostUnfit when the layers are too many for one mount.
-    """
+    """``lowers`` None: the container has a rootfs that needs no overlay (the infra container)."""
     # slave, all the way down: what the host unmounts goes here too, nothing of ours gets back
     lines = [_line("unshare"), _line("slave", "/")]
     if facts.detach_unified:
@@ -36,24 +29,10 @@ def prepare_script(bundle: Bundle, lowers: Lowers | None, facts: HostCapabilitie
     if lowers is not None:
         directory, names = lowers
         lines.append(_line("chdir", str(directory)))
-        lines.append(_line("mount", "overlay", str(bundle.rootfs), "overlay", "0", _overlay(bundle, names)))
-    return "".join(lines)
-
-
-def _overlay(bundle: Bundle, names: tuple[str, ...]) -> str:
-    lower = ":".join(_escape(name, ":") for name in names)
-    upper, work = (_escape(str(bundle.directory / name), "") for name in ("upper", "work"))
-    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-    if len(options.encode()) > OPTIONS_MAX:
-        raise HostUnfit(
-            f"cannot mount the {len(names)} layers of container {bundle.container[:12]}: too many for mount(2)"
+        lines.append(
+            _line("overlay", str(bundle.rootfs), *(str(bundle.directory / n) for n in ("upper", "work")), *names)
         )
-    return options
-
-
-def _escape(path: str, also: str) -> str:
-    """Commas end an option and colons a layer (overlayfs: both are escaped with a backslash)."""
-    return "".join(f"\\{c}" if c in "\\," + also else c for c in path)
+    return "".join(lines)
 
 
 def _line(*fields: str) -> str:
