@@ -1,6 +1,7 @@
 """From the end of a real process, through its monitor and the exit file, to the plan that answers it: milliseconds.
 
-Polling is off (no resync), so what is seen is seen because of the event.
+Polling is off (no resync), so what is seen is seen because of the event. On a busy or slow machine milliseconds
+mean little: a bare process that starts and ends is timed in between, and gives the scale.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.host
 
 MEMBERS = 20
 DEADLINE = 30.0
+BARE = 0.0005
+"""Seconds for a process that starts and ends, on an idle machine."""
 KEY = Key("default", "exits")
 
 
@@ -83,16 +86,24 @@ def test_exits_are_planned_for_within_milliseconds(image: str, engine: Engine, f
     thread.start()
     try:
         assert running.wait(DEADLINE), engine.events()
-        took = []
+        took, bare = [], []
         for container in engine.observe(KEY, None).containers:
             assert container.pid is not None
             begun = time.monotonic()
             os.kill(container.pid.pid, signal.SIGKILL)
             took.append(planned[0].until(container.name) - begun)
+            bare.append(_bare_exit())
     finally:
         stop.set()
         thread.join(DEADLINE)
     assert not thread.is_alive()
     took.sort()
-    assert statistics.median(took) <= 0.020, took
-    assert took[int(len(took) * 0.95)] <= 0.060, took
+    slowness = max(1.0, statistics.median(bare) / BARE)
+    assert statistics.median(took) <= 0.020 * slowness, (took, bare)
+    assert took[int(len(took) * 0.95)] <= 0.060 * slowness, (took, bare)
+
+
+def _bare_exit() -> float:
+    begun = time.monotonic()
+    os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+    return time.monotonic() - begun
