@@ -6,7 +6,13 @@ import json
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile(
+    "ours", deadline=None
+)  # a busy machine is no finding; pytest-timeout has the limit
+hypothesis.settings.load_profile("ours")
 
 COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
