@@ -20,6 +20,7 @@ from reconciler.model.actions import (
     SetUpNetwork,
     StartContainer,
     StopContainer,
+    UpdateFiles,
     UpdateRecord,
     UpdateResources,
 )
@@ -33,6 +34,7 @@ _EVENTS: dict[type[Action], str] = {
     StartContainer: "container started",
     StopContainer: "container stopping",
     KillContainer: "container killed",
+    UpdateFiles: "files in /etc updated",
     UpdateResources: "resources updated",
     RemoveContainer: "container removed",
     RemoveSandbox: "pod removed",

@@ -18,6 +18,7 @@ from reconciler.model.actions import (
     SetUpNetwork,
     StartContainer,
     StopContainer,
+    UpdateFiles,
     UpdateRecord,
     UpdateResources,
     Waiting,
@@ -61,6 +62,8 @@ def done(action: Action) -> Said | None:
             return _WARNING, "Killing", f"Killing container {name}: {reason.text}"
         case UpdateResources(name=name, reason=reason):
             return _NORMAL, "Resized", f"Updated resources of container {name}: {reason.text}"
+        case UpdateFiles(reason=reason):
+            return _NORMAL, "FilesUpdated", f"Rewrote the pod's files in /etc: {reason.text}"
         case UpdateRecord(reason=reason):
             return _NORMAL, "Updated", f"Recorded: {reason.text}"
         case RemoveSandbox(reason=reason) if reason.why in (Why.POD_CHANGED, Why.INFRA_DIED):
@@ -78,7 +81,7 @@ def failed(action: Action, error: ReconcilerError) -> Said:
             return _WARNING, "FailedCreatePodSandBox", error.message
         case RemoveSandbox() | RemoveContainer() | StopContainer() | KillContainer():
             return _WARNING, "FailedKillPod", error.message
-        case UpdateRecord() | UpdateResources():
+        case UpdateRecord() | UpdateFiles() | UpdateResources():
             return _WARNING, "FailedSync", error.message
         case _:
             return _WARNING, "Failed", error.message

@@ -5,17 +5,27 @@ TOML, one table for each part of the engine, every setting with a default that s
     [network]
     subnet = "10.101.0.0/20"
 
+    [dns]
+    enabled = true
+    domain = "cluster.local"
+    servers = ["192.0.2.53"]
+
 It is read once by each process, so a change counts from the controller's next start. A setting that is not known is an
 error, never ignored: a misspelt limit would be no limit.
 """
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
 
 from reconciler.model.errors import HostUnfit
+
+_LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,10 +34,26 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subnet: str | None = None
 
 
+class DnsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[dns]``. ``enabled``: whether pods find each other by name. ``domain``: what pods' names end in. ``servers``:
+    who is asked for all other names, by IP address, instead of the host's resolvers."""
+
+    enabled: bool = True
+    domain: str = "cluster.local"
+    servers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.domain) > 200 or not _DOMAIN.fullmatch(self.domain):
+            raise ValueError(f"{self.domain!r} is no domain")
+        for server in self.servers:
+            ip_address(server)
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file; each table is described by its class."""
 
     network: NetworkConfig = NetworkConfig()
+    dns: DnsConfig = DnsConfig()
 
 
 def read(path: Path) -> Config:

@@ -51,6 +51,7 @@ _VERBS: dict[type[a.Action], str] = {
     a.CreateSandbox: "create",
     a.SetUpNetwork: "set up the network of",
     a.UpdateRecord: "record the new version of",
+    a.UpdateFiles: "rewrite the files in /etc of",
     a.CreateContainer: "create a container of",
     a.StartContainer: "start a container of",
     a.StopContainer: "stop a container of",
@@ -143,6 +144,8 @@ class Engine:
                 sandboxes.set_up_network(ctx, action.pod)
             case a.UpdateRecord():
                 sandboxes.update_record(ctx, action.pod, action.spec, action.owner)
+            case a.UpdateFiles():
+                sandboxes.update_files(ctx, action.pod, action.spec, action.owner)
             case a.CreateContainer():
                 members.create(ctx, action)
             case a.StartContainer():

@@ -23,6 +23,7 @@ def bundle_of(ctx: Context, pod: PodRecord, container: ContainerRecord, infra: P
         sandbox=pod.spec.sandbox,
         cgroup_parent=ctx.layout.cgroup_parent(pod.id),
         infra=infra,
+        domain=ctx.config.dns.domain,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.engine import containers, files, preflight, processes, sandboxes
+from reconciler.engine import containers, files, podfiles, preflight, processes, sandboxes
 from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import pods as index
@@ -35,7 +35,8 @@ def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Obse
     applied = sandbox.applied if sandbox else None
     images = preflight.images(ctx, [spec for spec in (applied, want) if spec is not None])
     fresh = [c for c in want.containers if not _stands(c, members)] if want else []
-    return Observed(key, sandbox, members, images, preflight.problems(ctx, fresh))
+    problems = (*preflight.pod_problems(ctx, want), *preflight.problems(ctx, fresh))
+    return Observed(key, sandbox, members, images, problems)
 
 
 def _sandbox(ctx: Context, key: Key, *, held: bool) -> tuple[Sandbox | None, tuple[Container, ...]]:
@@ -64,6 +65,7 @@ def _read_pod(ctx: Context, record: PodRecord, state: PodState, *, held: bool) -
             infra = seen
         else:
             members.append(seen)
+    runs = infra is not None and infra.state is ContainerState.RUNNING and not (state.removing or state.ended)
     sandbox = Sandbox(
         id=record.id,
         uid=record.uid,
@@ -75,6 +77,7 @@ def _read_pod(ctx: Context, record: PodRecord, state: PodState, *, held: bool) -
         created_wall=record.created_wall,
         removing=state.removing,
         ended=state.ended,
+        files_stale=runs and podfiles.stale(ctx, record, state),
     )
     return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from reconciler.engine import volumes
 from reconciler.engine.context import Context
+from reconciler.engine.dns import names
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import resolve_user
 from reconciler.engine.images.view import LayerView, find_command
@@ -30,6 +31,14 @@ def images(ctx: Context, specs: Iterable[PodSpec]) -> dict[str, ImageState]:
 def problems(ctx: Context, specs: Iterable[ContainerSpec]) -> tuple[Problem, ...]:
     """What stands in the way of each of these containers on this host; images that are not here are not looked into."""
     return tuple(problem for spec in specs for problem in _container(ctx, spec))
+
+
+def pod_problems(ctx: Context, want: PodSpec | None) -> tuple[Problem, ...]:
+    """What stands in the way of the whole pod: a host name that the kernel does not take."""
+    if want is None or not want.sandbox.fqdn_as_hostname:
+        return ()
+    wrong = names.too_long(want.key, want.sandbox, ctx.config.dns.domain)
+    return (Problem(CONFIG_ERROR, wrong, transient=False),) if wrong else ()
 
 
 def _container(ctx: Context, spec: ContainerSpec) -> Iterable[Problem]:

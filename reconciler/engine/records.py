@@ -46,6 +46,8 @@ class PodState:
     removing: bool = False
     ended: bool = False
     """Only the record is left, for the pod that comes back under the same key."""
+    files: str = ""
+    """The stamp of what was last written into the pod's files of /etc (``network.files``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,16 @@ container never ran is not repaired but removed and made anew.
 from __future__ import annotations
 
 import os
-import platform
 import socket
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from reconciler.engine import cgroups, containers, files, infra, networks, processes, records
+from reconciler.engine import cgroups, containers, files, infra, networks, podfiles, processes, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
-from reconciler.engine.network import files as pod_files
 from reconciler.engine.network import ports
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import addresses
@@ -74,14 +74,25 @@ def set_up_network(ctx: Context, pod: PodId) -> None:
     infra_id, ref = living_infra(ctx, pod)
     if record.ip:
         networks.attach(ctx, record, ref)
-    records.write(ctx.layout.pod(pod), STATE, PodState(networked=infra_id))
+    _note(ctx, pod, networked=infra_id)
 
 
 def update_record(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> None:
     """Write the spec that the pod runs by from now on."""
-    old = require(ctx, pod)
-    new = PodRecord(old.id, old.uid, old.key, spec, owner, old.ip, old.created_wall)
+    new = replace(require(ctx, pod), spec=spec, owner=owner)
     records.write(ctx.layout.pod(pod), RECORD, new)
+
+
+def update_files(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> None:
+    """Rewrite the pod's files of /etc by ``spec``, then write it down as the one the pod runs by."""
+    record = replace(require(ctx, pod), spec=spec, owner=owner)
+    _note(ctx, pod, files=podfiles.write(ctx, record))
+    records.write(ctx.layout.pod(pod), RECORD, record)
+
+
+def _note(ctx: Context, pod: PodId, **facts: Any) -> None:
+    """Write something down beside what is known of the pod."""
+    records.write(ctx.layout.pod(pod), STATE, replace(state_of(ctx, pod), **facts))
 
 
 def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
@@ -114,9 +125,7 @@ def _announce_removal(ctx: Context, record: PodRecord) -> bool:
     A full disk must not keep a pod from going: what follows frees the space.
     """
     try:
-        records.write(
-            ctx.layout.pod(record.id), STATE, PodState(networked=state_of(ctx, record.id).networked, removing=True)
-        )
+        _note(ctx, record.id, removing=True)
         networks.unpublish(ctx, record)
     except TryLater:
         return False
@@ -196,10 +205,7 @@ def _write_pod(ctx: Context, record: PodRecord) -> None:
     directory = ctx.layout.pod(record.id)
     _make_directory(directory)
     records.write(directory, RECORD, record)
-    sandbox = record.spec.sandbox
-    # in the host's network the pod has the host's own name (kubelet: GeneratePodHostNameAndDomain, UTS of the node)
-    hostname = platform.node() if sandbox.host_network else sandbox.hostname or record.key.name
-    pod_files.write(directory, hostname=hostname, ip=record.ip)
+    records.write(directory, STATE, PodState(files=podfiles.write(ctx, record)))
 
 
 @effect("pod.make")
@@ -225,7 +231,7 @@ def _start_infra(ctx: Context, record: PodRecord, held: list[socket.socket]) -> 
     containers.launch(ctx, container, config, prepare, tuple(sock.fileno() for sock in held))
     containers.start(ctx, container.id)
     if not record.ip:
-        records.write(ctx.layout.pod(record.id), STATE, PodState(networked=container.id))
+        _note(ctx, record.id, networked=container.id)
 
 
 def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.kube import names, quantity
+from reconciler.kube import names, nameservice, quantity
 from reconciler.kube.expansion import expand, expand_env
 from reconciler.kube.rules import clean_path, wildcard
 from reconciler.model.key import Key
@@ -48,6 +48,8 @@ def compile_pod(pod: dict[str, Any]) -> PodSpec:
         restart_policy=RestartPolicy(spec.get("restartPolicy", RestartPolicy.ALWAYS)),
         grace_period=int(spec.get("terminationGracePeriodSeconds", GRACE_SECONDS)),
         volumes=tuple(volumes[name] for name in sorted(volumes)),
+        dns=nameservice.compile_dns(spec),
+        host_aliases=nameservice.compile_aliases(spec),
     )
 
 
@@ -63,6 +65,7 @@ def _sandbox(name: str, spec: dict[str, Any], containers: tuple[ContainerSpec, .
         for p in container.ports
         if p.host_port and not host_network
     }
+    subdomain = "" if host_network else spec.get("subdomain", "")
     return SandboxSpec(
         # On the host's network the host's name is used too (kubelet: generatePodSandboxConfig).
         hostname="" if host_network else spec.get("hostname") or default_hostname(name),
@@ -71,6 +74,8 @@ def _sandbox(name: str, spec: dict[str, Any], containers: tuple[ContainerSpec, .
         host_pid=spec.get("hostPID", False),
         host_ipc=spec.get("hostIPC", False),
         share_pid=spec.get("shareProcessNamespace", False),
+        subdomain=subdomain,
+        fqdn_as_hostname=bool(subdomain) and spec.get("setHostnameAsFQDN", False),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.kube import nameservice
 from reconciler.kube.expansion import escape
 from reconciler.kube.quantity import show_cpu, show_memory
 from reconciler.model.observed import Exit
@@ -75,6 +76,7 @@ def _pod_spec(spec: PodSpec) -> Json:
         "shareProcessNamespace": box.share_pid,
     }
     out |= {name: True for name, on in flags.items() if on}
+    out |= nameservice.present(spec)
     out["containers"] = [_container(c) for c in spec.containers]
     if spec.volumes:
         out["volumes"] = [_volume(v) for v in spec.volumes]

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kube import names, quantity
+from reconciler.kube import names, nameservice, quantity
 from reconciler.kube.expansion import expand
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER, did_you_mean
@@ -28,6 +28,7 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     yield from _metadata(pod.get("metadata", {}))
     spec = pod.get("spec", {})
     yield from _pod(spec)
+    yield from nameservice.check(spec)
     yield from _volumes(spec)
     yield from _containers(spec)
     yield from _host_ports(spec)

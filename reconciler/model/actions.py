@@ -21,6 +21,7 @@ class Why(StrEnum):
     SPEC_CHANGED = "SpecChanged"
     RECORD_CHANGED = "RecordChanged"
     RESOURCES_CHANGED = "ResourcesChanged"
+    FILES_CHANGED = "FilesChanged"
     POD_CHANGED = "PodChanged"
     ADDED = "Added"
     REMOVED = "Removed"
@@ -83,6 +84,17 @@ class SetUpNetwork:
 @dataclass(frozen=True, slots=True)
 class UpdateRecord:
     """Write ``spec`` as the applied one: nothing that runs is touched. May also change the owner."""
+
+    pod: PodId
+    spec: PodSpec
+    owner: SourceId
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFiles:
+    """Rewrite the pod's /etc/hosts and /etc/resolv.conf in place, then write ``spec`` as the applied one, as
+    ``UpdateRecord`` does."""
 
     pod: PodId
     spec: PodSpec
@@ -168,6 +180,7 @@ Action = (
     | CreateSandbox
     | SetUpNetwork
     | UpdateRecord
+    | UpdateFiles
     | CreateContainer
     | StartContainer
     | StopContainer

@@ -19,7 +19,7 @@ class Cost(IntEnum):
     RECORD = 1
     """Recorded with the pod; no process is touched."""
     LIVE = 2
-    """Applied to the running container, no restart."""
+    """Applied to the running container (limits) or pod (its files in /etc), no restart."""
     CONTAINER = 3
     """That container is replaced; its siblings keep their processes."""
     POD = 4

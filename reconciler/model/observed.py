@@ -106,6 +106,9 @@ class Sandbox:
     """Removed with ``keep_address``, and all that is left is the record: it holds no port, has no containers, and
     keeps the address and the applied spec for the next life, also where the wanted spec cannot be read."""
 
+    files_stale: bool = False
+    """What its files of /etc should say is not what was last written there: the host's resolvers changed."""
+
     @property
     def infra_up(self) -> bool:
         return self.infra is not None and self.infra.state is ContainerState.RUNNING

@@ -39,6 +39,15 @@ class Protocol(StrEnum):
     SCTP = "SCTP"
 
 
+class DnsPolicy(StrEnum):
+    """Whose name servers a pod asks. CLUSTER_FIRST: our own where the pod has a network of its own, else the host's."""
+
+    CLUSTER_FIRST = "ClusterFirst"
+    CLUSTER_FIRST_WITH_HOST_NET = "ClusterFirstWithHostNet"
+    DEFAULT = "Default"
+    NONE = "None"
+
+
 class VolumeKind(StrEnum):
     HOST_PATH = "hostPath"
     EMPTY_DIR = "emptyDir"
@@ -129,6 +138,28 @@ class ContainerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class HostAlias:
+    """A line of the pod's /etc/hosts."""
+
+    ip: str = costs(Cost.LIVE)
+    hostnames: tuple[str, ...] = costs(Cost.LIVE, ())
+
+    def __str__(self) -> str:
+        return f"{self.ip}={','.join(self.hostnames)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """What the pod's resolv.conf says beside, or instead of, what follows from ``policy``. Options as they are written
+    there: ``ndots:2``."""
+
+    policy: DnsPolicy = costs(Cost.LIVE, DnsPolicy.CLUSTER_FIRST)
+    nameservers: tuple[str, ...] = costs(Cost.LIVE, ())
+    searches: tuple[str, ...] = costs(Cost.LIVE, ())
+    options: tuple[str, ...] = costs(Cost.LIVE, ())
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """What the infra container fixes for the pod's life: a change of any of it recreates the pod."""
 
@@ -138,6 +169,8 @@ class SandboxSpec:
     host_pid: bool = costs(Cost.POD, False)
     host_ipc: bool = costs(Cost.POD, False)
     share_pid: bool = costs(Cost.POD, False)
+    subdomain: str = costs(Cost.POD, "")
+    fqdn_as_hostname: bool = costs(Cost.POD, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +185,8 @@ class PodSpec:
     restart_policy: RestartPolicy = costs(Cost.RECORD, RestartPolicy.ALWAYS)
     grace_period: int = costs(Cost.RECORD, 30)
     volumes: tuple[Volume, ...] = costs(Cost.RECORD, ())
+    dns: Dns = nested(Dns())
+    host_aliases: tuple[HostAlias, ...] = costs(Cost.LIVE, ())
 
     def container(self, name: str) -> ContainerSpec | None:
         """The member called ``name``, or None."""

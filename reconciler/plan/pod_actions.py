@@ -15,6 +15,7 @@ from reconciler.model.actions import (
     Reason,
     RemoveSandbox,
     SetUpNetwork,
+    UpdateFiles,
     UpdateRecord,
     Why,
 )
@@ -151,10 +152,13 @@ def _look_after(s: Situation, sandbox: Sandbox) -> PodActions:
 
 
 def _record(s: Situation, sandbox: Sandbox) -> PodActions:
-    """Write down the version that the pod runs by now, if it is another than before."""
+    """Write down the version that the pod runs by now, if it is another than before; into its files first."""
     applied = sandbox.applied
     accepted = replace(s.target, containers=tuple(_accepted(s, applied, spec) for spec in s.target.containers))
     changes = at_least(Cost.RECORD, pod_changes(applied, accepted))
+    if sandbox.files_stale or any(c.cost is Cost.LIVE and not c.container for c in changes):
+        text = tell(changes) or "what the host says of names changed"
+        return do(UpdateFiles(sandbox.id, accepted, s.want.owner, Reason(Why.FILES_CHANGED, text)))
     if not changes and sandbox.owner == s.want.owner:
         return PodActions()
     text = tell(changes) or f"owner changed: {sandbox.owner} -> {s.want.owner}"

@@ -13,6 +13,7 @@ from reconciler.model.actions import (
     SetUpNetwork,
     StartContainer,
     StopContainer,
+    UpdateFiles,
     UpdateRecord,
     UpdateResources,
     Waiting,
@@ -41,6 +42,8 @@ def _what(action: Action) -> str:
             return "set up the pod's network"
         case UpdateRecord():
             return "update the pod's record"
+        case UpdateFiles():
+            return "rewrite the pod's files in /etc"
         case CreateContainer():
             return f"{_create_verb(action.reason.why)} container {action.name}"
         case StartContainer():

@@ -28,6 +28,7 @@ from reconciler.model.actions import (
     SetUpNetwork,
     StartContainer,
     StopContainer,
+    UpdateFiles,
     UpdateRecord,
     UpdateResources,
 )
@@ -240,6 +241,11 @@ class FakeEngine:
         """The ``nth`` step from now is cut short at ``moment``; what it raises (default: Killed)."""
         self._faults.append(_Fault(nth, moment, error or Killed(f"killed {moment} step {nth}")))
 
+    def resolvers_changed(self) -> None:
+        """The host's resolv.conf says something else than when the pods' files were written."""
+        for pod in self._pods.values():
+            pod.sandbox = replace(pod.sandbox, files_stale=True)
+
     # --- the rules ---------------------------------------------------------------------------------------------
 
     def _dispatch(self, key: Key, action: Action, cut: _Fault | None) -> None:
@@ -257,6 +263,9 @@ class FakeEngine:
             case UpdateRecord():
                 pod = self._pod(key, action.pod)
                 pod.sandbox = replace(pod.sandbox, applied=action.spec, owner=action.owner)
+            case UpdateFiles():
+                pod = self._pod(key, action.pod)
+                pod.sandbox = replace(pod.sandbox, applied=action.spec, owner=action.owner, files_stale=False)
             case StartContainer():
                 self._start(key, action)
             case StopContainer():

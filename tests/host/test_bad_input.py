@@ -387,7 +387,6 @@ UNSUPPORTED: dict[str, Callable[[Manifest], Any]] = {
     f"{C}.lifecycle": lambda m: app(m).update(lifecycle={"preStop": {"exec": {"command": ["true"]}}}),
     f"{C}.envFrom": lambda m: app(m).update(envFrom=[{"configMapRef": {"name": "c"}}]),
     "spec.initContainers": lambda m: m["spec"].update(initContainers=[container("init", "a:1")]),
-    "spec.dnsConfig": lambda m: m["spec"].update(dnsConfig={"nameservers": ["127.0.0.1"]}),
     "spec.activeDeadlineSeconds": lambda m: m["spec"].update(activeDeadlineSeconds=5),
 }
 

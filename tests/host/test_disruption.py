@@ -132,6 +132,9 @@ NOW: dict[str, Row] = {
     # applied live
     "cpu limit": Row(on_app(resources={"limits": {"cpu": "250m", "memory": "64Mi"}})),
     "memory limit": Row(on_app(resources={"limits": {"cpu": "500m", "memory": "96Mi"}})),
+    "hostAliases": Row(on_spec(hostAliases=[{"ip": "192.0.2.1", "hostnames": ["h"]}])),
+    "dnsConfig": Row(on_spec(dnsConfig={"searches": ["example.org"], "options": [{"name": "ndots", "value": "2"}]})),
+    "dnsPolicy": Row(on_spec(dnsPolicy="None", dnsConfig={"nameservers": ["192.0.2.53"]})),
     # that container alone
     "image": Row(on_app(image="localhost/reconciler/busybox:2"), APP),
     "command": Row(on_app(command=["sh", "-c", 'trap "exit 0" TERM; while :; do sleep 999 & wait; done']), APP),
@@ -164,6 +167,8 @@ NOW: dict[str, Row] = {
     "hostIPC": Row(on_spec(hostIPC=True), EVERYTHING),
     "shareProcessNamespace": Row(on_spec(shareProcessNamespace=True), EVERYTHING),
     "hostname": Row(on_spec(hostname="other"), EVERYTHING),
+    "subdomain": Row(on_spec(subdomain="s"), EVERYTHING),
+    "setHostnameAsFQDN": Row(on_spec(subdomain="s", setHostnameAsFQDN=True), EVERYTHING),
 }
 
 
@@ -174,8 +179,6 @@ class Refused(Exception):
 PROBE = {"exec": {"command": ["true"]}}
 
 LATER: dict[str, tuple[int, Change]] = {
-    "hostAliases": (3, on_spec(hostAliases=[{"ip": "192.0.2.1", "hostnames": ["h"]}])),
-    "dnsConfig": (3, on_spec(dnsConfig={"searches": ["example.org"]})),
     "pod sysctls": (3, on_spec(securityContext={"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]})),
     "hostUsers": (3, on_spec(hostUsers=False)),
     "fsGroup": (3, on_spec(securityContext={"fsGroup": 33})),
@@ -195,8 +198,6 @@ LATER: dict[str, tuple[int, Change]] = {
     "tty": (6, on_app(tty=True)),
     "stdin": (6, on_app(stdin=True)),
     "terminationMessagePath": (6, on_app(terminationMessagePath="/dev/other")),
-    "subdomain": (6, on_spec(subdomain="s")),
-    "dnsPolicy": (6, on_spec(dnsPolicy="None")),
     "envFrom": (6, on_app(envFrom=[{"configMapRef": {"name": "c", "optional": True}}])),
     "env from a label": (6, on_app(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
     "ConfigMap volume": (

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.engine.dns import names
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import SandboxSpec
-
-HOSTNAME_MAX = 63
-"""The longest host name that Linux and Kubernetes both take (kubelet: truncatePodHostnameIfNeeded)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,7 @@ class Bundle:
 
     ``directory`` is the OCI bundle; ``pod_directory`` holds hosts, hostname, resolv.conf and volumes/NAME.
     ``cgroup_parent`` is relative to the root of each hierarchy. ``infra`` is the pod's infra process, None
-    for the infra container itself.
+    for the infra container itself. ``domain`` is that of the pods' names.
     """
 
     container: ContainerId
@@ -30,6 +28,7 @@ class Bundle:
     sandbox: SandboxSpec
     cgroup_parent: str
     infra: PidRef | None
+    domain: str = ""
 
     @property
     def rootfs(self) -> Path:
@@ -42,8 +41,8 @@ class Bundle:
 
     @property
     def hostname(self) -> str:
-        """The pod's own host name: that of its sandbox, or its name."""
-        return (self.sandbox.hostname or self.key.name)[:HOSTNAME_MAX].rstrip("-.")
+        """The pod's own host name, as the kernel knows it."""
+        return names.kernel_name(self.key, self.sandbox, self.domain)
 
     @property
     def cgroups_path(self) -> str:

@@ -18,12 +18,21 @@ def test_a_setting_is_read(tmp_path: Path) -> None:
     assert config.read(tmp_path / "config.toml").network.subnet == "10.9.0.0/24"
 
 
+def test_names_are_set_up_as_the_file_says(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[dns]\nenabled = false\ndomain = "pod.lan"\nservers = ["192.0.2.1", "::1"]\n'
+    )
+    assert config.read(tmp_path / "config.toml").dns == config.DnsConfig(False, "pod.lan", ("192.0.2.1", "::1"))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         pytest.param('[network]\nsubnett = "x"\n', "subnett", id="an unknown setting is named"),
         pytest.param('[netwrk]\nsubnet = "x"\n', "netwrk", id="an unknown table is named"),
         pytest.param("[network]\nsubnet = 5\n", "network.subnet: Expected", id="a wrong type is told with its place"),
+        pytest.param('[dns]\ndomain = "a b"\n', "dns: 'a b' is no domain", id="a domain that is none"),
+        pytest.param('[dns]\nservers = ["ns.lan"]\n', "'ns.lan' does not appear to be", id="a name is no address"),
         pytest.param("[network\n", "line 1", id="what is no TOML is told with its line"),
     ],
 )

@@ -16,6 +16,9 @@ from reconciler.model.key import Key
 from reconciler.model.spec import (
     ContainerPort,
     ContainerSpec,
+    Dns,
+    DnsPolicy,
+    HostAlias,
     Mount,
     PodSpec,
     PortBinding,
@@ -71,6 +74,46 @@ def test_the_smallest_pod_gets_kubernetes_defaults() -> None:
         sandbox=SandboxSpec(hostname="web"),
         containers=(ContainerSpec(name="a", image="busybox:1", pull_policy=PullPolicy.IF_NOT_PRESENT),),
     )
+
+
+def test_what_a_pod_says_of_names_arrives() -> None:
+    spec = spec_of(
+        pod(
+            {
+                "subdomain": "db",
+                "setHostnameAsFQDN": True,
+                "dnsPolicy": "None",
+                "dnsConfig": {
+                    "nameservers": ["192.0.2.1"],
+                    "searches": ["b.example", "a.example"],
+                    "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+                },
+                "hostAliases": [{"ip": "192.0.2.2", "hostnames": ["b", "a"]}, {"ip": "::2"}],
+            }
+        )
+    )
+    assert spec.sandbox == SandboxSpec(hostname="web", subdomain="db", fqdn_as_hostname=True)
+    assert spec.dns == Dns(DnsPolicy.NONE, ("192.0.2.1",), ("b.example", "a.example"), ("ndots:2", "edns0"))
+    assert spec.host_aliases == (HostAlias("192.0.2.2", ("b", "a")), HostAlias("::2"))
+
+
+def test_on_the_hosts_network_the_hosts_name_counts() -> None:
+    spec = spec_of(pod({"hostNetwork": True, "subdomain": "db", "setHostnameAsFQDN": True}))
+    assert spec.sandbox == SandboxSpec(host_network=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "policy"),
+    [
+        ({}, DnsPolicy.CLUSTER_FIRST),
+        ({"dnsPolicy": "ClusterFirst"}, DnsPolicy.CLUSTER_FIRST),
+        ({"dnsPolicy": "ClusterFirstWithHostNet"}, DnsPolicy.CLUSTER_FIRST),
+        ({"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": True}, DnsPolicy.CLUSTER_FIRST_WITH_HOST_NET),
+        ({"dnsPolicy": "Default"}, DnsPolicy.DEFAULT),
+    ],
+)
+def test_policies_that_mean_the_same_are_the_same(fields: dict[str, Any], policy: DnsPolicy) -> None:
+    assert spec_of(pod(fields)).dns == Dns(policy)
 
 
 def test_every_supported_field_arrives() -> None:

@@ -206,6 +206,40 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod({"hostNetwork": True, "hostname": "x"}), [
         "spec.hostname: has no effect with hostNetwork: the machine's name is used"
     ]),
+    # names
+    (pod({"subdomain": "a.b"}), [
+        "spec.subdomain: 'a.b' must be lower-case letters, digits and '-', with a letter or digit at both ends"
+    ]),
+    (pod({"setHostnameAsFQDN": True}), ["spec.setHostnameAsFQDN: has no effect without subdomain"]),
+    (pod({"hostNetwork": True, "subdomain": "s"}), [
+        "spec.subdomain: has no effect with hostNetwork: the machine's name is used"
+    ]),
+    (pod({"dnsPolicy": "none"}), [
+        "spec.dnsPolicy: 'none' must be one of ClusterFirst, ClusterFirstWithHostNet, Default, None, did you mean None?"
+    ]),
+    (pod({"dnsPolicy": "None"}), ["spec.dnsPolicy: dnsPolicy None needs at least one of dnsConfig.nameservers"]),
+    (pod({"dnsPolicy": "None", "dnsConfig": {"searches": ["a"]}}), [
+        "spec.dnsConfig: dnsPolicy None needs at least one of dnsConfig.nameservers"
+    ]),
+    (pod({"dnsConfig": {"nameservers": ["ns.lan"]}}), ["spec.dnsConfig.nameservers[0]: 'ns.lan' is not an IP address"]),
+    (pod({"dnsConfig": {"nameservers": ["192.0.2.1"] * 4}}), [
+        "spec.dnsConfig.nameservers: has 4 name servers, more than 3"
+    ]),
+    (pod({"dnsConfig": {"searches": ["a"] * 33}}), ["spec.dnsConfig.searches: has 33 domains, more than 32"]),
+    (pod({"dnsConfig": {"searches": [".", "a_b.c."]}}), []),
+    (pod({"dnsConfig": {"searches": ["a b"]}}), [
+        "spec.dnsConfig.searches[0]: 'a b' must be lower-case letters, digits, '-' and '.', "
+        "with a letter or digit at both ends"
+    ]),
+    (pod({"dnsConfig": {"options": [{"value": "x"}]}}), ["spec.dnsConfig.options[0].name: missing"]),
+    (pod({"dnsConfig": {"options": [{"name": "a\nnameserver"}]}}), [
+        "spec.dnsConfig.options[0].name: 'a\\nnameserver' must be one word"
+    ]),
+    (pod({"hostAliases": [{"ip": "1.2.3", "hostnames": ["A"]}]}), [
+        "spec.hostAliases[0].ip: '1.2.3' is not an IP address",
+        "spec.hostAliases[0].hostnames[0]: 'A' must be lower-case letters, digits, '-' and '.', "
+        "with a letter or digit at both ends",
+    ]),
     # too much
     (pod(args=["x" * 131_072]), [
         f"{C}.args[0]: is longer than 128 KiB, the most that a process can be given in one string"

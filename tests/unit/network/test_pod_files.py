@@ -1,4 +1,4 @@
-"""hosts, hostname and resolv.conf of a pod."""
+"""hosts, hostname and resolv.conf of a pod: the kubelet's text, and how they are written."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine.network import files
+from reconciler.engine.network.files import PodFiles
 from reconciler.model.errors import TryLater
+from reconciler.model.spec import HostAlias
 
-
-@pytest.fixture
-def etc(tmp_path: Path) -> Path:
-    path = tmp_path / "etc"
-    path.mkdir()
-    (path / "hosts").write_text("127.0.0.1 localhost\n10.0.0.9 printer\n")
-    (path / "resolv.conf").write_text("search lan\nnameserver 10.0.0.1\n")
-    return path
+FILES = PodFiles("127.0.0.1\tlocalhost\n", "web\n", "nameserver 10.0.0.1\n")
+LOCAL = [
+    "127.0.0.1\tlocalhost",
+    "::1\tlocalhost ip6-localhost ip6-loopback",
+    "fe00::0\tip6-localnet",
+    "fe00::0\tip6-mcastprefix",
+    "fe00::1\tip6-allnodes",
+    "fe00::2\tip6-allrouters",
+]
+ALIASES = (HostAlias("192.0.2.1", ("db", "db.lan")), HostAlias("2001:db8::1", ("six",)))
 
 
 @pytest.fixture
@@ -26,81 +30,86 @@ def pod(tmp_path: Path) -> Path:
     return path
 
 
-def test_hosts_is_as_the_kubelet_writes_it() -> None:
-    assert files.hosts("web", "10.101.0.2").splitlines() == [
-        "# Kubernetes-managed hosts file.",
-        "127.0.0.1\tlocalhost",
-        "::1\tlocalhost ip6-localhost ip6-loopback",
-        "fe00::0\tip6-localnet",
-        "fe00::0\tip6-mcastprefix",
-        "fe00::1\tip6-allnodes",
-        "fe00::2\tip6-allrouters",
-        "10.101.0.2\tweb",
-    ]
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param(
+            files.hosts("web", "", ["10.101.0.2"]),
+            ["# Kubernetes-managed hosts file.", *LOCAL, "10.101.0.2\tweb"],
+            id="a pod with one address",
+        ),
+        pytest.param(
+            files.hosts("web", "", ["10.101.0.2", "fd00::2"]),
+            ["# Kubernetes-managed hosts file.", *LOCAL, "10.101.0.2\tweb", "fd00::2\tweb"],
+            id="every address of the pod has its line",
+        ),
+        pytest.param(
+            files.hosts("web", "sub.ns.svc.cluster.local", ["10.101.0.2"]),
+            ["# Kubernetes-managed hosts file.", *LOCAL, "10.101.0.2\tweb.sub.ns.svc.cluster.local\tweb"],
+            id="a subdomain: the whole name first",
+        ),
+        pytest.param(
+            files.hosts("web", "", ["10.101.0.2"], ALIASES),
+            [
+                "# Kubernetes-managed hosts file.",
+                *LOCAL,
+                "10.101.0.2\tweb",
+                "",
+                "# Entries added by HostAliases.",
+                "192.0.2.1\tdb\tdb.lan",
+                "2001:db8::1\tsix",
+            ],
+            id="aliases at the end, a line for each address",
+        ),
+        pytest.param(
+            files.host_hosts("127.0.0.1 localhost\n10.0.0.9 printer\n", ALIASES[:1]),
+            [
+                "# Kubernetes-managed hosts file (host network).",
+                "127.0.0.1 localhost",
+                "10.0.0.9 printer",
+                "",
+                "# Entries added by HostAliases.",
+                "192.0.2.1\tdb\tdb.lan",
+            ],
+            id="on the host's network the host's file, and the aliases",
+        ),
+    ],
+)
+def test_hosts_is_as_the_kubelet_writes_it(text: str, lines: list[str]) -> None:
+    assert text == "".join(f"{line}\n" for line in lines)
 
 
-def test_three_files_are_written(pod: Path, etc: Path) -> None:
-    files.write(pod, "web", "10.101.0.2", etc, etc / "none")
-    assert (pod / "hostname").read_text() == "web\n"
-    assert (pod / "hosts").read_text().endswith("10.101.0.2\tweb\n")
-    assert (pod / "resolv.conf").read_text() == "search lan\nnameserver 10.0.0.1\n"
+def test_three_files_are_written(pod: Path) -> None:
+    files.write(pod, FILES)
+    assert {p.name: p.read_text() for p in pod.iterdir()} == {
+        "hosts": FILES.hosts,
+        "hostname": FILES.hostname,
+        "resolv.conf": FILES.resolv_conf,
+    }
     assert {p.stat().st_mode & 0o777 for p in pod.iterdir()} == {0o644}
 
 
-def test_a_pod_in_the_hosts_network_has_the_hosts_files(pod: Path, etc: Path) -> None:
-    (etc / "resolv.conf").write_text("nameserver 127.0.0.53\n")
-    files.write(pod, "node", "", etc, etc / "none")
-    first, *rest = (pod / "hosts").read_text().splitlines()
-    assert first == "# Kubernetes-managed hosts file (host network)."
-    assert rest == (etc / "hosts").read_text().splitlines()
-    assert (pod / "resolv.conf").read_text() == "nameserver 127.0.0.53\n"
-
-
-def test_files_keep_their_inode(pod: Path, etc: Path) -> None:
-    files.write(pod, "a-rather-long-name", "10.101.0.222", etc)
+def test_files_keep_their_inode(pod: Path) -> None:
+    files.write(pod, PodFiles("a\nrather\nlong\ntext\n", "a-rather-long-name\n", "search here and there\n"))
     before = {p.name: p.stat().st_ino for p in pod.iterdir()}
-    files.write(pod, "web", "10.101.0.2", etc)
+    files.write(pod, FILES)
     assert {p.name: p.stat().st_ino for p in pod.iterdir()} == before
     assert (pod / "hostname").read_text() == "web\n", "nothing of the longer text is left"
 
 
-def test_a_file_that_says_it_already_is_not_touched(pod: Path, etc: Path) -> None:
-    files.write(pod, "web", "10.101.0.2", etc)
+def test_a_file_that_says_it_already_is_not_touched(pod: Path) -> None:
+    files.write(pod, FILES)
     before = {p.name: p.stat().st_mtime_ns for p in pod.iterdir()}
-    files.write(pod, "web", "10.101.0.2", etc)
+    files.write(pod, FILES)
     assert {p.name: p.stat().st_mtime_ns for p in pod.iterdir()} == before
 
 
-@pytest.mark.parametrize(
-    ("host", "resolved", "expected"),
-    [
-        pytest.param(
-            "nameserver 10.0.0.1\noptions edns0\n",
-            "",
-            "nameserver 10.0.0.1\noptions edns0\n",
-            id="the host's, as it is",
-        ),
-        pytest.param(
-            "nameserver 127.0.0.53\n",
-            "nameserver 10.0.0.1\nsearch lan\n",
-            "nameserver 10.0.0.1\nsearch lan\n",
-            id="a stub on loopback: what systemd-resolved asks",
-        ),
-        pytest.param(
-            "nameserver 127.0.0.1\nnameserver 10.0.0.1\n",
-            "",
-            "nameserver 10.0.0.1\n",
-            id="loopback ones cannot be reached",
-        ),
-        pytest.param("search lan\nnameserver ::1\n", "", "search lan\n", id="nothing that could be reached"),
-        pytest.param("", "", "", id="no file at all"),
-        pytest.param("# nameserver 9.9.9.9\n", "", "# nameserver 9.9.9.9\n", id="a comment is no resolver"),
-    ],
-)
-def test_resolvers_that_a_pod_can_reach(host: str, resolved: str, expected: str) -> None:
-    assert files.resolv_conf(host, resolved) == expected
+def test_the_stamp_tells_contents_apart() -> None:
+    others = [PodFiles("x", "y", "z"), PodFiles("xy", "", "z"), PodFiles("", "xy", "z"), FILES]
+    assert len({one.stamp for one in others}) == len(others)
+    assert PodFiles("x", "y", "z").stamp == others[0].stamp
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(TryLater, match=r"cannot write .*hosts: No such file"):
-        files.write(tmp_path / "missing", "web", "10.101.0.2")
+        files.write(tmp_path / "missing", FILES)

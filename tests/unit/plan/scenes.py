@@ -182,6 +182,17 @@ def edit(new_spec: PodSpec, old: PodSpec = POD, *, deaf: bool = False, after: in
     return given
 
 
+def stale_files() -> Given:
+    """The pod runs as wanted; then the host's resolvers change."""
+
+    def given(engine: FakeEngine) -> Desired:
+        want = edit(POD)(engine)
+        engine.resolvers_changed()
+        return want
+
+    return given
+
+
 def edit_blocked(new_spec: PodSpec, block: Callable[[FakeEngine], None], old: PodSpec = POD) -> Given:
     def given(engine: FakeEngine) -> Desired:
         want = edit(new_spec, old)(engine)

@@ -12,6 +12,9 @@ from reconciler.model.key import Key
 from reconciler.model.spec import (
     ContainerPort,
     ContainerSpec,
+    Dns,
+    DnsPolicy,
+    HostAlias,
     Mount,
     PodSpec,
     PortBinding,
@@ -31,7 +34,7 @@ SPEC_CLASSES = [
     for c in vars(spec_module).values()
     if isinstance(c, type) and is_dataclass(c) and c.__module__ == spec_module.__name__
 ]
-COMPARED_BY_FIELD = [PodSpec, SandboxSpec, ContainerSpec, Resources, Security]
+COMPARED_BY_FIELD = [PodSpec, Dns, SandboxSpec, ContainerSpec, Resources, Security]
 
 
 @pytest.mark.parametrize("cls", SPEC_CLASSES, ids=lambda c: c.__name__)
@@ -119,6 +122,13 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ),
     ("a member goes", replace(POD, containers=(WEB,)), Cost.CONTAINER, "spec.containers[side]"),
     ("hostname", sandbox(hostname="x"), Cost.POD, "spec.hostname"),
+    ("subdomain", sandbox(subdomain="x"), Cost.POD, "spec.subdomain"),
+    ("host name as FQDN", sandbox(fqdn_as_hostname=True), Cost.POD, "spec.setHostnameAsFQDN"),
+    ("DNS policy", replace(POD, dns=Dns(DnsPolicy.DEFAULT)), Cost.LIVE, "spec.dnsPolicy"),
+    ("name servers", replace(POD, dns=Dns(nameservers=("::1",))), Cost.LIVE, "spec.dnsConfig.nameservers"),
+    ("search domains", replace(POD, dns=Dns(searches=("a",))), Cost.LIVE, "spec.dnsConfig.searches"),
+    ("resolver options", replace(POD, dns=Dns(options=("a",))), Cost.LIVE, "spec.dnsConfig.options"),
+    ("host aliases", replace(POD, host_aliases=(HostAlias("::1", ("a",)),)), Cost.LIVE, "spec.hostAliases"),
     ("a host port", sandbox(ports=(PortBinding(80, 80),)), Cost.POD, "spec.containers[].ports[].hostPort"),
     ("host network", sandbox(host_network=True), Cost.POD, "spec.hostNetwork"),
     ("host pid", sandbox(host_pid=True), Cost.POD, "spec.hostPID"),
@@ -148,6 +158,11 @@ def test_the_highest_cost_counts_and_lower_ones_can_be_left_out():
 
 
 TOLD = [
+    (
+        replace(POD, host_aliases=(HostAlias("192.0.2.1", ("a", "b")),)),
+        "spec.hostAliases changed: (none) -> [192.0.2.1=a,b]",
+    ),
+    (replace(POD, dns=Dns(DnsPolicy.NONE)), "spec.dnsPolicy changed: ClusterFirst -> None"),
     (web(image="busybox:2"), "image changed: busybox:1 -> busybox:2"),
     (web(args=("b", "c"), command=("x",)), "command changed: (none) -> [x], args changed: [a] -> [b c]"),
     (web(env=(("A", "1"),)), "env[B] changed: 2 -> (none)"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from reconciler.model.desired import Missing
 from reconciler.model.spec import (
     ContainerPort,
+    Dns,
+    HostAlias,
     PullPolicy,
     SandboxSpec,
 )
@@ -41,6 +43,7 @@ from tests.unit.plan.scenes import (
     old_yields,
     other_owner,
     rows,
+    stale_files,
     taken_back_without_image,
     web_is_bad,
 )
@@ -190,6 +193,24 @@ def test_an_edit_of_a_member(row: Row):
         "a changed label is recorded and touches nothing",
         edit(changed(POD, labels=(("a", "b"),))),
         ("update the pod's record because metadata.labels[a] changed: (none) -> b",),
+    ),
+    Row(
+        "changed resolvers are written into the pod's files, then recorded",
+        edit(changed(POD, dns=Dns(searches=("lan",)), labels=(("a", "b"),))),
+        (
+            "rewrite the pod's files in /etc because metadata.labels[a] changed: (none) -> b, "
+            "spec.dnsConfig.searches changed: (none) -> [lan]",
+        ),
+    ),
+    Row(
+        "changed host aliases are written into the pod's files",
+        edit(changed(POD, host_aliases=(HostAlias("192.0.2.1", ("db",)),))),
+        ("rewrite the pod's files in /etc because spec.hostAliases changed: (none) -> [192.0.2.1=db]",),
+    ),
+    Row(
+        "the host's resolvers changed: the pod's files are rewritten",
+        stale_files(),
+        ("rewrite the pod's files in /etc because what the host says of names changed",),
     ),
     Row(
         "a changed restart policy is recorded and touches nothing",

@@ -14,7 +14,7 @@ from reconciler.model.cost import Cost
 from reconciler.model.desired import Desired, RunState
 from reconciler.model.key import Key
 from reconciler.model.observed import ContainerState, PortHolder, Problem
-from reconciler.model.spec import PodSpec, PortBinding, PullPolicy, Resources, RestartPolicy, SandboxSpec
+from reconciler.model.spec import Dns, PodSpec, PortBinding, PullPolicy, Resources, RestartPolicy, SandboxSpec
 from reconciler.plan.disruption import pod_changes
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import (
@@ -51,6 +51,7 @@ pods = st.builds(
     st.lists(members, min_size=1, max_size=3, unique_by=lambda c: c.name),
     labels=st.sampled_from([(), (("app", "shop"),)]),
     grace_period=st.sampled_from([0, 5, 30]),
+    dns=st.sampled_from([Dns(), Dns(searches=("lan",))]),
     sandbox=st.sampled_from(
         [SandboxSpec(), SandboxSpec(hostname="other"), SandboxSpec(ports=(PortBinding(8080, 80),))]
     ),

@@ -1,0 +1,76 @@
+"""A pod's hosts, hostname and resolv.conf: what they should say now, by its spec and by this host.
+
+What was last written is remembered by its stamp, and the files are written again when something else should stand
+there: the spec changed, the host's resolvers did (a laptop in another network), our name server came or went. So what
+a process wrote there itself stays until then. Whoever holds the key's lock writes; anybody may ask.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from reconciler.engine.context import Context
+from reconciler.engine.dns import names, resolver
+from reconciler.engine.network import files
+from reconciler.engine.network.files import PodFiles
+from reconciler.engine.records import PodRecord, PodState
+from reconciler.engine.store import events
+from reconciler.model.errors import ReconcilerError
+from reconciler.model.events import EventType
+
+_ETC = Path("/etc")
+_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
+"""What systemd-resolved asks itself, where /etc/resolv.conf names only its stub on loopback."""
+
+
+def write(ctx: Context, record: PodRecord) -> str:
+    """Write the files into the pod's directory, and tell what could not be as wanted; their stamp.
+
+    Raises TryLater when the disk refuses.
+    """
+    wanted, told = _wanted(ctx, record)
+    files.write(ctx.layout.pod(record.id), wanted)
+    for reason, text in told:
+        events.emit(ctx.store, ctx.clock, str(record.key), EventType.WARNING, reason, text)
+    return wanted.stamp
+
+
+def stale(ctx: Context, record: PodRecord, state: PodState) -> bool:
+    """Whether something else should stand in the files than what was last written. Not where that cannot be known
+    (the configuration file is wrong)."""
+    try:
+        return _wanted(ctx, record)[0].stamp != state.files
+    except ReconcilerError:
+        return False
+
+
+def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, str]]]:
+    """The files, and events to tell: reason and text."""
+    spec, key, sandbox = record.spec, record.key, record.spec.sandbox
+    domain = ctx.config.dns.domain
+    host = _text(_ETC / "resolv.conf")
+    if sandbox.host_network:
+        base = resolver.parse(host)
+        # the pod has the host's own name (kubelet: GeneratePodHostNameAndDomain, UTS of the node)
+        hostname, hosts = platform.node(), files.host_hosts(_text(_ETC / "hosts"), spec.host_aliases)
+    else:
+        base = resolver.for_pods(host, _text(_RESOLVED), ctx.config.dns.servers)
+        hostname = names.kernel_name(key, sandbox, domain)
+        lies_in = names.domain_of(key, sandbox, domain)
+        hosts = files.hosts(names.short_name(key, sandbox), lies_in, addresses(record), spec.host_aliases)
+    conf, cut = resolver.of_pod(spec.dns, base, (), key.namespace, domain, host_network=sandbox.host_network)
+    told = [(resolver.FORMING, text) for text in cut]
+    return PodFiles(hosts, f"{hostname}\n", str(conf)), told
+
+
+def addresses(record: PodRecord) -> tuple[str, ...]:
+    """The pod's own, of each family."""
+    return (record.ip,) if record.ip else ()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
