@@ -96,7 +96,11 @@ def _row(spec: PodSpec, status: PodStatus, wide: bool, spaces: bool, now: float)
         row.insert(0, spec.key.namespace)
     if wide:
         ports = ",".join(f"{p.host_port}->{p.container_port}/{p.protocol}" for p in spec.sandbox.ports)
-        row += [status.ip or "<none>", ports or "<none>", ",".join(dict.fromkeys(c.image for c in spec.containers))]
+        row += [
+            ",".join(status.ips) or "<none>",
+            ports or "<none>",
+            ",".join(dict.fromkeys(c.image for c in spec.containers)),
+        ]
     return row
 
 
@@ -109,9 +113,10 @@ def restarts(status: PodStatus, now: float) -> str:
 
 def as_objects(shown: list[Shown], output: str, *, one: bool) -> str:
     """A v1 PodList, or with a name the v1 Pod alone."""
+    from reconciler.engine.network.hostips import host_ips
     from reconciler.kube.present import pod_list, pod_object
 
-    value = pod_object(*shown[0]) if one else pod_list(shown)
+    value = pod_object(*shown[0], host_ips()) if one else pod_list(shown, host_ips())
     if output == "json":
         import json
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from reconciler.engine import cgroups, networks, records
 from reconciler.engine.context import Context
+from reconciler.engine.network import bridge, portmap
 from reconciler.engine.network import pod as links
-from reconciler.engine.network import portmap
 from reconciler.engine.records import RECORD, ContainerRecord, PodRecord
 from reconciler.engine.store import addresses
 from reconciler.engine.store import pods as index
@@ -124,6 +124,10 @@ def _mounts(ctx: Context) -> Iterator[Leak]:
 def _links(ctx: Context, known: _Known) -> Iterator[Leak]:
     for link in links.leaked_links(ctx.layout.tag, tuple(known.pods), patience=0):
         yield Leak("link", link.name, f"of pod {link.pod[:12] or '?'}, which has no record")
+    recorded = {network.name for network in networks.known(ctx)}
+    for name in bridge.bridges(ctx.layout.tag):
+        if name not in recorded:
+            yield Leak("link", name, "bridge of a network that has no record")
 
 
 def _nft(ctx: Context) -> Iterator[Leak]:
@@ -164,9 +168,9 @@ def _rows(ctx: Context, known: _Known) -> Iterator[Leak]:
     for container in index.all_containers(ctx.store):
         if container not in known.containers:
             yield Leak("row", f"containers {container[:12]}", "container has no record")
-    for key, address in addresses.leases(ctx.store).items():
+    for key, lease in addresses.leases(ctx.store).items():
         if key not in known.keys:
-            yield Leak("row", f"addresses {address}", f"leased to {key}, which is not there")
+            yield Leak("row", f"leases {' '.join(lease.ips)}", f"leased to {key}, which is not there")
 
 
 def _strangers(kind: str, directory: Path, known: Container[str], why: str) -> Iterator[Leak]:

@@ -4,6 +4,8 @@ TOML, one table for each part of the engine, every setting with a default that s
 
     [network]
     subnet = "10.101.0.0/20"
+    subnet6 = "fd00:1234:5678::/64"
+    ipv6 = "auto"
 
     [dns]
     enabled = true
@@ -19,6 +21,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -29,9 +32,12 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[network]``. ``subnet``: the pods' IPv4 network, instead of the first that is free on this host."""
+    """``[network]``. ``subnet`` and ``subnet6``: the pods' IPv4 and IPv6 networks, instead of the first that are free
+    on this host. ``ipv6``: whether pods get IPv6 addresses too; "auto" where the kernel has IPv6."""
 
     subnet: str | None = None
+    subnet6: str | None = None
+    ipv6: bool | Literal["auto"] = "auto"
 
 
 class DnsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,12 +6,10 @@ import platform
 from typing import Any
 
 from reconciler import __version__
-from reconciler.engine import cgroups, networks
+from reconciler.engine import cgroups, netrecords, networks
 from reconciler.engine.context import Context
 from reconciler.engine.network import names
-from reconciler.engine.networks import SUBNET
 from reconciler.engine.store import pods as index
-from reconciler.engine.store import settings
 from reconciler.model.errors import ReconcilerError
 
 
@@ -44,18 +42,20 @@ def info(ctx: Context) -> dict[str, Any]:
 
 
 def _network(ctx: Context) -> dict[str, Any]:
+    record = netrecords.read(ctx, netrecords.DEFAULT)
+    undecided = "not chosen yet: no pod has needed it"
     told: dict[str, Any] = {
         "bridge": names.bridge_name(ctx.layout.tag),
-        "subnet": settings.get(ctx.store, SUBNET) or "not chosen yet: no pod has needed it",
+        "subnet": record.subnet if record else undecided,
         "nftables table": names.table_name(ctx.layout.tag),
     }
     try:
-        clashes = networks.clashes(ctx)
+        why = netrecords.why_no_ipv6(ctx)
+        told["subnet6"] = f"none: {why}" if why else (record.subnet6 if record else "") or undecided
+        problems = networks.clashes(ctx)
     except ReconcilerError as e:
-        return told | {"problem": e.message}
-    if clashes:
-        told["problem"] = f"the subnet overlaps routes of this host: {', '.join(map(str, clashes))}"
-    return told
+        problems = (e.message,)
+    return told | ({"problem": "; ".join(problems)} if problems else {})
 
 
 def _runtime(ctx: Context) -> dict[str, Any]:

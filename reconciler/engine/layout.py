@@ -69,6 +69,10 @@ class Layout:
         return self.state / "images"
 
     @property
+    def networks(self) -> Path:
+        return self.state / "networks"
+
+    @property
     def cache(self) -> Path:
         return self.state / "cache"
 
@@ -133,7 +137,7 @@ class Layout:
     def make(self) -> None:
         """Create the directories. State and run are for root alone (0711: users' namespaces must get through to a
         rootfs); logs can be read by log agents."""
-        for path in (self.state, self.run, self.pods, self.containers, self.images, self.cache):
+        for path in (self.state, self.run, self.pods, self.containers, self.networks, self.images, self.cache):
             _directory(path, 0o711)
         for path in (self.exits, self.pids, self.locks, self.run / "runtime", self.trash):
             _directory(path, 0o700)

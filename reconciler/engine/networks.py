@@ -1,123 +1,221 @@
-"""The instance's network as pods meet it: a subnet chosen once, leases in it, links, published ports.
+"""The instance's networks as pods meet them: subnets chosen once, leases in them, links, published ports.
 
-The bridge and the nftables table are declared whole, from the index, under one lock for the instance: whoever
+The bridges and the nftables table are declared whole, from the index, under one lock for the instance: whoever
 is killed there leaves something that the next declaration makes right.
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from dataclasses import replace
+from pathlib import Path
 
-from reconciler.engine import locks
+from reconciler.engine import locks, netrecords
 from reconciler.engine.context import Context
+from reconciler.engine.netrecords import DEFAULT, NetworkRecord
 from reconciler.engine.network import bridge, conntrack, names, pod, portmap, subnet
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Published
+from reconciler.engine.network.subnet import HostNetwork, Network
 from reconciler.engine.records import PodRecord
-from reconciler.engine.store import addresses, events, settings
+from reconciler.engine.store import addresses, events
 from reconciler.engine.store import pods as index
+from reconciler.engine.store.addresses import Lease
+from reconciler.model.errors import NotFound
 from reconciler.model.events import EventType
-from reconciler.model.key import Key
 from reconciler.model.observed import PidRef
+from reconciler.model.spec import PodSpec
 
-SUBNET = "network.subnet"
-
-
-def lease(ctx: Context, key: Key) -> str:
-    """The address that the key's pod has or gets."""
-    return addresses.lease(ctx.store, key, config(ctx).network)
+MACHINE_ID = Path("/etc/machine-id")
 
 
-def config(ctx: Context) -> BridgeConfig:
-    """The instance's bridge; its subnet is chosen, and the bridge made, when the first pod needs it.
+def lease(ctx: Context, spec: PodSpec) -> Lease:
+    """The addresses that the pod has or gets, in the network it asks for."""
+    name = spec.sandbox.network
+    return addresses.lease(ctx.store, spec.key, netrecords.pool_of(name, ensure(ctx, name)))
 
-    Raises HostUnfit when no subnet is free.
+
+def ensure(ctx: Context, name: str = "") -> BridgeConfig:
+    """A network ("" is the instance's own, whose subnets are chosen and bridge made when the first pod needs it).
+
+    Raises NotFound, HostUnfit when no subnet is free.
     """
-    known = settings.get(ctx.store, SUBNET)
-    if known is not None and ctx.cache.mtu:
-        return BridgeConfig(ctx.layout.tag, IPv4Network(known), ctx.cache.mtu)
+    if ctx.cache.mtu and (record := netrecords.read(ctx, name)) is not None and not _lacks_ipv6(ctx, record):
+        return netrecords.bridge_of(ctx, record)
     with locks.exclusive(ctx.layout.network_lock), subnet.choosing():
-        host = subnet.survey(names.bridge_name(ctx.layout.tag))
-        standing = bridge.find_network(ctx.layout.tag)
-        known = settings.get(ctx.store, SUBNET)
-        network = IPv4Network(known) if known else standing or _wanted(ctx, host)
-        chosen = BridgeConfig(ctx.layout.tag, network, host.mtu)
-        bridge.ensure_bridge(chosen)
-        settings.put(ctx.store, SUBNET, str(network))
+        host = survey(ctx)
         ctx.cache.mtu = host.mtu
-    _tell_clashes(ctx, subnet.clashes(host.routes, network), network)
+        record = _require(ctx, name) if name not in ("", DEFAULT) else _choose(ctx, host)
+        chosen = netrecords.bridge_of(ctx, record)
+        bridge.ensure_bridge(chosen)
+    _tell_clashes(ctx, subnet.clashes(host.routes, *chosen.networks), record)
     return chosen
 
 
-def _wanted(ctx: Context, host: subnet.HostNetwork) -> IPv4Network:
-    """The network that the owner set, or one that is free. A set one is taken as it is: a clash is told."""
-    text = ctx.config.network.subnet
-    return subnet.parse_network(text) if text is not None else subnet.choose_subnet(host.routes)
+def survey(ctx: Context) -> HostNetwork:
+    """The host's routes without those to our own bridges."""
+    return subnet.survey(bridge.bridges(ctx.layout.tag))
 
 
-def _tell_clashes(ctx: Context, routes: tuple[IPv4Network, ...], network: IPv4Network) -> None:
-    """The subnet stays, as pods live in it; what the host reached by those routes, it may not reach now."""
+def _require(ctx: Context, name: str) -> NetworkRecord:
+    record = netrecords.read(ctx, name)
+    if record is None:
+        raise NotFound(
+            f"cannot use network {name}: there is none of that name", hint=f"reconciler network create {name}"
+        )
+    return record
+
+
+def _choose(ctx: Context, host: HostNetwork) -> NetworkRecord:
+    """The instance's own network: what is on record, what the owner set, else what is free.
+
+    A set one is taken as it is (a clash is told), but while pods live in another that one stays.
+    """
+    before = netrecords.read(ctx, DEFAULT)
+    now = before or NetworkRecord(DEFAULT, _first_subnet(ctx, host), created_wall=ctx.clock.wall())
+    if _lacks_ipv6(ctx, now):
+        now = replace(now, subnet6=_first_subnet6(ctx, host, now.name))
+    wished = _as_set(ctx, now)
+    if wished != now and not addresses.users(ctx.store, DEFAULT):
+        bridge.remove_bridge(netrecords.bridge_of(ctx, now).name)  # it has the old addresses
+        now = wished
+    if now != before:
+        netrecords.write(ctx, now)
+    return now
+
+
+def _as_set(ctx: Context, record: NetworkRecord) -> NetworkRecord:
+    """The record as the configuration file would have it."""
+    texts = ctx.config.network
+    network = str(subnet.parse_network(texts.subnet)) if texts.subnet is not None else record.subnet
+    network6 = record.subnet6
+    if texts.subnet6 is not None and network6:
+        network6 = str(subnet.parse_network6(texts.subnet6))
+    return replace(record, subnet=network, subnet6=network6)
+
+
+def _first_subnet(ctx: Context, host: HostNetwork) -> str:
+    """The bridge that stands is the kernel's word where the record was lost."""
+    if ctx.config.network.subnet is not None:
+        return str(subnet.parse_network(ctx.config.network.subnet))
+    standing = bridge.find_network(names.bridge_name(ctx.layout.tag))
+    return str(standing or subnet.choose_subnet((*host.routes, *taken(ctx))))
+
+
+def _first_subnet6(ctx: Context, host: HostNetwork, name: str) -> str:
+    if ctx.config.network.subnet6 is not None:
+        return str(subnet.parse_network6(ctx.config.network.subnet6))
+    return free_subnet6(ctx, host, name)
+
+
+def free_subnet6(ctx: Context, host: HostNetwork, name: str) -> str:
+    """The same one each time for the same machine, instance and network, unless others route to it."""
+    try:
+        machine = MACHINE_ID.read_text().strip()
+    except OSError:
+        machine = ""
+    return str(subnet.choose_subnet6((*host.routes, *taken(ctx)), f"{machine} {ctx.layout.tag} {name}"))
+
+
+def taken(ctx: Context) -> tuple[Network, ...]:
+    """The subnets of every network on record, also of those whose bridge does not stand."""
+    return tuple(network for record in netrecords.every(ctx) for network in record.networks)
+
+
+def _lacks_ipv6(ctx: Context, record: NetworkRecord) -> bool:
+    """Whether the instance's own network is still to get its IPv6 subnet."""
+    return record.name == DEFAULT and not record.subnet6 and not netrecords.why_no_ipv6(ctx)
+
+
+def _tell_clashes(ctx: Context, routes: tuple[Network, ...], record: NetworkRecord) -> None:
+    """The subnets stay, as pods live in them; what the host reached by those routes, it may not reach now."""
     if routes:
-        told = f"the network of pods, {network}, overlaps {_list(routes)}, to which this host has a route"
-        events.emit(ctx.store, ctx.clock, "network", EventType.WARNING, "SubnetClash", told)
+        events.emit(ctx.store, ctx.clock, "network", EventType.WARNING, "SubnetClash", clash_text(record, routes))
 
 
-def clashes(ctx: Context) -> tuple[IPv4Network, ...]:
-    """Routes of the host that overlap the pods' network, as things stand. Raises TryLater."""
-    known = settings.get(ctx.store, SUBNET)
-    if known is None:
-        return ()
-    return subnet.clashes(subnet.survey(names.bridge_name(ctx.layout.tag)).routes, IPv4Network(known))
+def clash_text(record: NetworkRecord, routes: tuple[Network, ...]) -> str:
+    """What is told of a clash, and what can be done about it."""
+    networks = " and ".join(str(n) for n in record.networks if subnet.clashes(routes, n))
+    remedy = "[network] subnet and subnet6 in the configuration file choose another, once no pod is left"
+    if record.name != DEFAULT:
+        remedy = f"`network rm {record.name}` and `network create --subnet` choose another"
+    return (
+        f"the subnet {networks} of network {record.name} overlaps {', '.join(map(str, routes))},"
+        f" to which this host has a route; {remedy}"
+    )
 
 
-def _list(routes: tuple[IPv4Network, ...]) -> str:
-    return ", ".join(map(str, routes))
+def clashes(ctx: Context) -> tuple[str, ...]:
+    """A sentence for each network that overlaps routes of the host, as things stand. Raises TryLater."""
+    known = netrecords.every(ctx)
+    host = survey(ctx) if known else HostNetwork((), 0)
+    found = ((record, subnet.clashes(host.routes, *record.networks)) for record in known)
+    return tuple(clash_text(record, routes) for record, routes in found if routes)
 
 
 def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
-    """Link the pod to the bridge, and publish its ports.
+    """Link the pod to its bridge, and publish its ports.
 
     Raises TryLater when its infra process is gone or the kernel refuses.
     """
-    network = config(ctx)
+    network = ensure(ctx, record.spec.sandbox.network)
     with locks.exclusive(ctx.layout.network_lock):
         bridge.ensure_bridge(network)
         if record.spec.sandbox.ports:
             index.set_published(ctx.store, record.id, True)
-        portmap.declare(network, published(ctx))
+        _declare(ctx)
     _forget_flows(record)
-    pod.attach(network, record.id, infra, record.ip)
+    pod.attach(network, record.id, infra, record.ip, record.ip6)
 
 
 def unpublish(ctx: Context, record: PodRecord) -> None:
     """Take the pod's ports out of the maps; what comes for them is refused from now on."""
     if not record.spec.sandbox.ports or not record.ip:
         return
-    network = config(ctx)
     with locks.exclusive(ctx.layout.network_lock):
         index.set_published(ctx.store, record.id, False)
-        portmap.declare(network, published(ctx))
+        _declare(ctx)
     _forget_flows(record)
 
 
+def declare(ctx: Context) -> bool:
+    """Mend the table of published ports where somebody changed or flushed it; whether there was anything to mend.
+
+    For whoever watches; nothing happens where no pod has a network. Raises TryLater or HostUnfit.
+    """
+    with locks.exclusive(ctx.layout.network_lock):
+        return bool(bridge.bridges(ctx.layout.tag)) and not index.is_empty(ctx.store) and _declare(ctx)
+
+
+def _declare(ctx: Context) -> bool:
+    return portmap.declare(ctx.layout.tag, known(ctx), published(ctx))
+
+
+def known(ctx: Context) -> tuple[BridgeConfig, ...]:
+    """Every network on record, as the host has or would have it."""
+    return tuple(netrecords.bridge_of(ctx, record) for record in netrecords.every(ctx))
+
+
 def remove_if_last(ctx: Context) -> None:
-    """Take bridge and table away when no pod is left. Not a part of any removal: it takes 50 ms."""
-    if not index.is_empty(ctx.store) or not bridge.stands(ctx.layout.tag):
+    """Take bridges and table away when no pod is left. Not a part of any removal: it takes 50 ms."""
+    if not index.is_empty(ctx.store) or not bridge.bridges(ctx.layout.tag):
         return
     with locks.exclusive(ctx.layout.network_lock):
         if index.is_empty(ctx.store):
             portmap.remove_table(ctx.layout.tag)
-            bridge.remove_bridge(ctx.layout.tag)
+            for name in bridge.bridges(ctx.layout.tag):
+                bridge.remove_bridge(name)
 
 
 def published(ctx: Context) -> tuple[Published, ...]:
     """What the maps should hold, by the index."""
     leases = addresses.leases(ctx.store)
     rows = (row for row in index.all_pods(ctx.store, with_ports=True) if row.published)
-    return tuple(Published(row.id, leases[row.key], row.ports) for row in rows if row.key in leases)
+    return tuple(
+        Published(row.id, leases[row.key].ip, row.ports, leases[row.key].ip6) for row in rows if row.key in leases
+    )
 
 
 def _forget_flows(record: PodRecord) -> None:
     """The kernel goes on with a flow as it began: a UDP client would stay with the dead pod, or with the host."""
     if record.spec.sandbox.ports:
-        conntrack.flush(record.ip, record.spec.sandbox.ports)
+        conntrack.flush(record.ips, record.spec.sandbox.ports)

@@ -74,6 +74,7 @@ def _read_pod(ctx: Context, record: PodRecord, state: PodState, *, held: bool) -
         infra=infra,
         networked=infra is not None and state.networked == infra.id,
         ip=record.ip,
+        ip6=record.ip6,
         created_wall=record.created_wall,
         removing=state.removing,
         ended=state.ended,

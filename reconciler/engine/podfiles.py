@@ -66,7 +66,7 @@ def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, 
 
 def addresses(record: PodRecord) -> tuple[str, ...]:
     """The pod's own, of each family."""
-    return (record.ip,) if record.ip else ()
+    return record.ips
 
 
 def _text(path: Path) -> str:

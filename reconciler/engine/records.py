@@ -26,7 +26,7 @@ STATE = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class PodRecord:
-    """``ip`` is empty for a pod on the host's network."""
+    """``ip`` and ``ip6`` are empty for a pod on the host's network, ``ip6`` also where its network has no IPv6."""
 
     id: PodId
     uid: str
@@ -36,6 +36,11 @@ class PodRecord:
     ip: str
     created_wall: float
     version: int = SPEC_VERSION
+    ip6: str = ""
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        return tuple(ip for ip in (self.ip, self.ip6) if ip)
 
 
 @dataclass(frozen=True, slots=True)

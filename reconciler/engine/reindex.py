@@ -7,9 +7,11 @@ from pathlib import Path
 from reconciler.engine import records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
+from reconciler.engine.netrecords import DEFAULT
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
+from reconciler.engine.store import addresses, settings
 from reconciler.engine.store import pods as index
-from reconciler.engine.store import settings
+from reconciler.engine.store.addresses import Lease
 from reconciler.model.key import ContainerId, PodId
 
 FILED = "records.filed"
@@ -43,12 +45,7 @@ def _file_pod(ctx: Context, record: PodRecord, state: PodState) -> None:
     index.add_pod(ctx.store, PodId(record.id), record.key, ports)
     if state.networked is not None and ports:
         index.set_published(ctx.store, record.id, True)
-    if record.ip:
-        with ctx.store.transaction() as tx:
-            tx.execute(
-                "INSERT OR IGNORE INTO addresses (address, kind, namespace, name) VALUES (?, ?, ?, ?)",
-                (record.ip, record.key.kind, record.key.namespace, record.key.name),
-            )
+    addresses.file(ctx.store, record.key, Lease(record.ip, record.ip6, record.spec.sandbox.network or DEFAULT))
 
 
 def _directories(parent: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from reconciler.engine.network import ports
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import addresses
 from reconciler.engine.store import pods as index
+from reconciler.engine.store.addresses import Lease
 from reconciler.model.errors import NotFound, TryLater
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
@@ -196,8 +197,9 @@ def _inherit(old: Path, new: Path) -> None:
 
 def _record(ctx: Context, spec: PodSpec, owner: SourceId) -> PodRecord:
     pod = PodId(new_id())
-    ip = "" if spec.sandbox.host_network else networks.lease(ctx, spec.key)
-    return PodRecord(pod, str(uuid.UUID(pod[:32])), spec.key, spec, owner, ip, ctx.clock.wall())
+    lease = Lease("") if spec.sandbox.host_network else networks.lease(ctx, spec)
+    uid, now = str(uuid.UUID(pod[:32])), ctx.clock.wall()
+    return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6)
 
 
 def _write_pod(ctx: Context, record: PodRecord) -> None:

@@ -5,7 +5,7 @@ The manifest of a spec reads back as an equal spec. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,24 +25,24 @@ LOST_EXIT_CODE = 137
 Json = dict[str, Any]
 
 
-def pod_list(items: Iterable[tuple[PodSpec, PodStatus]]) -> Json:
-    """A v1 PodList of pods with their status."""
+def pod_list(items: Iterable[tuple[PodSpec, PodStatus]], host_ips: Sequence[str] = ()) -> Json:
+    """A v1 PodList of pods with their status, on the machine that has these addresses."""
     return {
         "apiVersion": "v1",
         "kind": "PodList",
         "metadata": {},
-        "items": [pod_object(spec, status) for spec, status in items],
+        "items": [pod_object(spec, status, host_ips) for spec, status in items],
     }
 
 
-def pod_object(spec: PodSpec, status: PodStatus) -> Json:
+def pod_object(spec: PodSpec, status: PodStatus, host_ips: Sequence[str] = ()) -> Json:
     """One v1 Pod as a cluster would answer it: manifest, identity and status."""
     pod = pod_manifest(spec)
     if status.uid:
         pod["metadata"]["uid"] = status.uid
     if status.created_wall:
         pod["metadata"]["creationTimestamp"] = time_of(status.created_wall)
-    pod["status"] = _pod_status(spec, status)
+    pod["status"] = _pod_status(spec, status, host_ips)
     return pod
 
 
@@ -153,14 +153,16 @@ def _security(s: Security) -> Json:
     return out
 
 
-def _pod_status(spec: PodSpec, status: PodStatus) -> Json:
+def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Json:
     out: Json = {"phase": status.phase.value, "qosClass": qos_class(spec)}
     if status.message:
         out["message"] = status.message
     if status.conditions:
         out["conditions"] = [_condition(c) for c in status.conditions]
-    if status.ip:
-        out |= {"podIP": status.ip, "podIPs": [{"ip": status.ip}]}
+    if host_ips:
+        out |= {"hostIP": host_ips[0], "hostIPs": [{"ip": ip} for ip in host_ips]}
+    if ips := status.ips or (host_ips if spec.sandbox.host_network and status.uid else ()):
+        out |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
     if status.created_wall:
         out["startTime"] = time_of(status.created_wall)
     if status.containers:

@@ -99,6 +99,7 @@ class Sandbox:
     infra: Container | None
     networked: bool = False
     ip: str = ""
+    ip6: str = ""
     created_wall: float = 0.0
     removing: bool = False
     """Its removal began: whatever is wanted now, this life of the pod ends first."""

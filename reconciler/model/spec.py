@@ -161,7 +161,9 @@ class Dns:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """What the infra container fixes for the pod's life: a change of any of it recreates the pod."""
+    """What the infra container fixes for the pod's life: a change of any of it recreates the pod.
+
+    ``network`` "" is the instance's own."""
 
     hostname: str = costs(Cost.POD, "")
     ports: tuple[PortBinding, ...] = costs(Cost.POD, ())
@@ -171,6 +173,7 @@ class SandboxSpec:
     share_pid: bool = costs(Cost.POD, False)
     subdomain: str = costs(Cost.POD, "")
     fqdn_as_hostname: bool = costs(Cost.POD, False)
+    network: str = costs(Cost.POD, "")
 
 
 @dataclass(frozen=True, slots=True)

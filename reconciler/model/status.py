@@ -51,12 +51,17 @@ class PodStatus:
     summary: str
     containers: tuple[ContainerStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
-    ip: str = ""
+    ips: tuple[str, ...] = ()
+    """The pod's addresses, IPv4 first."""
     uid: str = ""
     created_wall: float = 0.0
     message: str = ""
     behind: bool = False
     """What runs is not yet (or cannot be) what is wanted; ``message`` says why where something stands in the way."""
+
+    @property
+    def ip(self) -> str:
+        return self.ips[0] if self.ips else ""
 
     @property
     def converged(self) -> bool:

@@ -39,6 +39,7 @@ USER_PATHS: dict[str, str] = {
     "SandboxSpec.host_pid": "spec.hostPID",
     "SandboxSpec.host_ipc": "spec.hostIPC",
     "SandboxSpec.share_pid": "spec.shareProcessNamespace",
+    "SandboxSpec.network": "metadata.annotations[reconciler/network]",
     "ContainerSpec.name": "name",
     "ContainerSpec.image": "image",
     "ContainerSpec.pull_policy": "imagePullPolicy",

@@ -70,7 +70,7 @@ def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: 
         summary="Terminating" if going else _summary(members, phase),
         containers=members,
         conditions=_conditions(sandbox, members, phase),
-        ip=sandbox.ip if sandbox else "",
+        ips=tuple(ip for ip in (sandbox.ip, sandbox.ip6) if ip) if sandbox else (),
         uid=sandbox.uid if sandbox else "",
         created_wall=sandbox.created_wall if sandbox else 0.0,
         message="; ".join(m for m in (message, *obstacles) if m),

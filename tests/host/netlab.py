@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +25,8 @@ from reconciler.model.observed import PidRef
 T = TypeVar("T")
 
 HOST_IP, OUTSIDE_IP = "198.51.100.1", "198.51.100.2"
-NETWORK = IPv4Network("10.101.0.0/24")
+HOST_IP6, OUTSIDE_IP6 = "2001:db8:51::1", "2001:db8:51::2"
+NETWORK, NETWORK6 = IPv4Network("10.101.0.0/24"), IPv6Network("fd10:101::/64")
 PATIENCE = 5.0
 
 
@@ -37,6 +38,7 @@ class Node:
     ref: PidRef
     id: PodId
     ip: str = ""
+    ip6: str = ""
 
     def run(self, call: Callable[[], T]) -> T:
         """In the node's namespace; sockets made there stay there."""
@@ -59,7 +61,7 @@ class Lab:
 
     @property
     def config(self) -> BridgeConfig:
-        return BridgeConfig(self.tag, NETWORK, 1400)
+        return BridgeConfig(self.tag, NETWORK, 1400, NETWORK6)
 
     def node(self) -> Node:
         process = subprocess.Popen(
@@ -76,8 +78,9 @@ class Lab:
 
     def pod(self, ip: str, config: BridgeConfig | None = None) -> Node:
         node = self.node()
-        node.ip = ip
-        pod.attach(config or self.config, node.id, node.ref, ip)
+        config = config or self.config
+        node.ip, node.ip6 = ip, ip6_of(ip, config)
+        pod.attach(config, node.id, node.ref, node.ip, node.ip6)
         return node
 
     def outside(self) -> Node:
@@ -87,17 +90,26 @@ class Lab:
         try:
             with netlink.here("make the uplink") as ip:
                 ip.link("add", ifname="up0", kind="veth", mtu=1400, peer={"ifname": "eth0", "net_ns_fd": fd})
-                _up(ip, "up0", HOST_IP)
+                _up(ip, "up0", HOST_IP, HOST_IP6)
                 ip.route("add", dst="default", gateway=OUTSIDE_IP)
-            netlink.inside("set up the outside", fd, lambda ip: _up(ip, "eth0", OUTSIDE_IP))
+                ip.route("add", family=socket.AF_INET6, dst="default", gateway=OUTSIDE_IP6)
+            netlink.inside("set up the outside", fd, lambda ip: _up(ip, "eth0", OUTSIDE_IP, OUTSIDE_IP6))
         finally:
             os.close(fd)
         return node
 
 
-def _up(ip: netlink.Socket, name: str, address: str) -> None:
+def ip6_of(ip: str, config: BridgeConfig) -> str:
+    """The IPv6 address with the number that ``ip`` has in the network, as leases have it."""
+    if config.network6 is None:
+        return ""
+    return str(config.network6[int(ip_address(ip)) - int(config.network.network_address)])
+
+
+def _up(ip: netlink.Socket, name: str, address: str, address6: str) -> None:
     index = netlink.index_of(ip, name)
     ip.addr("add", index=index, address=address, prefixlen=24)
+    ip.addr("add", index=index, address=address6, prefixlen=64, flags=netlink.NODAD)
     ip.link("set", index=index, state="up")
     ip.link("set", index=1, state="up")
 
@@ -129,8 +141,10 @@ class Server:
 
     def __init__(self, name: str, kind: int, ip: str, port: int) -> None:
         self.name = name
-        self.socket = socket.socket(socket.AF_INET, kind)
+        self.socket = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, kind)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ":" in ip:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         self.socket.bind((ip, port))
         if kind == socket.SOCK_STREAM:
             self.socket.listen(16)
@@ -146,7 +160,7 @@ class Server:
     def _talk(self, one: socket.socket, peer: tuple[str, int]) -> None:
         with one, suppress(OSError):
             while one.recv(100):
-                one.sendall(f"{self.name} {peer[0]}".encode())
+                one.sendall(f"{self.name} {shown(peer[0])}".encode())
 
     def _udp(self) -> None:
         with suppress(OSError):
@@ -154,7 +168,7 @@ class Server:
                 _, peer = self.socket.recvfrom(100)
                 if not peer:
                     return
-                self.socket.sendto(f"{self.name} {peer[0]}".encode(), peer)
+                self.socket.sendto(f"{self.name} {shown(peer[0])}".encode(), peer)
 
     def close(self) -> None:
         with suppress(OSError):
@@ -163,8 +177,13 @@ class Server:
         self.thread.join(PATIENCE)
 
 
-def serve(lab: Lab, where: Node | None, name: str, kind: int, port: int, ip: str = "0.0.0.0") -> Server:
-    """A server in a node, or on the host (None)."""
+def shown(ip: str) -> str:
+    """An IPv4 client of a dual-stack server as IPv4."""
+    return ip.removeprefix("::ffff:")
+
+
+def serve(lab: Lab, where: Node | None, name: str, kind: int, port: int, ip: str = "::") -> Server:
+    """A server in a node, or on the host (None); on every address of both families."""
 
     def make() -> Server:
         return Server(name, kind, ip, port)
@@ -178,7 +197,7 @@ def ask(where: Node | None, kind: int, ip: str, port: int, patience: float = PAT
     """What answers there, seen from a node or from the host: name of the server, address it saw. [] for nothing."""
 
     def connect() -> socket.socket:
-        one = socket.socket(socket.AF_INET, kind)
+        one = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, kind)
         one.settimeout(patience)
         return one
 

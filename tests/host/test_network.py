@@ -8,20 +8,40 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 
-from reconciler.engine.network import bridge, names, netlink, pod, portmap, subnet
+from reconciler.engine.network import bridge, ipv6, names, netlink, pod, portmap, subnet
 from reconciler.engine.network.bridge import BridgeConfig
+from reconciler.engine.network.portmap import Published
 from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.observed import PidRef
-from tests.host.netlab import HOST_IP, NETWORK, OUTSIDE_IP, Lab, Node, ask, bridged, serve, set_sysctl
+from reconciler.model.spec import PortBinding
+from tests.host.netlab import (
+    HOST_IP,
+    HOST_IP6,
+    NETWORK,
+    NETWORK6,
+    OUTSIDE_IP,
+    OUTSIDE_IP6,
+    Lab,
+    Node,
+    ask,
+    bridged,
+    serve,
+    set_sysctl,
+)
+from tests.host.netlab import lab as bare_lab
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
+TENTATIVE = 0x40
+"""IFA_F_TENTATIVE of <linux/if_addr.h>."""
+INNER, INNER6 = IPv4Network("10.101.1.0/24"), IPv6Network("fd10:102::/64")
 
 
 @pytest.fixture
@@ -39,7 +59,7 @@ def test_the_bridge_is_made_once_and_keeps_its_address_and_mac(lab: Lab) -> None
         addresses = [a.get("address") for a in ip.get_addr(index=index, family=socket.AF_INET)]
     assert link.get("address") == names.mac_of("10.101.0.1")
     assert (addresses, link.get("mtu"), link.get("operstate")) == (["10.101.0.1"], 1400, "UP")
-    assert bridge.find_network("tst2") == NETWORK
+    assert bridge.find_network("rc-tst2") == NETWORK
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
 
 
@@ -106,7 +126,7 @@ def test_many_pods_are_attached_at_the_same_time(lab: Lab) -> None:
 
 def test_pods_reach_each_other_and_the_host_and_the_world(lab: Lab) -> None:
     outside = lab.outside()
-    portmap.declare(lab.config, [])
+    portmap.declare(lab.tag, [lab.config], [])
     one, two = lab.pod("10.101.0.2"), lab.pod("10.101.0.3")
     serve(lab, two, "two", TCP, 80)
     serve(lab, None, "host", TCP, 81)
@@ -117,24 +137,131 @@ def test_pods_reach_each_other_and_the_host_and_the_world(lab: Lab) -> None:
     assert ask(one, TCP, OUTSIDE_IP, 82) == ["outside", HOST_IP], "the world sees the host's address"
 
 
+def test_pods_reach_each_other_and_the_host_and_the_world_by_ipv6(lab: Lab) -> None:
+    outside = lab.outside()
+    portmap.declare(lab.tag, [lab.config], [])
+    one, two = lab.pod("10.101.0.2"), lab.pod("10.101.0.3")
+    serve(lab, two, "two", TCP, 80)
+    serve(lab, None, "host", TCP, 81)
+    serve(lab, outside, "outside", TCP, 82)
+    assert (one.ip6, two.ip6) == ("fd10:101::2", "fd10:101::3")
+    assert ask(one, TCP, two.ip6, 80) == ["two", one.ip6]
+    assert ask(None, TCP, two.ip6, 80) == ["two", "fd10:101::1"]
+    assert ask(one, TCP, "fd10:101::1", 81) == ["host", one.ip6]
+    assert ask(one, TCP, OUTSIDE_IP6, 82) == ["outside", HOST_IP6], "the world sees the host's address"
+
+
+def test_an_ipv6_address_can_be_used_at_once(lab: Lab) -> None:
+    """No second of looking for duplicates, neither in the pod nor on the bridge."""
+    node = lab.pod("10.101.0.2")
+
+    def flags(ip: netlink.Socket) -> dict[str, int]:
+        return {a.get("address"): a["flags"] & TENTATIVE for a in ip.get_addr(family=socket.AF_INET6)}
+
+    fd = os.open(f"/proc/{node.ref.pid}/ns/net", os.O_RDONLY)
+    try:
+        inside = netlink.inside("look", fd, flags)
+    finally:
+        os.close(fd)
+    with netlink.here("look") as ip:
+        here = flags(ip)
+    assert inside[node.ip6] == 0
+    assert here["fd10:101::1"] == 0
+
+
+def test_a_host_that_begins_to_forward_goes_on_listening_to_its_routers() -> None:
+    """accept_ra=1 counts only while nothing is forwarded; what the owner switched off stays off."""
+    conf = Path("/proc/sys/net/ipv6/conf")
+    with bare_lab() as made:
+        made.outside()
+        assert (conf / "up0/accept_ra").read_text().strip() == "1"
+        with netlink.here("make another") as ip:
+            ip.link("add", ifname="up1", kind="veth", peer="up2")
+        (conf / "up1/accept_ra").write_text("0")
+        assert (conf / "all/forwarding").read_text().strip() == "0"
+        bridge.ensure_bridge(made.config)
+        assert (conf / "all/forwarding").read_text().strip() == "1"
+        assert [(conf / nic / "accept_ra").read_text().strip() for nic in ("up0", "up1", "rc-tst2")] == ["2", "0", "0"]
+
+
+def test_a_kernel_without_ipv6_is_told_and_does_without() -> None:
+    with bare_lab() as made:
+        assert ipv6.why_not() == ""
+        set_sysctl("ipv6/conf/all/disable_ipv6", "1")
+        assert ipv6.why_not() == "it is switched off (net.ipv6.conf.all.disable_ipv6 is 1)"
+        single = replace(made.config, network6=None)
+        bridge.ensure_bridge(single)
+        portmap.declare(made.tag, [single], [])
+        node = made.pod("10.101.0.2", single)
+        serve(made, node, "web", TCP, 80, "0.0.0.0")
+        assert ask(None, TCP, node.ip, 80)[0] == "web"
+
+
+def test_an_internal_network_leads_nowhere_but_to_its_pods_and_the_host(lab: Lab) -> None:
+    outside = lab.outside()
+    inner = replace(lab.config, id="12" * 32, network=INNER, network6=INNER6, internal=True)
+    bridge.ensure_bridge(inner)
+    one, two, other = lab.pod("10.101.1.2", inner), lab.pod("10.101.1.3", inner), lab.pod("10.101.0.2")
+    portmap.declare(lab.tag, [lab.config, inner], [Published(two.id, two.ip, (PortBinding(8080, 80),), two.ip6)])
+    for node, name in ((two, "two"), (other, "other"), (outside, "outside"), (None, "host")):
+        serve(lab, node, name, TCP, 80)
+    for of in (lambda n: n.ip, lambda n: n.ip6):
+        assert ask(one, TCP, of(two), 80)[0] == "two"
+        assert ask(None, TCP, of(two), 80)[0] == "two"
+        assert ask(one, TCP, of(other), 80, 0.2) == []
+        assert ask(other, TCP, of(two), 80, 0.2) == []
+    for ip in (inner.gateway, inner.gateway6):
+        assert ask(one, TCP, ip, 80)[0] == "host"
+    for ip in (OUTSIDE_IP, OUTSIDE_IP6):
+        assert ask(one, TCP, ip, 80, 0.2) == []
+    for ip in (HOST_IP, HOST_IP6):
+        assert ask(None, TCP, ip, 8080)[0] == "two", "the host itself reaches what is published there"
+        assert ask(outside, TCP, ip, 8080, 0.2) == []
+
+
+def test_pods_of_two_networks_reach_each_other_by_published_ports_alone(lab: Lab) -> None:
+    apart = replace(lab.config, id="12" * 32, network=INNER, network6=INNER6)
+    bridge.ensure_bridge(apart)
+    one, other = lab.pod("10.101.0.2"), lab.pod("10.101.1.2", apart)
+    bindings = (PortBinding(8080, 80),)
+    serve(lab, one, "one", TCP, 80)
+    serve(lab, other, "other", TCP, 80)
+    portmap.declare(lab.tag, [lab.config], [])
+    assert ask(one, TCP, other.ip, 80)[0] == "other", "what the rules are for"
+    portmap.declare(lab.tag, [lab.config, apart], [Published(other.id, other.ip, bindings, other.ip6)])
+    for a, b in ((one, other), (other, one)):
+        assert ask(a, TCP, b.ip, 80, 0.2) == []
+        assert ask(a, TCP, b.ip6, 80, 0.2) == []
+    for gateway in (lab.config.gateway, lab.config.gateway6, apart.gateway, apart.gateway6):
+        assert ask(one, TCP, gateway, 8080)[0] == "other"
+        assert ask(other, TCP, gateway, 8080)[0] == "other"
+    assert sorted(link.pod for link in pod.links("tst2") if link.on_bridge) == sorted([one.id, other.id])
+    assert set(bridge.bridges("tst2")) == {"rc-tst2", "rc-tst2-121212"}
+
+
 def test_services_on_the_hosts_loopback_stay_out_of_reach(lab: Lab) -> None:
     lab.outside()
     node = lab.pod("10.101.0.2")
-    portmap.declare(lab.config, [])
+    portmap.declare(lab.tag, [lab.config], [])
     for kind in (TCP, UDP):
         serve(lab, None, "secret", kind, 90, "127.0.0.1")
         assert ask(None, kind, "127.0.0.1", 90) == ["secret", "127.0.0.1"]
+        serve(lab, None, "secret", kind, 91, "::1")
+        assert ask(None, kind, "::1", 91) == ["secret", "::1"]
     _route_loopback_out(node)
     for kind in (TCP, UDP):
-        assert ask(node, kind, "127.0.0.1", 90, 0.4) == []
+        assert ask(node, kind, "127.0.0.1", 90, 0.3) == []
+        assert ask(node, kind, "::1", 91, 0.3) == []
         for address in ("10.101.0.1", HOST_IP):
-            assert ask(node, kind, address, 90, 0.4) == []
+            assert ask(node, kind, address, 90, 0.3) == []
+        for address in ("fd10:101::1", HOST_IP6):
+            assert ask(node, kind, address, 91, 0.3) == []
 
 
 def test_without_the_guard_that_service_would_be_read(lab: Lab) -> None:
     """That the test above can fail: the same pod, the same service, only the guard missing."""
     node = lab.pod("10.101.0.2")
-    portmap.declare(lab.config, [])
+    portmap.declare(lab.tag, [lab.config], [])
     portmap.remove_table("tst2")
     set_sysctl("ipv4/conf/rc-tst2/route_localnet", "1")
     serve(lab, None, "secret", UDP, 90, "127.0.0.1")
@@ -145,7 +272,7 @@ def test_without_the_guard_that_service_would_be_read(lab: Lab) -> None:
 def test_localnet_routing_is_off_until_the_guard_stands_and_off_again_after_it(lab: Lab) -> None:
     localnet = Path("/proc/sys/net/ipv4/conf/rc-tst2/route_localnet")
     assert localnet.read_text().strip() == "0"
-    portmap.declare(lab.config, [])
+    portmap.declare(lab.tag, [lab.config], [])
     assert localnet.read_text().strip() == "1"
     portmap.remove_table("tst2")
     assert localnet.read_text().strip() == "0"
@@ -213,8 +340,8 @@ def test_a_link_can_be_taken_away_and_given_again(lab: Lab) -> None:
 
 def test_a_new_bridge_takes_over_the_old_ones_links(lab: Lab) -> None:
     node = lab.pod("10.101.0.2")
-    bridge.remove_bridge("tst2")
-    bridge.remove_bridge("tst2")
+    bridge.remove_bridge("rc-tst2")
+    bridge.remove_bridge("rc-tst2")
     assert [link.on_bridge for link in pod.links("tst2")] == [False]
     bridge.ensure_bridge(lab.config)
     pod.attach(lab.config, node.id, node.ref, node.ip)
@@ -269,10 +396,10 @@ def test_the_survey_sees_every_route_but_the_default_and_our_own(lab: Lab) -> No
     lab.outside()
     other = BridgeConfig("oth2", IPv4Network("10.101.16.0/20"))
     bridge.ensure_bridge(other)
-    seen = subnet.survey("rc-tst2")
+    seen = subnet.survey(["rc-tst2"])
     assert IPv4Network("10.101.16.0/20") in seen.routes
     assert IPv4Network("198.51.100.0/24") in seen.routes
-    assert not [r for r in seen.routes if r.overlaps(NETWORK)]
+    assert subnet.clashes(seen.routes, NETWORK, NETWORK6) == ()
     assert seen.mtu == 1400
 
 
@@ -305,5 +432,7 @@ def _route_loopback_out(node: Node) -> None:
             Path("/proc/sys/net/ipv4/conf/eth0/route_localnet").write_text("1")
             ip.addr("del", index=1, address="127.0.0.1", prefixlen=8)
             ip.route("add", dst="127.0.0.0/8", gateway="10.101.0.1", oif=index)
+            ip.addr("del", index=1, address="::1", prefixlen=128)
+            ip.route("add", family=socket.AF_INET6, dst="::1/128", gateway="fd10:101::1", oif=index)
 
     node.run(inside)

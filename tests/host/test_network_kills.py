@@ -58,7 +58,7 @@ def test_taking_down_is_finished_by_the_next_try(point: str, moment: str) -> Non
         assert _work(node, "down", f"{point}:{moment}").returncode == -signal.SIGKILL
         done = _work(node, "down")
         assert done.returncode == 0, done.stderr
-        assert bridge.find_network("tst2") is None
+        assert bridge.find_network("rc-tst2") is None
         assert portmap.current("tst2") == frozenset()
         assert pod.links("tst2") == ()
 
@@ -79,19 +79,19 @@ def _work(node: Node, what: str, fault: str = "") -> subprocess.CompletedProcess
 def _main(what: str, pod_id: str, pid: str, start: str, ip: str) -> None:
     from reconciler.model.key import PodId
     from reconciler.model.observed import PidRef
-    from tests.host.netlab import NETWORK
+    from tests.host.netlab import NETWORK, NETWORK6
 
-    config = bridge.BridgeConfig("tst2", NETWORK, 1400)
+    config = bridge.BridgeConfig("tst2", NETWORK, 1400, NETWORK6)
     identity = PodId(pod_id)
     if what == "up":
         bridge.ensure_bridge(config)
         pod.attach(config, identity, PidRef(int(pid), int(start)), ip)
-        portmap.declare(config, [Published(identity, ip, (BINDING,))])
+        portmap.declare("tst2", [config], [Published(identity, ip, (BINDING,))])
     else:
-        portmap.unpublish(config, identity)
+        portmap.declare("tst2", [config], [])
         pod.detach("tst2", identity)
         portmap.remove_table("tst2")
-        bridge.remove_bridge("tst2")
+        bridge.remove_bridge("rc-tst2")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_a_published_port_is_reached_from_everywhere(lab: Lab, kind: int) -> Non
     outside, web, other = lab.outside(), lab.pod("10.101.0.2"), lab.pod("10.101.0.3")
     serve(lab, web, "web", kind, 80)
     held = ports.hold([binding(kind)])
-    portmap.declare(lab.config, [published(web, binding(kind))])
+    portmap.declare(lab.tag, [lab.config], [published(web, binding(kind))])
     try:
         assert ask(None, kind, "127.0.0.1", 8080) == ["web", "10.101.0.1"]
         assert ask(None, kind, "127.0.0.5", 8080) == ["web", "10.101.0.1"]
@@ -79,7 +79,7 @@ def test_a_port_of_one_host_address_is_reached_only_there(lab: Lab, kind: int) -
     serve(lab, other, "public", kind, 80)
     mine, theirs = binding(kind, host_ip="127.0.0.1"), binding(kind, host_ip=HOST_IP)
     held = ports.hold([mine, theirs])
-    portmap.declare(lab.config, [published(web, mine), published(other, theirs)])
+    portmap.declare(lab.tag, [lab.config], [published(web, mine), published(other, theirs)])
     try:
         assert ask(None, kind, "127.0.0.1", 8080)[0] == "local"
         for client in (None, outside, web, other):
@@ -93,7 +93,7 @@ def test_a_port_of_one_host_address_is_reached_only_there(lab: Lab, kind: int) -
 def test_a_port_of_another_machine_is_left_alone(plain: Lab) -> None:
     outside, web = plain.outside(), plain.pod("10.101.0.2")
     serve(plain, outside, "outside", TCP, 8080)
-    portmap.declare(plain.config, [published(web, binding(TCP))])
+    portmap.declare(plain.tag, [plain.config], [published(web, binding(TCP))])
     assert ask(None, TCP, OUTSIDE_IP, 8080) == ["outside", HOST_IP]
     assert ask(web, TCP, OUTSIDE_IP, 8080) == ["outside", HOST_IP]
 
@@ -101,13 +101,15 @@ def test_a_port_of_another_machine_is_left_alone(plain: Lab) -> None:
 def test_connections_live_through_a_new_declaration(plain: Lab) -> None:
     outside, web, new = plain.outside(), plain.pod("10.101.0.2"), plain.pod("10.101.0.3")
     serve(plain, web, "web", TCP, 80)
-    portmap.declare(plain.config, [published(web, binding(TCP))])
+    portmap.declare(plain.tag, [plain.config], [published(web, binding(TCP))])
     with outside.run(lambda: socket.create_connection((HOST_IP, 8080), 5)) as client:
         client.sendall(b"?")
         assert client.recv(100).startswith(b"web")
-        assert portmap.declare(plain.config, [published(web, binding(TCP)), published(new, binding(TCP, 8081))])
+        assert portmap.declare(
+            plain.tag, [plain.config], [published(web, binding(TCP)), published(new, binding(TCP, 8081))]
+        )
         _break_a_rule()
-        assert portmap.declare(plain.config, [published(web, binding(TCP))])
+        assert portmap.declare(plain.tag, [plain.config], [published(web, binding(TCP))])
         client.sendall(b"?")
         assert client.recv(100).startswith(b"web")
 
@@ -115,8 +117,8 @@ def test_connections_live_through_a_new_declaration(plain: Lab) -> None:
 def test_only_a_difference_is_written(plain: Lab) -> None:
     web = plain.pod("10.101.0.2")
     wanted = [published(web, binding(TCP), binding(UDP), binding(TCP, 8443, 443, HOST_IP))]
-    assert portmap.declare(plain.config, wanted)
-    assert not portmap.declare(plain.config, wanted)
+    assert portmap.declare(plain.tag, [plain.config], wanted)
+    assert not portmap.declare(plain.tag, [plain.config], wanted)
     assert portmap.current("tst2") == set(portmap.elements(wanted[0]))
     assert {e.pod for e in portmap.current("tst2")} == {web.id}
 
@@ -132,23 +134,11 @@ def test_what_others_did_to_the_table_is_mended(plain: Lab) -> None:
         'add element inet reconciler_tst2 any4 { tcp . 9999 comment "x" : 10.101.0.9 . 1 }',
         "flush ruleset; table inet reconciler_tst2 { chain output { type filter hook output priority 5; }; }",
     ):
-        portmap.declare(plain.config, wanted)
+        portmap.declare(plain.tag, [plain.config], wanted)
         nft.run(damage, "do damage")
-        assert portmap.declare(plain.config, wanted), damage
+        assert portmap.declare(plain.tag, [plain.config], wanted), damage
         assert portmap.current("tst2") == set(portmap.elements(wanted[0])), damage
         assert ask(None, TCP, "127.0.0.1", 8080)[0] == "web", damage
-
-
-def test_each_pod_publishes_and_unpublishes_its_own(plain: Lab) -> None:
-    one, two = plain.pod("10.101.0.2"), plain.pod("10.101.0.3")
-    first, second = published(one, binding(TCP, 8081)), published(two, binding(TCP, 8082))
-    assert not portmap.unpublish(plain.config, one.id)
-    assert portmap.publish(plain.config, first)
-    assert portmap.publish(plain.config, second)
-    assert not portmap.publish(plain.config, second)
-    assert portmap.current("tst2") == {*portmap.elements(first), *portmap.elements(second)}
-    assert portmap.unpublish(plain.config, one.id)
-    assert portmap.current("tst2") == set(portmap.elements(second))
 
 
 def test_two_pods_swap_their_ports(plain: Lab) -> None:
@@ -161,9 +151,9 @@ def test_two_pods_swap_their_ports(plain: Lab) -> None:
             published(first, binding(TCP), binding(UDP)),
             published(second, binding(TCP, 8081), binding(UDP, 8081)),
         ]
-        portmap.declare(plain.config, wanted)
+        portmap.declare(plain.tag, [plain.config], wanted)
         for one_published in wanted:
-            conntrack.flush(one_published.ip, one_published.ports)
+            conntrack.flush([one_published.ip], one_published.ports)
         names = {one.id: "one", two.id: "two"}
         for kind in (TCP, UDP):
             assert ask(None, kind, "127.0.0.1", 8080)[0] == names[first.id]
@@ -175,8 +165,8 @@ def test_two_instances_do_not_clash(plain: Lab) -> None:
     mine, theirs = plain.pod("10.101.0.2"), plain.pod("10.102.0.2", OTHER)
     for node, name in ((mine, "mine"), (theirs, "theirs")):
         serve(plain, node, name, TCP, 80)
-    portmap.declare(plain.config, [published(mine, binding(TCP, 8081))])
-    portmap.declare(OTHER, [published(theirs, binding(TCP, 8082))])
+    portmap.declare(plain.tag, [plain.config], [published(mine, binding(TCP, 8081))])
+    portmap.declare(OTHER.tag, [OTHER], [published(theirs, binding(TCP, 8082))])
     for client in (None, mine, theirs):
         address = "127.0.0.1" if client is None else "10.101.0.1"
         assert ask(client, TCP, address, 8081)[0] == "mine"
@@ -193,7 +183,7 @@ def test_a_udp_client_that_keeps_sending_meets_the_pods_next_life(plain: Lab) ->
     new = plain.pod("10.101.0.3")
     serve(plain, web, "old", UDP, 80)
     serve(plain, new, "new", UDP, 80)
-    portmap.declare(plain.config, [published(web, binding(UDP))])
+    portmap.declare(plain.tag, [plain.config], [published(web, binding(UDP))])
     with outside.run(lambda: socket.socket(socket.AF_INET, UDP)) as client:
         client.settimeout(2)
         client.connect((HOST_IP, 8080))
@@ -203,26 +193,26 @@ def test_a_udp_client_that_keeps_sending_meets_the_pods_next_life(plain: Lab) ->
             return client.recv(100).split()[0]
 
         assert said() == b"old"
-        portmap.declare(plain.config, [published(new, binding(UDP))])
+        portmap.declare(plain.tag, [plain.config], [published(new, binding(UDP))])
         assert said() == b"old", "this is what flushing is for"
-        assert conntrack.flush(web.ip, [binding(UDP)]) == 1
+        assert conntrack.flush([web.ip], [binding(UDP)]) == 1
         assert said() == b"new"
 
 
 def test_a_udp_client_that_came_too_early_is_not_lost(plain: Lab) -> None:
     outside, web = plain.outside(), plain.pod("10.101.0.2")
     serve(plain, web, "web", UDP, 80)
-    portmap.declare(plain.config, [])
+    portmap.declare(plain.tag, [plain.config], [])
     (held,) = ports.hold([binding(UDP)])
     with held, outside.run(lambda: socket.socket(socket.AF_INET, UDP)) as client:
         client.settimeout(0.3)
         client.connect((HOST_IP, 8080))
         client.send(b"?")
-        portmap.declare(plain.config, [published(web, binding(UDP))])
+        portmap.declare(plain.tag, [plain.config], [published(web, binding(UDP))])
         client.send(b"?")
         with pytest.raises(TimeoutError):
             client.recv(100)
-        assert conntrack.flush(web.ip, [binding(UDP)]) == 1
+        assert conntrack.flush([web.ip], [binding(UDP)]) == 1
         client.send(b"?")
         assert client.recv(100).startswith(b"web")
 
@@ -232,14 +222,14 @@ def test_forgetting_spares_flows_of_others(plain: Lab) -> None:
     serve(plain, web, "web", UDP, 80)
     serve(plain, other, "other", UDP, 80)
     serve(plain, outside, "far", UDP, 8080)
-    portmap.declare(plain.config, [published(web, binding(UDP)), published(other, binding(UDP, 8081))])
+    portmap.declare(plain.tag, [plain.config], [published(web, binding(UDP)), published(other, binding(UDP, 8081))])
     assert ask(None, UDP, "127.0.0.1", 8080)[0] == "web"
     assert ask(other, UDP, OUTSIDE_IP, 8080)[0] == "far"
     assert ask(None, UDP, "127.0.0.1", 8081)[0] == "other"
-    assert conntrack.flush(web.ip, [binding(TCP)]) == 0
-    assert conntrack.flush(web.ip, [binding(UDP)]) == 1
-    assert conntrack.flush(web.ip, [binding(UDP)]) == 0
-    assert conntrack.flush(other.ip, [binding(UDP, 8081)]) == 2
+    assert conntrack.flush([web.ip], [binding(TCP)]) == 0
+    assert conntrack.flush([web.ip], [binding(UDP)]) == 1
+    assert conntrack.flush([web.ip], [binding(UDP)]) == 0
+    assert conntrack.flush([other.ip], [binding(UDP, 8081)]) == 2
 
 
 @BOTH
@@ -317,9 +307,9 @@ def test_a_host_address_that_is_not_ours_is_bad_input(plain: Lab) -> None:
 def test_four_hundred_ports_are_published_in_time(plain: Lab) -> None:
     one = Published(PodId("a" * 64), "10.101.0.2", tuple(binding(TCP, 10000 + n) for n in range(400)))
     two = Published(PodId("b" * 64), "10.101.0.3", (binding(TCP, 9000),))
-    portmap.declare(plain.config, [one])
+    portmap.declare(plain.tag, [plain.config], [one])
     begun = time.perf_counter()
-    assert portmap.declare(plain.config, [one, two])
+    assert portmap.declare(plain.tag, [plain.config], [one, two])
     took = time.perf_counter() - begun
     print(f"one more beside 400: {took * 1e3:.1f} ms")
     assert took < 0.2

@@ -1,4 +1,4 @@
-"""The bridge that an instance's pods hang on, and the sysctls it needs.
+"""The bridges that an instance's pods hang on, one for each network, and the sysctls they need.
 
 Every step looks first and may be repeated; killed anywhere, the next call finishes it. ``route_localnet`` is not
 set here but by ``portmap`` after the table stands that keeps pods from the host's loopback services.
@@ -10,35 +10,52 @@ from __future__ import annotations
 import errno
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from reconciler.engine.effects import effect
-from reconciler.engine.network import names, netlink, sysctls
+from reconciler.engine.network import ipv6, names, netlink, sysctls
 
 CONF = Path("/proc/sys/net/ipv4/conf")
 
 
 @dataclass(frozen=True, slots=True)
 class BridgeConfig:
-    """One instance's network. ``mtu`` in bytes, the uplink's."""
+    """One network. ``mtu`` in bytes, the uplink's unless set; ``id`` "" is the instance's own network; ``internal``
+    has no way out."""
 
     tag: str
     network: IPv4Network
     mtu: int = 1500
+    network6: IPv6Network | None = None
+    id: str = ""
+    internal: bool = False
+    gateways: tuple[str, str] = ("", "")
+    """Addresses of the bridge, IPv4 and IPv6, where they are not the first of their network."""
 
     @property
     def name(self) -> str:
-        return names.bridge_name(self.tag)
+        return names.bridge_name(self.tag, self.id)
 
     @property
     def gateway(self) -> str:
-        """The bridge's own address: the first of the network."""
-        return str(self.network[1])
+        """The bridge's own address."""
+        return self.gateways[0] or str(self.network[1])
+
+    @property
+    def gateway6(self) -> str:
+        """Its IPv6 address; "" where the network has none."""
+        if self.network6 is None:
+            return ""
+        return self.gateways[1] or str(self.network6[1])
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return (self.network,) if self.network6 is None else (self.network, self.network6)
 
 
 def ensure_bridge(config: BridgeConfig) -> None:
-    """Make the bridge stand: there, with its address and MAC, up, and the host forwarding.
+    """Make the bridge stand: there, with its addresses and MAC, up, and the host forwarding.
 
     The MAC is fixed: a bridge would otherwise take the lowest of its ports', and pods' ARP entries would go
     stale as pods come and go. Raises TryLater or HostUnfit.
@@ -48,34 +65,44 @@ def ensure_bridge(config: BridgeConfig) -> None:
         index = netlink.index_of(ip, config.name)
         if index is None:
             index = _create(ip, config)
+        if config.network6 is not None:
+            ipv6.prepare(config.name)
         _address(ip, index, config)
     sysctls.ensure(Path("/proc/sys/net/ipv4/ip_forward"), "1")
+    if config.network6 is not None:
+        ipv6.forward()
 
 
-def stands(tag: str) -> bool:
-    """Whether there is a bridge, asked without netlink (0.01 ms)."""
+def stands(name: str) -> bool:
+    """Whether there is a bridge of this name, asked without netlink (0.01 ms)."""
     try:
-        return socket.if_nametoindex(names.bridge_name(tag)) > 0
+        return socket.if_nametoindex(name) > 0
     except OSError:
         return False
 
 
-def find_network(tag: str) -> IPv4Network | None:
-    """The network of the bridge that stands, or None: the kernel's word where the store has lost its own."""
-    with netlink.here(f"look at the bridge {names.bridge_name(tag)}") as ip:
-        index = netlink.index_of(ip, names.bridge_name(tag))
+def find_network(name: str) -> IPv4Network | None:
+    """The network of the bridge that stands, or None: the kernel's word where the records have lost theirs."""
+    with netlink.here(f"look at the bridge {name}") as ip:
+        index = netlink.index_of(ip, name)
         if index is None:
             return None
-        for address in ip.get_addr(index=index, family=2):
+        for address in ip.get_addr(index=index, family=socket.AF_INET):
             return IPv4Network((address.get("address"), address["prefixlen"]), strict=False)
     return None
 
 
+def bridges(tag: str) -> tuple[str, ...]:
+    """The names of all bridges of this instance that stand, by our naming rule."""
+    found = (names.parse_bridge(name) for _, name in socket.if_nameindex())
+    return tuple(names.bridge_name(*one) for one in found if one and one[0] == tag)
+
+
 @effect("bridge.remove")
-def remove_bridge(tag: str) -> None:
+def remove_bridge(name: str) -> None:
     """Take the bridge away; nothing happens where there is none. The host goes on forwarding."""
-    with netlink.here(f"remove the bridge {names.bridge_name(tag)}") as ip:
-        index = netlink.index_of(ip, names.bridge_name(tag))
+    with netlink.here(f"remove the bridge {name}") as ip:
+        index = netlink.index_of(ip, name)
         if index is not None:
             _unless(ip.link, errno.ENODEV, "del", index=index)
 
@@ -93,7 +120,11 @@ def _create(ip: netlink.Socket, config: BridgeConfig) -> int:
 @effect("bridge.address")
 def _address(ip: netlink.Socket, index: int, config: BridgeConfig) -> None:
     ip.addr("replace", index=index, address=config.gateway, prefixlen=config.network.prefixlen)
-    ip.link("set", index=index, mtu=config.mtu, address=names.mac_of(config.gateway), state="up")
+    options = {"ifalias": config.id} if config.id else {}
+    ip.link("set", index=index, mtu=config.mtu, address=names.mac_of(config.gateway), state="up", **options)
+    if config.network6 is not None:
+        prefix = config.network6.prefixlen
+        ip.addr("replace", index=index, address=config.gateway6, prefixlen=prefix, flags=netlink.NODAD)
 
 
 def _unless(call: netlink.Socket, harmless: int, *arguments: object, **options: object) -> None:

@@ -15,7 +15,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ from reconciler.engine.network import netlink
 from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.spec import PortBinding, Protocol
 
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NUMBERS = {Protocol.UDP: socket.IPPROTO_UDP}
 _COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 
 
-def flush(ip: str, bindings: Iterable[PortBinding]) -> int:
-    """Forget the UDP flows to or from the pod address ``ip``, and those that came in at ``bindings`` and
-    lead to that address or nowhere but this host; how many there were.
+def flush(ips: Iterable[str], bindings: Iterable[PortBinding]) -> int:
+    """Forget the UDP flows to or from the pod addresses ``ips``, and those that came in at ``bindings`` and
+    lead to those addresses or nowhere but this host; how many there were. Of the families that the pod has.
 
     Nothing happens where no binding is UDP. Flows to the same port numbers of other machines stay. Raises
     TryLater or HostUnfit.
@@ -38,21 +39,24 @@ def flush(ip: str, bindings: Iterable[PortBinding]) -> int:
     concerned = [one for one in bindings if one.protocol in _NUMBERS]
     if not concerned or _is_empty():
         return 0
-    return _flush(ip, concerned)
+    families = {_FAMILIES[ip_address(ip).version]: ip for ip in ips}
+    return sum(_flush(family, ip, concerned) for family, ip in families.items())
 
 
 @effect("conntrack.flush")
-def _flush(ip: str, bindings: list[PortBinding]) -> int:
+def _flush(family: int, ip: str, bindings: list[PortBinding]) -> int:
     from pyroute2.netlink.exceptions import NetlinkError
     from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
-    ours = _local_addresses()
+    ours = _local_addresses(family)
     try:
-        with NFCTSocket() as table:
+        with NFCTSocket(nfgen_family=family) as table:
             doomed = [
                 orig
                 for protocol in {_NUMBERS[one.protocol] for one in bindings}
-                for orig, reply in _tuples(table.dump(tuple_orig=NFCTAttrTuple(proto=protocol)), NFCTAttrTuple)
+                for orig, reply in _tuples(
+                    table.dump(tuple_orig=NFCTAttrTuple(family, proto=protocol)), NFCTAttrTuple, family
+                )
                 if ip in (orig.saddr, orig.daddr, reply.saddr)
                 or any(_came_in_at(one, orig, reply, ours) for one in bindings)
             ]
@@ -67,9 +71,9 @@ def _came_in_at(binding: PortBinding, orig: Any, reply: Any, ours: frozenset[str
     """At this host port, and without being translated."""
     return (
         (orig.proto, orig.dport) == (_NUMBERS[binding.protocol], binding.host_port)
-        and binding.host_ip in ("", "0.0.0.0", orig.daddr)
+        and binding.host_ip in ("", "0.0.0.0", "::", orig.daddr)
         and reply.saddr == orig.daddr
-        and (orig.daddr in ours or IPv4Address(orig.daddr).is_loopback)
+        and (orig.daddr in ours or ip_address(orig.daddr).is_loopback)
     )
 
 
@@ -81,10 +85,10 @@ def _is_empty() -> bool:
         return True
 
 
-def _tuples(messages: Iterable[Any], read: Any) -> Iterator[tuple[Any, Any]]:
+def _tuples(messages: Iterable[Any], read: Any, family: int) -> Iterator[tuple[Any, Any]]:
     for message in messages:
         orig, reply = message.get_attr("CTA_TUPLE_ORIG"), message.get_attr("CTA_TUPLE_REPLY")
-        yield read.from_netlink(socket.AF_INET, orig), read.from_netlink(socket.AF_INET, reply)
+        yield read.from_netlink(family, orig), read.from_netlink(family, reply)
 
 
 def _delete(table: Any, orig: Any) -> int:
@@ -100,9 +104,9 @@ def _delete(table: Any, orig: Any) -> int:
     return 1
 
 
-def _local_addresses() -> frozenset[str]:
+def _local_addresses(family: int) -> frozenset[str]:
     with netlink.here("list the addresses of this host") as ip:
-        return frozenset(message.get("address") for message in ip.get_addr(family=socket.AF_INET))
+        return frozenset(message.get("address") for message in ip.get_addr(family=family))
 
 
 def _ours(number: int) -> TryLater | HostUnfit:

@@ -1,7 +1,7 @@
 """How things of ours are called on the host: by the instance's tag and the pod's id.
 
-An interface name has 15 bytes, so a link shows the first nine digits of its pod's id; the whole id stands in
-the link's alias.
+An interface name has 15 bytes, so a link shows the first nine digits of its pod's id, a bridge the first six of its
+network's; the whole id stands in the alias.
 """
 
 from __future__ import annotations
@@ -11,11 +11,19 @@ from ipaddress import IPv4Address
 
 from reconciler.model.key import PodId
 
+_BRIDGE = re.compile(r"rc-([a-z2-7]{4})(?:-([0-9a-f]{6}))?")
 _LINK = re.compile(r"v([a-z2-7]{4})([0-9a-f]{9})")
 
 
-def bridge_name(tag: str) -> str:
-    return f"rc-{tag}"
+def bridge_name(tag: str, network: str = "") -> str:
+    """Of the instance's own network, or of the named one with this id."""
+    return f"rc-{tag}-{network[:6]}" if network else f"rc-{tag}"
+
+
+def parse_bridge(name: str) -> tuple[str, str] | None:
+    """Tag and beginning of the network id ("" for the instance's own) of a bridge named by us, or None."""
+    match = _BRIDGE.fullmatch(name)
+    return (match[1], match[2] or "") if match else None
 
 
 def link_name(tag: str, pod: PodId) -> str:

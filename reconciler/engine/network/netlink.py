@@ -20,6 +20,9 @@ from reconciler.model.observed import PidRef
 
 T = TypeVar("T")
 
+NODAD = 0x02
+"""IFA_F_NODAD of <linux/if_addr.h>: an IPv6 address that is ours without asking the neighbours for a second."""
+
 Socket = Any
 """pyroute2's IPRoute, which is not typed."""
 

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from reconciler.engine.effects import effect
-from reconciler.engine.network import names, netlink
+from reconciler.engine.network import ipv6, names, netlink
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.model.errors import TryLater
 from reconciler.model.key import PodId
@@ -47,8 +47,10 @@ class LinkInfo:
         return self.pod == pod if self.pod else self.name.endswith(pod[:9])
 
 
-def attach(config: BridgeConfig, pod: PodId, infra: PidRef, ip: str) -> None:
-    """Give the pod whose infra process is ``infra`` the address ``ip``: link, address, default route.
+def attach(config: BridgeConfig, pod: PodId, infra: PidRef, ip: str, ip6: str = "") -> None:
+    """Give the pod whose infra process is ``infra`` its addresses: link, addresses, default routes.
+
+    Neither a network without IPv6 nor a pod that never had any (``ip6`` "") gets IPv6 routes.
 
     1. the pair, if it is not there    2. inside: addresses, routes    3. its host end: alias, its place on the bridge
     Raises TryLater when the process is gone, HostUnfit when it is in the host's namespace.
@@ -58,7 +60,7 @@ def attach(config: BridgeConfig, pod: PodId, infra: PidRef, ip: str) -> None:
     with netlink.namespace(doing, infra) as fd, netlink.here(doing) as host:
         if not _is_linked(host, names.link_name(config.tag, pod), fd, doing):
             _create(host, config, pod, fd, mac, doing)
-        netlink.inside(doing, fd, lambda pod_side: _configure(pod_side, config, ip))
+        netlink.inside(doing, fd, lambda pod_side: _configure(pod_side, config, ip, ip6))
         _await_forwarding(host, _finish(host, config, pod, mac, doing))
 
 
@@ -72,12 +74,14 @@ def detach(tag: str, pod: PodId) -> None:
 def links(tag: str) -> tuple[LinkInfo, ...]:
     """Every link of this instance, by our naming rule."""
     with netlink.here("list the links of pods") as ip:
-        bridge = netlink.index_of(ip, names.bridge_name(tag))
+        everything = list(ip.get_links())
+        parsed_bridges = ((names.parse_bridge(m.get("ifname") or ""), m["index"]) for m in everything)
+        bridges = {index for parsed, index in parsed_bridges if parsed and parsed[0] == tag}
         found = []
-        for message in ip.get_links():
+        for message in everything:
             name = message.get("ifname") or ""
             if (parsed := names.parse_link(name)) and parsed[0] == tag:
-                on_bridge = bridge is not None and message.get("master") == bridge
+                on_bridge = message.get("master") in bridges
                 up = message.get("operstate") == "UP"
                 found.append(LinkInfo(name, message["index"], message.get("ifalias") or "", up, on_bridge))
         return tuple(found)
@@ -110,15 +114,27 @@ def _create(ip: netlink.Socket, config: BridgeConfig, pod: PodId, fd: int, mac: 
 
 
 @effect("link.configure")
-def _configure(ip: netlink.Socket, config: BridgeConfig, address: str) -> None:
-    """Up first: the bridge takes a moment to let a new port forward, and the rest is done meanwhile."""
+def _configure(ip: netlink.Socket, config: BridgeConfig, address: str, address6: str) -> None:
+    """Up first: the bridge takes a moment to let a new port forward, and the rest is done meanwhile.
+
+    In an internal network nothing leads further than the bridge.
+    """
     index = netlink.index_of(ip, INSIDE)
     if index is None:
         raise TryLater(f"cannot configure {address}: its link is gone")
+    dual = bool(address6) and config.network6 is not None
+    if dual:
+        ipv6.prepare(INSIDE)
     ip.link("set", index=index, state="up")
     ip.link("set", index=_LOOPBACK, state="up")
     ip.addr("replace", index=index, address=address, prefixlen=config.network.prefixlen)
-    ip.route("replace", family=socket.AF_INET, dst="default", gateway=config.gateway, oif=index)
+    if not config.internal:
+        ip.route("replace", family=socket.AF_INET, dst="default", gateway=config.gateway, oif=index)
+    if dual and config.network6 is not None:
+        prefix = config.network6.prefixlen
+        ip.addr("replace", index=index, address=address6, prefixlen=prefix, flags=netlink.NODAD)
+        if not config.internal:
+            ip.route("replace", family=socket.AF_INET6, dst="default", gateway=config.gateway6, oif=index)
 
 
 @effect("link.finish")

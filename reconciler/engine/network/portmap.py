@@ -1,62 +1,47 @@
 """Published ports: one nftables table for each instance, whose maps say where a host port leads.
 
-    any4      protocol . port            -> pod address . port     for every address of the host
-    exact4    address . protocol . port  -> pod address . port     for a hostIP; looked at first
+    any4, any6        protocol . port            -> pod address . port     for every address of the host
+    exact4, exact6    address . protocol . port  -> pod address . port     for a hostIP; looked at first
 
 Each element's comment is the id of its pod, each rule's comment a digest of the rule, so that what the kernel
 has can be compared with what is wanted, and only the difference is written: an added element costs 0.2 ms, any
-deletion 8 (the kernel waits for readers). Every change is one transaction.
+deletion 8 (the kernel waits for readers). Every change is one transaction. ``rules`` has the rest of the table.
 
-    publish      from outside, from pods (prerouting) and from the host itself (output)
-    guard        a pod never reaches the host's 127.0.0.0/8, though the bridge routes it (route_localnet, without
-                 which 127.0.0.1:PORT cannot lead to a pod); set only once the guard stands
-    postrouting  the source becomes the bridge's where the answer would otherwise not come back through us
-
-Another table's drop overrides our accept: not solved here. Callers hold ``layout.network_lock``.
+``declare`` may be called by anybody at any time, also when nothing changed. Another table's drop overrides our accept:
+not solved here. Callers hold ``layout.network_lock``.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import Any
 
 from reconciler.engine.effects import effect
-from reconciler.engine.network import names, nft, sysctls
-from reconciler.engine.network.bridge import CONF, BridgeConfig
+from reconciler.engine.network import bridge, names, nft, rules, sysctls
+from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.model.errors import TryLater
 from reconciler.model.key import PodId
 from reconciler.model.spec import PortBinding
 
-_FAMILY = "inet"
-_ANY, _EXACT = "any4", "exact4"
-_MAPS = {
-    _ANY: "inet_proto . inet_service : ipv4_addr . inet_service",
-    _EXACT: "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
-}
-_CHAINS = {
-    "publish": "",
-    "guard": "type filter hook prerouting priority -300;",
-    "prerouting": "type nat hook prerouting priority -100;",
-    "output": "type nat hook output priority -100;",  # by number: nft 1.0.6 knows no name for it there
-    "postrouting": "type nat hook postrouting priority 100;",
-}
+Key = tuple[str, str, str, int]
+"""Map, host address, protocol, host port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The host ports of one pod, and the address they lead to."""
+    """The host ports of one pod, and the addresses they lead to; ``ip6`` "" where it has none."""
 
     pod: PodId
     ip: str
     ports: tuple[PortBinding, ...]
+    ip6: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Element:
-    """One line of a map. ``host_ip`` "" means every address of the host."""
+    """One line of a map. ``host_ip`` "" means every address of the host in the family of ``ip``."""
 
     host_ip: str
     protocol: str
@@ -66,31 +51,21 @@ class Element:
     pod: str
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        return (self.host_ip, self.protocol, self.host_port)
+    def map(self) -> str:
+        return ("exact" if self.host_ip else "any") + ("6" if ":" in self.ip else "4")
+
+    @property
+    def key(self) -> Key:
+        return (self.map, self.host_ip, self.protocol, self.host_port)
 
 
-def declare(config: BridgeConfig, published: Iterable[Published]) -> bool:
-    """Make the table say exactly ``published``, and be whole; whether anything had to be written.
+def declare(tag: str, networks: Sequence[BridgeConfig], published: Iterable[Published]) -> bool:
+    """Make the table say exactly ``published``, and be whole; whether anything had to be written. ``networks`` are all
+    that the instance has.
 
     Connections that stand are not disturbed. Raises TryLater or HostUnfit.
     """
-    return _converge(config, _index(e for one in published for e in elements(one)), _current(config.tag))
-
-
-def publish(config: BridgeConfig, one: Published) -> bool:
-    """Make the table say ``one`` for that pod, and of every other pod what it says already."""
-    now = _current(config.tag)
-    others = {e.key: e for e in now.elements if e.pod != one.pod}
-    return _converge(config, others | _index(elements(one)), now)
-
-
-def unpublish(config: BridgeConfig, pod: PodId) -> bool:
-    """Take the pod's ports out of the table, where there is one."""
-    now = _current(config.tag)
-    if not any(e.pod == pod for e in now.elements):
-        return False
-    return _converge(config, {e.key: e for e in now.elements if e.pod != pod}, now)
+    return _converge(tag, networks, _index(e for one in published for e in elements(one)), _current(tag))
 
 
 def current(tag: str) -> frozenset[Element]:
@@ -101,37 +76,32 @@ def current(tag: str) -> frozenset[Element]:
 @effect("nft.remove")
 def remove_table(tag: str) -> None:
     """Take the table away, and with it every published port; nothing happens where there is none."""
-    localnet = CONF / names.bridge_name(tag) / "route_localnet"
-    if localnet.exists():
-        sysctls.ensure(localnet, "0")
-    table = f"{_FAMILY} {names.table_name(tag)}"
+    for name in bridge.bridges(tag):
+        _route_localnet(name, "0")
+    table = f"{rules.FAMILY} {names.table_name(tag)}"
     nft.run(f"add table {table}\ndelete table {table}\n", "remove the table of published ports")
 
 
 def elements(published: Published) -> tuple[Element, ...]:
     """The map elements of one pod's ports."""
     return tuple(
-        Element(_any_or(p.host_ip), p.protocol.lower(), p.host_port, published.ip, p.container_port, published.pod)
+        Element(host_ip, p.protocol.lower(), p.host_port, ip, p.container_port, published.pod)
         for p in published.ports
+        for host_ip, ip in _ways(p.host_ip, published)
     )
 
 
-def rules(config: BridgeConfig) -> tuple[tuple[str, str], ...]:
-    """Every rule, as chain and text, in order."""
-    bridge, pods = f'"{config.name}"', str(config.network)
-    return (
-        ("publish", f"fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @{_EXACT}"),
-        ("publish", f"fib daddr type local dnat ip to meta l4proto . th dport map @{_ANY}"),
-        ("guard", f"iifname {bridge} ip daddr 127.0.0.0/8 drop"),
-        ("prerouting", "jump publish"),
-        ("output", "jump publish"),
-        ("postrouting", f"ct status dnat oifname {bridge} fib saddr type local masquerade"),
-        ("postrouting", f"ct status dnat oifname {bridge} ip saddr {pods} masquerade"),
-        ("postrouting", f"ip saddr {pods} oifname != {bridge} masquerade"),
-    )
+def _ways(host_ip: str, published: Published) -> Iterator[tuple[str, str]]:
+    """Host address ("" for all of its family) and where it leads. What is no address is refused before nft reads it."""
+    version = ip_address(host_ip).version if host_ip else None
+    shown = "" if host_ip in ("", "0.0.0.0", "::") else str(ip_address(host_ip))
+    if version != 6:
+        yield shown, published.ip
+    if version != 4 and published.ip6:
+        yield shown, published.ip6
 
 
-def difference(have: Iterable[Element], want: Mapping[tuple[str, str, int], Element]) -> tuple[list[Element], ...]:
+def difference(have: Iterable[Element], want: Mapping[Key, Element]) -> tuple[list[Element], ...]:
     """The elements to delete and those to add; one that changes is in both."""
     there = {e.key: e for e in have}
     gone = [e for key, e in sorted(there.items()) if want.get(key) != e]
@@ -146,19 +116,31 @@ class _Table:
     chains: frozenset[str] = frozenset()
 
 
-def _converge(config: BridgeConfig, want: Mapping[tuple[str, str, int], Element], now: _Table) -> bool:
-    whole = now.rules == tuple((chain, _digest(rule)) for chain, rule in rules(config)) and now.chains >= {*_CHAINS}
+def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Element], now: _Table) -> bool:
+    wanted = tuple((chain, rules.digest(rule)) for chain, rule in rules.rules(tag, networks))
+    whole = now.rules == wanted and now.chains >= {*rules.CHAINS}
     gone, new = difference(now.elements, want)
-    commands = ("" if whole else _frame(config)) + _change(config, gone, new)
+    frame = rules.frame(tag, networks)
+    commands = ("" if whole else frame) + _change(tag, gone, new)
     if commands:
         try:
             _apply(commands)
         except TryLater:
             if whole:
                 raise
-            _rebuild(config, want)  # made by another version, or by somebody else: it has what cannot be flushed
-    sysctls.ensure(CONF / config.name / "route_localnet", "1")
+            # made by another version, or by somebody else: it has what cannot be flushed
+            table = f"{rules.FAMILY} {names.table_name(tag)}"
+            _apply(f"add table {table}\ndelete table {table}\n" + frame + _change(tag, (), want.values()))
+    for network in networks:
+        _route_localnet(network.name, "1")
     return bool(commands)
+
+
+def _route_localnet(name: str, value: str) -> None:
+    """Only while the guard stands. Nothing where that bridge is not there yet."""
+    setting = bridge.CONF / name / "route_localnet"
+    if setting.exists():
+        sysctls.ensure(setting, value)
 
 
 @effect("nft.declare")
@@ -166,43 +148,28 @@ def _apply(commands: str) -> None:
     nft.run(commands, "publish ports")
 
 
-def _rebuild(config: BridgeConfig, want: Mapping[tuple[str, str, int], Element]) -> None:
-    table = f"{_FAMILY} {names.table_name(config.tag)}"
-    _apply(f"add table {table}\ndelete table {table}\n" + _frame(config) + _change(config, (), want.values()))
-
-
-def _frame(config: BridgeConfig) -> str:
-    """The table without its elements; replaces rules that are there, keeps the maps."""
-    table = f"{_FAMILY} {names.table_name(config.tag)}"
-    lines = [f"add table {table}", f"flush table {table}"]
-    lines += [f"add map {table} {name} {{ type {kind}; }}" for name, kind in _MAPS.items()]
-    lines += [f"add chain {table} {name}" + (f" {{ {hook} }}" if hook else "") for name, hook in _CHAINS.items()]
-    lines += [f'add rule {table} {chain} {rule} comment "{_digest(rule)}"' for chain, rule in rules(config)]
-    return "\n".join(lines) + "\n"
-
-
-def _change(config: BridgeConfig, gone: Iterable[Element], new: Iterable[Element]) -> str:
-    table = f"{_FAMILY} {names.table_name(config.tag)}"
-    lines = [f"delete element {table} {_map(e)} {{ {_key(e)} }}\n" for e in gone]
-    lines += [f'add element {table} {_map(e)} {{ {_key(e)} comment "{e.pod}" : {e.ip} . {e.port} }}\n' for e in new]
-    return "".join(lines)
-
-
-def _map(e: Element) -> str:
-    return _EXACT if e.host_ip else _ANY
+def _change(tag: str, gone: Iterable[Element], new: Iterable[Element]) -> str:
+    """One command for each map, however many elements."""
+    table = f"{rules.FAMILY} {names.table_name(tag)}"
+    lines: dict[tuple[str, str], list[str]] = {}
+    for e in gone:
+        lines.setdefault(("delete", e.map), []).append(_key(e))
+    for e in new:
+        lines.setdefault(("add", e.map), []).append(f'{_key(e)} comment "{e.pod}" : {e.ip} . {e.port}')
+    return "".join(f"{verb} element {table} {name} {{ {', '.join(some)} }}\n" for (verb, name), some in lines.items())
 
 
 def _key(e: Element) -> str:
     return (f"{e.host_ip} . " if e.host_ip else "") + f"{e.protocol} . {e.host_port}"
 
 
-def _index(found: Iterable[Element]) -> dict[tuple[str, str, int], Element]:
+def _index(found: Iterable[Element]) -> dict[Key, Element]:
     """By key. Two pods with one port is what ``ports.hold`` prevents; the last one counts."""
     return {e.key: e for e in found}
 
 
 def _current(tag: str) -> _Table:
-    objects = nft.read(f"list table {_FAMILY} {names.table_name(tag)}", "read the published ports")
+    objects = nft.read(f"list table {rules.FAMILY} {names.table_name(tag)}", "read the published ports")
     return parse(objects or [])
 
 
@@ -218,8 +185,8 @@ def parse(objects: Iterable[Mapping[str, Any]]) -> _Table:
             there.append((shown["chain"], shown.get("comment", "")))
         elif shown := one.get("chain"):
             chains.append(shown["name"])
-    order = list(_CHAINS)
-    there = sorted((rule for rule in there if rule[0] in _CHAINS), key=lambda rule: order.index(rule[0]))
+    order = list(rules.CHAINS)
+    there = sorted((rule for rule in there if rule[0] in rules.CHAINS), key=lambda rule: order.index(rule[0]))
     return _Table(frozenset(found), tuple(there), frozenset(chains))
 
 
@@ -231,12 +198,3 @@ def _element(key: Mapping[str, Any], target: Mapping[str, Any]) -> Element:
     *host_ip, protocol, host_port = key["concat"]
     ip, port = target["concat"]
     return Element(host_ip[0] if host_ip else "", str(protocol), int(host_port), ip, int(port), comment)
-
-
-def _any_or(host_ip: str) -> str:
-    """ "" for every address, as 0.0.0.0 is; refuses what would be read as something else by nft."""
-    return "" if host_ip in ("", "0.0.0.0") else str(IPv4Address(host_ip))
-
-
-def _digest(rule: str) -> str:
-    return hashlib.sha256(rule.encode()).hexdigest()[:12]

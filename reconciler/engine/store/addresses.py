@@ -1,56 +1,140 @@
-"""Leases of pod addresses. A lease belongs to a key, not to one life of its pod: a recreated pod keeps its address."""
+"""Leases of pod addresses, IPv4 and IPv6. A lease belongs to a key, not to one life of its pod: a recreated pod keeps
+its addresses as long as it stays in its network."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from reconciler.engine.store.tx import Store
 from reconciler.model.errors import TryLater
 from reconciler.model.key import Key
 
+Network = IPv4Network | IPv6Network
 
-def lease(store: Store, key: Key, network: IPv4Network, taken: Collection[str] = ()) -> str:
-    """The key's address in ``network``: the one it has, else the lowest free one (the first host address is
-    the gateway's). ``taken`` are addresses that others use, known from elsewhere.
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Where a network's addresses come from. ``reserved`` are those that no pod gets: the gateways'."""
+
+    name: str
+    network: IPv4Network
+    network6: IPv6Network | None = None
+    reserved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """``ip6`` "" where the network had no IPv6 when the pod got it."""
+
+    ip: str
+    ip6: str = ""
+    network: str = ""
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        return tuple(ip for ip in (self.ip, self.ip6) if ip)
+
+
+def lease(store: Store, key: Key, pool: Pool, taken: Collection[str] = ()) -> Lease:
+    """The key's addresses in the pool: those it has, else the lowest free one, and the IPv6 address at the same place
+    in its network. ``taken`` are addresses that others use, known from elsewhere.
 
     Raises TryLater when the network is full.
     """
     with store.transaction() as tx:
-        held = tx.execute(
-            "SELECT address FROM addresses WHERE kind = ? AND namespace = ? AND name = ?",
-            (key.kind, key.namespace, key.name),
-        ).fetchone()
-        if held and IPv4Address(held[0]) in network:
-            return str(held[0])
-        address = _lowest_free(tx, network, taken)
-        tx.execute(
-            "INSERT OR REPLACE INTO addresses (address, kind, namespace, name) VALUES (?, ?, ?, ?)",
-            (address, key.kind, key.namespace, key.name),
-        )
-        return address
+        held = _held(tx, key)
+        wanted = {4: pool.network, 6: pool.network6}
+        kept = {f: a for f, a in held.items() if _is_of(a, pool.name, wanted[f])}
+        _delete(tx, key)
+        used = {str(row[0]) for row in tx.execute("SELECT address FROM leases")} | set(taken) | set(pool.reserved)
+        ip = kept[4][0] if 4 in kept else _first_free(_hosts(pool.network), used, pool.network)
+        ip6 = kept[6][0] if 6 in kept else _beside(ip, pool, used)
+        _write(tx, key, Lease(ip, ip6, pool.name))
+        return Lease(ip, ip6, pool.name)
+
+
+def file(store: Store, key: Key, lease: Lease) -> None:
+    """Write down a lease that is known from a record; one that is there stays as it is."""
+    with store.transaction() as tx:
+        for address in lease.ips:
+            tx.execute(
+                "INSERT OR IGNORE INTO leases (address, family, network, kind, namespace, name)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (address, ip_address(address).version, lease.network, key.kind, key.namespace, key.name),
+            )
 
 
 def release(store: Store, key: Key) -> None:
-    """Give the key's address back; nothing happens where it has none."""
+    """Give the key's addresses back; nothing happens where it has none."""
     with store.transaction() as tx:
+        _delete(tx, key)
+
+
+def leases(store: Store) -> dict[Key, Lease]:
+    """Every lease there is."""
+    found: dict[Key, Lease] = {}
+    for kind, ns, name, network, address in store.read(
+        "SELECT kind, namespace, name, network, address FROM leases ORDER BY family"
+    ):
+        key = Key(str(ns), str(name), str(kind))
+        before = found.get(key)
+        if ":" in str(address):
+            found[key] = Lease(before.ip if before else "", str(address), str(network))
+        else:
+            found[key] = Lease(str(address), "", str(network))
+    return found
+
+
+def users(store: Store, network: str) -> tuple[Key, ...]:
+    """The keys that have an address in the network called ``network``."""
+    return tuple(sorted(key for key, lease in leases(store).items() if lease.network == network))
+
+
+def _held(tx: sqlite3.Connection, key: Key) -> dict[int, tuple[str, str]]:
+    """Address and network by family."""
+    rows = tx.execute(
+        "SELECT family, address, network FROM leases WHERE kind = ? AND namespace = ? AND name = ?",
+        (key.kind, key.namespace, key.name),
+    )
+    return {int(family): (str(address), str(network)) for family, address, network in rows}
+
+
+def _is_of(held: tuple[str, str], name: str, network: Network | None) -> bool:
+    return network is not None and held[1] == name and ip_address(held[0]) in network
+
+
+def _write(tx: sqlite3.Connection, key: Key, lease: Lease) -> None:
+    for address in lease.ips:
         tx.execute(
-            "DELETE FROM addresses WHERE kind = ? AND namespace = ? AND name = ?", (key.kind, key.namespace, key.name)
+            "INSERT INTO leases (address, family, network, kind, namespace, name) VALUES (?, ?, ?, ?, ?, ?)",
+            (address, ip_address(address).version, lease.network, key.kind, key.namespace, key.name),
         )
 
 
-def leases(store: Store) -> dict[Key, str]:
-    """Every lease there is."""
-    rows = store.read("SELECT kind, namespace, name, address FROM addresses")
-    return {Key(str(ns), str(name), str(kind)): str(address) for kind, ns, name, address in rows}
+def _delete(tx: sqlite3.Connection, key: Key) -> None:
+    tx.execute("DELETE FROM leases WHERE kind = ? AND namespace = ? AND name = ?", (key.kind, key.namespace, key.name))
 
 
-def _lowest_free(tx: sqlite3.Connection, network: IPv4Network, taken: Collection[str]) -> str:
-    used = {row[0] for row in tx.execute("SELECT address FROM addresses")} | set(taken)
-    hosts = network.hosts()
-    next(hosts)  # the gateway's
+def _beside(ip: str, pool: Pool, used: Collection[str]) -> str:
+    """The IPv6 address with the number that ``ip`` has in its network, or the lowest free one; "" without IPv6."""
+    network = pool.network6
+    if network is None:
+        return ""
+    number = int(ip_address(ip)) - int(pool.network.network_address)
+    same = str(network[number]) if number < network.num_addresses else ""
+    return same if same and same not in used else _first_free(_hosts(network), used, network)
+
+
+def _hosts(network: Network) -> Iterator[str]:
+    """All but the first host's, which is the gateway's unless it was set."""
+    return (str(network[n]) for n in range(2, network.num_addresses - (network.version == 4)))
+
+
+def _first_free(hosts: Iterator[str], used: Collection[str], network: Network) -> str:
     for host in hosts:
-        if str(host) not in used:
-            return str(host)
+        if host not in used:
+            return host
     raise TryLater(f"cannot give the pod an address: all of {network} are in use")

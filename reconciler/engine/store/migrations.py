@@ -23,6 +23,15 @@ STEPS = (
         message TEXT NOT NULL, first_wall REAL NOT NULL, last_wall REAL NOT NULL, count INTEGER NOT NULL);
     CREATE INDEX events_by_about ON events (about, seq);
     """,
+    # addresses of both families, in one of several networks
+    """
+    CREATE TABLE leases (
+        address TEXT PRIMARY KEY, family INTEGER NOT NULL, network TEXT NOT NULL,
+        kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+        UNIQUE (kind, namespace, name, family));
+    INSERT INTO leases SELECT address, 4, 'default', kind, namespace, name FROM addresses;
+    DROP TABLE addresses;
+    """,
 )
 
 

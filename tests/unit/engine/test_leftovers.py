@@ -16,6 +16,7 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.records import RECORD, ContainerRecord, PodRecord, write
 from reconciler.engine.store import addresses, settings
 from reconciler.engine.store import pods as index
+from reconciler.engine.store.addresses import Pool
 from reconciler.model.errors import TryLater
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
@@ -23,7 +24,7 @@ from reconciler.model.spec import ContainerSpec, PodSpec
 
 KEY = Key("default", "web")
 POD, CONTAINER = PodId("a" * 64), ContainerId("c" * 64)
-NETWORK = IPv4Network("10.9.0.0/24")
+NETWORK = Pool("default", IPv4Network("10.9.0.0/24"))
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
-from ipaddress import IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 
-from reconciler.engine.store import addresses, events, settings
+from reconciler.engine.store import addresses, events, migrations, settings
 from reconciler.engine.store import pods as index
+from reconciler.engine.store.addresses import Lease, Pool
 from reconciler.engine.store.tx import Store
 from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.events import EventType
@@ -18,7 +20,8 @@ from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.spec import PortBinding, Protocol
 from tests.fakes.clock import FakeClock
 
-NET = IPv4Network("10.9.0.0/24")
+NET = Pool("default", IPv4Network("10.9.0.0/24"))
+DUAL = Pool("default", IPv4Network("10.9.0.0/24"), IPv6Network("fd00:9::/64"))
 WEB, DB = Key("default", "web"), Key("default", "db")
 
 
@@ -27,35 +30,60 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "state.db")
 
 
-def test_a_key_keeps_its_address_until_it_is_released(store: Store) -> None:
-    first = addresses.lease(store, WEB, NET)
-    assert first == "10.9.0.2", "the first host address is the gateway's"
-    assert addresses.lease(store, DB, NET) == "10.9.0.3"
-    assert addresses.lease(store, WEB, NET) == first
+def test_a_key_keeps_its_addresses_until_it_is_released(store: Store) -> None:
+    first = addresses.lease(store, WEB, DUAL)
+    assert first == Lease("10.9.0.2", "fd00:9::2", "default"), "the first host address is the gateway's"
+    assert addresses.lease(store, DB, DUAL).ips == ("10.9.0.3", "fd00:9::3")
+    assert addresses.lease(store, WEB, DUAL) == first
     addresses.release(store, WEB)
-    assert addresses.leases(store) == {DB: "10.9.0.3"}
-    assert addresses.lease(store, Key("other", "x"), NET) == first
+    assert addresses.leases(store) == {DB: Lease("10.9.0.3", "fd00:9::3", "default")}
+    assert addresses.lease(store, Key("other", "x"), DUAL) == first
 
 
 def test_addresses_taken_elsewhere_are_not_leased(store: Store) -> None:
-    assert addresses.lease(store, WEB, NET, taken=("10.9.0.2", "10.9.0.3")) == "10.9.0.4"
+    assert addresses.lease(store, WEB, NET, taken=("10.9.0.2", "10.9.0.3")).ip == "10.9.0.4"
+    assert addresses.lease(store, DB, DUAL, taken=("fd00:9::2",)).ips == ("10.9.0.2", "fd00:9::3")
+
+
+def test_a_gateway_that_was_set_is_not_leased(store: Store) -> None:
+    assert addresses.lease(store, WEB, replace(NET, reserved=("10.9.0.2",))).ip == "10.9.0.3"
 
 
 def test_a_lease_of_another_network_is_replaced(store: Store) -> None:
-    addresses.lease(store, WEB, IPv4Network("10.8.0.0/24"))
-    assert addresses.lease(store, WEB, NET) == "10.9.0.2"
+    addresses.lease(store, WEB, replace(DUAL, network=IPv4Network("10.8.0.0/24")))
+    assert addresses.lease(store, WEB, NET) == Lease("10.9.0.2", "", "default")
+    assert addresses.lease(store, WEB, replace(NET, name="other")) == Lease("10.9.0.2", "", "other")
     assert len(addresses.leases(store)) == 1
+    assert (addresses.users(store, "default"), addresses.users(store, "other")) == ((), (WEB,))
+
+
+def test_a_pod_of_before_ipv6_gets_an_address_more(store: Store) -> None:
+    assert addresses.lease(store, WEB, NET).ips == ("10.9.0.2",)
+    assert addresses.lease(store, WEB, DUAL).ips == ("10.9.0.2", "fd00:9::2")
+
+
+def test_the_leases_of_an_older_program_are_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state.db"
+    with monkeypatch.context() as older:
+        older.setattr(migrations, "STEPS", migrations.STEPS[:1])
+        old = Store(path)
+        with old.transaction() as tx:
+            tx.execute("INSERT INTO addresses VALUES ('10.9.0.7', 'Pod', 'default', 'web')")
+        old.close()
+    store = Store(path)
+    assert addresses.leases(store) == {WEB: Lease("10.9.0.7", "", "default")}
+    assert addresses.lease(store, WEB, DUAL).ips == ("10.9.0.7", "fd00:9::7")
 
 
 def test_a_full_network_is_an_error_that_may_pass(store: Store) -> None:
-    small = IPv4Network("10.9.0.0/30")
+    small = Pool("default", IPv4Network("10.9.0.0/30"))
     addresses.lease(store, WEB, small)
     with pytest.raises(TryLater, match="in use"):
         addresses.lease(store, DB, small)
 
 
 def _lease_one(path: Path, number: int, results: multiprocessing.Queue[str]) -> None:
-    results.put(addresses.lease(Store(path), Key("default", f"p{number}"), NET))
+    results.put(addresses.lease(Store(path), Key("default", f"p{number}"), NET).ip)
 
 
 def test_processes_at_once_never_get_the_same_address(tmp_path: Path) -> None:

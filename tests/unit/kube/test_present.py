@@ -23,11 +23,11 @@ def listed(*containers: ContainerStatus) -> dict:  # type: ignore[type-arg]
         "Running",
         containers,
         (Condition("Ready", False, "ContainersNotReady", "containers with unready status: [a]"),),
-        ip="10.0.0.5",
+        ips=("10.0.0.5", "fd00::5"),
         uid="u-1",
         created_wall=1_700_000_000.5,
     )
-    (item,) = json.loads(json.dumps(pod_list([(spec_of(pod()), status)])))["items"]
+    (item,) = json.loads(json.dumps(pod_list([(spec_of(pod()), status)], ("192.0.2.7", "2001:db8::7"))))["items"]
     return item  # type: ignore[no-any-return]
 
 
@@ -54,8 +54,10 @@ def test_a_pod_list_has_kubernetes_shape() -> None:
                 "message": "containers with unready status: [a]",
             }
         ],
+        "hostIP": "192.0.2.7",
+        "hostIPs": [{"ip": "192.0.2.7"}, {"ip": "2001:db8::7"}],
         "podIP": "10.0.0.5",
-        "podIPs": [{"ip": "10.0.0.5"}],
+        "podIPs": [{"ip": "10.0.0.5"}, {"ip": "fd00::5"}],
         "startTime": "2023-11-14T22:13:20Z",
         "containerStatuses": [
             {

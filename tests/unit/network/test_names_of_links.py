@@ -19,7 +19,10 @@ def test_a_link_name_fits_and_can_be_read_back(tag: str, pod: PodId) -> None:
     name = names.link_name(tag, pod)
     assert len(name) <= 15
     assert names.parse_link(name) == (tag, pod[:9])
-    assert len(names.bridge_name(tag)) <= 15
+    for network in ("", pod):
+        bridge = names.bridge_name(tag, network)
+        assert len(bridge) <= 15
+        assert names.parse_bridge(bridge) == (tag, network[:6])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.engine.network import portmap
+from reconciler.engine.network import portmap, rules
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Element, Published
 from reconciler.model.key import PodId
@@ -29,7 +29,7 @@ ELEMENTS = st.builds(
 )
 
 
-def by_key(found: list[Element]) -> dict[tuple[str, str, int], Element]:
+def by_key(found: list[Element]) -> dict[portmap.Key, Element]:
     return {e.key: e for e in found}
 
 
@@ -41,12 +41,27 @@ def test_a_binding_becomes_an_element() -> None:
     )
 
 
-def test_every_address_may_be_written_as_zeros() -> None:
-    (element,) = portmap.elements(Published(POD, "10.101.0.2", (PortBinding(1, 1, host_ip="0.0.0.0"),)))
-    assert element.host_ip == ""
+@pytest.mark.parametrize(
+    ("host_ip", "expected"),
+    [
+        pytest.param("", [("any4", "", "10.101.0.2"), ("any6", "", "fd00::2")], id="every address, in both families"),
+        pytest.param("0.0.0.0", [("any4", "", "10.101.0.2")], id="every IPv4 address"),
+        pytest.param("::", [("any6", "", "fd00::2")], id="every IPv6 address"),
+        pytest.param("192.0.2.1", [("exact4", "192.0.2.1", "10.101.0.2")], id="an IPv4 address"),
+        pytest.param("2001:DB8:0::1", [("exact6", "2001:db8::1", "fd00::2")], id="an IPv6 address, in one spelling"),
+    ],
+)
+def test_a_binding_leads_to_the_address_of_its_family(host_ip: str, expected: list[tuple[str, str, str]]) -> None:
+    found = portmap.elements(Published(POD, "10.101.0.2", (PortBinding(1, 1, host_ip=host_ip),), "fd00::2"))
+    assert [(e.map, e.host_ip, e.ip) for e in found] == expected
 
 
-@pytest.mark.parametrize("host_ip", ["localhost", "::1", "1.2.3.4 . tcp", "127.0.0.1 }"])
+def test_a_pod_without_ipv6_is_published_on_ipv4_alone() -> None:
+    bindings = (PortBinding(1, 1), PortBinding(2, 2, host_ip="::"))
+    assert [e.map for e in portmap.elements(Published(POD, "10.101.0.2", bindings))] == ["any4"]
+
+
+@pytest.mark.parametrize("host_ip", ["localhost", "::1.2", "1.2.3.4 . tcp", "127.0.0.1 }"])
 def test_what_is_no_address_never_reaches_nft(host_ip: str) -> None:
     with pytest.raises(ValueError, match=re.escape(host_ip.split()[0])):
         portmap.elements(Published(POD, "10.101.0.2", (PortBinding(1, 1, host_ip=host_ip),)))
@@ -63,15 +78,14 @@ def test_the_difference_leads_from_what_is_to_what_is_wanted(have: list[Element]
 
 
 def test_the_exact_address_is_looked_at_before_every_address() -> None:
-    first, second = [rule for chain, rule in portmap.rules(CONFIG) if chain == "publish"]
-    assert "@exact4" in first
-    assert "@any4" in second
+    found = [rule.rpartition("@")[2] for chain, rule in rules.rules("abcd", [CONFIG]) if chain == "publish"]
+    assert found == ["exact4", "any4", "exact6", "any6"]
 
 
 def test_only_addresses_of_this_host_are_translated() -> None:
-    for chain, rule in portmap.rules(CONFIG):
-        if "dnat ip to" in rule:
-            assert rule.startswith("fib daddr type local "), chain
+    for chain, rule in rules.rules("abcd", [CONFIG]):
+        if " dnat ip" in rule:
+            assert "fib daddr type local" in rule.partition(" dnat ")[0], chain
 
 
 def test_the_kernels_answer_is_read() -> None:
@@ -110,3 +124,22 @@ def test_the_kernels_answer_is_read() -> None:
     }
     assert found.rules == (("publish", "1"), ("output", "2"), ("output", ""))
     assert found.chains == {"publish", "somebody"}
+
+
+def test_networks_are_kept_apart_only_where_there_are_several() -> None:
+    other = BridgeConfig("abcd", IPv4Network("10.102.0.0/20"), id="12" * 32)
+    inner = BridgeConfig("abcd", IPv4Network("10.103.0.0/20"), id="34" * 32, internal=True)
+
+    def forward(*networks: BridgeConfig) -> list[str]:
+        return [rule for chain, rule in rules.rules("abcd", networks) if chain == "forward"]
+
+    assert forward(CONFIG) == []
+    assert forward(CONFIG, other) == [
+        "ct status dnat accept",
+        'iifname "rc-abcd" oifname "rc-abcd*" oifname != "rc-abcd" drop',
+        'iifname "rc-abcd-121212" oifname "rc-abcd*" oifname != "rc-abcd-121212" drop',
+    ]
+    assert forward(CONFIG, inner)[:2] == [
+        'iifname "rc-abcd-343434" oifname != "rc-abcd-343434" drop',
+        'oifname "rc-abcd-343434" iifname != "rc-abcd-343434" drop',
+    ], "also what is published does not lead into an internal network"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.engine.network.subnet import PREFERRED, choose_subnet, clashes, parse_network
+from reconciler.engine.network.subnet import (
+    PREFERRED,
+    choose_subnet,
+    choose_subnet6,
+    clashes,
+    parse_network,
+    parse_network6,
+)
 from reconciler.model.errors import HostUnfit
 
 N = IPv4Network
@@ -60,3 +67,23 @@ def test_a_setting_that_is_no_network_for_pods_is_refused(text: str) -> None:
 
 def test_a_setting_is_read() -> None:
     assert parse_network("10.9.0.0/16") == N("10.9.0.0/16")
+
+
+def test_an_ipv6_network_is_a_unique_local_64_the_same_for_the_same_seed() -> None:
+    chosen = choose_subnet6([], "machine tag default")
+    assert chosen == choose_subnet6([N("10.0.0.0/8")], "machine tag default"), "IPv4 routes are no matter"
+    assert (chosen.prefixlen, chosen.subnet_of(IPv6Network("fd00::/8"))) == (64, True)
+    assert chosen != choose_subnet6([], "machine tag other")
+
+
+def test_an_ipv6_network_that_is_routed_already_is_passed_over() -> None:
+    first = choose_subnet6([], "seed")
+    assert not choose_subnet6([first], "seed").overlaps(first)
+    with pytest.raises(HostUnfit, match="cannot choose an IPv6 network for pods"):
+        choose_subnet6([IPv6Network("fc00::/7")], "seed")
+
+
+@pytest.mark.parametrize("text", ["", "fd00::1/64", "10.0.0.0/8", "fd00::/127"])
+def test_a_setting_that_is_no_ipv6_network_for_pods_is_refused(text: str) -> None:
+    with pytest.raises(HostUnfit, match="cannot use"):
+        parse_network6(text)

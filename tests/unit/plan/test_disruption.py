@@ -134,6 +134,7 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ("host pid", sandbox(host_pid=True), Cost.POD, "spec.hostPID"),
     ("host ipc", sandbox(host_ipc=True), Cost.POD, "spec.hostIPC"),
     ("shared pid namespace", sandbox(share_pid=True), Cost.POD, "spec.shareProcessNamespace"),
+    ("network", sandbox(network="inner"), Cost.POD, "metadata.annotations[reconciler/network]"),
     ("another pod", replace(POD, key=Key("default", "x")), Cost.POD, "metadata.name"),
 ]
 
