@@ -403,7 +403,8 @@ def _source_rows(
         mine = [key for key in keys if source.path_of(key) in ("", file.path)]
         shown.update(mine)
         told = [str(p) for p in problems if p.path == file.path and p.is_error]
-        rows.append(_row_of(file.path, keys, mine, told, core, engine, clock, troubles))
+        others = tuple(Key(secret.namespace, secret.name, "Secret") for secret in file.loaded.secrets)
+        rows.append(_row_of(file.path, (*keys, *others), mine, told, core, engine, clock, troubles))
     rows += [
         StatusRow(p.path, (), "Error", (p.message,))
         for p in problems

@@ -70,6 +70,7 @@ class Core:
     ) -> None:
         self.engine = engine
         self.wanted = wanted
+        engine.use_secrets(wanted.secret)
         self.clock = clock
         self.log = log or Silent()
         self.queue: WorkQueue[Key] = WorkQueue(clock)

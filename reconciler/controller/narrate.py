@@ -115,6 +115,7 @@ class Narrator:
         unreadable file is the file's trouble alone, and told about its path.
         """
         now = {said for said in map(_waits, waiting) if said is not None and (runs or said[1] != "Held")}
+        now |= {_backs_off(w) for w in waiting if w.reason.why is Why.PULL_FAILED and w.until is not None}
         if isinstance(desired, Unknown) and runs:
             now = {said for said in now if said[1] != "Held"}
             now.add((_NORMAL, "Settling", desired.why) if settling else (_WARNING, "Held", desired.why))
@@ -130,8 +131,12 @@ class Narrator:
         """Tell of the pulls that ended well."""
         before = self._pulling.get(key, set())
         for image in sorted(before):
-            if image in images and images[image].status is ImageStatus.PRESENT:
-                self._emit(key, (_NORMAL, "Pulled", f'Successfully pulled image "{image}"'))
+            state = images.get(image)
+            if state and state.status is ImageStatus.PRESENT and state.error:
+                text = f'Failed to pull image "{image}": {state.error}; going on with the image that is here'
+                self._emit(key, (_WARNING, "Failed", text))
+            elif state and state.status is ImageStatus.PRESENT:
+                self._emit(key, (_NORMAL, "Pulled", f'Successfully pulled image "{image}" {state.told}'.rstrip()))
         self._pulling[key] = {image for image, state in images.items() if state.status is ImageStatus.PULLING}
 
     def forget(self, key: Key) -> None:
@@ -149,6 +154,10 @@ class Narrator:
             self._unwritten = True
         else:
             self._unwritten = False
+
+
+def _backs_off(waiting: Waiting) -> Said:
+    return _NORMAL, "BackOff", f"Back-off pulling image of container {waiting.container}"
 
 
 def _waits(waiting: Waiting) -> Said | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reconciler.model.desired import Absent, Present, Unknown
 from reconciler.model.key import HAND, Key, SourceId
+from reconciler.model.login import Logins
 from reconciler.model.spec import PortBinding
 from reconciler.sources.directory import DirectorySource
 from reconciler.sources.resolve import Resolution
@@ -72,6 +73,11 @@ class Wanted:
         if claim is None:
             return Resolution(Unknown(f"it belongs to {spoken(owner)}, which is not looked after here"))
         return self._take_over(key, owner, claim)
+
+    def secret(self, namespace: str, name: str) -> Logins | None:
+        """The passwords of a Secret, from the first source that defines it."""
+        found = (source.snapshot.secrets.get((namespace, name)) for source in self.sources)
+        return next((secret.logins for secret in found if secret is not None), None)
 
     def releases(self, key: Key, binding: PortBinding) -> bool:
         """Whether the pod of ``key`` is on its way to give up a host port."""

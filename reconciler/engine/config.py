@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -55,11 +55,19 @@ class DnsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ip_address(server)
 
 
+class ImagesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[images]``. ``auth_file``: passwords of registries (containers-auth.json(5)), instead of those that skopeo
+    finds for root: REGISTRY_AUTH_FILE, /run/containers/0/auth.json, ~/.config/containers, ~/.docker/config.json."""
+
+    auth_file: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file; each table is described by its class."""
 
     network: NetworkConfig = NetworkConfig()
     dns: DnsConfig = DnsConfig()
+    images: ImagesConfig = ImagesConfig()
 
 
 def read(path: Path) -> Config:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -16,6 +16,7 @@ from reconciler.engine.store import events
 from reconciler.engine.store.tx import Store
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.events import EventType
+from reconciler.model.login import FindSecret, Logins, no_secret
 
 if TYPE_CHECKING:
     from reconciler.engine.images.images import Images
@@ -67,6 +68,8 @@ class Context:
     cache: Cache = field(default_factory=Cache)
     users_of: Callable[[str], tuple[str, ...]] = lambda _image: ()
     """Names the containers made from an image id, which keep it from being removed; given by the engine."""
+    secret: FindSecret = no_secret
+    """The passwords that manifests bring; given by whoever reads them."""
 
     @once
     def config(self) -> Config:
@@ -80,11 +83,14 @@ class Context:
     @once
     def images(self) -> Images:
         from reconciler.engine.images.images import Images
+        from reconciler.engine.images.transfer import Access
 
         def emit(about: str, kind: EventType, reason: str, message: str) -> None:
             events.emit(self.store, self.clock, about, kind, reason, message)
 
-        return Images(self.layout.images, self.clock, emit=emit, in_use=self.users_of)
+        passwords = self.config.images.auth_file
+        access = Access(Path(passwords) if passwords else None)
+        return Images(self.layout.images, self.clock, emit=emit, in_use=self.users_of, access=access)
 
     @once
     def monitors(self) -> Monitors:
@@ -103,6 +109,12 @@ class Context:
         from reconciler.engine import runtime
 
         return runtime.choose(self.layout, self.settings.runtime)
+
+    def logins(self, namespace: str, secrets: Iterable[str]) -> tuple[Logins, tuple[str, ...]]:
+        """All that Secrets say together, and the names of those that are missing."""
+        found = {name: self.secret(namespace, name) for name in secrets}
+        missing = tuple(name for name, logins in found.items() if logins is None)
+        return tuple(login for logins in found.values() for login in logins or ()), missing
 
     @property
     def facts(self) -> HostCapabilities:

@@ -39,6 +39,7 @@ from reconciler.model.errors import Busy, HostUnfit
 from reconciler.model.events import Event, EventType
 from reconciler.model.interfaces import KeyLock
 from reconciler.model.key import ContainerId, Key
+from reconciler.model.login import FindSecret
 from reconciler.model.observed import HostFacts, Observed
 from reconciler.model.spec import PodSpec
 
@@ -168,6 +169,10 @@ class Engine:
         """The last events, oldest first; of one object, or those after a sequence number."""
         return events.read(self.context.store, about=about, after=after, limit=limit)
 
+    def use_secrets(self, find: FindSecret) -> None:
+        """Have the Secrets that specs name looked up by ``find``, whenever they are needed."""
+        self.context.secret = find
+
     @property
     def layout(self) -> Layout:
         return self.context.layout
@@ -215,7 +220,12 @@ class Engine:
             if not self._pulled_for:
                 self.images.subscribe(self._pull_ended)
             self._pulled_for.setdefault(action.image, set()).add(key)
-        self.images.ensure(action.image, action.policy)
+        logins, missing = self.context.logins(key.namespace, action.secrets)
+        if missing:
+            text = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
+            text += "; attempting to pull the image may not succeed."
+            self.emit(str(key), EventType.WARNING, "FailedToRetrieveImagePullSecret", text)
+        self.images.ensure(action.image, action.policy, logins)
 
     def _pull_ended(self, image: str) -> None:
         with self._subscribed:

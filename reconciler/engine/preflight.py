@@ -12,6 +12,7 @@ from reconciler.engine.images.users import resolve_user
 from reconciler.engine.images.view import LayerView, find_command
 from reconciler.engine.oci.process import arguments, search_path
 from reconciler.model.errors import ImageProblem, ReconcilerError
+from reconciler.model.login import Logins
 from reconciler.model.observed import ImageState, Problem
 from reconciler.model.spec import ContainerSpec, PodSpec, PullPolicy
 
@@ -22,10 +23,12 @@ RUN_ERROR = "RunContainerError"
 def images(ctx: Context, specs: Iterable[PodSpec]) -> dict[str, ImageState]:
     """The state of each image that the pods name. Where two containers name one image, Always wins."""
     policies: dict[str, PullPolicy] = {}
-    for container in (container for spec in specs for container in spec.containers):
+    logins: dict[str, Logins] = {}
+    for namespace, container in ((spec.key.namespace, container) for spec in specs for container in spec.containers):
         if policies.get(container.image) is not PullPolicy.ALWAYS:
             policies[container.image] = container.pull_policy
-    return {image: ctx.images.state(image, policy) for image, policy in policies.items()}
+        logins[container.image], _ = ctx.logins(namespace, container.pull_secrets)
+    return {image: ctx.images.state(image, policy, logins[image]) for image, policy in policies.items()}
 
 
 def problems(ctx: Context, specs: Iterable[ContainerSpec]) -> tuple[Problem, ...]:

@@ -99,6 +99,7 @@ def _container(c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volum
         mounts=tuple(sorted((_mount(m, volumes) for m in c.get("volumeMounts", ())), key=lambda m: m.path)),
         resources=_resources(c.get("resources", {})),
         security=_security(c.get("securityContext", {}), spec.get("securityContext", {})),
+        pull_secrets=tuple(dict.fromkeys(secret["name"] for secret in spec.get("imagePullSecrets", ()))),
     )
 
 

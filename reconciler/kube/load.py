@@ -16,9 +16,11 @@ from reconciler.kube.compile import DEFAULT_NAMESPACE, compile_pod
 from reconciler.kube.document import Document, Node, locate, node_at, plain
 from reconciler.kube.problem import Flaw, Path, Problem, Reason, field_path, one_line
 from reconciler.kube.rules import check_rules
-from reconciler.kube.schema import LATER, check_pod, did_you_mean, kind_of, shorten
+from reconciler.kube.schema import LATER, check_object, check_pod, did_you_mean, kind_of, shorten
+from reconciler.kube.secret import check_secret, logins_of
 from reconciler.kube.text import read
 from reconciler.model.key import Key
+from reconciler.model.login import Logins
 from reconciler.model.spec import PodSpec
 
 _LISTS = ("List", "PodList")
@@ -28,7 +30,7 @@ _OTHER_KINDS = """
     CustomResourceDefinition DaemonSet Deployment Endpoints EndpointSlice Event HorizontalPodAutoscaler Ingress
     IngressClass Job Kustomization Lease LimitRange Namespace NetworkPolicy Node PersistentVolume
     PersistentVolumeClaim PodDisruptionBudget PodTemplate PriorityClass ReplicaSet ReplicationController
-    ResourceQuota Role RoleBinding RuntimeClass Secret Service ServiceAccount StatefulSet StorageClass
+    ResourceQuota Role RoleBinding RuntimeClass Service ServiceAccount StatefulSet StorageClass
 """.split()  # noqa: SIM905 (a list of one word a line would fill a page)
 
 MAX_PROBLEMS = 100
@@ -45,6 +47,16 @@ class LoadedPod:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedSecret:
+    """A Secret of a file, with passwords of registries; ``line`` (from 1) is where it begins."""
+
+    namespace: str
+    name: str
+    logins: Logins
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """All that a file says. ``complete`` False: something in it could not be attributed to a pod, so it is not
     known which pods the file means. ``keys_in_error`` are pods it means but describes wrongly; none of them is
@@ -54,6 +66,7 @@ class Loaded:
     problems: tuple[Problem, ...] = ()
     complete: bool = True
     keys_in_error: tuple[Key, ...] = ()
+    secrets: tuple[LoadedSecret, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,6 +78,7 @@ class _Result:
     key: Key | None = None
     spec: PodSpec | None = None
     about_pods: bool = True
+    secret: LoadedSecret | None = None
 
 
 def load(path: str, data: bytes) -> Loaded:
@@ -81,6 +95,7 @@ def _load(path: str, data: bytes) -> Loaded:
     pods: dict[Key, LoadedPod] = {}
     problems: list[Problem] = []
     failed: dict[Key, None] = {}
+    secrets: list[LoadedSecret] = []
     complete = True
     for document in read(data, is_json=path.endswith(".json")):
         complete = complete and not document.broken
@@ -92,11 +107,13 @@ def _load(path: str, data: bytes) -> Loaded:
                 pods[spec.key] = LoadedPod(spec, result.node.line + 1, document.index)
             elif key is not None:
                 failed[key] = None
+            elif result.secret is not None:
+                secrets.append(result.secret)
             elif result.about_pods:
                 complete = False
             problems.extend(_problem(path, flaw, result.node, key) for flaw in result.flaws)
     keys_in_error = tuple(key for key in failed if key not in pods)
-    return Loaded(tuple(pods.values()), _in_order(problems), complete, keys_in_error)
+    return Loaded(tuple(pods.values()), _in_order(problems), complete, keys_in_error, tuple(secrets))
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -174,7 +191,9 @@ def _object(node: Node, flaws: list[Flaw], broken: bool) -> _Result:
     if not node.is_map:
         text = f"must be a Kubernetes object (a mapping), not {kind_of(node.value)}"
         return _Result(node, flaws if broken else [*flaws, Flaw(text, Reason.WRONG_TYPE)])
-    if (kind := _text(node, "kind")) != "Pod":
+    if (kind := _text(node, "kind")) == "Secret" and not broken:
+        return _secret(node, flaws)
+    if kind != "Pod":
         return _other_kind(node, kind, flaws, broken)
     key = _key(node)
     if broken:
@@ -189,6 +208,19 @@ def _object(node: Node, flaws: list[Flaw], broken: bool) -> _Result:
         return _Result(node, flaws, key)
     spec = compile_pod(pod)
     return _Result(node, flaws, spec.key, spec)
+
+
+def _secret(node: Node, flaws: list[Flaw]) -> _Result:
+    secret = _document_of(node)
+    flaws = [*flaws, *check_object("secret.json", secret, MAX_PROBLEMS)[0]]
+    if not flaws:
+        flaws = list(check_secret(secret))
+    if flaws:
+        return _Result(node, flaws, about_pods=False)
+    meta = secret["metadata"]
+    namespace = meta.get("namespace") or DEFAULT_NAMESPACE
+    found = LoadedSecret(namespace, meta["name"], logins_of(secret), node.line + 1)
+    return _Result(node, flaws, about_pods=False, secret=found)
 
 
 def _document_of(node: Node) -> dict[str, Any]:
@@ -227,7 +259,7 @@ def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool) -> _Resu
     if known:
         text = f"{kind} is {LATER}"
     elif kind:
-        text = f"{shorten(kind)!r} is not a known kind{did_you_mean(kind, ['Pod', *_OTHER_KINDS])}"
+        text = f"{shorten(kind)!r} is not a known kind{did_you_mean(kind, ['Pod', 'Secret', *_OTHER_KINDS])}"
     else:
         text = "missing" if node_at(node, ("kind",)) is None else "must be a string such as Pod"
     reason = Reason.NOT_SUPPORTED if kind else Reason.MISSING_FIELD if text == "missing" else Reason.WRONG_TYPE

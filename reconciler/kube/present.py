@@ -77,6 +77,8 @@ def _pod_spec(spec: PodSpec) -> Json:
     }
     out |= {name: True for name, on in flags.items() if on}
     out |= nameservice.present(spec)
+    if secrets := dict.fromkeys(name for c in spec.containers for name in c.pull_secrets):
+        out["imagePullSecrets"] = [{"name": name} for name in secrets]
     out["containers"] = [_container(c) for c in spec.containers]
     if spec.volumes:
         out["volumes"] = [_volume(v) for v in spec.volumes]

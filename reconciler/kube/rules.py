@@ -71,6 +71,9 @@ def _metadata(meta: dict[str, Any]) -> Flaws:
 def _pod(spec: dict[str, Any]) -> Flaws:
     if spec.get("hostname"):
         yield from _bad(names.dns_label(spec["hostname"]), ("spec", "hostname"))
+    for at, secret in items(spec, "imagePullSecrets", ("spec",)):
+        if "name" in secret:
+            yield from _bad(names.dns_subdomain(secret["name"]), (*at, "name"))
     if spec.get("hostPID") and spec.get("shareProcessNamespace"):
         text = "cannot be true together with hostPID"
         yield from _bad(text, ("spec", "shareProcessNamespace"))

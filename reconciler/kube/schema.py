@@ -40,7 +40,12 @@ def check_pod(pod: Any, most: int) -> tuple[list[Flaw], bool]:
 
     A field is not called missing beside its misspelling.
     """
-    found = (flaw for error in _validator().iter_errors(pod) for flaw in _flaws(error))
+    return check_object("pod.json", pod, most)
+
+
+def check_object(schema: str, value: Any, most: int) -> tuple[list[Flaw], bool]:
+    """``check_pod`` for an object of another kind; ``schema`` is a file of ``schemas/``."""
+    found = (flaw for error in _validator(schema).iter_errors(value) for flaw in _flaws(error))
     flaws = list(dict.fromkeys(islice(found, most)))
     meant = {(*f.at[:-1], f.message.rpartition(_DID_YOU_MEAN)[2][:-1]) for f in flaws if _DID_YOU_MEAN in f.message}
     shown = [f for f in flaws if f.reason is not Reason.MISSING_FIELD or f.at not in meant]
@@ -65,10 +70,10 @@ def load_schema(name: str) -> Any:
 
 
 @cache
-def _validator() -> Any:
+def _validator(schema: str) -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(_inline(load_schema("pod.json"), load_schema("pod.json")["$defs"]))
+    return Draft202012Validator(_inline(load_schema(schema), load_schema("pod.json")["$defs"]))
 
 
 def _inline(schema: Any, definitions: Any) -> Any:

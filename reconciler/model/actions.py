@@ -54,11 +54,12 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class PullImage:
-    """Begin to fetch an image; returns at once."""
+    """Begin to fetch an image; returns at once. ``secrets``: names of Secrets with passwords for it."""
 
     image: str
     policy: PullPolicy
     reason: Reason
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,12 +128,16 @@ class ImageStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """What is known here of an image reference. ``retry_at`` only where FAILED: when to try again."""
+    """What is known here of an image reference. ``retry_at`` only where FAILED: when to try again.
+
+    Where PRESENT, ``error`` is why the registry could not be asked for a newer one, ``told`` how the last pull went.
+    """
 
     status: ImageStatus
     id: str = ""
     error: str = ""
     retry_at: Instant | None = None
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,8 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """One member. ``command`` and ``args`` None mean "the image's"; ``env`` is expanded and sorted by name."""
+    """One member. ``command`` and ``args`` None mean "the image's"; ``env`` is expanded and sorted by name.
+    ``pull_secrets`` names the pod's Secrets with passwords for the image; what is in them is never in a spec."""
 
     name: str = costs(Cost.CONTAINER)
     image: str = costs(Cost.CONTAINER)
@@ -135,6 +136,7 @@ class ContainerSpec:
     mounts: tuple[Mount, ...] = costs(Cost.CONTAINER, ())
     resources: Resources = nested(Resources())
     security: Security = nested(Security())
+    pull_secrets: tuple[str, ...] = costs(Cost.RECORD, ())
 
 
 @dataclass(frozen=True, slots=True)

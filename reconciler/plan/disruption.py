@@ -43,6 +43,7 @@ USER_PATHS: dict[str, str] = {
     "ContainerSpec.name": "name",
     "ContainerSpec.image": "image",
     "ContainerSpec.pull_policy": "imagePullPolicy",
+    "ContainerSpec.pull_secrets": "imagePullSecrets",
     "ContainerSpec.command": "command",
     "ContainerSpec.args": "args",
     "ContainerSpec.working_dir": "workingDir",

@@ -98,7 +98,7 @@ def _failed(spec: ContainerSpec, image: ImageState, now: Instant) -> Obstacle:
 
 
 def _pull(spec: ContainerSpec, text: str) -> PullImage:
-    return PullImage(spec.image, spec.pull_policy, Reason(Why.IMAGE_NEEDED, text))
+    return PullImage(spec.image, spec.pull_policy, Reason(Why.IMAGE_NEEDED, text), spec.pull_secrets)
 
 
 def _problem(problem: Problem, now: Instant) -> Obstacle:

@@ -22,7 +22,7 @@ from reconciler.model.observed import Instant
 from reconciler.sources import memory as memories
 from reconciler.sources import reading
 from reconciler.sources.resolve import Holdings, Resolution, chosen, duplicates, problem, resolve
-from reconciler.sources.snapshot import FileState, Snapshot, changed_keys, claims_of
+from reconciler.sources.snapshot import FileState, Snapshot, changed_keys, claims_of, secrets_of, with_old_secrets
 from reconciler.sources.tree import Identity, Tree, look, look_at_file
 
 SETTLE = 2.0
@@ -188,6 +188,7 @@ class DirectorySource:
             watch=tree.watch,
             git_lock=tree.git_lock,
             claims=claims_of(files),
+            secrets=secrets_of(files),
         )
         if old is not None and _differ(old, snapshot):
             self._last_event = taken
@@ -203,7 +204,7 @@ class DirectorySource:
             elif before is not None and before.stamp == stamp and not before.again:
                 files[relative] = before
             else:
-                files[relative] = reading.read(self._absolute(relative), relative)
+                files[relative] = with_old_secrets(reading.read(self._absolute(relative), relative), before)
         return files
 
     def _quiet_from(self, tree: Tree, now: Instant) -> Instant:

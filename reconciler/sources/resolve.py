@@ -7,7 +7,7 @@ get unmounted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Set
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 
 from reconciler.kube import Problem
@@ -90,7 +90,18 @@ def duplicates(snapshot: Snapshot, memory: Memory) -> tuple[Problem, ...]:
             place = str(winner) if winner else f"{snapshot.path}/{memory.paths.get(key)}"
             message = f"pod {key} is already defined in {place}, which counts"
             found.append(problem(claim.file.path, "DuplicatePod", message, line=claim.pod.line, key=key))
-    return tuple(found)
+    return (*found, *_duplicate_secrets(snapshot))
+
+
+def _duplicate_secrets(snapshot: Snapshot) -> Iterator[Problem]:
+    first: dict[tuple[str, str], str] = {}
+    for file in snapshot.files.values():
+        for secret in file.loaded.secrets if file.loaded.complete else ():
+            name = (secret.namespace, secret.name)
+            if name in first:
+                message = f"Secret {'/'.join(name)} is already defined in {first[name]}, which counts"
+                yield problem(file.path, "DuplicateSecret", message, line=secret.line)
+            first.setdefault(name, f"{file.path}:{secret.line}")
 
 
 def problem(path: str, reason: str, message: str, *, line: int = 0, key: Key | None = None) -> Problem:

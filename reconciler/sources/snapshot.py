@@ -5,10 +5,10 @@ Values only; a snapshot never changes once it is made, so any thread may read it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from reconciler.kube import Loaded, LoadedPod, Problem
+from reconciler.kube import Loaded, LoadedPod, LoadedSecret, Problem
 from reconciler.model.key import Key, SourceId
 from reconciler.model.observed import Instant
 from reconciler.sources.tree import Identity, Interest, Stamp
@@ -43,6 +43,10 @@ class Claim:
         return f"{self.file.path}:{self.pod.line}"
 
 
+Secrets = Mapping[tuple[str, str], LoadedSecret]
+"""By namespace and name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """``files`` in sorted order by relative path. ``unreadable`` as in ``Tree``.
@@ -65,6 +69,7 @@ class Snapshot:
     watch: Mapping[str, Interest] = field(default_factory=dict)
     git_lock: str = ""
     claims: Mapping[Key, tuple[Claim, ...]] = field(default_factory=dict)
+    secrets: Secrets = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -95,13 +100,49 @@ def claims_of(files: Mapping[str, FileState]) -> dict[Key, tuple[Claim, ...]]:
     return {key: tuple(claims) for key, claims in found.items()}
 
 
+def with_old_secrets(file: FileState, before: FileState | None) -> FileState:
+    """A file that is broken now keeps the Secrets that it had: whoever pulls meanwhile needs them."""
+    if before is None or file.loaded.complete:
+        return file
+    kept = (*file.loaded.secrets, *before.loaded.secrets)
+    return replace(file, loaded=replace(file.loaded, secrets=tuple(_secrets(kept).values())))
+
+
+def secrets_of(files: Mapping[str, FileState]) -> Secrets:
+    """The Secrets of all files, the first of a name by path."""
+    return _secrets(secret for file in files.values() for secret in file.loaded.secrets)
+
+
+def _secrets(secrets: Iterable[LoadedSecret]) -> dict[tuple[str, str], LoadedSecret]:
+    found: dict[tuple[str, str], LoadedSecret] = {}
+    for secret in secrets:
+        found.setdefault((secret.namespace, secret.name), secret)
+    return found
+
+
 def changed_keys(old: Snapshot | None, new: Snapshot) -> set[Key]:
     """The keys about which ``new`` says something else than ``old``."""
     before: Mapping[Key, tuple[Claim, ...]] = old.claims if old else {}
     keys = {key for key in {*before, *new.claims} if _said(before.get(key, ())) != _said(new.claims.get(key, ()))}
     errors = {key for file in new.files.values() for key in file.loaded.keys_in_error}
     old_errors = {key for file in old.files.values() for key in file.loaded.keys_in_error} if old else set()
-    return keys | (errors ^ old_errors)
+    return keys | (errors ^ old_errors) | _with_other_secrets(old.secrets if old else {}, new)
+
+
+def _with_other_secrets(before: Secrets, new: Snapshot) -> set[Key]:
+    """Pods that a Secret concerns which says something else now."""
+    names = {name for name in {*before, *new.secrets} if _logins(before, name) != _logins(new.secrets, name)}
+    return {
+        key
+        for key, claims in new.claims.items()
+        if any(
+            (key.namespace, s) in names for claim in claims for c in claim.pod.spec.containers for s in c.pull_secrets
+        )
+    }
+
+
+def _logins(secrets: Secrets, name: tuple[str, str]) -> object:
+    return secrets[name].logins if name in secrets else None
 
 
 def _said(claims: tuple[Claim, ...]) -> list[tuple[str, object]]:

@@ -35,6 +35,7 @@ from reconciler.model.actions import (
 from reconciler.model.errors import PortTaken, RuntimeFailed
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.login import FindSecret, no_secret
 from reconciler.model.observed import (
     Container,
     ContainerState,
@@ -100,6 +101,7 @@ class FakeEngine:
 
     def __init__(self, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
+        self.secret: FindSecret = no_secret
         self.images: dict[str, ImageState] = {}
         self.pull_time = 0.0
         self.unknown_images: set[str] = set()
@@ -222,6 +224,9 @@ class FakeEngine:
             changed = self._catch_up()
         for key in changed:
             self._tell(key)
+
+    def use_secrets(self, find: FindSecret) -> None:
+        self.secret = find
 
     def reboot(self) -> None:
         """Every process is gone, every exit code unknown, every network taken down; records and images stay."""

@@ -23,8 +23,9 @@ from reconciler.engine.images.details import details
 from reconciler.engine.images.disk import Disk
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.index import Index, Name, Record
+from reconciler.engine.images.keyring import auth_file, fitting
 from reconciler.engine.images.processes import Processes
-from reconciler.engine.images.pulls import Pulls
+from reconciler.engine.images.pulls import Errand, Pulls
 from reconciler.engine.images.reference import Reference, id_prefix, new_name, parse
 from reconciler.engine.images.removal import name_meant, prune_images, remove_image, sweep
 from reconciler.engine.images.save import ArchiveForm, save_image
@@ -34,6 +35,7 @@ from reconciler.engine.images.unpack import unpack_layers
 from reconciler.model.clock import Clock
 from reconciler.model.errors import ImageProblem, NotFound, ReconcilerError
 from reconciler.model.events import EventType
+from reconciler.model.login import Logins
 from reconciler.model.observed import ImageState, ImageStatus
 from reconciler.model.spec import PullPolicy
 
@@ -48,10 +50,19 @@ _PATIENCE, _PATIENCE_WITH_LOCAL = 60.0, 15.0
 
 class Images:
     """The images below one directory. ``emit`` takes events (about, type, reason, message); ``in_use`` names the
-    containers that use an image id."""
+    containers that use an image id; ``access``: how to speak to registries unless a pull says otherwise."""
 
-    def __init__(self, directory: Path, clock: Clock, *, emit: Emit | None = None, in_use: InUse | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        *,
+        emit: Emit | None = None,
+        in_use: InUse | None = None,
+        access: Access | None = None,
+    ) -> None:
         self._disk, self._clock, self._emit, self._in_use = Disk(directory), clock, emit, in_use
+        self._access = access or Access()
         self._index, self._processes = Index(self._disk), Processes()
         self._pulls = Pulls(clock, self._pull_with_events)
 
@@ -76,7 +87,7 @@ class Images:
         except OSError as error:
             raise ImageProblem(f"cannot inspect image {reference}: {error.strerror}") from error
 
-    def state(self, reference: str, policy: PullPolicy) -> ImageState:
+    def state(self, reference: str, policy: PullPolicy, logins: Logins = ()) -> ImageState:
         """What a plan needs to know before it starts a container from ``reference``. Has no effect.
 
         ``error`` is the cause alone. FAILED with a ``retry_at`` in the past, and MISSING, ask for ``ensure``.
@@ -85,30 +96,33 @@ class Images:
             record, local_only = self._index.find(reference), _is_local(reference)
         except ImageProblem as problem:
             return ImageState(ImageStatus.FAILED, error=problem.message)
+        if self._pulls.bringing((reference, logins)):
+            return ImageState(ImageStatus.PULLING, record.id if record else "")
+        last = self._pulls.last((reference, logins))
         if record and not (policy is PullPolicy.ALWAYS and self._renewable(reference)):
-            return ImageState(ImageStatus.PRESENT, record.id)
+            return ImageState(ImageStatus.PRESENT, record.id, told=last.told if last else "")
         if policy is PullPolicy.NEVER:
             return ImageState(ImageStatus.MISSING)
         if local_only:
             return ImageState(ImageStatus.FAILED, error=_not_here(reference), retry_at=self._clock.now() + LOOK_AGAIN)
-        if self._pulls.running(reference):
+        if self._pulls.running((reference, logins)):
             return ImageState(ImageStatus.PULLING, record.id if record else "")
-        last = self._pulls.last(reference)
+        cause = last.error.removeprefix(f"cannot pull {reference}: ") if last else ""
+        if record and last and last.counts(self._clock.now()):
+            return ImageState(ImageStatus.PRESENT, record.id, error=cause, told=last.told)
         if record:
-            fresh = last is not None and last.counts(self._clock.now())
-            return ImageState(ImageStatus.PRESENT if fresh else ImageStatus.MISSING, record.id)
-        if last and last.error:
-            cause = last.error.removeprefix(f"cannot pull {reference}: ")
+            return ImageState(ImageStatus.MISSING, record.id)
+        if last and cause:
             return ImageState(ImageStatus.FAILED, error=cause, retry_at=last.retry_at)
         return ImageState(ImageStatus.MISSING)
 
-    def ensure(self, reference: str, policy: PullPolicy) -> ImageState:
+    def ensure(self, reference: str, policy: PullPolicy, logins: Logins = ()) -> ImageState:
         """Begin to pull when ``state`` asks for it; returns at once. ``subscribe`` tells the end."""
-        state = self.state(reference, policy)
+        state = self.state(reference, policy, logins)
         due = state.retry_at is not None and state.retry_at <= self._clock.now()
         if policy is PullPolicy.NEVER or not (state.status is ImageStatus.MISSING or due):
             return state
-        self._pulls.begin(reference)
+        self._pulls.begin((reference, logins), anew=not state.id)
         return ImageState(ImageStatus.PULLING, state.id)
 
     def subscribe(self, callback: Callable[[str], None]) -> None:
@@ -120,8 +134,11 @@ class Images:
         self._processes.stop()
         self._pulls.join(5.0)
 
-    def pull(self, reference: str, *, progress: Progress | None = None, access: Access | None = None) -> Image:
-        """Have the image that the registry has under this name now; waits for it. ``access``: how to speak to it.
+    def pull(
+        self, reference: str, *, progress: Progress | None = None, access: Access | None = None, logins: Logins = ()
+    ) -> Image:
+        """Have the image that the registry has under this name now; waits for it. ``access``: how to speak to it;
+        ``logins``: passwords to try before the machine's own.
 
         Two processes that want the same reference fetch it once. Of several registries that a short name may mean, the
         first that has the image gives it. Raises ImageProblem (it cannot be had) or TryLater (the registry is away:
@@ -132,11 +149,11 @@ class Images:
             if found is None:
                 raise ImageProblem(f"cannot pull {reference}: {_not_here(reference)}")
             return found.image(self._disk)
-        *first, last = short_names().registries(parse(reference))
-        for wanted in first:
+        *first, last = self._ways(reference, access or self._access, logins)
+        for wanted, by in first:
             with suppress(NotOffered):
-                return self._pull(reference, wanted, progress or _silent, access or Access())
-        return self._pull(reference, last, progress or _silent, access or Access())
+                return self._pull(reference, wanted, progress or _silent, by, logins)
+        return self._pull(reference, last[0], progress or _silent, last[1], logins)
 
     def load(self, archive: Path, *, progress: Progress | None = None) -> tuple[Image, ...]:
         """Take in every image of a docker-archive, an oci-archive or a directory in OCI layout.
@@ -232,13 +249,20 @@ class Images:
         """Whether asking the registry again could bring another image: a tag that was had from there."""
         return not parse(reference).digest and self._index.pulled(reference)
 
-    def _pull(self, reference: str, wanted: Reference, tell: Progress, access: Access) -> Image:
+    def _ways(self, reference: str, access: Access, logins: Logins) -> Iterator[tuple[Reference, Access]]:
+        """Where an image may be had, and by which password: one that does not open it is no reason to give up."""
+        for wanted in short_names().registries(parse(reference)):
+            for login in fitting(logins, wanted):
+                yield wanted, replace(access, passwords=auth_file(login, wanted))
+            yield wanted, access
+
+    def _pull(self, reference: str, wanted: Reference, tell: Progress, access: Access, logins: Logins) -> Image:
         asked = self._clock.wall()
         with self._disk.lock(f"pull.{hashlib.sha256(str(wanted).encode()).hexdigest()[:32]}"):
             record = self._index.find(str(wanted))
             if record is None or not _pulled_since(record, str(wanted), asked):
                 record = self._fetch(reference, wanted, record, tell, access)
-        self._pulls.note(reference, "")
+        self._pulls.note((reference, logins), "")
         return record.image(self._disk)
 
     def _fetch(self, reference: str, wanted: Reference, here: Record | None, tell: Progress, access: Access) -> Record:
@@ -272,16 +296,18 @@ class Images:
         with self._disk.lock("index"):
             return self._index.add(_record(fetched, made, digests, size))
 
-    def _pull_with_events(self, reference: str) -> None:
-        self._tell(reference, EventType.NORMAL, "Pulling", f"pulling image {reference}")
+    def _pull_with_events(self, errand: Errand) -> int:
+        reference, logins = errand
+        self._tell(reference, EventType.NORMAL, "Pulling", f'Pulling image "{reference}"')
         try:
-            image = self.pull(reference)
+            image = self.pull(reference, logins=logins)
         except ReconcilerError as problem:
             here = self.get(reference)
             rest = f"; going on with the image that is here, {here.id[:12]}" if here else ""
             self._tell(reference, EventType.WARNING, "Failed", problem.message + rest)
             raise
-        self._tell(reference, EventType.NORMAL, "Pulled", f"image {reference} is here: {image.id[:12]}")
+        self._tell(reference, EventType.NORMAL, "Pulled", f'Successfully pulled image "{reference}": {image.id[:12]}')
+        return image.size
 
     def _tell(self, reference: str, kind: EventType, reason: str, message: str) -> None:
         if self._emit:

@@ -77,12 +77,14 @@ class Processes:
         env: dict[str, str] | None = None,
         stdin: IO[bytes] | int = subprocess.DEVNULL,
         stdout: IO[bytes] | int = subprocess.PIPE,
+        pass_fds: tuple[int, ...] = (),
     ) -> Finished:
         """Run a program to its end. ``watch`` is called twice a second meanwhile and may raise to end it.
 
         Raises TimedOut after ``timeout`` seconds, Stopped when ``stop`` was called.
         """
-        with self.start(argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE) as process:
+        streams = {"stdin": stdin, "stdout": stdout, "stderr": subprocess.PIPE}
+        with self.start(argv, cwd=cwd, env=env, pass_fds=pass_fds, **streams) as process:
             waited = 0.0
             while True:
                 try:

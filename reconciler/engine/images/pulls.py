@@ -1,4 +1,6 @@
-"""Pulls in the background: one at a time for each reference, a few at a time in all, with backoff.
+"""Pulls in the background: one at a time for each errand, a few at a time in all, with backoff.
+
+An errand is a reference and the passwords for it: other passwords are tried at once, although the last ones failed.
 
 Workers ask and go on; whoever subscribed is told, from the pulling thread, when a pull has ended. The
 outcomes are kept in memory only: a controller that starts anew may try at once.
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 
 from reconciler.model.clock import Clock
 from reconciler.model.errors import ReconcilerError
+from reconciler.model.login import Logins
 from reconciler.model.observed import Instant
 
 AT_ONCE = 3
@@ -22,13 +25,19 @@ FRESH = 60.0
 """Seconds for which an answer of the registry counts: the container start that asked for it comes well within."""
 
 
+Errand = tuple[str, Logins]
+"""What is pulled: a reference, and the passwords that may open its registry."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the last pull of a reference ended; ``error`` "" for success. ``failures`` in a row."""
+    """How the last pull of an errand ended; ``error`` "" for success, which ``told`` says more of. ``failures`` in a
+    row."""
 
     ended: Instant
     error: str = ""
     failures: int = 0
+    told: str = ""
 
     @property
     def retry_at(self) -> Instant | None:
@@ -45,43 +54,50 @@ def delay(failures: int) -> float:
 
 
 class Pulls:
-    """``pull`` is called with a reference in a thread of its own and raises to fail."""
+    """``pull`` is called with an errand in a thread of its own, returns the size of the image, and raises to fail."""
 
-    def __init__(self, clock: Clock, pull: Callable[[str], object]) -> None:
+    def __init__(self, clock: Clock, pull: Callable[[Errand], int]) -> None:
         self._clock, self._pull = clock, pull
         self._lock = threading.Lock()
         self._places = threading.Semaphore(AT_ONCE)
-        self._running: dict[str, threading.Thread] = {}
-        self._outcomes: dict[str, Outcome] = {}
+        self._running: dict[Errand, threading.Thread] = {}
+        self._anew: set[Errand] = set()
+        self._outcomes: dict[Errand, Outcome] = {}
         self._subscribers: list[Callable[[str], None]] = []
 
     def subscribe(self, callback: Callable[[str], None]) -> None:
         """Have ``callback`` called with the reference, from a pulling thread, after each pull."""
         self._subscribers.append(callback)
 
-    def running(self, reference: str) -> bool:
+    def running(self, errand: Errand) -> bool:
         with self._lock:
-            return reference in self._running
+            return errand in self._running
 
-    def last(self, reference: str) -> Outcome | None:
+    def last(self, errand: Errand) -> Outcome | None:
         with self._lock:
-            return self._outcomes.get(reference)
+            return self._outcomes.get(errand)
 
-    def begin(self, reference: str) -> None:
-        """Pull, unless that is under way; returns at once."""
+    def bringing(self, errand: Errand) -> bool:
+        """Whether a pull goes on that began without the image; it ends right after the image is here."""
         with self._lock:
-            if reference in self._running:
+            return errand in self._running and errand in self._anew
+
+    def begin(self, errand: Errand, *, anew: bool) -> None:
+        """Pull, unless that is under way; returns at once. ``anew``: the image is not here."""
+        with self._lock:
+            if errand in self._running:
                 return
-            thread = threading.Thread(target=self._body, args=(reference,), name=f"pull {reference}", daemon=True)
-            self._running[reference] = thread
+            (self._anew.add if anew else self._anew.discard)(errand)
+            thread = threading.Thread(target=self._body, args=(errand,), name=f"pull {errand[0]}", daemon=True)
+            self._running[errand] = thread
         thread.start()
 
-    def note(self, reference: str, error: str) -> Outcome:
+    def note(self, errand: Errand, error: str, told: str = "") -> Outcome:
         """Take down how a pull ended."""
         with self._lock:
-            before = self._outcomes.get(reference)
+            before = self._outcomes.get(errand)
             failures = (before.failures if before else 0) + 1 if error else 0
-            outcome = self._outcomes[reference] = Outcome(self._clock.now(), error, failures)
+            outcome = self._outcomes[errand] = Outcome(self._clock.now(), error, failures, told)
             return outcome
 
     def join(self, seconds: float) -> None:
@@ -92,19 +108,26 @@ class Pulls:
             if thread is not threading.current_thread():
                 thread.join(seconds)
 
-    def _body(self, reference: str) -> None:
-        error = "it ended without an answer"
+    def _body(self, errand: Errand) -> None:
+        error, told, reference = "it ended without an answer", "", errand[0]
+        asked = self._clock.now()
         try:
             with self._places:
-                self._pull(reference)
-            error = ""
+                begun = self._clock.now()
+                size = self._pull(errand)
+            error, told = "", _took(begun, asked, self._clock.now(), size)
         except ReconcilerError as problem:
             error = problem.message
         except OSError as problem:
             error = f"cannot pull {reference}: {problem.strerror or problem}"
         finally:
-            self.note(reference, error)
+            self.note(errand, error, told)
             with self._lock:
-                self._running.pop(reference, None)
+                self._running.pop(errand, None)
             for callback in tuple(self._subscribers):
                 callback(reference)
+
+
+def _took(begun: Instant, asked: Instant, ended: Instant, size: int) -> str:
+    """The end of the kubelet's sentence (pkg/kubelet/images/image_manager.go)."""
+    return f"in {ended - begun:.3g}s ({ended - asked:.3g}s including waiting). Image size: {size} bytes."

@@ -14,8 +14,8 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +78,20 @@ class Source:
 class Access:
     """How a registry is to be spoken to, where it is not as skopeo's own settings have it: REGISTRY_AUTH_FILE or
     auth.json of the user who runs us, certs.d, registries.conf. ``authfile`` holds passwords (containers-auth.json(5)),
-    ``cert_dir`` certificates (containers-certs.d(5)); ``tls_verify`` None is as configured."""
+    ``passwords`` such a file's content, which counts instead; ``cert_dir`` certificates (containers-certs.d(5));
+    ``tls_verify`` None is as configured."""
 
     authfile: Path | None = None
     cert_dir: Path | None = None
     tls_verify: bool | None = None
+    passwords: bytes = field(default=b"", repr=False)
 
-    def options(self, prefix: str = "--") -> list[str]:
-        """For skopeo; ``prefix`` "--src-" where it tells source from destination."""
-        found = [f"{prefix}authfile={self.authfile.absolute()}"] if self.authfile else []
+    def options(self, prefix: str, passwords: int | None) -> list[str]:
+        """For skopeo; ``prefix`` "--src-" where it tells source from destination; ``passwords`` is the file that holds
+        ours, already open."""
+        authfile = self.authfile.absolute() if self.authfile else None
+        authfile = authfile if passwords is None else Path(f"/proc/self/fd/{passwords}")
+        found = [f"{prefix}authfile={authfile}"] if authfile else []
         found += [f"{prefix}cert-dir={self.cert_dir.absolute()}"] if self.cert_dir else []
         return found + ([] if self.tls_verify is None else [f"{prefix}tls-verify={str(self.tls_verify).lower()}"])
 
@@ -164,9 +169,9 @@ class Skopeo:
         return self.inspect(self._source.reference)
 
     def inspect(self, reference: str, *options: str) -> bytes:
-        return self._run(
-            [*self._common, "inspect", *self._access.options(), "--raw", *options, reference], self._patience, None
-        ).stdout
+        with self._passwords() as fd:
+            asked = ["inspect", *self._access.options("--", fd), "--raw", *options, reference]
+            return self._run([*self._common, *asked], self._patience, None, fd).stdout
 
     def copy(self, reference: str, total: int, progress: Progress) -> None:
         """Bring the layers here (``total`` bytes); those that are here already are not fetched again."""
@@ -174,17 +179,33 @@ class Skopeo:
         link_blobs(self._disk, self._work)
         to = ["--dest-shared-blob-dir", "blobs", "--dest-oci-accept-uncompressed-layers", reference, "oci:copy:image"]
         watch = _stall_watch(copy, self._source, total, progress)
-        to = [*self._access.options("--src-"), *to]
-        self._run([*self._common, "copy", "--quiet", "--retry-times", "1", *to], _COPY_LIMIT, watch)
+        with self._passwords() as fd:
+            to = [*self._access.options("--src-", fd), *to]
+            self._run([*self._common, "copy", "--quiet", "--retry-times", "1", *to], _COPY_LIMIT, watch, fd)
         remove_tree(copy)
 
     def write(self, to: str) -> None:
         """Copy the image to ``to``, an archive that is not there yet."""
         self._run([*self._common, "copy", "--quiet", self._source.reference, to], _COPY_LIMIT, None)
 
-    def _run(self, argv: list[str], timeout: float, watch: Callable[[], None] | None) -> Finished:
+    @contextlib.contextmanager
+    def _passwords(self) -> Iterator[int | None]:
+        """Our passwords as a file in memory, which ends with skopeo and us: no kill leaves it behind, and no argument
+        shows it."""
+        if not self._access.passwords:
+            yield None
+            return
+        fd = file_in_memory(self._access.passwords)
         try:
-            done = run_skopeo(self._processes, argv, timeout, self._work, watch)
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _run(
+        self, argv: list[str], timeout: float, watch: Callable[[], None] | None, fd: int | None = None
+    ) -> Finished:
+        try:
+            done = run_skopeo(self._processes, argv, timeout, self._work, watch, fd)
         except TimedOut as error:
             raise self._source.unreachable(error.message) from error
         if done.code:
@@ -192,11 +213,25 @@ class Skopeo:
         return done
 
 
+@effect("image.passwords")
+def file_in_memory(content: bytes) -> int:
+    fd = os.memfd_create("auth.json")
+    os.fchmod(fd, 0o600)
+    os.write(fd, content)
+    return fd
+
+
 @effect("image.skopeo")
 def run_skopeo(
-    processes: Processes, argv: list[str], timeout: float, work: Path, watch: Callable[[], None] | None
+    processes: Processes,
+    argv: list[str],
+    timeout: float,
+    work: Path,
+    watch: Callable[[], None] | None,
+    passwords: int | None = None,
 ) -> Finished:
-    return processes.run(argv, timeout=timeout, cwd=work, watch=watch, env=_environment())
+    kept = () if passwords is None else (passwords,)
+    return processes.run(argv, timeout=timeout, cwd=work, watch=watch, env=_environment(), pass_fds=kept)
 
 
 def _environment() -> dict[str, str]:

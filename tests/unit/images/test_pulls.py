@@ -15,6 +15,7 @@ from reconciler.engine.images.pulls import FRESH, Outcome, Pulls, delay
 from reconciler.engine.images.reference import DEFAULT_REGISTRY
 from reconciler.model.errors import ImageProblem, TryLater
 from reconciler.model.events import EventType
+from reconciler.model.login import Login
 from reconciler.model.observed import ImageStatus
 from reconciler.model.spec import PullPolicy
 from tests.fakes.clock import FakeClock
@@ -42,7 +43,7 @@ class Registry(Images):
         self.asked = 0
         self.subscribe(lambda _: self.ended.release())
 
-    def pull(self, reference: str, *, progress: object = None) -> Image:
+    def pull(self, reference: str, **_how: object) -> Image:
         self.asked += 1
         assert self.open.wait(30)
         if isinstance(self.answer, Exception):
@@ -183,16 +184,17 @@ def test_an_image_found_by_a_short_name_is_renewed_under_its_full_one(images: Re
 def test_an_unexpected_failure_is_a_failure_too(tmp_path: Path) -> None:
     ended = threading.Event()
 
-    def pull(_: str) -> None:
+    def pull(_: object) -> int:
         raise OSError(28, "No space left on device")
 
     pulls = Pulls(FakeClock(), pull)
     pulls.subscribe(lambda _: ended.set())
-    pulls.begin("x")
+    errand = ("x", ())
+    pulls.begin(errand, anew=True)
     assert ended.wait(30)
-    last = pulls.last("x")
+    last = pulls.last(errand)
     assert last is not None and last.error == "cannot pull x: No space left on device"
-    assert not pulls.running("x")
+    assert not pulls.running(errand)
 
 
 def test_the_delay_is_bounded_for_ever() -> None:
@@ -237,3 +239,31 @@ def test_another_process_sees_a_change_at_once(tmp_path: Path) -> None:
         other.have(f"{number:064x}", pulled=True, name=name)
         found = mine.get(name)
         assert found is not None and found.id == f"{number:064x}"
+
+
+def test_other_passwords_are_tried_at_once_though_the_last_ones_failed(images: Registry) -> None:
+    images.answer = ImageProblem(f"cannot pull {REF}: its registry refuses: unauthorized")
+    images.ensure(REF, IF_NOT_PRESENT)
+    images.wait()
+    assert images.state(REF, IF_NOT_PRESENT).status is ImageStatus.FAILED
+    images.answer = NEW
+    logins = (Login("registry.test", "secret"),)
+    assert images.state(REF, IF_NOT_PRESENT, logins).status is ImageStatus.MISSING
+    images.ensure(REF, IF_NOT_PRESENT, logins)
+    images.wait()
+    assert images.state(REF, IF_NOT_PRESENT).id == NEW
+
+
+def test_what_a_pull_took_is_told_in_the_kubelets_words(images: Registry) -> None:
+    images.ensure(REF, IF_NOT_PRESENT)
+    images.wait()
+    assert images.state(REF, IF_NOT_PRESENT).told == "in 0s (0s including waiting). Image size: 1 bytes."
+
+
+def test_an_old_image_in_a_newer_ones_place_says_why(images: Registry) -> None:
+    images.have(OLD, pulled=True)
+    images.answer = TryLater(f"cannot pull {REF}: its registry cannot be reached")
+    images.ensure(REF, ALWAYS)
+    images.wait()
+    state = images.state(REF, ALWAYS)
+    assert (state.status, state.id, state.error) == (ImageStatus.PRESENT, OLD, "its registry cannot be reached")

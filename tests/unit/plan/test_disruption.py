@@ -90,6 +90,7 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ("restart policy", replace(POD, restart_policy=RestartPolicy.NEVER), Cost.RECORD, "spec.restartPolicy"),
     ("grace period", replace(POD, grace_period=1), Cost.RECORD, "spec.terminationGracePeriodSeconds"),
     ("a volume nobody mounts", replace(POD, volumes=(DATA,)), Cost.RECORD, "spec.volumes"),
+    ("pull secrets", web(pull_secrets=("s",)), Cost.RECORD, "spec.containers[web].imagePullSecrets"),
     ("pull policy", web(pull_policy=PullPolicy.NEVER), Cost.RECORD, "spec.containers[web].imagePullPolicy"),
     ("cpu limit", web(resources=Resources(cpu_limit=5)), Cost.LIVE, "spec.containers[web].resources.limits.cpu"),
     ("cpu request", web(resources=Resources(cpu_request=5)), Cost.LIVE, "spec.containers[web].resources.requests.cpu"),

@@ -1,0 +1,30 @@
+"""Passwords of registries, as a Secret of the manifests brings them.
+
+Kept in memory only: never part of a spec, a record, an event or a log, and not shown by ``repr``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to log in to a registry. ``place`` is what the Secret says it is for: a host, with a port, a path or a ``*``
+    perhaps; ``auth`` is base64 of ``user:password``, ``token`` an identity token instead."""
+
+    place: str
+    auth: str = field(repr=False)
+    token: str = field(default="", repr=False)
+
+
+Logins = tuple[Login, ...]
+
+FindSecret = Callable[[str, str], Logins | None]
+"""The logins of the Secret of a namespace and a name; None where no manifest defines it."""
+
+
+def no_secret(_namespace: str, _name: str) -> Logins | None:
+    """Where there are no manifests, there are no Secrets."""
+    return None
