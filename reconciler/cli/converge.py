@@ -54,15 +54,18 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
     from reconciler.controller.log import open_log
     from reconciler.controller.watch import WatchOptions, until_interrupted
     from reconciler.controller.watch import watch as keep
+    from reconciler.linux.notify import from_environment
 
+    notifier = from_environment()
     for folder in folders:
         if folder.exists() and not folder.is_dir():
             raise InvalidInput(f"cannot watch {folder}: it is not a directory", hint=f"try: reconciler apply {folder}")
     engine, log = options.engine(), open_log()
     faulthandler.register(signal.SIGUSR1)  # "what is it doing?": every thread's stack on standard error
+    faulthandler.enable()  # the same when the watchdog aborts us
     with until_interrupted() as stop:
         _warm(engine, log)
-        wishes = WatchOptions(engine.layout, resync=resync, prune=yes_prune, log=log)
+        wishes = WatchOptions(engine.layout, resync=resync, prune=yes_prune, log=log, notifier=notifier)
         return keep(engine, folders, wishes, stop=stop)
 
 

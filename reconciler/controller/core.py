@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.controller.exits import ExitWatcher
+from reconciler.controller.health import Health
 from reconciler.controller.log import Log, Silent, told
 from reconciler.controller.narrate import Narrator
 from reconciler.controller.queue import WorkQueue
@@ -75,6 +76,7 @@ class Core:
         self.log = log or Silent()
         self.queue: WorkQueue[Key] = WorkQueue(clock)
         self.narrator = Narrator(engine, self.log)
+        self.health = Health()
         self._troubles = troubles
         self._workers = workers
         self._on_step = on_step
@@ -113,11 +115,13 @@ class Core:
         self.engine.listeners.append(self.queue.add)
         if self._exits:
             self._exits.start()
+            self.health.must_live(self._exits.thread)
         self._pool = ThreadPoolExecutor(max_workers=2 * self._workers, thread_name_prefix="step")
         for number in range(self._workers):
             thread = threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
+            self.health.must_live(thread)
 
     def stop(self, timeout: float = 10.0) -> bool:
         """Take no new key, let the steps under way end; False if some worker is still at it after ``timeout`` s."""
@@ -136,12 +140,13 @@ class Core:
 
     def _work(self) -> None:
         while (key := self.queue.get()) is not None:
-            try:
-                self.handle(key)
-            finally:
-                self.queue.done(key)
-            if self._on_change:
-                self._on_change(key)
+            with self.health.at(f"pod {key}"):
+                try:
+                    self.handle(key)
+                finally:
+                    self.queue.done(key)
+                if self._on_change:
+                    self._on_change(key)
 
     # --- one key -----------------------------------------------------------------------------------------------
 
@@ -239,6 +244,7 @@ class Core:
                 self.queue.add(key)
 
     def _stepped(self, key: Key, action: Action) -> None:
+        self.health.progress()
         event, values = told(action)
         self.log.info(event, pod=str(key), **values)
         if self._on_step:

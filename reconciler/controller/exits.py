@@ -44,7 +44,7 @@ class ExitWatcher:
         self._lock = threading.Lock()
         self._pidfds: dict[ContainerId, tuple[int, Key]] = {}
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="exits", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="exits", daemon=True)
 
     def also(self, directory: Path, changed: Callable[[], None]) -> None:
         """Call ``changed`` when a file is renamed into ``directory`` (made if missing). To be said before ``start``."""
@@ -52,14 +52,14 @@ class ExitWatcher:
         self._others[self._inotify.add(str(directory), Mask.MOVED_TO | Mask.ONLY_DIRECTORY)] = changed
 
     def start(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """End the thread and close what it waits for."""
         self._stopped = True
         os.eventfd_write(self._wake, 1)
-        if self._thread.is_alive():
-            self._thread.join()
+        if self.thread.is_alive():
+            self.thread.join()
         with self._lock:
             for descriptor, _ in self._pidfds.values():
                 os.close(descriptor)

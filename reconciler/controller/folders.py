@@ -15,6 +15,7 @@ import stat
 import threading
 from collections.abc import Callable, Mapping
 
+from reconciler.controller.health import Health
 from reconciler.controller.log import Log, Silent
 from reconciler.linux.inotify import Change, Inotify, Mask
 from reconciler.model.clock import Clock
@@ -32,7 +33,8 @@ class FolderWatcher:
     """Watches the trees of ``sources``; ``add`` gets each key about which they say something new.
 
     ``resync``: seconds after which everything is read and every key looked at although nothing was heard (0: never);
-    ``on_resync`` is called then. ``on_scan`` is called after each look at a source.
+    ``on_resync`` is called then. ``on_scan`` is called after each look at a source. ``health`` hears what the thread is
+    at.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class FolderWatcher:
         on_resync: Callable[[], None],
         on_scan: Callable[[DirectorySource], None],
         log: Log | None = None,
+        health: Health | None = None,
     ) -> None:
         self._sources = sources
         self._add = add
@@ -53,6 +56,7 @@ class FolderWatcher:
         self._on_resync = on_resync
         self._on_scan = on_scan
         self._log = log or Silent()
+        self._health = health or Health()
         self._inotify = Inotify()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopped = False
@@ -67,6 +71,11 @@ class FolderWatcher:
         for source in self._sources:
             self._scan(source)
         self._thread.start()
+        self._health.must_live(self._thread)
+
+    def look_again(self) -> None:
+        """Read everything and look at every key, soon. May be called from a signal's handler."""
+        os.eventfd_write(self._wake, 1)
 
     def stop(self) -> None:
         self._stopped = True
@@ -87,14 +96,27 @@ class FolderWatcher:
                 ready = selector.select(None if due is None else max(0.0, due - self._clock.now()))
                 if self._stopped:
                     return
-                try:
-                    if ready:
-                        self._heard(self._inotify.read())
-                    if due is not None and self._clock.now() >= due:
-                        due = self._next_resync()
-                        self._read_everything()
-                except Exception:  # whatever it is, the folders must go on being watched
-                    self._log.error("directory watch failed unexpectedly", exc_info=True)
+                with self._health.at("reading the folders"):
+                    due = self._round(bool(ready), due)
+
+    def _round(self, ready: bool, due: Instant | None) -> Instant | None:
+        """Take up what was heard, and what is due; when the next resync is."""
+        try:
+            asked = ready and self._woken()
+            if ready:
+                self._heard(self._inotify.read())
+            if asked or (due is not None and self._clock.now() >= due):
+                due = self._next_resync()
+                self._read_everything()
+        except Exception:  # whatever it is, the folders must go on being watched
+            self._log.error("directory watch failed unexpectedly", exc_info=True)
+        return due
+
+    def _woken(self) -> bool:
+        try:
+            return os.eventfd_read(self._wake) > 0
+        except BlockingIOError:
+            return False
 
     def _next_resync(self) -> Instant | None:
         return self._clock.now() + self._resync if self._resync > 0 else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any, Protocol, TextIO, cast
 
 from reconciler.model.actions import (
@@ -75,6 +76,7 @@ def open_log(stream: TextIO | None = None) -> Log:
 
     out = stream or sys.stderr
     renderer: Any
+    journal = _is_journal(out)
     if out.isatty():
         renderer = structlog.dev.ConsoleRenderer(pad_event_to=20, colors=_wants_colour())
     else:
@@ -88,8 +90,36 @@ def open_log(stream: TextIO | None = None) -> Log:
     ]
     if out.isatty():
         del processors[2]
+    elif journal:
+        processors[1] = _take_level  # journald has its own clock, and a level from the line's beginning
+        processors.append(_with_level)
     made = structlog.wrap_logger(structlog.PrintLogger(out), processors=processors)
     return cast("Log", made)
+
+
+_LEVELS = {"info": 6, "warning": 4, "error": 3}
+"""As syslog numbers them; see sd-daemon(3)."""
+
+_this_line = threading.local()
+
+
+def _take_level(_log: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """For ``_with_level``, which gets the finished line, in the same thread."""
+    _this_line.level = _LEVELS.get(str(event.pop("level", "")), 6)
+    return event
+
+
+def _with_level(_log: Any, _method: str, line: str) -> str:
+    return f"<{_this_line.level}>{line}"
+
+
+def _is_journal(out: TextIO) -> bool:
+    """Whether the stream leads to journald, as JOURNAL_STREAM says of one (systemd.exec(5))."""
+    try:
+        status = os.fstat(out.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _wants_colour() -> bool:

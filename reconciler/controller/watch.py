@@ -5,10 +5,11 @@ Threads: the workers and the exit watcher of ``core``, one for the folders; the 
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -17,11 +18,13 @@ from reconciler.controller.core import WORKERS, Core
 from reconciler.controller.folders import FolderWatcher
 from reconciler.controller.lock import claim
 from reconciler.controller.log import Log, Silent
+from reconciler.controller.service import StatusLine, keep_told
 from reconciler.controller.sync import OnStep
 from reconciler.controller.wanted import Wanted
 from reconciler.engine.images.disk import Disk
 from reconciler.engine.layout import Layout
 from reconciler.kube import Problem, load
+from reconciler.linux.notify import Notifier
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.events import EventType
@@ -36,8 +39,8 @@ RESYNC = 60.0
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
     """``resync`` 0: never. ``prune``: removals of many pods at once are meant. ``exits`` False: exits are not
-    watched. The rest are for those who look on: ``on_start`` with the live core, ``on_step`` and ``on_change`` as
-    in ``Core``."""
+    watched. ``notifier``: the service manager that is told. The rest are for those who look on: ``on_start`` with the
+    live core, ``on_step`` and ``on_change`` as in ``Core``."""
 
     layout: Layout
     resync: float = RESYNC
@@ -46,6 +49,7 @@ class WatchOptions:
     workers: int = WORKERS
     exits: bool = True
     log: Log = field(default_factory=Silent)
+    notifier: Notifier = field(default_factory=Notifier)
     on_start: Callable[[Core], None] | None = None
     on_step: OnStep | None = None
     on_change: Callable[[Key], None] | None = None
@@ -78,7 +82,14 @@ def _run(
     engine: PodEngine, sources: list[DirectorySource], options: WatchOptions, clock: Clock, stop: threading.Event
 ) -> int:
     """1. Learn what is recorded. 2. Hear exits. 3. Look at the folders, and hear them. 4. Look at every key once.
-    5. Wait for the end. 6. Let the steps under way end."""
+    5. Say that we are ready, and wait for the end. 6. Let the steps under way end."""
+    notifier = options.notifier
+
+    def changed(key: Key) -> None:
+        line.tell()
+        if options.on_change:
+            options.on_change(key)
+
     core = Core(
         engine,
         Wanted(sources),
@@ -89,8 +100,9 @@ def _run(
         workers=options.workers,
         log=options.log,
         on_step=options.on_step,
-        on_change=options.on_change,
+        on_change=changed,
     )
+    line = StatusLine(notifier, lambda: core.results().values())
     complaints = Complaints(engine, options.log)
     threading.Thread(target=_warm, name="warm", daemon=True).start()
 
@@ -106,6 +118,7 @@ def _run(
         on_resync=everything,
         on_scan=complaints.tell,
         log=options.log,
+        health=core.health,
     )
     adopted = core.adopt()
     options.log.info("controller starts", watching=[s.path for s in sources], adopted=len(adopted))
@@ -115,8 +128,11 @@ def _run(
         everything()
         if options.on_start:
             options.on_start(core)
-        stop.wait()
+        notifier.tell(READY=1, MAINPID=os.getpid())
+        with _heard(signal.SIGHUP, folders.look_again) if notifier else nullcontext():
+            keep_told(notifier, core.health, options.log, stop)
     finally:
+        notifier.tell(STOPPING=1, STATUS="letting the steps under way end; pods go on")
         folders.stop()
         ended = core.stop()
     options.log.info("controller ends", pods_go_on=len(engine.keys()))
@@ -143,6 +159,16 @@ class Complaints:
             with suppress(ReconcilerError):  # a full disk; the log has it
                 self._engine.emit(problem.path, EventType.WARNING, str(problem.reason), str(problem))
         self._told[source] = now
+
+
+@contextmanager
+def _heard(number: int, do: Callable[[], None]) -> Iterator[None]:
+    """``do`` is what a signal asks for (``systemctl reload``: SIGHUP)."""
+    before = signal.signal(number, lambda _number, _frame: do())
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +39,14 @@ def test_a_terminal_gets_colours_unless_it_says_no(
     open_log(out).warning("pod waits", pod="default/a")
     assert ("\x1b[" in out.getvalue()) == coloured
     assert "pod waits" in out.getvalue()
+
+
+def test_for_the_journal_a_line_has_its_level_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "stream").open("w+") as out:
+        status = os.fstat(out.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        log = open_log(out)
+        log.warning("pod waits", pod="default/a")
+        log.info("pod created")
+        out.seek(0)
+        assert out.read() == '<4>event="pod waits" pod=default/a\n<6>event="pod created"\n'
