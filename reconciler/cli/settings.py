@@ -27,14 +27,14 @@ class Options:
     conmon: Path | None = None
     verbose: bool = False
 
-    def engine(self) -> Engine:
-        """The engine of this instance. Raises HostUnfit without root's rights."""
+    def engine(self, *, mend: bool = True) -> Engine:
+        """The engine of this instance; ``mend`` as ``Engine.open`` says. Raises HostUnfit without root's rights."""
         if os.geteuid() != 0:
             raise HostUnfit("cannot work on containers: this needs root", hint="run it with sudo")
         from reconciler.engine.context import Settings
         from reconciler.engine.engine import Engine
 
-        return Engine.open(Settings(root=self.root, runtime=self.runtime, conmon=self.conmon))
+        return Engine.open(Settings(root=self.root, runtime=self.runtime, conmon=self.conmon), mend=mend)
 
 
 pass_options = click.make_pass_decorator(Options)

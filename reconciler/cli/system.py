@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import table
+
+if TYPE_CHECKING:
+    from reconciler.engine.engine import Engine
 
 
 @click.group()
@@ -35,3 +40,60 @@ def check(options: Options, form: str) -> int:
     else:
         click.echo("clean: everything of this instance belongs to a recorded pod")
     return 1 if leaks else 0
+
+
+@system.command()
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Kill what has not ended by then, whatever its grace period.",
+)
+@pass_options
+def reset(options: Options, yes: bool, timeout: float | None) -> int:
+    """Remove everything of this instance from this machine.
+
+    Pods (they get their grace period), images, logs, state, and what is in the kernel: as if nothing had ever run.
+    Manifests and the configuration file stay. Refused, naming the process, while a controller runs.
+
+    \b
+    Example:  sudo systemctl stop reconciler && sudo reconciler system reset
+    """
+    import sys
+
+    from reconciler.cli.converge import told_to
+    from reconciler.cli.terminal import Progress
+    from reconciler.controller.reset import refuse_while_watched
+    from reconciler.controller.reset import reset as remove_all
+
+    engine = options.engine(mend=False)
+    refuse_while_watched(engine)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("cannot ask, as there is no terminal: say --yes")
+        click.echo(_inventory(engine), err=True)
+        if not click.confirm("Remove all of this?", err=True):
+            click.echo("Nothing was removed.", err=True)
+            return 1
+    progress = Progress()
+    try:
+        remove_all(engine, timeout=timeout, on_progress=told_to(progress))
+    finally:
+        progress.done()
+    click.echo("Everything of this instance is removed.")
+    return 0
+
+
+def _inventory(engine: Engine) -> str:
+    """What will go, as lines that are read before saying yes."""
+    have = engine.holdings()
+    lines = []
+    if have.pods is None:
+        lines.append("pods:         as many as there are (the index cannot be read)")
+    else:
+        named = ", ".join(map(str, have.pods[:8])) + (", ..." if len(have.pods) > 8 else "")
+        lines.append(f"pods:         {len(have.pods)}{f' ({named})' if have.pods else ''}")
+    lines.append(f"images:       {have.images}")
+    lines += [f"directory:    {directory}" for directory in have.directories]
+    return "\n".join(lines)

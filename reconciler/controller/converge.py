@@ -157,7 +157,14 @@ def down(
     """
     for source in sources:
         refuse_while_watched(layout.controller_lock, source.id, "take down")
-    return _Once(engine, sources, layout, clock or SystemClock(), on_progress, down=True).run(True, timeout)
+    return _Once(engine, sources, layout, clock or SystemClock(), on_progress, _Gone(sources)).run(True, timeout)
+
+
+def down_all(
+    engine: PodEngine, *, layout: Layout, timeout: float | None = None, on_progress: OnStep | None = None
+) -> Report:
+    """As ``down``, but every pod of the instance, whoever owns it. The caller holds the controller's lock."""
+    return _Once(engine, (), layout, SystemClock(), on_progress, _Everything(engine)).run(True, timeout)
 
 
 def diff(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock | None = None) -> tuple[PodDiff, ...]:
@@ -211,18 +218,17 @@ class _Once:
         layout: Layout,
         clock: Clock,
         on_progress: OnStep | None,
-        *,
-        down: bool = False,
+        going: Wanted | None = None,
     ) -> None:
+        """``going``: what says that pods are to go; no file has a say in it."""
         self.clock = clock
         self.sources = sources
         self.steps = 0
         self.changed = threading.Condition()
         self.on_progress = on_progress
-        wanted = _Gone(sources) if down else Wanted(sources)
         self.core = Core(
             engine,
-            wanted,
+            going or Wanted(sources),
             clock,
             exits=layout.exits,
             images=Disk(layout.images).index,
@@ -230,7 +236,7 @@ class _Once:
             on_step=self._step,
             on_change=lambda _key: self._notify(),
         )
-        self.complaints = None if down else Complaints(engine, self.core.log)
+        self.complaints = None if going else Complaints(engine, self.core.log)
 
     def run(self, wait: bool, timeout: float | None) -> Report:
         self.core.adopt()
@@ -285,7 +291,7 @@ class _Once:
         if result is None or self._is_under_way(key) or any(map(self._is_under_way, result.blocked_by)):
             return False
         if isinstance(result.desired, Absent):
-            return result.owner is None or result.owner not in {source.id for source in self.sources}
+            return result.owner is None or not self.core.wanted.looks_after(result.owner)
         if isinstance(result.desired, Unknown):
             return not result.settling
         return not wait or result.status.converged or _is_hopeless(result)
@@ -328,6 +334,23 @@ class _Gone(Wanted):
             return Resolution(Absent("its source was taken down"))
         owner = self.owner(key)
         return Resolution(Absent("it is gone") if owner is None else Unknown("it belongs to another source"))
+
+
+class _Everything(Wanted):
+    """Nothing is wanted any more, whoever wanted it."""
+
+    def __init__(self, engine: PodEngine) -> None:
+        super().__init__(())
+        self._engine = engine
+
+    def keys(self) -> set[Key]:
+        return set(self._engine.keys())
+
+    def looks_after(self, _owner: SourceId) -> bool:
+        return True
+
+    def resolve(self, _key: Key) -> Resolution:
+        return Resolution(Absent("everything is removed"))
 
 
 def _sentences(key: Key, plan: PodActions, have: Observed) -> tuple[str, ...]:

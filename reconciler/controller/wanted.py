@@ -55,6 +55,10 @@ class Wanted:
         """Every key with a pod recorded as one of the sources'."""
         return {key for source in self.sources for key in source.owned}
 
+    def looks_after(self, owner: SourceId) -> bool:
+        """Whether what ``owner`` has is one of ours to say."""
+        return any(source.id == owner for source in self.sources)
+
     def owner(self, key: Key) -> SourceId | None:
         with self._lock:
             return self._owners.get(key)

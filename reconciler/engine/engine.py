@@ -27,6 +27,7 @@ from reconciler.engine import (
     observe,
     portfacts,
     reindex,
+    reset,
     sandboxes,
 )
 from reconciler.engine.context import Context, Settings
@@ -75,8 +76,9 @@ class Engine:
         self._subscribed = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings, clock: Clock | None = None) -> Engine:
-        """The instance at ``settings.root``, its directories made where they are missing.
+    def open(cls, settings: Settings, clock: Clock | None = None, *, mend: bool = True) -> Engine:
+        """The instance at ``settings.root``, its directories made where they are missing, and its index where it is
+        lost (``mend``).
 
         Raises HostUnfit when they cannot be.
         """
@@ -86,7 +88,8 @@ class Engine:
         except OSError as e:
             raise HostUnfit(f"cannot use {e.filename}: {e.strerror}", hint=boundary.hint(e)) from e
         engine = cls(Context(settings, layout, clock or SystemClock()))
-        reindex.if_lost(engine.context)
+        if mend:
+            reindex.if_lost(engine.context)
         return engine
 
     def tidy(self) -> None:
@@ -190,6 +193,15 @@ class Engine:
         with boundary.told("end the zygote"), contextlib.suppress(Busy):  # busy: another process begins just now
             ctx.monitors.end()
             cgroups.remove_instance(ctx.layout.tag)
+
+    def holdings(self) -> reset.Holdings:
+        """What this instance has on this host (see ``reset``)."""
+        return reset.holdings(self.context)
+
+    def erase(self) -> None:
+        """Take everything of this instance away, by its name. Nothing else may be done with this engine after it."""
+        with boundary.told("remove everything of this instance"):
+            reset.erase(self.context)
 
     def warm(self) -> None:
         """Get ready what the first pod would otherwise wait for (see ``warm``)."""

@@ -71,6 +71,13 @@ def detach(tag: str, pod: PodId) -> None:
         _delete(ip, names.link_name(tag, pod))
 
 
+@effect("link.remove")
+def remove_link(name: str) -> None:
+    """Remove a link of ours by its name, whatever it belongs to."""
+    with netlink.here(f"remove the link {name}") as ip:
+        _delete(ip, name)
+
+
 def links(tag: str) -> tuple[LinkInfo, ...]:
     """Every link of this instance, by our naming rule."""
     with netlink.here("list the links of pods") as ip:

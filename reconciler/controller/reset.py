@@ -1,0 +1,36 @@
+"""``system reset``: the end of an instance, in order. One process at a time: it is the controller meanwhile.
+
+Whoever is killed here begins again; what has been removed stays removed, and nothing comes back by itself.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from reconciler.controller import converge
+from reconciler.controller.lock import claim, holder
+from reconciler.controller.sync import OnStep
+from reconciler.engine.engine import Engine
+from reconciler.model.errors import Busy, ReconcilerError
+
+
+def refuse_while_watched(engine: Engine) -> None:
+    """Raise Busy where a controller is live: it would bring back at once what is removed."""
+    live = holder(engine.layout.controller_lock)
+    if live is not None:
+        raise Busy(
+            f"cannot reset: controller (pid {live.pid}) watches {', '.join(live.directories) or 'a folder'}",
+            hint=f"stop it first: systemctl stop reconciler, or kill {live.pid}",
+        )
+
+
+def reset(engine: Engine, *, timeout: float | None = None, on_progress: OnStep | None = None) -> None:
+    """1. Be the controller. 2. Stop and remove every pod, with its grace, for at most ``timeout`` s. 3. Erase the rest.
+
+    Raises Busy, TryLater.
+    """
+    refuse_while_watched(engine)
+    with claim(engine.layout.controller_lock, [], []):
+        with suppress(ReconcilerError):  # a broken index or record: what it would have told is erased by its name
+            converge.down_all(engine, layout=engine.layout, timeout=timeout, on_progress=on_progress)
+        engine.erase()
