@@ -22,8 +22,8 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def problem(lock: Path) -> str:
-    """What is missing or different, or "" where nothing is."""
+def problem(lock: Path, *, copy: bool) -> str:
+    """What is missing or different, or "" where nothing is. ``copy``: installed to stay when the checkout goes."""
     have = {normal(d.metadata["Name"]): d for d in metadata.distributions()}
     for name, version in PIN.findall(lock.read_text()):
         found = have.get(normal(name))
@@ -31,15 +31,15 @@ def problem(lock: Path) -> str:
             return f"{name} is missing"
         if found.version != version:
             return f"{name} is {found.version}, the lock file says {version}"
-    return own_problem(have.get("reconciler"))
+    return own_problem(have.get("reconciler"), copy=copy)
 
 
-def own_problem(found: metadata.Distribution | None) -> str:
+def own_problem(found: metadata.Distribution | None, *, copy: bool) -> str:
     """Whether the reconciler that is installed is the one of this checkout, with its command."""
     if found is None:
         return "reconciler itself is not installed"
     origin = json.loads(found.read_text("direct_url.json") or "{}").get("url", "")
-    if origin != CHECKOUT.as_uri():
+    if not copy and origin != CHECKOUT.as_uri():
         return f"the installed reconciler is the one of {origin or 'somewhere else'}"
     source = (CHECKOUT / "reconciler/__init__.py").read_text()
     if f'"{found.version}"' not in source:
@@ -51,6 +51,6 @@ def own_problem(found: metadata.Distribution | None) -> str:
 
 
 if __name__ == "__main__":
-    if what := problem(Path(sys.argv[1])):
+    if what := problem(Path(sys.argv[-1]), copy="--copy" in sys.argv):
         print(what)
         sys.exit(1)

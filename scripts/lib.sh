@@ -60,6 +60,15 @@ apt_run() {
     return "$status"
 }
 
+# Keep the wheels of requirements.lock in .venv/wheels, for tests that install without a network.
+keep_wheels() {
+    local place=$VENV/wheels
+    ! cmp --quiet requirements.lock "$place/requirements.lock" || return 0
+    "$VENV/bin/python3" -m pip download --quiet --require-hashes --only-binary :all: --dest "$place" --requirement requirements.lock ||
+        die "cannot fetch the packages of requirements.lock (see above)"
+    cp -- requirements.lock "$place"
+}
+
 # Make .venv hold exactly what the lock file says, and the reconciler of this checkout: install_venv LOCK
 install_venv() {
     local lock=$1 why

@@ -1,7 +1,10 @@
 """The configuration file: defaults without one, one line that names file and setting for whatever is wrong in it."""
 
+import re
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reconciler.engine import config
@@ -48,3 +51,17 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, text: str, says: st
 def test_the_file_follows_the_root(tmp_path: Path) -> None:
     assert Layout.at(tmp_path).config == tmp_path / "config.toml"
     assert Layout.at(None).config == CONFIG
+
+
+def test_the_example_that_is_installed_has_every_setting(tmp_path: Path) -> None:
+    """Its lines without their # are a file that is taken; without that, nothing is set."""
+    example = (Path(__file__).parents[3] / "packaging/config.toml").read_text()
+    (tmp_path / "config.toml").write_text(example)
+    assert config.read(tmp_path / "config.toml") == config.Config()
+    text = re.sub(r"^#(?=\[|[a-z0-9_]+ = )", "", example, flags=re.MULTILINE)
+    (tmp_path / "config.toml").write_text(text)
+    config.read(tmp_path / "config.toml")
+    have = tomllib.loads(text)
+    for table in msgspec.structs.fields(config.Config):
+        for setting in msgspec.structs.fields(table.type):
+            assert setting.name in have[table.name], f"packaging/config.toml lacks {setting.name} in [{table.name}]"
