@@ -124,6 +124,8 @@ class ImageStatus(StrEnum):
     PULLING = "Pulling"
     FAILED = "Failed"
     MISSING = "Missing"
+    OFFERED = "Offered"
+    """Not ours yet, but another program of this host has it: no registry is needed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,14 @@ def image_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple[
     image = have.images.get(spec.image, ImageState(ImageStatus.PRESENT))
     if image.status is ImageStatus.PRESENT:
         return ()
+    if image.status is ImageStatus.OFFERED:
+        pull = _pull(spec, f"image {spec.image} was built on this host")
+        return (Obstacle(spec.name, Why.PULLING, "ContainerCreating", f"taking over image {spec.image}", pull=pull),)
+    if image.status is ImageStatus.PULLING:
+        return (Obstacle(spec.name, Why.PULLING, "ContainerCreating", f"pulling image {spec.image}"),)
     if spec.pull_policy is PullPolicy.NEVER:
         text = f"image {spec.image} is not here and imagePullPolicy is Never"
         return (Obstacle(spec.name, Why.IMAGE_NEVER, "ErrImageNeverPull", text),)
-    if image.status is ImageStatus.PULLING:
-        return (Obstacle(spec.name, Why.PULLING, "ContainerCreating", f"pulling image {spec.image}"),)
     if image.status is ImageStatus.MISSING:
         pull = _pull(spec, f"image {spec.image} is not here")
         return (Obstacle(spec.name, Why.PULLING, "ContainerCreating", f"pulling image {spec.image}", pull=pull),)

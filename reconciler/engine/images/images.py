@@ -30,6 +30,7 @@ from reconciler.engine.images.reference import Reference, id_prefix, new_name, p
 from reconciler.engine.images.removal import name_meant, prune_images, remove_image, sweep
 from reconciler.engine.images.save import ArchiveForm, save_image
 from reconciler.engine.images.shortnames import short_names
+from reconciler.engine.images.stores import PODMAN, Offer, Stores
 from reconciler.engine.images.transfer import Access, Fetched, NotOffered, Progress, Skopeo, Source, digest_of, fetch
 from reconciler.engine.images.unpack import unpack_layers
 from reconciler.model.clock import Clock
@@ -63,7 +64,7 @@ class Images:
     ) -> None:
         self._disk, self._clock, self._emit, self._in_use = Disk(directory), clock, emit, in_use
         self._access = access or Access()
-        self._index, self._processes = Index(self._disk), Processes()
+        self._index, self._processes, self._stores = Index(self._disk), Processes(), Stores()
         self._pulls = Pulls(clock, self._pull_with_events)
 
     def get(self, reference: str) -> Image | None:
@@ -94,35 +95,37 @@ class Images:
         """
         try:
             record, local_only = self._index.find(reference), _is_local(reference)
+            renewable = policy is PullPolicy.ALWAYS and not local_only and self._renewable(reference, record)
+            near = not renewable and self._offer(reference, record) is not None
         except ImageProblem as problem:
             return ImageState(ImageStatus.FAILED, error=problem.message)
-        if self._pulls.bringing((reference, logins)):
+        errand = Errand(reference, () if near else logins, near)
+        if self._pulls.bringing(errand):
             return ImageState(ImageStatus.PULLING, record.id if record else "")
-        last = self._pulls.last((reference, logins))
-        if record and not (policy is PullPolicy.ALWAYS and self._renewable(reference)):
+        last = self._pulls.last(errand)
+        if record and not near and not renewable:
             return ImageState(ImageStatus.PRESENT, record.id, told=last.told if last else "")
-        if policy is PullPolicy.NEVER:
+        if not near and policy is PullPolicy.NEVER:
             return ImageState(ImageStatus.MISSING)
-        if local_only:
+        if not near and local_only:
             return ImageState(ImageStatus.FAILED, error=_not_here(reference), retry_at=self._clock.now() + LOOK_AGAIN)
-        if self._pulls.running((reference, logins)):
+        if self._pulls.running(errand):
             return ImageState(ImageStatus.PULLING, record.id if record else "")
         cause = last.error.removeprefix(f"cannot pull {reference}: ") if last else ""
-        if record and last and last.counts(self._clock.now()):
+        if record and last and last.counts(self._clock.now()) and (cause or not near):
             return ImageState(ImageStatus.PRESENT, record.id, error=cause, told=last.told)
-        if record:
-            return ImageState(ImageStatus.MISSING, record.id)
-        if last and cause:
+        if last and cause and not record:
             return ImageState(ImageStatus.FAILED, error=cause, retry_at=last.retry_at)
-        return ImageState(ImageStatus.MISSING)
+        return ImageState(ImageStatus.OFFERED if near else ImageStatus.MISSING, record.id if record else "")
 
     def ensure(self, reference: str, policy: PullPolicy, logins: Logins = ()) -> ImageState:
         """Begin to pull when ``state`` asks for it; returns at once. ``subscribe`` tells the end."""
         state = self.state(reference, policy, logins)
         due = state.retry_at is not None and state.retry_at <= self._clock.now()
-        if policy is PullPolicy.NEVER or not (state.status is ImageStatus.MISSING or due):
+        near = state.status is ImageStatus.OFFERED
+        if not (near or due or state.status is ImageStatus.MISSING) or (policy is PullPolicy.NEVER and not near):
             return state
-        self._pulls.begin((reference, logins), anew=not state.id)
+        self._pulls.begin(Errand(reference, () if near else logins, near), anew=not state.id)
         return ImageState(ImageStatus.PULLING, state.id)
 
     def subscribe(self, callback: Callable[[str], None]) -> None:
@@ -145,7 +148,9 @@ class Images:
         no later one is asked, for it might have another image of this name).
         """
         if parse(reference).local:
-            found = self._index.find(reference)
+            offer, found = self._stores.find(reference), self._index.find(reference)
+            if offer is not None:
+                return self._take_over(reference, offer, progress or _silent)
             if found is None:
                 raise ImageProblem(f"cannot pull {reference}: {_not_here(reference)}")
             return found.image(self._disk)
@@ -166,7 +171,7 @@ class Images:
             for held in images_in(archive, work, self._processes):
                 skopeo = Skopeo(held.source, self._disk, work, self._processes)
                 fetched = fetch(held.source, skopeo.top(), self._disk, skopeo, tell)
-                loaded.append(self._commit(fetched, held.names, False, work, tell).image(self._disk))
+                loaded.append(self._commit(fetched, held.names, work, tell).image(self._disk))
         return tuple(loaded)
 
     def tag(self, reference: str, *names: str) -> tuple[str, ...]:
@@ -245,9 +250,31 @@ class Images:
             raise NotFound(f"cannot {verb} image {reference}: it is not here")
         return record
 
-    def _renewable(self, reference: str) -> bool:
-        """Whether asking the registry again could bring another image: a tag that was had from there."""
-        return not parse(reference).digest and self._index.pulled(reference)
+    def _renewable(self, reference: str, record: Record | None) -> bool:
+        """Whether asking the registry (again) could bring another image: a tag that was had from there, or none is
+        here."""
+        known = self._index.pulled(reference) or bool(self._index.store(reference))
+        return record is None or (not parse(reference).digest and known)
+
+    def _offer(self, reference: str, record: Record | None) -> Offer | None:
+        """An image that is not here, or was built again since it was taken over, and that another store has."""
+        store = self._index.store(reference) if record else ""
+        if record and not store:
+            return None
+        offer = self._stores.find(reference, store)
+        return offer if offer and not (record and offer.id == record.id) else None
+
+    def _take_over(self, reference: str, offer: Offer, tell: Progress) -> Image:
+        """Have an image that another program of this host has."""
+        source = Source(offer.source, reference, unpacked=offer.store == PODMAN)
+        names = (offer.name,) if offer.name else ()
+        with self._disk.lock(f"pull.{hashlib.sha256(offer.id.encode()).hexdigest()[:32]}"), self._disk.work() as work:
+            known = self._index.find(offer.id)
+            if known is not None:
+                return self._rename(known, names, store=offer.store).image(self._disk)
+            skopeo = Skopeo(source, self._disk, work, self._processes, access=Access(daemon=offer.daemon))
+            fetched = fetch(source, skopeo.top(), self._disk, skopeo, tell)
+            return self._commit(fetched, names, work, tell, store=offer.store).image(self._disk)
 
     def _ways(self, reference: str, access: Access, logins: Logins) -> Iterator[tuple[Reference, Access]]:
         """Where an image may be had, and by which password: one that does not open it is no reason to give up."""
@@ -262,7 +289,7 @@ class Images:
             record = self._index.find(str(wanted))
             if record is None or not _pulled_since(record, str(wanted), asked):
                 record = self._fetch(reference, wanted, record, tell, access)
-        self._pulls.note((reference, logins), "")
+        self._pulls.note(Errand(reference, logins), "")
         return record.image(self._disk)
 
     def _fetch(self, reference: str, wanted: Reference, here: Record | None, tell: Progress, access: Access) -> Record:
@@ -277,37 +304,51 @@ class Images:
             if known is not None:
                 return self._rename(known, names)
             fetched = fetch(source, top, self._disk, skopeo, tell)
-            return self._commit(fetched, names, True, work, tell, repository)
+            return self._commit(fetched, names, work, tell, repository)
 
-    def _rename(self, record: Record, names: tuple[str, ...]) -> Record:
-        """The registry's tag means an image that is here already."""
+    def _rename(self, record: Record, names: tuple[str, ...], store: str = "") -> Record:
+        """The registry's (or another store's) name means an image that is here already."""
         with self._disk.lock("index"):
-            now = tuple(Name(name, True, self._clock.wall()) for name in names)
+            now = tuple(Name(name, not store, self._clock.wall(), store) for name in names)
             return self._index.add(replace(record, names=now))
 
     def _commit(
-        self, fetched: Fetched, names: tuple[str, ...], pulled: bool, work: Path, tell: Progress, repository: str = ""
+        self,
+        fetched: Fetched,
+        names: tuple[str, ...],
+        work: Path,
+        tell: Progress,
+        repository: str = "",
+        store: str = "",
     ) -> Record:
         """Unpack what is missing, then make the image exist. The caller's transfer lock keeps the layers here."""
         size = unpack_layers(self._disk, fetched.layers, work, self._processes, tell)
         repositories = [repository] if repository else [parse(name).repository for name in names]
         digests = tuple(f"{repo}@{digest}" for repo in repositories for digest in fetched.digests)
-        made = tuple(Name(name, pulled, self._clock.wall()) for name in names)
+        made = tuple(Name(name, bool(repository), self._clock.wall(), store) for name in names)
         with self._disk.lock("index"):
             return self._index.add(_record(fetched, made, digests, size))
 
     def _pull_with_events(self, errand: Errand) -> int:
-        reference, logins = errand
+        reference = errand.reference
         self._tell(reference, EventType.NORMAL, "Pulling", f'Pulling image "{reference}"')
         try:
-            image = self.pull(reference, logins=logins)
+            offer = self._offer(reference, self._index.find(reference)) if errand.near else None
+            image = self._take_over(reference, offer, _silent) if offer else self.pull(reference, logins=errand.logins)
         except ReconcilerError as problem:
-            here = self.get(reference)
+            here = (None if errand.near else self._instead(reference)) or self.get(reference)
             rest = f"; going on with the image that is here, {here.id[:12]}" if here else ""
             self._tell(reference, EventType.WARNING, "Failed", problem.message + rest)
             raise
         self._tell(reference, EventType.NORMAL, "Pulled", f'Successfully pulled image "{reference}": {image.id[:12]}')
         return image.size
+
+    def _instead(self, reference: str) -> Image | None:
+        """The image that another store of this host has, where the registry did not give one."""
+        with suppress(ReconcilerError):
+            offer = self._offer(reference, self._index.find(reference))
+            return self._take_over(reference, offer, _silent) if offer else None
+        return None
 
     def _tell(self, reference: str, kind: EventType, reason: str, message: str) -> None:
         if self._emit:

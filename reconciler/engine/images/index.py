@@ -28,11 +28,13 @@ _RACY = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One name of an image. ``pulled``: a registry gave it under this name. ``at``: wall time, the later wins."""
+    """One name of an image. ``pulled``: a registry gave it under this name. ``at``: wall time, the later wins.
+    ``store``: which other store of this host gave it (see ``stores``)."""
 
     name: str
     pulled: bool
     at: float
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +109,19 @@ class Index:
 
     def pulled(self, text: str) -> bool:
         """Whether the image that ``text`` names here came from a registry under that name."""
+        return any(name.pulled for name in self._meant(text))
+
+    def store(self, text: str) -> str:
+        """The other store of this host that the image that ``text`` names here came from under that name, or ""."""
+        return next((name.store for name in self._meant(text) if name.store), "")
+
+    def _meant(self, text: str) -> tuple[Name, ...]:
+        """The names that ``text`` may mean, of the image that it does mean."""
         records, names = self._load()
         reference = parse(text)
         found = self._named(reference, records, names)
         wanted = {str(candidate) for candidate in short_names().candidates(reference)}
-        return found is not None and any(name.pulled and name.name in wanted for name in found.names)
+        return tuple(name for name in found.names if name.name in wanted) if found else ()
 
     def add(self, record: Record) -> Record:
         """Commit an image (the caller holds the index lock): its names leave whichever image had them, and those it

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from reconciler.model.clock import Clock
 from reconciler.model.errors import ReconcilerError
@@ -25,8 +26,12 @@ FRESH = 60.0
 """Seconds for which an answer of the registry counts: the container start that asked for it comes well within."""
 
 
-Errand = tuple[str, Logins]
-"""What is pulled: a reference, and the passwords that may open its registry."""
+class Errand(NamedTuple):
+    """What is pulled: a reference, from a registry with these passwords, or (``near``) from another store here."""
+
+    reference: str
+    logins: Logins = ()
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class Pulls:
             if errand in self._running:
                 return
             (self._anew.add if anew else self._anew.discard)(errand)
-            thread = threading.Thread(target=self._body, args=(errand,), name=f"pull {errand[0]}", daemon=True)
+            thread = threading.Thread(target=self._body, args=(errand,), name=f"pull {errand.reference}", daemon=True)
             self._running[errand] = thread
         thread.start()
 
@@ -109,7 +114,7 @@ class Pulls:
                 thread.join(seconds)
 
     def _body(self, errand: Errand) -> None:
-        error, told, reference = "it ended without an answer", "", errand[0]
+        error, told, reference = "it ended without an answer", "", errand.reference
         asked = self._clock.now()
         try:
             with self._places:

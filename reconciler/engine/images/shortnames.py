@@ -52,10 +52,11 @@ def short_names() -> ShortNames:
     user = _USER.expanduser()
     own = [Path(chosen)] if chosen else [f for f in (user / _FILE, _SYSTEM / _FILE) if f.exists()][:1]
     dropped = [file for place in (_SYSTEM, user) for file in sorted((place / _DIRECTORY).glob("*.conf"))]
-    return _read(tuple((str(file), _stamp(file)) for file in (*own, *dropped)))
+    return _read(tuple((str(file), stamp(file)) for file in (*own, *dropped)))
 
 
-def _stamp(file: Path) -> tuple[int, int]:
+def stamp(file: Path) -> tuple[int, int]:
+    """What tells that a small file was replaced or written to."""
     try:
         found = file.stat()
     except OSError:

@@ -60,12 +60,14 @@ class NotOffered(ImageProblem):
 @dataclass(frozen=True, slots=True)
 class Source:
     """What skopeo copies from. ``what`` is how messages call it, ``verb`` what they say we cannot do; ``by_digest``
-    makes the reference of another manifest of the same repository (registries only)."""
+    makes the reference of another manifest of the same repository (registries only). ``unpacked``: it has layers
+    without compression, whatever its manifest says (podman's store)."""
 
     reference: str
     what: str
     verb: str = "pull"
     by_digest: Callable[[str], str] | None = None
+    unpacked: bool = False
 
     def problem(self, cause: str, *, hint: str = "") -> ImageProblem:
         return ImageProblem(f"cannot {self.verb} {self.what}: {cause}", hint=hint)
@@ -79,12 +81,13 @@ class Access:
     """How a registry is to be spoken to, where it is not as skopeo's own settings have it: REGISTRY_AUTH_FILE or
     auth.json of the user who runs us, certs.d, registries.conf. ``authfile`` holds passwords (containers-auth.json(5)),
     ``passwords`` such a file's content, which counts instead; ``cert_dir`` certificates (containers-certs.d(5));
-    ``tls_verify`` None is as configured."""
+    ``tls_verify`` None is as configured; ``daemon`` is where docker's listens."""
 
     authfile: Path | None = None
     cert_dir: Path | None = None
     tls_verify: bool | None = None
     passwords: bytes = field(default=b"", repr=False)
+    daemon: str = ""
 
     def options(self, prefix: str, passwords: int | None) -> list[str]:
         """For skopeo; ``prefix`` "--src-" where it tells source from destination; ``passwords`` is the file that holds
@@ -92,6 +95,7 @@ class Access:
         authfile = self.authfile.absolute() if self.authfile else None
         authfile = authfile if passwords is None else Path(f"/proc/self/fd/{passwords}")
         found = [f"{prefix}authfile={authfile}"] if authfile else []
+        found += [f"{prefix}daemon-host={self.daemon}"] if self.daemon else []
         found += [f"{prefix}cert-dir={self.cert_dir.absolute()}"] if self.cert_dir else []
         return found + ([] if self.tls_verify is None else [f"{prefix}tls-verify={str(self.tls_verify).lower()}"])
 
@@ -115,14 +119,27 @@ def fetch(source: Source, top: bytes, disk: Disk, skopeo: Skopeo, progress: Prog
     config = skopeo.inspect(reference, "--config")
     if digest_of(config) != manifest.get("config", {}).get("digest"):
         raise source.problem("its config is not the one that its manifest names")
-    packed = manifest.get("layers", [])
-    blobs = [_checked(layer.get("digest"), source) for layer in packed]
-    skopeo.copy(reference, sum(int(layer.get("size", 0)) for layer in packed), progress)
+    facts = parsed(config, source)
+    blobs = [_checked(layer.get("digest"), source) for layer in manifest.get("layers", [])]
+    layers = _layers(blobs, facts, source)
+    skopeo.copy(reference, sum(int(layer.get("size", 0)) for layer in manifest.get("layers", [])), progress)
+    if source.unpacked and blobs != [layer.diff_id for layer in layers]:
+        layers = tuple(Layer(layer.diff_id, layer.diff_id) for layer in layers)
+        raw = _with_plain_layers(manifest, layers, disk)
+        digests.insert(0, digest_of(raw))
     for content in (raw, config):
         write_file(disk.blob(digest_of(content)), content)
-    facts = parsed(config, source)
-    layers = _layers(blobs, facts, source)
     return Fetched(digest_of(config).removeprefix("sha256:"), digests[0], tuple(digests), layers, facts)
+
+
+def _with_plain_layers(manifest: dict[str, Any], layers: tuple[Layer, ...], disk: Disk) -> bytes:
+    """The manifest of the same image with its layers as they came, without compression."""
+    docker = "docker" in str(manifest.get("mediaType"))
+    media = "application/vnd.docker.image.rootfs.diff.tar" if docker else "application/vnd.oci.image.layer.v1.tar"
+    plain = [
+        {"mediaType": media, "digest": layer.blob, "size": disk.blob(layer.blob).stat().st_size} for layer in layers
+    ]
+    return json.dumps({**manifest, "layers": plain}).encode()
 
 
 def choose(manifests: list[dict[str, Any]], source: Source) -> str:

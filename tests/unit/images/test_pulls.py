@@ -11,7 +11,7 @@ import pytest
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.images import Images
 from reconciler.engine.images.index import Index, Name, Record
-from reconciler.engine.images.pulls import FRESH, Outcome, Pulls, delay
+from reconciler.engine.images.pulls import FRESH, Errand, Outcome, Pulls, delay
 from reconciler.engine.images.reference import DEFAULT_REGISTRY
 from reconciler.model.errors import ImageProblem, TryLater
 from reconciler.model.events import EventType
@@ -189,7 +189,7 @@ def test_an_unexpected_failure_is_a_failure_too(tmp_path: Path) -> None:
 
     pulls = Pulls(FakeClock(), pull)
     pulls.subscribe(lambda _: ended.set())
-    errand = ("x", ())
+    errand = Errand("x")
     pulls.begin(errand, anew=True)
     assert ended.wait(30)
     last = pulls.last(errand)
