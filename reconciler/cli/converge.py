@@ -199,6 +199,8 @@ def _owners_at(engine: Engine, places: tuple[Path, ...]) -> list[DirectorySource
 def _tell(report: Report, wanted: str, timeout: float | None) -> int:
     """The end of the story: what is not as wanted on standard error, one line of summary on standard output."""
     _show(report.problems)
+    for sentence in report.network:
+        click.echo(f"{coloured('network:', YELLOW, sys.stderr)} {harmless(sentence)}", err=True)
     told = {str(problem) for problem in report.problems}
     for row in report.rows:
         if row.converged:

@@ -97,8 +97,9 @@ def as_table(shown: list[Event], now: float) -> str:
 
 
 def object_of(event: Event) -> str:
-    """``pod/NAMESPACE/NAME``, ``image/REFERENCE``, or the path as it is."""
-    return event.about if event.about.startswith((os.sep, IMAGE)) else f"pod/{event.about}"
+    """``pod/NAMESPACE/NAME``, ``image/REFERENCE``, the path or (of this host: "network") the word as it is."""
+    as_it_is = event.about.startswith((os.sep, IMAGE)) or "/" not in event.about
+    return event.about if as_it_is else f"pod/{event.about}"
 
 
 def _seen(event: Event, now: float) -> str:

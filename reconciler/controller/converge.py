@@ -31,7 +31,7 @@ from reconciler.model.actions import (
 )
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.desired import Absent, Present, Unknown
-from reconciler.model.errors import InvalidInput, Permanent
+from reconciler.model.errors import InvalidInput, Permanent, ReconcilerError
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key, SourceId
 from reconciler.model.observed import Observed
@@ -66,12 +66,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``steps`` counts what was done. ``problems`` are the files'."""
+    """``steps`` counts what was done. ``problems`` are the files'. ``network``: what was mended of the pods' network,
+    and what is new of others' firewalls."""
 
     rows: tuple[Row, ...]
     problems: tuple[Problem, ...]
     steps: int
     timed_out: bool = False
+    network: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -245,6 +247,7 @@ class _Once:
             for source in self.sources:
                 self.complaints.tell(source)
         end = None if timeout is None else self.clock.now() + timeout
+        network = self._host("mend the network", self.core.engine.mend_network)
         self.core.start()
         try:
             for key in keys:
@@ -254,7 +257,16 @@ class _Once:
                 timed_out = not self._wait_until(lambda: self._all_through(keys, wait), end)
         finally:
             self.core.stop()
-        return Report(tuple(map(self._row, keys)), self._problems(), self.steps, timed_out)
+        if self.steps:
+            network += self._host("look at the firewalls", self.core.engine.review_firewalls)
+        return Report(tuple(map(self._row, keys)), self._problems(), self.steps, timed_out, network)
+
+    def _host(self, doing: str, question: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """What concerns no pod in particular; pods are worked on even where it fails."""
+        try:
+            return question()
+        except ReconcilerError as error:
+            return (f"cannot {doing}: {error.message.partition(': ')[2] or error.message}",)
 
     def _all_through(self, keys: Sequence[Key], wait: bool) -> bool:
         return all(self._is_through(key, wait) for key in keys)

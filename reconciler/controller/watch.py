@@ -1,6 +1,7 @@
 """``watch``: the controller for ever. One per root; whatever runs goes on when it ends.
 
-Threads: the workers and the exit watcher of ``core``, one for the folders; the caller's waits for the end.
+Threads: the workers and the exit watcher of ``core``, one for the folders, one for what others do to the network; the
+caller's waits for the end.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 from types import FrameType
 
 from reconciler.controller.core import WORKERS, Core
+from reconciler.controller.firewall import FirewallWatcher
 from reconciler.controller.folders import FolderWatcher
+from reconciler.controller.health import Health
 from reconciler.controller.lock import claim
 from reconciler.controller.log import Log, Silent
 from reconciler.controller.service import StatusLine, keep_told
@@ -39,8 +42,9 @@ RESYNC = 60.0
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
     """``resync`` 0: never. ``prune``: removals of many pods at once are meant. ``exits`` False: exits are not
-    watched. ``notifier``: the service manager that is told. The rest are for those who look on: ``on_start`` with the
-    live core, ``on_step`` and ``on_change`` as in ``Core``."""
+    watched; ``firewall`` False: what others do to the network is not heard. ``notifier``: the service manager that is
+    told. The rest are for those who look on: ``on_start`` with the live core, ``on_step`` and ``on_change`` as in
+    ``Core``."""
 
     layout: Layout
     resync: float = RESYNC
@@ -48,6 +52,7 @@ class WatchOptions:
     prune: bool = False
     workers: int = WORKERS
     exits: bool = True
+    firewall: bool = True
     log: Log = field(default_factory=Silent)
     notifier: Notifier = field(default_factory=Notifier)
     on_start: Callable[[Core], None] | None = None
@@ -81,8 +86,8 @@ def watch(
 def _run(
     engine: PodEngine, sources: list[DirectorySource], options: WatchOptions, clock: Clock, stop: threading.Event
 ) -> int:
-    """1. Learn what is recorded. 2. Hear exits. 3. Look at the folders, and hear them. 4. Look at every key once.
-    5. Say that we are ready, and wait for the end. 6. Let the steps under way end."""
+    """1. Learn what is recorded. 2. Hear exits. 3. Look at the network and the folders, and hear of them. 4. Look at
+    every key once. 5. Say that we are ready, and wait for the end. 6. Let the steps under way end."""
     notifier = options.notifier
 
     def changed(key: Key) -> None:
@@ -110,20 +115,28 @@ def _run(
         for key in (*engine.keys(), *core.wanted.keys()):
             core.queue.add(key)
 
+    def resync() -> None:
+        everything()
+        if firewall:
+            firewall.look()
+
     folders = FolderWatcher(
         tuple(sources),
         core.queue.add,
         clock,
         resync=options.resync,
-        on_resync=everything,
+        on_resync=resync,
         on_scan=complaints.tell,
         log=options.log,
         health=core.health,
     )
+    firewall = _firewall_watcher(engine, options, clock, core.health)
     adopted = core.adopt()
     options.log.info("controller starts", watching=[s.path for s in sources], adopted=len(adopted))
     core.start()
     try:
+        if firewall:
+            firewall.start()
         folders.start()
         everything()
         if options.on_start:
@@ -134,9 +147,22 @@ def _run(
     finally:
         notifier.tell(STOPPING=1, STATUS="letting the steps under way end; pods go on")
         folders.stop()
+        if firewall:
+            firewall.stop()
         ended = core.stop()
     options.log.info("controller ends", pods_go_on=len(engine.keys()))
     return 0 if ended else 1
+
+
+def _firewall_watcher(engine: PodEngine, options: WatchOptions, clock: Clock, health: Health) -> FirewallWatcher | None:
+    """None where the kernel does not tell us: then the network is mended by those who work on pods."""
+    if not options.firewall:
+        return None
+    try:
+        return FirewallWatcher(options.layout.tag, engine, clock, options.log, health)
+    except OSError as error:
+        options.log.warning("cannot watch the firewall", cause=error.strerror)
+        return None
 
 
 def _warm() -> None:

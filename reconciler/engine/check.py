@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.engine import cgroups, networks, records
+from reconciler.engine import cgroups, firewalls, networks, records, upkeep
 from reconciler.engine.context import Context
 from reconciler.engine.network import bridge, portmap
 from reconciler.engine.network import pod as links
@@ -30,7 +30,7 @@ _MONITOR = re.compile(rb"-c[ \0]([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Leak:
-    """``kind`` is one of process, mount, link, nft, cgroup, directory, file, row."""
+    """``kind`` is one of process, mount, link, nft, network, cgroup, directory, file, row."""
 
     kind: str
     name: str
@@ -66,6 +66,7 @@ def _look(ctx: Context) -> Iterator[Leak]:
     yield from _mounts(ctx)
     yield from _links(ctx, known)
     yield from _nft(ctx)
+    yield from _network(ctx)
     yield from _cgroups(ctx, known)
     yield from _directories(ctx, known)
     yield from _files(ctx, known)
@@ -134,6 +135,14 @@ def _nft(ctx: Context) -> Iterator[Leak]:
     wanted = {element for one in networks.published(ctx) for element in portmap.elements(one)}
     for element in sorted(portmap.current(ctx.layout.tag) - wanted):
         yield Leak("nft", f"{element.host_port}/{element.protocol}", f"leads to {element.ip}, but no pod publishes it")
+
+
+def _network(ctx: Context) -> Iterator[Leak]:
+    """The other way round: what recorded pods need, and somebody took away."""
+    for opened in firewalls.left(ctx):
+        yield Leak("network", "firewall", f"{opened}, but no pod is there")
+    for flaw in upkeep.flaws(ctx):
+        yield Leak("network", str(flaw.part), f"{flaw.text}; a controller or the next apply puts it right")
 
 
 def _cgroups(ctx: Context, known: _Known) -> Iterator[Leak]:

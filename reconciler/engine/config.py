@@ -6,6 +6,7 @@ TOML, one table for each part of the engine, every setting with a default that s
     subnet = "10.101.0.0/20"
     subnet6 = "fd00:1234:5678::/64"
     ipv6 = "auto"
+    firewall = "tell"
 
     [dns]
     enabled = true
@@ -33,11 +34,13 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[network]``. ``subnet`` and ``subnet6``: the pods' IPv4 and IPv6 networks, instead of the first that are free
-    on this host. ``ipv6``: whether pods get IPv6 addresses too; "auto" where the kernel has IPv6."""
+    on this host. ``ipv6``: whether pods get IPv6 addresses too; "auto" where the kernel has IPv6.
+    ``firewall``: whether others' firewalls are opened where they have a place for it, or only told of."""
 
     subnet: str | None = None
     subnet6: str | None = None
     ipv6: bool | Literal["auto"] = "auto"
+    firewall: Literal["open", "tell"] = "open"
 
 
 class DnsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

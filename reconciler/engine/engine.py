@@ -20,6 +20,7 @@ from reconciler.engine import (
     containers,
     execute,
     files,
+    firewalls,
     info,
     locks,
     members,
@@ -29,6 +30,7 @@ from reconciler.engine import (
     reindex,
     reset,
     sandboxes,
+    upkeep,
 )
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
@@ -115,7 +117,7 @@ class Engine:
                 yield held
             finally:
                 self._held.key = None
-        networks.remove_if_last(ctx)  # after the last pod's removal, and not a part of it
+        networks.remove_if_last(ctx, firewalls.close)  # after the last pod's removal, and not a part of it
 
     def keys(self) -> tuple[Key, ...]:
         return tuple(dict.fromkeys(row.key for row in index.all_pods(self.context.store)))
@@ -208,6 +210,22 @@ class Engine:
         from reconciler.engine.warm import warm
 
         warm(self.context)
+
+    def mend_network(self, by: str = "") -> tuple[str, ...]:
+        """Put right what others did to the pods' network on this host (see ``upkeep``); what it was, in sentences.
+
+        Raises TryLater or HostUnfit.
+        """
+        with boundary.told("mend the network"):
+            return upkeep.mend(self.context, self.lock, by)
+
+    def review_firewalls(self) -> tuple[str, ...]:
+        """See what others' firewalls do with pods' traffic, and open the way (see ``firewalls``); what is new of it.
+
+        Raises TryLater or HostUnfit.
+        """
+        with boundary.told("look at the firewalls of this host"):
+            return firewalls.review(self.context)
 
     def exec(
         self, container: ContainerId, argv: Sequence[str], *, env: Sequence[str] = (), cwd: str | None = None

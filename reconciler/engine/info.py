@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from reconciler import __version__
-from reconciler.engine import cgroups, netrecords, networks
+from reconciler.engine import cgroups, firewalls, netrecords, networks, upkeep
 from reconciler.engine.context import Context
 from reconciler.engine.network import names
 from reconciler.engine.store import pods as index
@@ -26,6 +26,7 @@ def info(ctx: Context) -> dict[str, Any]:
         },
         "runtime": _runtime(ctx),
         "network": _network(ctx),
+        "firewall": firewalls.facts(ctx),
         "paths": {
             "configuration": str(ctx.layout.config) + ("" if ctx.layout.config.exists() else " (not there: defaults)"),
             "state": str(ctx.layout.state),
@@ -50,6 +51,8 @@ def _network(ctx: Context) -> dict[str, Any]:
         "nftables table": names.table_name(ctx.layout.tag),
     }
     try:
+        if wrong := upkeep.flaws(ctx):
+            told["damaged"] = [flaw.text for flaw in wrong]
         why = netrecords.why_no_ipv6(ctx)
         told["subnet6"] = f"none: {why}" if why else (record.subnet6 if record else "") or undecided
         problems = networks.clashes(ctx)

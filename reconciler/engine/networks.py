@@ -6,6 +6,7 @@ is killed there leaves something that the next declaration makes right.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,13 +178,13 @@ def unpublish(ctx: Context, record: PodRecord) -> None:
     _forget_flows(record)
 
 
-def declare(ctx: Context) -> bool:
-    """Mend the table of published ports where somebody changed or flushed it; whether there was anything to mend.
-
-    For whoever watches; nothing happens where no pod has a network. Raises TryLater or HostUnfit.
-    """
+def restore(ctx: Context, used: Collection[str]) -> None:
+    """Make the bridges of these networks and the table stand as recorded. Raises TryLater or HostUnfit."""
+    configs = [ensure(ctx, name) for name in sorted(used)]
     with locks.exclusive(ctx.layout.network_lock):
-        return bool(bridge.bridges(ctx.layout.tag)) and not index.is_empty(ctx.store) and _declare(ctx)
+        for config in configs:
+            bridge.ensure_bridge(config)
+        _declare(ctx)
 
 
 def _declare(ctx: Context) -> bool:
@@ -195,12 +196,14 @@ def known(ctx: Context) -> tuple[BridgeConfig, ...]:
     return tuple(netrecords.bridge_of(ctx, record) for record in netrecords.every(ctx))
 
 
-def remove_if_last(ctx: Context) -> None:
-    """Take bridges and table away when no pod is left. Not a part of any removal: it takes 50 ms."""
+def remove_if_last(ctx: Context, close_firewalls: Callable[[Context], None]) -> None:
+    """Take bridges and table away when no pod is left, and before them what others' firewalls let through for them.
+    Not a part of any removal: it takes 50 ms."""
     if not index.is_empty(ctx.store) or not bridge.bridges(ctx.layout.tag):
         return
     with locks.exclusive(ctx.layout.network_lock):
         if index.is_empty(ctx.store):
+            close_firewalls(ctx)
             portmap.remove_table(ctx.layout.tag)
             for name in bridge.bridges(ctx.layout.tag):
                 bridge.remove_bridge(name)

@@ -54,5 +54,18 @@ class PodEngine(Protocol):
     def tidy(self) -> None:
         """Collect what killed predecessors left where no plan looks. Raises ReconcilerError."""
 
+    def mend_network(self, by: str = "") -> tuple[str, ...]:
+        """Put right what others did to the pods' network on this host; what it was, in sentences.
+
+        Raises TryLater or Permanent.
+        """
+
+    def review_firewalls(self) -> tuple[str, ...]:
+        """Read what others' firewalls do with pods' traffic, and open the way where their owners have a place for it;
+        what changed since this was last told, in sentences.
+
+        Raises TryLater or Permanent.
+        """
+
     def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
         """Append to the event log; an equal event right before is counted instead."""

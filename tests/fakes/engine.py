@@ -178,6 +178,12 @@ class FakeEngine:
     def tidy(self) -> None:
         """Nothing is ever left in memory."""
 
+    def mend_network(self, by: str = "") -> tuple[str, ...]:
+        return ()
+
+    def review_firewalls(self) -> tuple[str, ...]:
+        return ()
+
     def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
         with self._lock:
             self.emitted.append((about, type, reason, message))

@@ -28,7 +28,12 @@ def parse_bridge(name: str) -> tuple[str, str] | None:
 
 def link_name(tag: str, pod: PodId) -> str:
     """The host's end of a pod's link."""
-    return f"v{tag}{pod[:9]}"
+    return f"{link_prefix(tag)}{pod[:9]}"
+
+
+def link_prefix(tag: str) -> str:
+    """How the links of all pods of an instance begin."""
+    return f"v{tag}"
 
 
 def table_name(tag: str) -> str:

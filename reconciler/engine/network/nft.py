@@ -17,7 +17,7 @@ from reconciler.model.errors import HostUnfit, TryLater
 
 _LIBRARY = "libnftables.so.1"
 _NETLINK_NETFILTER = 12
-_JSON = 1 << 4
+_HANDLE, _JSON, _TERSE = 1 << 3, 1 << 4, 1 << 11
 _lock = threading.Lock()
 
 
@@ -36,6 +36,17 @@ def read(command: str, doing: str) -> list[dict[str, Any]] | None:
     except _NoSuchThing:
         return None
     return list(json.loads(text)["nftables"]) if text else []
+
+
+def read_all(doing: str) -> list[dict[str, Any]]:
+    """Every table, chain and rule, and of named sets their names only: a list of blocked addresses can be long."""
+    text = _call("list ruleset", doing, _JSON | _TERSE)
+    return list(json.loads(text)["nftables"]) if text else []
+
+
+def text(command: str, doing: str) -> str:
+    """What a ``list`` command shows people, with handles ("# handle 7" at the end of a rule's line)."""
+    return _call(command, doing, _HANDLE | _TERSE)
 
 
 class _NoSuchThing(TryLater):

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ipv6, names, netlink
@@ -42,6 +43,7 @@ class LinkInfo:
     pod: str
     up: bool
     on_bridge: bool
+    hairpin: bool = False
 
     def belongs_to(self, pod: PodId) -> bool:
         return self.pod == pod if self.pod else self.name.endswith(pod[:9])
@@ -90,8 +92,14 @@ def links(tag: str) -> tuple[LinkInfo, ...]:
             if (parsed := names.parse_link(name)) and parsed[0] == tag:
                 on_bridge = message.get("master") in bridges
                 up = message.get("operstate") == "UP"
-                found.append(LinkInfo(name, message["index"], message.get("ifalias") or "", up, on_bridge))
+                alias = message.get("ifalias") or ""
+                found.append(LinkInfo(name, message["index"], alias, up, on_bridge, _reflects(message)))
         return tuple(found)
+
+
+def _reflects(message: Any) -> bool:
+    data = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA")
+    return data is not None and data.get_attr("IFLA_BRPORT_MODE") == _HAIRPIN
 
 
 def leaked_links(tag: str, known: Collection[PodId], patience: float = 2.0) -> tuple[LinkInfo, ...]:

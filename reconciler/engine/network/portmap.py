@@ -8,7 +8,7 @@ has can be compared with what is wanted, and only the difference is written: an 
 deletion 8 (the kernel waits for readers). Every change is one transaction. ``rules`` has the rest of the table.
 
 ``declare`` may be called by anybody at any time, also when nothing changed. Another table's drop overrides our accept:
-not solved here. Callers hold ``layout.network_lock``.
+see ``foreign``. Callers hold ``layout.network_lock``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from reconciler.model.spec import PortBinding
 
 Key = tuple[str, str, str, int]
 """Map, host address, protocol, host port."""
+
+GONE = "is gone"
+"""What ``flaw`` says of a table that is not there at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,24 @@ def current(tag: str) -> frozenset[Element]:
     return _current(tag).elements
 
 
+def flaw(tag: str, networks: Sequence[BridgeConfig], published: Iterable[Published]) -> str:
+    """What is wrong with the table that should say exactly ``published``, or ""; nothing is changed."""
+    now = _current(tag)
+    if not now.chains:
+        return GONE
+    if not _is_whole(tag, networks, now):
+        return "has lost a rule or a chain"
+    gone, new = difference(now.elements, _index(e for one in published for e in elements(one)))
+    if new:
+        return "does not publish " + _list(new)
+    return f"publishes what no pod asks for ({len(gone)})" if gone else ""
+
+
+def _list(missing: list[Element]) -> str:
+    ports = list(dict.fromkeys(f"{e.host_port}/{e.protocol}" for e in missing))
+    return ", ".join(ports[:3]) + (f" and {len(ports) - 3} more" if len(ports) > 3 else "")
+
+
 @effect("nft.remove")
 def remove_table(tag: str) -> None:
     """Take the table away, and with it every published port; nothing happens where there is none."""
@@ -117,8 +138,7 @@ class _Table:
 
 
 def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Element], now: _Table) -> bool:
-    wanted = tuple((chain, rules.digest(rule)) for chain, rule in rules.rules(tag, networks))
-    whole = now.rules == wanted and now.chains >= {*rules.CHAINS}
+    whole = _is_whole(tag, networks, now)
     gone, new = difference(now.elements, want)
     frame = rules.frame(tag, networks)
     commands = ("" if whole else frame) + _change(tag, gone, new)
@@ -134,6 +154,11 @@ def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Ele
     for network in networks:
         _route_localnet(network.name, "1")
     return bool(commands)
+
+
+def _is_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table) -> bool:
+    wanted = tuple((chain, rules.digest(rule)) for chain, rule in rules.rules(tag, networks))
+    return now.rules == wanted and now.chains >= {*rules.CHAINS}
 
 
 def _route_localnet(name: str, value: str) -> None:

@@ -1,0 +1,66 @@
+"""firewalld's place for others' bridges: a zone. Ours goes into ``trusted``, as libvirt's and podman's go into theirs.
+
+For the time being only (runtime configuration): nothing of ours outlives us in its files. A reload of firewalld keeps
+interfaces in their zones; a restart forgets them, and is heard as a change of its table. ``firewall-cmd`` speaks D-Bus
+with the daemon (0.3 s a call), so whether it is needed is read from the kernel's ruleset. Callers hold
+``layout.network_lock``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.engine.effects import effect
+from reconciler.engine.network.foreign.ruleset import Ruleset
+from reconciler.model.errors import TryLater
+
+TABLE = "firewalld"
+ZONE = "trusted"
+_PROGRAM = "firewall-cmd"
+_PATIENCE = 30
+
+
+def is_there(ruleset: Ruleset) -> bool:
+    return any(table == TABLE for _, table, _ in ruleset.chains)
+
+
+def is_reachable() -> bool:
+    return shutil.which(_PROGRAM) is not None
+
+
+def bound(ruleset: Ruleset, bridge: str) -> bool:
+    """Whether firewalld has the bridge in its trusted zone, by its rules in the kernel."""
+    targets = {f"filter_{kind}_{ZONE}" for kind in ("IN", "FWD", "FWDI")}
+    return any(
+        table == TABLE and _leads(expressions, bridge, targets)
+        for (_, table, _), chain in ruleset.chains.items()
+        for expressions in (rule.expressions for rule in chain.rules)
+    )
+
+
+def _leads(expressions: tuple[Mapping[str, Any], ...], bridge: str, targets: set[str]) -> bool:
+    words = str(expressions)
+    return f"'{bridge}'" in words and any(f"'{target}'" in words for target in targets)
+
+
+@effect("firewalld.add")
+def add(bridge: str) -> None:
+    """Put the bridge into the zone, out of another one if need be. Raises TryLater with firewalld's words."""
+    _run(f"--zone={ZONE}", f"--change-interface={bridge}")
+
+
+@effect("firewalld.remove")
+def remove(bridge: str) -> None:
+    _run(f"--zone={ZONE}", f"--remove-interface={bridge}")
+
+
+def _run(*arguments: str) -> None:
+    try:
+        done = subprocess.run([_PROGRAM, *arguments], capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise TryLater(f"cannot ask firewalld: {e}") from e
+    if done.returncode:
+        raise TryLater(f"cannot ask firewalld: {' '.join((done.stderr or done.stdout).split())}")
