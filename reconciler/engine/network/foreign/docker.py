@@ -17,11 +17,10 @@ import subprocess
 from collections.abc import Collection, Iterable
 
 from reconciler.engine.effects import effect
-from reconciler.engine.network.foreign.ruleset import Ruleset
+from reconciler.engine.network.foreign.ruleset import LEGACY, Ruleset
 from reconciler.model.errors import TryLater
 
 CHAIN = "DOCKER-USER"
-LEGACY_TABLE = "filter (legacy)"
 _PROGRAMS = {
     ("ip", False): ("iptables-nft", "iptables"),
     ("ip6", False): ("ip6tables-nft", "ip6tables"),
@@ -34,7 +33,7 @@ _END = ["-A", CHAIN, "-j", "RETURN"]
 
 def places(ruleset: Ruleset) -> tuple[tuple[str, bool], ...]:
     """Where docker's chain is: family, and whether it is iptables-legacy's."""
-    tables = {"filter": False, LEGACY_TABLE: True}
+    tables = {"filter": False, LEGACY: True}
     return tuple(
         (family, legacy)
         for (family, table, chain) in ruleset.chains

@@ -15,7 +15,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine.network.foreign.ruleset import Chain, Expression, Rule, Ruleset
+from reconciler.engine.network.foreign.ruleset import LEGACY, Chain, Expression, Rule, Ruleset
 from reconciler.model.errors import TryLater
 
 PROGRAMS = {"ip": "iptables-legacy", "ip6": "ip6tables-legacy"}
@@ -50,18 +50,16 @@ def read(into: Ruleset) -> None:
 
 
 def parse(text: str, family: str, into: Ruleset) -> None:
-    """Read iptables-save's output. Its tables are called "filter (legacy)", lest they meet those of iptables-nft."""
-    table = "filter (legacy)"
+    """Read iptables-save's output."""
     for line in text.splitlines():
         if line.startswith(":"):
-            name, policy, *_ = line[1:].split()
-            chain = Chain(
-                family, table, name, _HOOKS.get(name, ""), policy.lower() if policy != "-" else "accept", True
-            )
+            name, shown, *_ = line[1:].split()
+            policy = "accept" if shown == "-" else shown.lower()
+            chain = Chain(family, LEGACY, name, _HOOKS.get(name, ""), policy, legacy=True)
             into.chains[chain.full_name] = chain
         elif line.startswith("-A "):
             _, name, *words = shlex.split(line)
-            if known := into.chains.get((family, table, name)):
+            if known := into.chains.get((family, LEGACY, name)):
                 known.rules.append(Rule(0, tuple(_expressions(words, family)), line))
 
 

@@ -16,6 +16,9 @@ from reconciler.engine.network import nft
 OURS = "reconciler_"
 """How the tables of every instance begin."""
 
+LEGACY = "filter (legacy)"
+"""What we call the table of iptables-legacy, lest it meets that of iptables-nft."""
+
 _HANDLE = re.compile(r"^(.*\S)\s+# handle (\d+)$")
 _CT = re.compile(r"\bct (state|status) (!=? )?([a-z,-]+)")
 _OTHER_CT = re.compile(r"\bct (?!state |status )")
@@ -52,8 +55,8 @@ class Chain:
         return (self.family, self.table, self.name)
 
     def __str__(self) -> str:
-        where = "iptables-legacy table" if self.legacy else f"table {self.family}"
-        return f"{where} {self.table}, chain {self.name}"
+        where = "iptables-legacy table filter" if self.legacy else f"table {self.family} {self.table}"
+        return f"{where}, chain {self.name}"
 
 
 @dataclass(slots=True)
