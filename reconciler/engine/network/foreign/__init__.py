@@ -6,6 +6,8 @@
     flows      the pods' traffic as packets, and who drops which of it
     docker     DOCKER-USER, docker's place for others' rules
     firewalld  its zone ``trusted``
+    hints      whose a chain is, and the command that opens it
+    programs   running iptables and firewall-cmd
 
 A packet must be accepted by every base chain at its hook; one drop ends it, whatever our own table says. So the way
 is opened in the chain that drops, and only where its owner has a place for others: elsewhere it is named, with the

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 from collections.abc import Collection, Iterable
 
 from reconciler.engine.effects import effect
+from reconciler.engine.network.foreign import programs
 from reconciler.engine.network.foreign.ruleset import LEGACY, Ruleset
-from reconciler.model.errors import TryLater
 
 CHAIN = "DOCKER-USER"
 _PROGRAMS = {
@@ -27,7 +26,7 @@ _PROGRAMS = {
     ("ip", True): ("iptables-legacy",),
     ("ip6", True): ("ip6tables-legacy",),
 }
-_PATIENCE = 10
+_DOING = f"make way in {CHAIN}"
 _END = ["-A", CHAIN, "-j", "RETURN"]
 
 
@@ -57,7 +56,7 @@ def declare(tag: str, family: str, legacy: bool, bridges: Collection[str]) -> bo
     program = _program(family, legacy)
     if program is None:
         return False
-    lines = [shlex.split(line) for line in _run(program, ["-S", CHAIN]).splitlines()]
+    lines = [shlex.split(line) for line in programs.run(_DOING, program, "-w", "5", "-S", CHAIN).splitlines()]
     have = [line for line in lines if comment(tag) in line]
     want = [["-A", CHAIN, *rule] for bridge in sorted(bridges) for rule in rules(tag, bridge)]
     if have == want:
@@ -92,19 +91,9 @@ def _write(program: str, have: Iterable[list[str]], want: list[list[str]], lines
     commands = ["*filter"]
     commands += [" ".join(["-D", *line[1:]]) for line in have]
     commands += [" ".join(["-I", CHAIN, str(at + 1 + n), *line[2:]]) for n, line in enumerate(want)]
-    _run(f"{program}-restore", ["--noflush"], "\n".join([*commands, "COMMIT", ""]))
+    text = "\n".join([*commands, "COMMIT", ""])
+    programs.run(_DOING, f"{program}-restore", "-w", "5", "--noflush", text=text)
 
 
 def _program(family: str, legacy: bool) -> str | None:
     return next((name for name in _PROGRAMS[family, legacy] if shutil.which(name)), None)
-
-
-def _run(program: str, arguments: list[str], text: str | None = None) -> str:
-    command = [program, *(["-w", "5"] if text is None or "legacy" in program else []), *arguments]
-    try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as e:
-        raise TryLater(f"cannot work on {CHAIN}: {e}") from e
-    if done.returncode:
-        raise TryLater(f"cannot work on {CHAIN}: {program}: {' '.join(done.stderr.split()) or done.returncode}")
-    return done.stdout

@@ -9,18 +9,17 @@ with the daemon (0.3 s a call), so whether it is needed is read from the kernel'
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 from reconciler.engine.effects import effect
+from reconciler.engine.network.foreign import programs
 from reconciler.engine.network.foreign.ruleset import Ruleset
-from reconciler.model.errors import TryLater
 
 TABLE = "firewalld"
 ZONE = "trusted"
 _PROGRAM = "firewall-cmd"
-_PATIENCE = 30
+_DOING = "ask firewalld"
 
 
 def is_there(ruleset: Ruleset) -> bool:
@@ -49,18 +48,9 @@ def _leads(expressions: tuple[Mapping[str, Any], ...], bridge: str, targets: set
 @effect("firewalld.add")
 def add(bridge: str) -> None:
     """Put the bridge into the zone, out of another one if need be. Raises TryLater with firewalld's words."""
-    _run(f"--zone={ZONE}", f"--change-interface={bridge}")
+    programs.run(_DOING, _PROGRAM, f"--zone={ZONE}", f"--change-interface={bridge}")
 
 
 @effect("firewalld.remove")
 def remove(bridge: str) -> None:
-    _run(f"--zone={ZONE}", f"--remove-interface={bridge}")
-
-
-def _run(*arguments: str) -> None:
-    try:
-        done = subprocess.run([_PROGRAM, *arguments], capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as e:
-        raise TryLater(f"cannot ask firewalld: {e}") from e
-    if done.returncode:
-        raise TryLater(f"cannot ask firewalld: {' '.join((done.stderr or done.stdout).split())}")
+    programs.run(_DOING, _PROGRAM, f"--zone={ZONE}", f"--remove-interface={bridge}")

@@ -9,18 +9,16 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from reconciler.engine.network.foreign import programs
 from reconciler.engine.network.foreign.ruleset import LEGACY, Chain, Expression, Rule, Ruleset
-from reconciler.model.errors import TryLater
 
 PROGRAMS = {"ip": "iptables-legacy", "ip6": "ip6tables-legacy"}
 _HOOKS = {"INPUT": "input", "FORWARD": "forward"}
-_PATIENCE = 10
 _VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject", "RETURN": "return"}
 _BESIDE = frozenset(
     ("LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "TCPMSS", "SECMARK", "SET", "TRACE", "CT", "DSCP", "TOS")
@@ -41,12 +39,7 @@ def read(into: Ruleset) -> None:
     for family, program in PROGRAMS.items():
         path = shutil.which(f"{program}-save")
         if path and is_used(family):
-            done = subprocess.run(
-                [path, "-t", "filter"], capture_output=True, text=True, timeout=_PATIENCE, check=False
-            )
-            if done.returncode:
-                raise TryLater(f"cannot read the rules of {program}: {' '.join(done.stderr.split())}")
-            parse(done.stdout, family, into)
+            parse(programs.run(f"read the rules of {program}", path, "-t", "filter"), family, into)
 
 
 def parse(text: str, family: str, into: Ruleset) -> None:
