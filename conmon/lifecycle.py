@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from conmon import exitfiles, fds, libc, process, say
 from conmon.loop import Loop, signals
+from conmon.oom import Watch
 from conmon.options import parse, usage, version
 from conmon.pump import Held, Stream
 from conmon.runtime import spawn
@@ -154,6 +155,7 @@ class Monitor:
         self._attach: Attach | None = None
         self._input: Stdin | None = None
         self._console: Console | None = None
+        self._oom: Watch | None = None
 
     def run(self) -> int:
         """Create the container and stay until it has ended; its status. Raises Fail."""
@@ -187,6 +189,8 @@ class Monitor:
         # 13. The pid is known.
         self._container = self._read_pid()
         self._stderr_held.release()
+        if not options.exec:
+            self._oom = Watch(self._loop, self._container, _oom_files(self._settings), options.oom_file)
         if options.api_version or not options.exec:
             self._sync.send(self._container)
         return self._end(self._wait())
@@ -268,6 +272,8 @@ class Monitor:
     def _end(self, status: int | None) -> int:
         """Section 5: the order matters to whoever waits for the exit file."""
         options = self._settings.options
+        if self._oom is not None:
+            self._oom.look()
         if status is None:
             _kill_group(self._container)
         else:
@@ -330,6 +336,13 @@ class Monitor:
             self._ended[self._container] = 0
             return
         self._loop.watch(fd, lambda: self._ended.update({self._container: 0}))
+
+
+def _oom_files(settings: Settings) -> list[str]:
+    """Where the C conmon notes that the kernel killed in the container for want of memory."""
+    persist = settings.options.persist_dir
+    places = [settings.bundle] if persist in (None, settings.bundle) else [persist, settings.bundle]
+    return [f"{place}/oom" for place in places]
 
 
 def _pipe_to_container() -> tuple[int, int]:

@@ -16,6 +16,7 @@ class Loop:
         self._epoll = select.epoll()
         self._watchers: dict[int, Callable[[], None]] = {}
         self._changed = False
+        self._due: tuple[float, Callable[[], None]] | None = None
         self.events = 0
         """What the descriptor whose watcher is running is ready for."""
 
@@ -33,6 +34,10 @@ class Loop:
             self._epoll.unregister(fd)
             self._changed = True
 
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call once, then; one call waits at a time, and a new one takes its place."""
+        self._due = (time.monotonic() + seconds, call)
+
     def run(self, done: Callable[[], bool], deadline: float | None = None) -> bool:
         """Until ``done()`` (True), or until ``deadline`` on the monotonic clock (False)."""
         while not done():
@@ -40,14 +45,24 @@ class Loop:
             if left is not None and left <= 0:
                 return False
             self._changed = False
-            for fd, events in self._epoll.poll(left):
+            for fd, events in self._epoll.poll(self._until_due(left)):
                 watcher = self._watchers.get(fd)
                 self.events = events
                 if watcher is not None:
                     watcher()
                 if self._changed:
                     break  # the number may be somebody else's by now; what is still ready is told again
+            if self._due is not None and self._due[0] <= time.monotonic():
+                _, call = self._due
+                self._due = None
+                call()
         return True
+
+    def _until_due(self, left: float | None) -> float | None:
+        if self._due is None:
+            return left
+        soon = max(0.0, self._due[0] - time.monotonic())
+        return soon if left is None else min(left, soon)
 
 
 def signals(loop: Loop, numbers: tuple[int, ...], arrived: Callable[[int], None]) -> None:

@@ -25,6 +25,7 @@ class Options:
         self.bundle: str | None = None
         self.container_pidfile: str | None = None
         self.conmon_pidfile: str | None = None
+        self.oom_file: str | None = None
         self.log_path: list[str] = []
         self.name: str | None = None
         self.terminal = False
@@ -112,6 +113,7 @@ TABLE = (
     Option("no-new-keyring", "", FLAG, "Passed to the runtime"),
     Option("no-pivot", "", FLAG, "Passed to the runtime"),
     Option("no-sync-log", "", FLAG, "Do not fsync the log at the end"),
+    Option("oom-file", "", STRING, "File for the number of OOM kills, written at each (not in the C conmon)"),
     Option("persist-dir", "0", STRING, "Directory for the files exit and oom"),
     Option("prepare", "", STRING, "Mount operations done before the runtime starts (not in the C conmon)"),
     Option("replace-listen-pid", "", FLAG, "Set LISTEN_PID to the runtime's pid"),

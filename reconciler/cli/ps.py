@@ -95,12 +95,13 @@ def command_of(container: Container) -> tuple[str, ...]:
 
 
 def status(container: Container, now: float) -> str:
-    """Podman's words: Up 5 minutes, Exited (1) 3 seconds ago, Created."""
+    """Podman's words: Up 5 minutes, Exited (1) 3 seconds ago, Created; and why it was killed."""
     if container.state is ContainerState.RUNNING:
         up = f"Up {ago(now - container.started_wall).removesuffix(' ago')}"
         return f"{up} (stopping)" if container.stopping else up
     if container.exit is not None:
-        return f"Exited ({container.exit.code}) {ago(now - container.exit.finished_wall)}"
+        killed = ", OOMKilled" if container.exit.oom else ""
+        return f"Exited ({container.exit.code}{killed}) {ago(now - container.exit.finished_wall)}"
     return container.state.value.capitalize()
 
 
@@ -125,6 +126,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "Command": list(command_of(container)),
         "State": container.state.value,
         "ExitCode": container.exit.code if container.exit else 0,
+        "OOMKilled": container.exit.oom if container.exit else False,
         "Pid": container.pid.pid if container.pid else 0,
         "Created": container.created_wall,
         "StartedAt": container.started_wall,

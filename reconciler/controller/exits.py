@@ -1,4 +1,5 @@
-"""Exits as events: a monitor renames an exit file into place, or a process ends whose monitor is dead.
+"""Exits as events: a monitor renames an exit file into place, or a process ends whose monitor is dead. A kill for
+want of memory that a container survives comes the same way (``ID.oom``).
 
 One thread waits for both (an inotify descriptor and a pidfd for each running container) and puts the pod's key
 on the queue; nothing polls. The exit file is what counts: the pidfd is the net below it, for a monitor that died
@@ -117,7 +118,7 @@ class ExitWatcher:
             elif change.watch in self._others:
                 self._others[change.watch]()
             elif change.name and not change.name.startswith("."):
-                self._exited(ContainerId(change.name))
+                self._exited(ContainerId(change.name.removesuffix(".oom")))
 
     def _exited(self, container: ContainerId) -> None:
         try:

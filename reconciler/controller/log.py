@@ -22,6 +22,7 @@ from reconciler.model.actions import (
     StartContainer,
     StopContainer,
     UpdateFiles,
+    UpdatePodResources,
     UpdateRecord,
     UpdateResources,
 )
@@ -37,6 +38,7 @@ _EVENTS: dict[type[Action], str] = {
     KillContainer: "container killed",
     UpdateFiles: "files in /etc updated",
     UpdateResources: "resources updated",
+    UpdatePodResources: "pod's cgroup updated",
     RemoveContainer: "container removed",
     RemoveSandbox: "pod removed",
 }

@@ -19,6 +19,7 @@ from reconciler.model.actions import (
     StartContainer,
     StopContainer,
     UpdateFiles,
+    UpdatePodResources,
     UpdateRecord,
     UpdateResources,
     Waiting,
@@ -64,13 +65,15 @@ def done(action: Action) -> Said | None:
             return _NORMAL, "Resized", f"Updated resources of container {name}: {reason.text}"
         case UpdateFiles(reason=reason):
             return _NORMAL, "FilesUpdated", f"Rewrote the pod's files in /etc: {reason.text}"
+        case UpdatePodResources(reason=reason) if reason.why is Why.QOS_CHANGED:
+            return _NORMAL, "QOSClassChanged", f"The pod goes on under another quality of service: {reason.text}"
         case UpdateRecord(reason=reason):
             return _NORMAL, "Updated", f"Recorded: {reason.text}"
         case RemoveSandbox(reason=reason) if reason.why in (Why.POD_CHANGED, Why.INFRA_DIED):
             return _NORMAL, "SandboxChanged", f"Pod sandbox changed, it is recreated: {reason.text}"
         case RemoveSandbox(reason=reason):
             return _NORMAL, "Removed", f"Removed the pod: {reason.text}"
-        case SetUpNetwork() | RemoveContainer():
+        case SetUpNetwork() | RemoveContainer() | UpdatePodResources():
             return None
 
 
@@ -81,7 +84,7 @@ def failed(action: Action, error: ReconcilerError) -> Said:
             return _WARNING, "FailedCreatePodSandBox", error.message
         case RemoveSandbox() | RemoveContainer() | StopContainer() | KillContainer():
             return _WARNING, "FailedKillPod", error.message
-        case UpdateRecord() | UpdateFiles() | UpdateResources():
+        case UpdateRecord() | UpdateFiles() | UpdateResources() | UpdatePodResources():
             return _WARNING, "FailedSync", error.message
         case _:
             return _WARNING, "Failed", error.message

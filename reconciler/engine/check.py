@@ -88,17 +88,13 @@ def _known(ctx: Context) -> _Known:
 
 def _processes(ctx: Context, known: _Known) -> Iterator[Leak]:
     """Monitors tell their container on the command line, containers' processes by their cgroup."""
-    base = f"/reconciler-{ctx.layout.tag}"
-    for pid in cgroups.pids(f"{base}/{cgroups.MONITORS}"):
+    for pid in cgroups.monitors(ctx.layout.tag):
         container = _watched(pid)
         if container and container not in known.containers:
             yield Leak("process", str(pid), f"monitor of container {container[:12]}, which has no record")
-    for path in cgroups.children(base):
-        pod = path.rpartition("/pod-")[2]
-        if path.endswith(f"/{cgroups.MONITORS}"):
-            continue
-        for inside in cgroups.children(path):
-            container = inside.rpartition("/")[2]
+    for pod, paths in cgroups.pods(ctx.layout.tag).items():
+        for inside in (inside for path in paths for inside in cgroups.containers(path)):
+            container = cgroups.container_of(inside)
             if pod not in known.pods or container not in known.containers:
                 for pid in cgroups.pids(inside):
                     yield Leak("process", str(pid), f"in the cgroup of container {container[:12]}, which has no record")
@@ -164,7 +160,8 @@ def _directories(ctx: Context, known: _Known) -> Iterator[Leak]:
 
 def _files(ctx: Context, known: _Known) -> Iterator[Leak]:
     layout = ctx.layout
-    yield from _strangers("file", layout.exits, known.containers, "exit of a container that has no record")
+    exits = {name for c in known.containers for name in (c, layout.oom_count(c).name)}
+    yield from _strangers("file", layout.exits, exits, "exit of a container that has no record")
     yield from _strangers("file", layout.pids, known.containers, "pid of a container that has no record")
     locks = {layout.key_lock(key).name for key in known.keys}
     yield from _strangers("file", layout.locks, locks, "lock of a pod that is not there")

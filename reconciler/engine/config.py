@@ -65,12 +65,27 @@ class ImagesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth_file: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
 
 
+class ResourcesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[resources]``. ``pod_pids_limit``: how many processes and threads a pod may have (-1: as many as the host)."""
+
+    pod_pids_limit: int = 4096
+
+    def __post_init__(self) -> None:
+        if self.pod_pids_limit == 0 or self.pod_pids_limit < -1:
+            raise ValueError("resources.pod_pids_limit: a number above 0, or -1 for no limit")
+
+    @property
+    def pids_limit(self) -> int | None:
+        return self.pod_pids_limit if self.pod_pids_limit > 0 else None
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file; each table is described by its class."""
 
     network: NetworkConfig = NetworkConfig()
     dns: DnsConfig = DnsConfig()
     images: ImagesConfig = ImagesConfig()
+    resources: ResourcesConfig = ResourcesConfig()
 
 
 def read(path: Path) -> Config:

@@ -11,21 +11,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from reconciler.engine import cgroups, files, processes, records
+from reconciler.engine import cgroups, files, podgroups, processes, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.monitors import MonitorRequest
+from reconciler.engine.oci.process import member_score
 from reconciler.engine.records import RECORD, STATE, ContainerFacts, ContainerRecord
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import NotFound, ReconcilerError, TryLater
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
+from reconciler.model.qos import Qos
 from reconciler.model.spec import Resources
 
 CONFIG = "config.json"
@@ -33,6 +36,8 @@ PREPARE = "prepare"
 MONITOR_PID = "monitor.pid"
 KILL_SECONDS = 10.0
 KILL_AGAIN = 2.0
+
+_noting = threading.Lock()
 
 
 def record_of(ctx: Context, container: ContainerId) -> ContainerRecord | None:
@@ -51,9 +56,10 @@ def facts_of(ctx: Context, container: ContainerId) -> ContainerFacts:
 
 
 def note(ctx: Context, container: ContainerId, **changes: Any) -> ContainerFacts:
-    """Write changed facts. Only for holders of the pod's lock."""
-    facts = dataclasses.replace(facts_of(ctx, container), **changes)
-    records.write(ctx.layout.container(container), STATE, facts)
+    """Write changed facts. Only for holders of the pod's lock, whose steps may do this at the same time."""
+    with _noting:
+        facts = dataclasses.replace(facts_of(ctx, container), **changes)
+        records.write(ctx.layout.container(container), STATE, facts)
     return facts
 
 
@@ -74,7 +80,8 @@ def launch(
         with contextlib.suppress(TryLater):  # the first trouble is the one to tell; the next plan removes it, too
             remove(ctx, record.id)
         raise
-    note(ctx, record.id, boot=processes.boot_id(), pid=ref.pid, pid_start=ref.start)
+    score = config["process"].get("oomScoreAdj")
+    note(ctx, record.id, boot=processes.boot_id(), pid=ref.pid, pid_start=ref.start, oom_score=score)
     return ref
 
 
@@ -113,13 +120,37 @@ def kill(ctx: Context, container: ContainerId) -> None:
         _kill_cgroup(ctx, container)
 
 
-def update(ctx: Context, container: ContainerId, resources: Resources) -> None:
-    """Apply limits to the live container, then record them.
+def update(ctx: Context, container: ContainerId, resources: Resources, qos: Qos) -> None:
+    """Apply limits to the live container, then record them; also that they cannot be applied, so that it is replaced.
 
-    Raises RuntimeFailed when the kernel does not take them, NotFound.
+    Raises LimitBelowUsage, RuntimeFailed when the kernel does not take them, NotFound.
     """
-    cgroups.update(runs_in(ctx, require(ctx, container)), resources)
-    note(ctx, container, resources=resources)
+    for path in _cgroups(ctx, require(ctx, container).id):
+        try:
+            cgroups.update(path, resources)
+        except cgroups.LimitBelowUsage:
+            note(ctx, container, refused=resources)
+            raise
+    note(ctx, container, resources=resources, refused=None)
+    rescore(ctx, container, qos)
+
+
+def rescore(ctx: Context, container: ContainerId, qos: Qos) -> None:
+    """Score the container's processes anew for the kernel's choice of a victim (oom_score_adj).
+
+    Those that gave themselves another score keep it, and so does what this host does not let us lower. A container of
+    an older version stays as it is: nobody wrote down what it was given.
+    """
+    record, facts = require(ctx, container), facts_of(ctx, container)
+    if record.infra or facts.oom_score is None:
+        return
+    score = member_score(facts.resources or record.spec.resources, qos, ctx.facts)
+    if score == facts.oom_score:
+        return
+    for path in _cgroups(ctx, container):
+        for pid in cgroups.pids(path):
+            processes.set_oom_score(pid, facts.oom_score, score)
+    note(ctx, container, oom_score=score)
 
 
 def remove(ctx: Context, container: ContainerId) -> None:
@@ -156,20 +187,16 @@ def _cut_short(ctx: Context, container: ContainerId) -> Path | None:
 
 def _end_processes(ctx: Context, container: ContainerId) -> None:
     """Kill all of it, and wait: neither the runtime nor the cgroup can be rid of what is still dying."""
-    path = _cgroup(ctx, container)
+    paths = _cgroups(ctx, container)
     facts = facts_of(ctx, container)
-    ends = [_ref(facts), *filter(None, map(processes.pid_ref, sorted(cgroups.pids(path)) if path else ()))]
+    inside = sorted(pid for path in paths for pid in cgroups.pids(path))
+    ends = [_ref(facts), *filter(None, map(processes.pid_ref, inside))]
     processes.send_signal(_ref(facts), signal.SIGKILL)
-    if path:
+    for path in paths:
         cgroups.kill_all(path)
     for process in ends:
         if not processes.wait_gone(process, KILL_SECONDS):
             raise TryLater(f"cannot remove container {container[:12]}: process {process.pid} does not die")
-
-
-def runs_in(ctx: Context, record: ContainerRecord) -> str:
-    """The container's cgroup, relative to the root of each hierarchy."""
-    return f"{ctx.layout.cgroup_parent(record.pod)}/{record.id}"
 
 
 @effect("bundle.write")
@@ -200,6 +227,7 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
         monitor_pidfile=bundle / MONITOR_PID,
         prepare=bundle / PREPARE,
         keep_fds=keep_fds,
+        oom_file=ctx.layout.oom_count(record.id),
     )
 
 
@@ -228,15 +256,15 @@ def signal_number(name: str) -> int:
     return number if number in signal.valid_signals() else signal.SIGTERM
 
 
-def _cgroup(ctx: Context, container: ContainerId) -> str | None:
-    """By the index, as the record may be lost."""
+def _cgroups(ctx: Context, container: ContainerId) -> tuple[str, ...]:
+    """The container's cgroup, relative to the root of each hierarchy. By the index, as the record may be lost: then
+    all that it may be."""
     pod = index.pod_of(ctx.store, container)
-    return f"{ctx.layout.cgroup_parent(pod)}/{container}" if pod else None
+    return podgroups.container_places(ctx, pod, container) if pod else ()
 
 
 def _kill_cgroup(ctx: Context, container: ContainerId) -> None:
-    path = _cgroup(ctx, container)
-    if path is not None:
+    for path in _cgroups(ctx, container):
         cgroups.kill_all(path)
 
 
@@ -247,7 +275,7 @@ def _monitor(bundle: Path) -> PidRef | None:
 
 def _monitors_by_name(ctx: Context, container: ContainerId) -> Iterator[PidRef]:
     """Those that have the container on their command line, whatever else is known of them."""
-    for pid in cgroups.pids(f"/reconciler-{ctx.layout.tag}/{cgroups.MONITORS}"):
+    for pid in cgroups.monitors(ctx.layout.tag):
         monitor = processes.pid_ref(pid)
         if monitor is not None and _watches(monitor, container):
             yield monitor
@@ -277,7 +305,7 @@ def _watches(monitor: PidRef, container: ContainerId) -> bool:
 
 @effect("container.forget")
 def _forget_files(ctx: Context, container: ContainerId, bundle: Path) -> None:
-    for path in (ctx.layout.exits / container, ctx.layout.pids / container):
+    for path in (ctx.layout.exits / container, ctx.layout.oom_count(container), ctx.layout.pids / container):
         path.unlink(missing_ok=True)
     for state in (ctx.layout.run / "runtime").glob(f"*/{container}"):
         files.discard(state, ctx.layout.trash)  # of a runtime that is not installed any more

@@ -61,6 +61,7 @@ _VERBS: dict[type[a.Action], str] = {
     a.StopContainer: "stop a container of",
     a.KillContainer: "kill a container of",
     a.UpdateResources: "update the resources of a container of",
+    a.UpdatePodResources: "update the resources of",
     a.RemoveContainer: "remove a container of",
     a.RemoveSandbox: "remove",
 }
@@ -161,7 +162,9 @@ class Engine:
             case a.KillContainer():
                 containers.kill(ctx, action.container)
             case a.UpdateResources():
-                containers.update(ctx, action.container, action.resources)
+                containers.update(ctx, action.container, action.resources, action.qos)
+            case a.UpdatePodResources():
+                sandboxes.update_resources(ctx, action.pod, action.resources, action.qos)
             case a.RemoveContainer():
                 containers.remove(ctx, action.container)
             case a.RemoveSandbox():

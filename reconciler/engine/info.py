@@ -7,8 +7,10 @@ from typing import Any
 
 from reconciler import __version__
 from reconciler.engine import cgroups, firewalls, netrecords, networks, upkeep
+from reconciler.engine.cgroups import names as cgroup_names
 from reconciler.engine.context import Context
 from reconciler.engine.network import names
+from reconciler.engine.oci.process import INFRA_OOM_SCORE
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import ReconcilerError
 
@@ -22,9 +24,10 @@ def info(ctx: Context) -> dict[str, Any]:
             "machine": platform.machine(),
             "hostname": platform.node(),
             "python": platform.python_version(),
-            "cgroups": cgroups.hierarchies().mode.value,
+            "cgroups": cgroups.current().mode.value,
         },
         "runtime": _runtime(ctx),
+        "resources": _resources(ctx),
         "network": _network(ctx),
         "firewall": firewalls.facts(ctx),
         "paths": {
@@ -40,6 +43,22 @@ def info(ctx: Context) -> dict[str, Any]:
             "images": len(ctx.images.list()),
         },
     }
+
+
+def _resources(ctx: Context) -> dict[str, Any]:
+    tag = ctx.layout.tag
+    try:
+        limit = ctx.config.resources.pids_limit
+        lowest = ctx.facts.oom_score_adj_min
+    except ReconcilerError as e:
+        return {"problem": e.message}
+    told: dict[str, Any] = {"cgroup": cgroup_names.top(tag), "processes per pod": limit or "no limit"}
+    if lowest > INFRA_OOM_SCORE:
+        told["warning"] = (
+            f"CAP_SYS_RESOURCE is missing: oom_score_adj cannot go below {lowest}, so Guaranteed pods and infra "
+            "containers are not spared when memory runs out"
+        )
+    return told
 
 
 def _network(ctx: Context) -> dict[str, Any]:

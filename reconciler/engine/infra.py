@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.engine import podgroups
 from reconciler.engine.context import Context
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.config import infra_config
@@ -21,7 +22,7 @@ def bundle_of(ctx: Context, pod: PodRecord, container: ContainerRecord, infra: P
         directory=ctx.layout.container(container.id),
         pod_directory=ctx.layout.pod(pod.id),
         sandbox=pod.spec.sandbox,
-        cgroup_parent=ctx.layout.cgroup_parent(pod.id),
+        cgroup_parent=podgroups.of_record(ctx, pod),
         infra=infra,
         domain=ctx.config.dns.domain,
     )

@@ -4,7 +4,7 @@ state/  (survives a reboot)             run/  (gone after one)
   pods/<pod id>/record.json               controller.lock
     hosts, hostname, resolv.conf          locks/<kind>.<namespace>.<name>
     volumes/<name>/                       zygote.sock, zygote.lock
-  containers/<container id>/              exits/<container id>   exit codes, renamed into place
+  containers/<container id>/              exits/<container id>   exit codes, renamed into place; ID.oom
     record.json, config.json              pids/<container id>    init pid, written by the runtime
     rootfs/ (empty) upper/ work/          runtime/<crun|runc>/   the OCI runtime's own state
     prepare                               network.lock
@@ -93,6 +93,10 @@ class Layout:
     def exits(self) -> Path:
         return self.run / "exits"
 
+    def oom_count(self, container: ContainerId) -> Path:
+        """How often the kernel killed in the container for want of memory, where that is noticed at once."""
+        return self.exits / f"{container}.oom"
+
     @property
     def pids(self) -> Path:
         return self.run / "pids"
@@ -131,7 +135,7 @@ class Layout:
         return self.logs / f"{key.namespace}_{key.name}_{uid}" / container / f"{attempt}.log"
 
     def cgroup_parent(self, pod: PodId) -> str:
-        """The pod's cgroup, relative to the root of each hierarchy."""
+        """The pod's cgroup, relative to the root of each hierarchy, where its record does not say another."""
         return f"/reconciler-{self.tag}/pod-{pod}"
 
     def make(self) -> None:

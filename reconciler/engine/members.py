@@ -11,13 +11,13 @@ from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User, resolve_user
 from reconciler.engine.images.view import LayerView
 from reconciler.engine.infra import bundle_of
-from reconciler.engine.oci import process
 from reconciler.engine.oci.config import member_config
 from reconciler.engine.oci.prepare import prepare_script
 from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.model.actions import CreateContainer
 from reconciler.model.errors import ImageProblem, InvalidInput, TryLater
 from reconciler.model.key import ContainerId
+from reconciler.model.qos import qos_of
 from reconciler.model.spec import ContainerSpec
 
 LOGS_KEPT = 2
@@ -41,7 +41,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
         record = _record(ctx, pod, spec, action, image)
         _prepare_log(Path(record.log_path), action.attempt)
         bundle = bundle_of(ctx, pod, record, infra)
-        qos = process.qos_of(action.spec.containers)
+        qos = qos_of(action.spec.containers)
         config = member_config(bundle, spec, image, _user(spec, image), ctx.facts, qos)
         prepare = prepare_script(bundle, ctx.images.overlay_lowers(image), ctx.facts)
         containers.launch(ctx, record, config, prepare)

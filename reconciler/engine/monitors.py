@@ -52,6 +52,7 @@ class MonitorRequest:
     wants. monitor_pidfile gets the monitor's own pid, before create returns. exit_dir and persist_dir must exist.
     prepare is a file of mount operations (conmon/prepare.py) done in the runtime's process. keep_fds stay open
     in the monitor until the container has ended (sockets that hold published ports); the container gets none.
+    oom_file counts the processes that the kernel killed for want of memory (by our own conmon only).
     """
 
     cid: ContainerId
@@ -66,6 +67,7 @@ class MonitorRequest:
     prepare: Path | None = None
     keep_fds: tuple[int, ...] = ()
     monitor_pidfile: Path | None = None
+    oom_file: Path | None = None
 
 
 class Monitors:
@@ -307,6 +309,7 @@ def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:
     own = [] if ours else ["--full-attach"]  # the C conmon cannot do without an attach socket
     if request.prepare is not None and ours:
         own = ["--prepare", str(request.prepare)]
+        own += ["--oom-file", str(request.oom_file)] if request.oom_file is not None else []
     elif request.prepare is not None:
         runtime = [*framing.interpreter(), "--run-prepared", str(request.prepare), *runtime]
     words = ["--api-version", "-c", request.cid, "-u", request.cid, "-n", request.name]

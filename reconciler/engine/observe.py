@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.engine import containers, files, podfiles, preflight, processes, sandboxes
+from reconciler.engine import containers, files, oom, podfiles, preflight, processes, sandboxes
 from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import pods as index
@@ -60,7 +60,7 @@ def _read_pod(ctx: Context, record: PodRecord, state: PodState, *, held: bool) -
         if container_record is None:
             members.append(_unrecorded(container))
             continue
-        seen = _container(ctx, container_record, held=held)
+        seen = _container(ctx, container_record, record.spec, held=held)
         if container_record.infra:
             infra = seen
         else:
@@ -79,16 +79,18 @@ def _read_pod(ctx: Context, record: PodRecord, state: PodState, *, held: bool) -
         removing=state.removing,
         ended=state.ended,
         files_stale=runs and podfiles.stale(ctx, record, state),
+        resources=state.resources,
+        qos=state.qos,
     )
     return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))
 
 
-def _container(ctx: Context, record: ContainerRecord, *, held: bool) -> Container:
+def _container(ctx: Context, record: ContainerRecord, pod: PodSpec, *, held: bool) -> Container:
     facts = containers.facts_of(ctx, record.id)
     state, end = _state(ctx, record.id, facts)
-    if end is not None and facts.exit is None and held:
+    if held:
         with suppress(TryLater):  # a full disk; it is computed again, then
-            containers.note(ctx, record.id, exit=end)
+            _write_down(ctx, record, facts, pod, end)
     spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
     return Container(
         id=record.id,
@@ -107,7 +109,15 @@ def _container(ctx: Context, record: ContainerRecord, *, held: bool) -> Containe
         started_wall=facts.started_wall,
         started=facts.started,
         log_path=record.log_path,
+        refused=facts.refused,
     )
+
+
+def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodSpec, end: Exit | None) -> None:
+    """What is seen for the first time: an exit, kills for want of memory."""
+    told = oom.tell(ctx, record, facts, pod, end)
+    if told != facts.oom_kills or (end is not None and facts.exit is None):
+        containers.note(ctx, record.id, exit=facts.exit or end, oom_kills=told)
 
 
 def _state(ctx: Context, container: ContainerId, facts: ContainerFacts) -> tuple[ContainerState, Exit | None]:
@@ -117,7 +127,8 @@ def _state(ctx: Context, container: ContainerId, facts: ContainerFacts) -> tuple
         return ContainerState.CREATING, None
     code, wall = _exit_code(ctx, container)
     if code is not None:
-        return ContainerState.EXITED, _exit(ctx, facts, code, wall)
+        end = _exit(ctx, facts, code, wall)
+        return ContainerState.EXITED, replace(end, oom=oom.ended_by(ctx.layout, container, code, facts))
     if facts.boot != processes.boot_id():
         return ContainerState.EXITED, Exit(UNKNOWN_EXIT, 0.0, facts.started_wall, facts.started_wall)
     if not processes.alive(PidRef(facts.pid, facts.pid_start)) and not containers.monitored(ctx, container):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -46,6 +47,16 @@ def send_signal(ref: PidRef, number: int) -> None:
         pass
     finally:
         os.close(fd)
+
+
+@effect("process.score")
+def set_oom_score(pid: int, old: int, new: int) -> None:
+    """Score a process for the kernel's choice of a victim, if its score is ``old``; nothing happens when it is gone,
+    or when we may not."""
+    file = Path(f"/proc/{pid}/oom_score_adj")
+    with contextlib.suppress(OSError):
+        if int(file.read_text()) == old:
+            file.write_text(str(new))
 
 
 def wait_gone(ref: PidRef, seconds: float) -> bool:

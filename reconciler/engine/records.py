@@ -16,6 +16,7 @@ import msgspec
 from reconciler.engine.files import read_or_none, write_atomic
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import Exit, Instant
+from reconciler.model.qos import Qos
 from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resources
 
 T = TypeVar("T")
@@ -26,7 +27,8 @@ STATE = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class PodRecord:
-    """``ip`` and ``ip6`` are empty for a pod on the host's network, ``ip6`` also where its network has no IPv6."""
+    """``ip`` and ``ip6`` are empty for a pod on the host's network, ``ip6`` also where its network has no IPv6.
+    ``cgroup`` is where it was made; empty in records of a version that knew one place only."""
 
     id: PodId
     uid: str
@@ -37,6 +39,7 @@ class PodRecord:
     created_wall: float
     version: int = SPEC_VERSION
     ip6: str = ""
+    cgroup: str = ""
 
     @property
     def ips(self) -> tuple[str, ...]:
@@ -45,7 +48,8 @@ class PodRecord:
 
 @dataclass(frozen=True, slots=True)
 class PodState:
-    """``networked`` holds only for the boot and the infra container that it was written for."""
+    """``networked`` holds only for the boot and the infra container that it was written for. ``resources`` and ``qos``
+    are what the pod's cgroup and processes have; None: of an older version, which gave a pod's cgroup no values."""
 
     networked: ContainerId | None = None
     removing: bool = False
@@ -53,6 +57,8 @@ class PodState:
     """Only the record is left, for the pod that comes back under the same key."""
     files: str = ""
     """The stamp of what was last written into the pod's files of /etc (``network.files``)."""
+    resources: Resources | None = None
+    qos: Qos | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class ContainerRecord:
 
 @dataclass(frozen=True, slots=True)
 class ContainerFacts:
-    """Facts of one attempt. Instants count only in the boot ``boot``; ``resources`` were applied live."""
+    """Facts of one attempt. Instants count only in the boot ``boot``; ``resources`` were applied live, ``refused``
+    could not be; ``oom_score`` is the oom_score_adj that its processes were given."""
 
     boot: str = ""
     pid: int = 0
@@ -91,13 +98,19 @@ class ContainerFacts:
     """Whether the stop signal was sent for ``deadline``."""
     exit: Exit | None = None
     resources: Resources | None = None
+    refused: Resources | None = None
+    oom_score: int | None = None
+    oom_kills: int = 0
+    """How many processes the kernel had killed for want of memory when that was told last."""
 
 
 @dataclass
 class Cache:
-    """Container records never change, so each is read once; ``mtu`` is the uplink's once it was looked up."""
+    """Container records and the places of pods' cgroups never change, so each is read once; ``mtu`` is the uplink's
+    once it was looked up."""
 
     containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
+    cgroups: dict[PodId, str] = field(default_factory=dict)
     mtu: int = 0
 
 

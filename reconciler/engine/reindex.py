@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reconciler.engine import records
+from reconciler.engine import podgroups, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.netrecords import DEFAULT
@@ -46,6 +46,8 @@ def _file_pod(ctx: Context, record: PodRecord, state: PodState) -> None:
     if state.networked is not None and ports:
         index.set_published(ctx.store, record.id, True)
     addresses.file(ctx.store, record.key, Lease(record.ip, record.ip6, record.spec.sandbox.network or DEFAULT))
+    with index.requests(ctx.store, record.id, podgroups.requested(ctx, record, state.resources)):
+        pass
 
 
 def _directories(parent: Path) -> list[Path]:

@@ -238,7 +238,7 @@ def choose(layout: Layout, preferred: str | None = None, facts: HostCapabilities
             f'cannot run containers: "{preferred}" is not a known runtime', hint=f"use {' or '.join(NAMES)}"
         )
     if facts is None:
-        facts = host.probe("", cgroups.hierarchies().mode, layout.cache, infra_rootfs(layout.cache))
+        facts = host.probe("", cgroups.current().mode, layout.cache, infra_rootfs(layout.cache))
     why_not: dict[str, str] = {}
     for name in (preferred,) if preferred else NAMES:
         there = replace(facts, runtime=name)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import cgroups, containers, files, infra, networks, podfiles, processes, records
+from reconciler.engine import containers, files, infra, networks, podfiles, podgroups, processes, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ports
@@ -26,10 +27,13 @@ from reconciler.engine.store.addresses import Lease
 from reconciler.model.errors import NotFound, TryLater
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
-from reconciler.model.spec import ContainerSpec, PodSpec
+from reconciler.model.qos import Qos, pod_resources, qos_of
+from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resources
 
 VOLUMES = "volumes"
 """The pod's emptyDirs, below its directory (``volumes.prepare`` makes them)."""
+
+_noting = threading.Lock()
 
 REMOVALS = 4
 """Containers of one pod that are removed at the same time: each waits for the runtime and the disk."""
@@ -58,7 +62,7 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
         record = _record(ctx, spec, owner)
         _write_pod(ctx, record)
         _take_over(ctx, record)
-        cgroups.make_pod(ctx.layout.cgroup_parent(record.id))
+        podgroups.make(ctx, record, pod_resources(spec.containers))
         _start_infra(ctx, record, held)
         return record.id
     finally:
@@ -78,9 +82,21 @@ def set_up_network(ctx: Context, pod: PodId) -> None:
     _note(ctx, pod, networked=infra_id)
 
 
+def update_resources(ctx: Context, pod: PodId, resources: Resources, qos: Qos) -> None:
+    """Give the pod's cgroup other values; under another class its processes get other scores. Then record it.
+
+    Raises LimitBelowUsage, RuntimeFailed, NotFound.
+    """
+    podgroups.apply(ctx, require(ctx, pod), resources)
+    if qos is not state_of(ctx, pod).qos:
+        for container in index.containers_of(ctx.store, pod):
+            containers.rescore(ctx, container, qos)
+    _note(ctx, pod, resources=resources, qos=qos)
+
+
 def update_record(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> None:
     """Write the spec that the pod runs by from now on."""
-    new = replace(require(ctx, pod), spec=spec, owner=owner)
+    new = replace(require(ctx, pod), spec=spec, owner=owner, version=SPEC_VERSION)
     records.write(ctx.layout.pod(pod), RECORD, new)
 
 
@@ -92,8 +108,9 @@ def update_files(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> No
 
 
 def _note(ctx: Context, pod: PodId, **facts: Any) -> None:
-    """Write something down beside what is known of the pod."""
-    records.write(ctx.layout.pod(pod), STATE, replace(state_of(ctx, pod), **facts))
+    """Write something down beside what is known of the pod. Steps of one plan may do this at the same time."""
+    with _noting:
+        records.write(ctx.layout.pod(pod), STATE, replace(state_of(ctx, pod), **facts))
 
 
 def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
@@ -107,7 +124,7 @@ def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
     record = record_of(ctx, pod)
     announced = record is None or _announce_removal(ctx, record)
     _remove_containers(ctx, pod)
-    cgroups.remove_pod(ctx.layout.cgroup_parent(pod))
+    podgroups.remove(ctx, pod)
     if record is not None:
         _remove_logs(ctx, record)
     if record is not None and not announced:
@@ -152,7 +169,7 @@ def forget(ctx: Context, key: Key) -> None:
 
 
 def _remove_halves(ctx: Context, pod: PodId) -> None:
-    cgroups.remove_pod(ctx.layout.cgroup_parent(pod))
+    podgroups.remove(ctx, pod)
     _drop(ctx, pod)
 
 
@@ -199,7 +216,8 @@ def _record(ctx: Context, spec: PodSpec, owner: SourceId) -> PodRecord:
     pod = PodId(new_id())
     lease = Lease("") if spec.sandbox.host_network else networks.lease(ctx, spec)
     uid, now = str(uuid.UUID(pod[:32])), ctx.clock.wall()
-    return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6)
+    cgroup = podgroups.choose(ctx, pod, spec)
+    return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6, cgroup=cgroup)
 
 
 def _write_pod(ctx: Context, record: PodRecord) -> None:
@@ -207,7 +225,8 @@ def _write_pod(ctx: Context, record: PodRecord) -> None:
     directory = ctx.layout.pod(record.id)
     _make_directory(directory)
     records.write(directory, RECORD, record)
-    records.write(directory, STATE, PodState(files=podfiles.write(ctx, record)))
+    members, stamp = record.spec.containers, podfiles.write(ctx, record)
+    records.write(directory, STATE, PodState(files=stamp, resources=pod_resources(members), qos=qos_of(members)))
 
 
 @effect("pod.make")

@@ -10,7 +10,7 @@ from typing import Any
 
 from reconciler.kube import names, nameservice, quantity
 from reconciler.kube.expansion import expand, expand_env
-from reconciler.kube.rules import clean_path, wildcard
+from reconciler.kube.rules import PIDS_LIMIT, clean_path, wildcard
 from reconciler.model.key import Key
 from reconciler.model.spec import (
     ContainerPort,
@@ -38,13 +38,14 @@ def compile_pod(pod: dict[str, Any]) -> PodSpec:
     """The spec of a plain document without flaws."""
     meta, spec = pod["metadata"], pod["spec"]
     volumes = {v["name"]: _volume(v) for v in spec.get("volumes", ())}
-    containers = tuple(_container(c, spec, volumes) for c in spec["containers"])
+    annotations = meta.get("annotations", {})
+    containers = tuple(_container(c, spec, volumes, annotations) for c in spec["containers"])
     return PodSpec(
         key=Key(meta.get("namespace") or DEFAULT_NAMESPACE, meta["name"]),
         sandbox=_sandbox(meta["name"], spec, containers),
         containers=containers,
         labels=_pairs(meta.get("labels", {})),
-        annotations=_pairs(meta.get("annotations", {})),
+        annotations=_pairs(annotations),
         restart_policy=RestartPolicy(spec.get("restartPolicy", RestartPolicy.ALWAYS)),
         grace_period=int(spec.get("terminationGracePeriodSeconds", GRACE_SECONDS)),
         volumes=tuple(volumes[name] for name in sorted(volumes)),
@@ -84,7 +85,9 @@ def default_hostname(pod: str) -> str:
     return pod[:HOSTNAME_MAX].rstrip("-.")
 
 
-def _container(c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volume]) -> ContainerSpec:
+def _container(
+    c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volume], annotations: dict[str, str]
+) -> ContainerSpec:
     env = expand_env((e["name"], e.get("value", "")) for e in c.get("env", ()))
     ports = {_port(p, spec.get("hostNetwork", False)) for p in c.get("ports", ())}
     return ContainerSpec(
@@ -97,7 +100,7 @@ def _container(c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volum
         env=_pairs(env),
         ports=tuple(sorted(ports)),
         mounts=tuple(sorted((_mount(m, volumes) for m in c.get("volumeMounts", ())), key=lambda m: m.path)),
-        resources=_resources(c.get("resources", {})),
+        resources=_resources(c.get("resources", {}), annotations.get(PIDS_LIMIT + c["name"])),
         security=_security(c.get("securityContext", {}), spec.get("securityContext", {})),
         pull_secrets=tuple(dict.fromkeys(secret["name"] for secret in spec.get("imagePullSecrets", ()))),
     )
@@ -137,11 +140,12 @@ def _mount(mount: dict[str, Any], volumes: dict[str, Volume]) -> Mount:
     return Mount(clean_path(mount["mountPath"]), volumes[mount["name"]], mount.get("readOnly", False))
 
 
-def _resources(resources: dict[str, Any]) -> Resources:
+def _resources(resources: dict[str, Any], pids: str | None) -> Resources:
     limits, requests = resources.get("limits", {}), resources.get("requests", {})
     cpu = _amounts(requests.get("cpu"), limits.get("cpu"), quantity.milli)
     memory = _amounts(requests.get("memory"), limits.get("memory"), quantity.whole)
-    return Resources(cpu[0], cpu[1], memory[0], memory[1])
+    limit = int(pids) if pids is not None else 0
+    return Resources(cpu[0], cpu[1], memory[0], memory[1], limit if limit > 0 else None)
 
 
 def _amounts(request: Any, limit: Any, parse: Any) -> tuple[int | None, int | None]:

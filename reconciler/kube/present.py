@@ -13,6 +13,7 @@ from reconciler.kube import nameservice
 from reconciler.kube.expansion import escape
 from reconciler.kube.quantity import show_cpu, show_memory
 from reconciler.model.observed import Exit
+from reconciler.model.qos import qos_of
 from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec, Resources, Security, Volume, VolumeKind
 from reconciler.model.status import Condition, ContainerStatus, PodStatus
 
@@ -156,7 +157,7 @@ def _security(s: Security) -> Json:
 
 
 def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Json:
-    out: Json = {"phase": status.phase.value, "qosClass": qos_class(spec)}
+    out: Json = {"phase": status.phase.value, "qosClass": qos_of(spec.containers).value}
     if status.message:
         out["message"] = status.message
     if status.conditions:
@@ -170,18 +171,6 @@ def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Js
     if status.containers:
         out["containerStatuses"] = [_container_status(c) for c in status.containers]
     return out
-
-
-def qos_class(spec: PodSpec) -> str:
-    """Guaranteed, Burstable or BestEffort (component-helpers: ComputePodQOS)."""
-    sets = [c.resources for c in spec.containers]
-    if all(r == Resources() for r in sets):
-        return "BestEffort"
-    full = all(
-        r.cpu_limit and r.memory_limit and (r.cpu_request, r.memory_request) == (r.cpu_limit, r.memory_limit)
-        for r in sets
-    )
-    return "Guaranteed" if full else "Burstable"
 
 
 def _condition(condition: Condition) -> Json:
@@ -221,7 +210,8 @@ def _state(c: ContainerStatus) -> Json:
 
 def _terminated(ended: Exit, reason: str = "", message: str = "") -> Json:
     lost = ended.code < 0
-    usual = "ContainerStatusUnknown" if lost else "Completed" if ended.code == 0 else "Error"
+    usual = "OOMKilled" if ended.oom else "Completed" if ended.code == 0 else "Error"
+    usual = "ContainerStatusUnknown" if lost else usual
     out: Json = {"exitCode": LOST_EXIT_CODE if lost else ended.code, "reason": reason or usual}
     if message:
         out["message"] = message

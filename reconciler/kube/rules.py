@@ -20,6 +20,11 @@ PATH_MAX = 4095
 PROCESS_MAX = 2 * 1024 * 1024
 """What Linux passes to a new process in all, with the usual stack limit (execve(2))."""
 
+PIDS_LIMIT = "io.podman.annotations.pids-limit/"
+"""Podman's annotation for what Kubernetes has no field for; the container's name follows."""
+PIDS_MAX = 4194304
+"""The most that Linux has (PID_MAX_LIMIT on 64 bits)."""
+
 Flaws = Iterator[Flaw]
 
 
@@ -27,6 +32,7 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     """Every rule over one document."""
     yield from _metadata(pod.get("metadata", {}))
     spec = pod.get("spec", {})
+    yield from _pids_limits(pod.get("metadata", {}).get("annotations", {}), spec)
     yield from _pod(spec)
     yield from nameservice.check(spec)
     yield from _volumes(spec)
@@ -66,6 +72,20 @@ def _metadata(meta: dict[str, Any]) -> Flaws:
     if size > ANNOTATIONS_MAX:
         text = f"the annotations have {size} bytes, more than {ANNOTATIONS_MAX}"
         yield Flaw(text, Reason.TOO_LARGE, (*at, "annotations"), on_key=True)
+
+
+def _pids_limits(annotations: dict[str, str], spec: dict[str, Any]) -> Flaws:
+    names_there = {c.get("name") for _, c in items(spec, "containers", ("spec",))}
+    for key, value in annotations.items():
+        if not key.startswith(PIDS_LIMIT):
+            continue
+        at: Path = ("metadata", "annotations", key)
+        number = value.removeprefix("-")
+        if not number.isascii() or not number.isdigit() or int(value) < -1 or int(value) > PIDS_MAX:
+            yield from _bad(f"{value!r} is not a number of processes (-1 for no limit)", at)
+        elif key.removeprefix(PIDS_LIMIT) not in names_there:
+            text = f"the pod has no container {key.removeprefix(PIDS_LIMIT)!r}"
+            yield Flaw(text, Reason.INVALID_VALUE, at, on_key=True, warning=True)
 
 
 def _pod(spec: dict[str, Any]) -> Flaws:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from reconciler.model.key import ContainerId, PodId, SourceId
 from reconciler.model.observed import Exit, Instant
+from reconciler.model.qos import Qos
 from reconciler.model.spec import PodSpec, PullPolicy, Resources
 
 
@@ -23,6 +24,7 @@ class Why(StrEnum):
     RESOURCES_CHANGED = "ResourcesChanged"
     FILES_CHANGED = "FilesChanged"
     POD_CHANGED = "PodChanged"
+    QOS_CHANGED = "QOSClassChanged"
     ADDED = "Added"
     REMOVED = "Removed"
     EXITED = "Exited"
@@ -146,11 +148,23 @@ class KillContainer:
 
 @dataclass(frozen=True, slots=True)
 class UpdateResources:
-    """Apply limits to the running container and record them."""
+    """Apply limits to the running container and record them. ``qos`` is the pod's, by which its processes are scored
+    for the kernel's choice of a victim when memory runs out."""
 
     container: ContainerId
     name: str
     resources: Resources
+    qos: Qos
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePodResources:
+    """Give the pod's own cgroup other values, and its processes other scores where the class is another."""
+
+    pod: PodId
+    resources: Resources
+    qos: Qos
     reason: Reason
 
 
@@ -187,6 +201,7 @@ Action = (
     | StopContainer
     | KillContainer
     | UpdateResources
+    | UpdatePodResources
     | RemoveContainer
     | RemoveSandbox
 )

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
-from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding
+from reconciler.model.qos import Qos
+from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, Resources
 
 Instant = float
 
@@ -48,6 +49,8 @@ class Exit:
     started_wall: float = 0.0
     ran_for: float = 0.0
     """Seconds from start to end."""
+    oom: bool = False
+    """The kernel killed it because memory ran out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class Stopping:
 @dataclass(frozen=True, slots=True)
 class Container:
     """One attempt at a member (or the infra container). ``restarts`` counts restarts after exits; ``crashes``
-    counts those in a row that backoff looks at; ``last`` is how the attempt before this one ended."""
+    counts those in a row that backoff looks at; ``last`` is how the attempt before this one ended. ``refused``:
+    resources that could not be applied to it while it runs."""
 
     id: ContainerId
     name: str
@@ -82,6 +86,7 @@ class Container:
     started_wall: float = 0.0
     started: Instant = 0.0
     log_path: str = ""
+    refused: Resources | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,10 @@ class Sandbox:
     ended: bool = False
     """Removed with ``keep_address``, and all that is left is the record: it holds no port, has no containers, and
     keeps the address and the applied spec for the next life, also where the wanted spec cannot be read."""
+    resources: Resources | None = None
+    """What its cgroup is given; None for a pod of an older version, whose cgroup is left as it is."""
+    qos: Qos | None = None
+    """The class by which its processes were scored for the kernel's choice of a victim."""
 
     files_stale: bool = False
     """What its files of /etc should say is not what was last written there: the host's resolvers changed."""

@@ -99,12 +99,14 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Requests and limits. CPU in thousandths of a core, memory in bytes; None is "not set"."""
+    """Requests and limits. CPU in thousandths of a core, memory in bytes, pids in processes and threads; None is "not
+    set"."""
 
     cpu_request: int | None = costs(Cost.LIVE, None)
     cpu_limit: int | None = costs(Cost.LIVE, None)
     memory_request: int | None = costs(Cost.LIVE, None)
     memory_limit: int | None = costs(Cost.LIVE, None)
+    pids_limit: int | None = costs(Cost.LIVE, None)
 
 
 @dataclass(frozen=True, slots=True)

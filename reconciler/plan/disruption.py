@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, cast
 
 from reconciler.model.cost import Cost
-from reconciler.model.spec import ContainerSpec, Pairs, PodSpec
+from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Resources
 
 PAIRS = frozenset({"env", "labels", "annotations"})
 """Fields that hold named values: reported one name at a time."""
@@ -54,6 +54,7 @@ USER_PATHS: dict[str, str] = {
     "Resources.cpu_limit": "resources.limits.cpu",
     "Resources.memory_request": "resources.requests.memory",
     "Resources.memory_limit": "resources.limits.memory",
+    "Resources.pids_limit": "resources.limits.pids",
     "Security.run_as_user": "securityContext.runAsUser",
     "Security.run_as_group": "securityContext.runAsGroup",
     "Security.privileged": "securityContext.privileged",
@@ -96,6 +97,11 @@ def pod_changes(applied: PodSpec, want: PodSpec) -> tuple[Change, ...]:
 def container_changes(old: ContainerSpec, new: ContainerSpec) -> tuple[Change, ...]:
     """Every difference between two specs of one member."""
     return tuple(_compare(old, new, prefix=f"spec.containers[{new.name}].", container=new.name))
+
+
+def resource_changes(old: Resources, new: Resources) -> tuple[Change, ...]:
+    """Every difference between two sets of requests and limits: of a container, or of a whole pod."""
+    return tuple(_compare(old, new, prefix="", container=""))
 
 
 def highest(changes: Iterable[Change]) -> Cost:

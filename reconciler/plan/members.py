@@ -22,9 +22,10 @@ from reconciler.model.actions import (
 from reconciler.model.cost import Cost
 from reconciler.model.desired import RunState
 from reconciler.model.observed import Container, ContainerState, Exit, Instant
+from reconciler.model.qos import qos_of
 from reconciler.model.spec import ContainerSpec
 from reconciler.plan.backoff import next_crashes, restart_delay
-from reconciler.plan.disruption import at_least, container_changes, tell
+from reconciler.plan.disruption import at_least, container_changes, resource_changes, tell
 from reconciler.plan.obstacles import Obstacle
 from reconciler.plan.situation import Situation, matches, newest, restarts_after
 
@@ -80,7 +81,7 @@ def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
     ready = None if keeper is not None else _ready(spec, attempts)
     parts = [_tidy(attempts, running, ready)]
     if keeper is not None:
-        parts += [_resources(keeper, spec), *(_replace_running(s, spec, c) for c in running if c is not keeper)]
+        parts += [_resources(s, keeper, spec), *(_replace_running(s, spec, c) for c in running if c is not keeper)]
         return combine(*parts)
     if ready is None:
         parts += [
@@ -88,7 +89,7 @@ def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
             *(_finish(s, c) for c in running if c.stopping is not None),
         ]
     elif running:
-        parts += [_resources(ready, spec), *_make_way(s, spec, running)]
+        parts += [_resources(s, ready, spec), *_make_way(s, spec, running)]
     else:
         parts.append(_start(s, spec, ready))
     return combine(*parts)
@@ -142,18 +143,25 @@ def _tidy(attempts: tuple[Container, ...], running: tuple[Container, ...], ready
     return do(*steps)
 
 
-def _resources(container: Container, spec: ContainerSpec) -> PodActions:
+def _resources(s: Situation, container: Container, spec: ContainerSpec) -> PodActions:
     live = at_least(Cost.LIVE, container_changes(container.spec, spec))
     if not live or container.spec.resources == spec.resources or not matches(container, spec):
         return PodActions()
     reason = Reason(Why.RESOURCES_CHANGED, tell(live))
-    return do(UpdateResources(container.id, container.name, spec.resources, reason))
+    return do(UpdateResources(container.id, container.name, spec.resources, qos_of(s.target.containers), reason))
 
 
 def _replace_running(s: Situation, spec: ContainerSpec, old: Container) -> PodActions:
-    changes = tell(at_least(Cost.CONTAINER, container_changes(old.spec, spec)))
-    reason = Reason(Why.SPEC_CHANGED, changes or "another attempt runs")
+    reason = Reason(Why.SPEC_CHANGED, _why_replaced(old, spec) or "another attempt runs")
     return stop(old, s.target.grace_period, reason, s.now, hold=s.hold)
+
+
+def _why_replaced(old: Container, spec: ContainerSpec) -> str:
+    """What differs so that the container cannot go on; "" for nothing."""
+    changes = at_least(Cost.CONTAINER, container_changes(old.spec, spec))
+    if not changes and old.refused == spec.resources:
+        return f"{tell(resource_changes(old.spec.resources, spec.resources))} (more is in use: it cannot be done live)"
+    return tell(changes)
 
 
 def _finish(s: Situation, container: Container) -> PodActions:
@@ -168,7 +176,7 @@ def _make_way(s: Situation, spec: ContainerSpec, running: tuple[Container, ...])
 
 
 def _start(s: Situation, spec: ContainerSpec, container: Container) -> PodActions:
-    update = _resources(container, spec)
+    update = _resources(s, container, spec)
     if update.steps:
         return update
     if s.want.run is not RunState.RUNNING:
@@ -194,9 +202,9 @@ def _why_anew(s: Situation, spec: ContainerSpec, last: Container | None) -> Reas
     if last is None:
         added = s.have.applied is not None and s.have.applied.container(spec.name) is None
         return Reason(Why.ADDED, "it was added to the manifest") if added else Reason(Why.NEW, "it is not there yet")
-    changes = at_least(Cost.CONTAINER, container_changes(last.spec, spec))
-    if changes:
-        return Reason(Why.SPEC_CHANGED, tell(changes))
+    replaced = _why_replaced(last, spec)
+    if replaced:
+        return Reason(Why.SPEC_CHANGED, replaced)
     return Reason(Why.EXITED, "it was stopped and is wanted")
 
 
@@ -209,6 +217,7 @@ def _restart(s: Situation, spec: ContainerSpec, number: int, last: Container) ->
         text = f"back-off {delay:g}s restarting failed container {spec.name}"
         return wait(spec.name, Why.BACKOFF, text, due)
     code = "an unknown code" if end.code < 0 else f"code {end.code}"
+    code += ": it was out of memory (OOMKilled)" if end.oom else ""
     reason = Reason(Why.EXITED, f"it exited with {code}")
     return _create(s, spec, number, reason, last=last, crashes=crashes)
 

@@ -24,6 +24,7 @@ from reconciler.model.desired import Absent, Desired, Present, RunState, Unknown
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.plan.disruption import at_least, pod_changes, tell
+from reconciler.plan.group import plan_room
 from reconciler.plan.members import combine, do, face, plan_member, plan_removed, stop, wait
 from reconciler.plan.situation import Situation, is_finished, matches, newest, same_container, weigh
 
@@ -145,7 +146,9 @@ def _look_after(s: Situation, sandbox: Sandbox) -> PodActions:
     if not sandbox.networked:
         parts.append(do(SetUpNetwork(sandbox.id, Reason(Why.NEW, "its infra container runs"))))
     parts.append(_record(s, sandbox))
-    parts += [plan_member(s, c) for c in s.target.containers]
+    room = plan_room(s, sandbox)
+    members = [plan_member(s, c) for c in s.target.containers]
+    parts += [room.first, *(room.hold(plan) for plan in members)]
     wanted = {c.name for c in s.target.containers}
     parts += [plan_removed(s, name) for name in dict.fromkeys(c.name for c in s.have.containers) if name not in wanted]
     return combine(*parts, face(s.told))

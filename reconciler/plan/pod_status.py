@@ -160,6 +160,8 @@ def _how_it_ended(container: Container) -> tuple[str, str]:
     code = container.exit.code if container.exit else -1
     if code < 0:
         return "ContainerStatusUnknown", "its exit code was lost (the machine or its monitor went down)"
+    if container.exit is not None and container.exit.oom:
+        return "OOMKilled", ""
     return ("Completed", "") if code == 0 else ("Error", "")
 
 

@@ -14,6 +14,7 @@ from reconciler.model.actions import (
     StartContainer,
     StopContainer,
     UpdateFiles,
+    UpdatePodResources,
     UpdateRecord,
     UpdateResources,
     Waiting,
@@ -54,6 +55,8 @@ def _what(action: Action) -> str:
             return f"kill container {action.name}"
         case UpdateResources():
             return f"update the resources of container {action.name}"
+        case UpdatePodResources():
+            return "update the pod's cgroup"
         case RemoveContainer():
             return f"remove container {action.name}"
         case RemoveSandbox(keep_address=True):

@@ -54,7 +54,7 @@ class Situation:
 
 def matches(container: Container, spec: ContainerSpec) -> bool:
     """Whether a container can go on under ``spec`` without being replaced."""
-    return same_container(container.spec, spec)
+    return same_container(container.spec, spec) and container.refused != spec.resources
 
 
 def same_container(old: ContainerSpec, new: ContainerSpec) -> bool:

@@ -29,6 +29,7 @@ from reconciler.model.actions import (
     StartContainer,
     StopContainer,
     UpdateFiles,
+    UpdatePodResources,
     UpdateRecord,
     UpdateResources,
 )
@@ -51,7 +52,8 @@ from reconciler.model.observed import (
     Sandbox,
     Stopping,
 )
-from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding
+from reconciler.model.qos import pod_resources, qos_of
+from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, Resources
 from tests.fakes.clock import FakeClock
 
 Moment = Literal["before", "middle", "after"]
@@ -95,7 +97,8 @@ class FakeEngine:
     """See the module. Everything that a test may turn is a plain attribute.
 
     ``pull_time``: seconds that a pull takes (0: PullImage leaves the image present). ``unknown_images``: references
-    whose pull fails. ``deaf``: names of members that ignore TERM; ``undead``: KILL too. ``stop_takes``: seconds from
+    whose pull fails. ``deaf``: names of members that ignore TERM; ``undead``: KILL too. ``greedy``: members
+    that use more than any new limit. ``stop_takes``: seconds from
     TERM to the exit. ``judge``: the problems of a wanted spec. ``foreign_ports``: what processes of the host hold.
     """
 
@@ -107,6 +110,7 @@ class FakeEngine:
         self.unknown_images: set[str] = set()
         self.deaf: set[str] = set()
         self.undead: set[str] = set()
+        self.greedy: set[str] = set()
         self.term_code = 143
         self.stop_takes: dict[str, float] = {}
         self.judge: Callable[[PodSpec], tuple[Problem, ...]] = lambda _spec: ()
@@ -285,7 +289,17 @@ class FakeEngine:
                 self._kill(key, action, cut)
             case UpdateResources():
                 pod, container = self._find(key, action.container)
-                pod.put(replace(container, spec=replace(container.spec, resources=action.resources)))
+                self._fits(pod, action.resources)
+                if container.name in self.greedy:
+                    pod.put(replace(container, refused=action.resources))
+                    raise RuntimeFailed(f"cannot lower the limit of {container.name}: more is in use")
+                pod.put(replace(container, refused=None, spec=replace(container.spec, resources=action.resources)))
+            case UpdatePodResources():
+                pod = self._pod(key, action.pod)
+                for c in pod.containers:
+                    if c.state.can_signal() and _quota(c.spec.resources) > _quota(action.resources):
+                        raise Violation(f"the pod of {key} may do less than its container {c.name}")
+                pod.sandbox = replace(pod.sandbox, resources=action.resources, qos=action.qos)
             case RemoveContainer():
                 self._remove_container(key, action)
 
@@ -311,6 +325,8 @@ class FakeEngine:
             owner=action.owner,
             infra=None,
             created_wall=self.clock.wall(),
+            resources=pod_resources(action.spec.containers),
+            qos=qos_of(action.spec.containers),
         )
         self._pods[key] = _Pod(sandbox)
         if cut:
@@ -361,6 +377,7 @@ class FakeEngine:
             image_id=self._image(spec.image).id,
             log_path=f"/logs/{key.namespace}_{key.name}/{action.name}/{action.attempt}.log",
         )
+        self._fits(pod, spec.resources)
         pod.containers.append(made)
         if cut:
             raise cut.error
@@ -421,6 +438,12 @@ class FakeEngine:
                 assert pod is not None
                 return pod, container
         raise Violation(f"container {wanted[:12]} is not one of {key}")
+
+    @staticmethod
+    def _fits(pod: _Pod, resources: Resources) -> None:
+        """v1 refuses a CPU quota above the parent's."""
+        if pod.sandbox.resources and resources.cpu_limit and resources.cpu_limit > _quota(pod.sandbox.resources):
+            raise Violation(f"{resources} do not fit into the pod's {pod.sandbox.resources}")
 
     @staticmethod
     def _all(pod: _Pod) -> list[Container]:
@@ -510,6 +533,10 @@ class FakeEngine:
     def _tell(self, key: Key) -> None:
         for listener in self.listeners:
             listener(key)
+
+
+def _quota(resources: Resources) -> float:
+    return resources.cpu_limit or float("inf")
 
 
 def _overlap(a: PortBinding, b: PortBinding) -> bool:

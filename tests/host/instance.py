@@ -228,7 +228,7 @@ def expect_nothing_left(root: Path) -> None:
 def _cgroups(tag: str) -> Iterator[str]:
     for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         if hierarchy.is_dir():
-            yield from (f"cgroup {path}" for path in hierarchy.glob(f"reconciler-{tag}*/pod-*"))
+            yield from (f"cgroup {path}" for path in hierarchy.glob(f"reconciler-{tag}*/**/pod-*"))
 
 
 def _links(tag: str) -> Iterator[str]:

@@ -187,7 +187,7 @@ def pod(root: Path, name: str, sandbox: SandboxSpec = ALONE) -> Iterator[HostPod
 
 
 def left_cgroups(tag: str) -> Iterator[Path]:
-    for hierarchy in cgroups.hierarchies().all:
+    for hierarchy in cgroups.current().all:
         path = hierarchy.root / f"reconciler-{tag}"
         if path.exists():
             yield path

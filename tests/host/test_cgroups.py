@@ -33,7 +33,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def places(path: str) -> list[Path]:
-    return [h.root / path[1:] for h in cgroups.hierarchies().made()]
+    return [h.root / path[1:] for h in cgroups.current().made()]
 
 
 def wait_for(child: subprocess.Popen[bytes]) -> int:
@@ -46,7 +46,7 @@ def test_a_pods_cgroup_is_in_every_hierarchy_and_usable(layout: Layout, sleeper:
         cgroups.make_pod(parent)
     assert all(path.is_dir() for path in places(parent))
     for path in places(parent):  # cpuset refuses processes until it has CPUs and memory nodes
-        target = path / "c" if cgroups.hierarchies().all[0].v2 else path
+        target = path / "c" if cgroups.current().all[0].v2 else path
         target.mkdir(exist_ok=True)
         (target / "cgroup.procs").write_text(str(sleeper.pid))
     assert cgroups.pids(parent) == {sleeper.pid}
@@ -85,7 +85,7 @@ def test_a_monitor_leaves_the_cgroup_that_it_was_started_in(layout: Layout, slee
     lines = Path(f"/proc/{sleeper.pid}/cgroup").read_text().splitlines()
     wanted = f"/reconciler-{layout.tag}/monitors"
     there = {line.split(":")[1] for line in lines if line.endswith(wanted)}
-    assert {name for h in cgroups.hierarchies().made() for name in h.controllers or {""}} == {
+    assert {name for h in cgroups.current().made() for name in h.controllers or {""}} == {
         name for names in there for name in names.split(",")
     }
     assert wanted not in Path("/proc/self/cgroup").read_text()

@@ -135,6 +135,10 @@ NOW: dict[str, Row] = {
     "hostAliases": Row(on_spec(hostAliases=[{"ip": "192.0.2.1", "hostnames": ["h"]}])),
     "dnsConfig": Row(on_spec(dnsConfig={"searches": ["example.org"], "options": [{"name": "ndots", "value": "2"}]})),
     "dnsPolicy": Row(on_spec(dnsPolicy="None", dnsConfig={"nameservers": ["192.0.2.53"]})),
+    "pids limit": Row(on_meta(annotations={"io.podman.annotations.pids-limit/app": "100"})),
+    "requests, and with them the quality of service": Row(
+        on_app(resources={"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}})
+    ),
     # that container alone
     "image": Row(on_app(image="localhost/reconciler/busybox:2"), APP),
     "command": Row(on_app(command=["sh", "-c", 'trap "exit 0" TERM; while :; do sleep 999 & wait; done']), APP),

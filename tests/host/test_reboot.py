@@ -60,18 +60,16 @@ def reboot(instance: Instance, tmp_path: Path) -> Iterator[Callable[[], None]]:
 def _power_off(instance: Instance) -> None:
     """Monitors die before their containers, so that nobody can write down how those ended."""
     layout = instance.engine.layout
-    base = f"/reconciler-{layout.tag}"
     first = [process.pid for process in processes_of(instance.root)]
-    below = [path for top in cgroups.children(base) for path in (top, *cgroups.children(top))]
-    then = [pid for path in below for pid in cgroups.pids(path)]
+    groups = [path for paths in cgroups.pods(layout.tag).values() for path in paths]
+    then = [*cgroups.monitors(layout.tag), *(pid for path in groups for pid in cgroups.pids(path))]
     refs = [PidRef(pid, start_time(pid)) for pid in dict.fromkeys((*first, *then))]
     for ref in refs:
         with suppress(ProcessLookupError):
             os.kill(ref.pid, signal.SIGKILL)
     wait_for_end(refs)
-    for path in below:
-        if "/pod-" in path and path.count("/") == 2:
-            cgroups.remove_pod(path)
+    for path in groups:
+        cgroups.remove_pod(path)
     portmap.remove_table(layout.tag)
     bridge.remove_bridge(layout.tag)
     shutil.rmtree(layout.run)

@@ -49,7 +49,7 @@ def filled(root: Path, image: str, folder: Path) -> Iterator[Instance]:
 def expect_nothing(instance: Instance) -> None:
     root, tag = instance.root, instance.engine.layout.tag
     assert list(processes_of(root)) == []
-    assert not [h.root for h in cgroups.hierarchies().all if (h.root / f"reconciler-{tag}").exists()]
+    assert not [h.root for h in cgroups.current().all if (h.root / f"reconciler-{tag}").exists()]
     assert links.links(tag) == ()
     assert not bridge.stands(tag)
     assert portmap.current(tag) == frozenset()

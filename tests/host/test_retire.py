@@ -22,7 +22,7 @@ def test_down_of_the_last_pod_ends_the_zygote_and_takes_the_cgroups_along(
     instance.ok("down", folder)
     assert list(processes_of(instance.root)) == []
     tag = instance.engine.layout.tag
-    assert not [h.root for h in cgroups.hierarchies().all if (h.root / f"reconciler-{tag}").exists()]
+    assert not [h.root for h in cgroups.current().all if (h.root / f"reconciler-{tag}").exists()]
 
 
 def test_while_another_folder_has_pods_the_zygote_goes_on(

@@ -130,7 +130,7 @@ def test_a_command_that_is_not_there_is_told_in_the_runtimes_words(one: HostPod)
 
 def cpu_settings(path: str) -> tuple[int, int]:
     """Shares (v1's unit) and quota, -1 for none."""
-    where = cgroups.hierarchies()
+    where = cgroups.current()
     if where.mode is CgroupMode.V2:
         directory = where.all[0].root / path[1:]
         quota = (directory / "cpu.max").read_text().split()[0]

@@ -11,6 +11,7 @@ from reconciler.engine.oci import bpf, linux, mounts, process, seccomp
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.capabilities import bounding
 from reconciler.engine.oci.host import HostCapabilities
+from reconciler.model.qos import Qos
 from reconciler.model.spec import ContainerSpec, Security
 
 OCI_VERSION = "1.0.2"
@@ -41,11 +42,11 @@ def member_config(
     image: Image,
     user: User,
     facts: HostCapabilities,
-    qos: process.Qos | None = None,
+    qos: Qos | None = None,
 ) -> dict[str, Any]:
     """A member of the pod whose infra process is ``bundle.infra``.
 
-    ``qos`` is the pod's (``process.qos_of``); None: judged by this container alone.
+    ``qos`` is the pod's (``qos_of``); None: judged by this container alone.
     Raises ImageProblem (nothing to run) and InvalidInput (an unknown capability).
     """
     config: dict[str, Any] = {

@@ -43,7 +43,7 @@ def member_linux(bundle: Bundle, spec: ContainerSpec, facts: HostCapabilities) -
     linux: dict[str, Any] = {
         "namespaces": _member_namespaces(bundle, facts),
         "cgroupsPath": bundle.cgroups_path,
-        "resources": {**limits(spec.resources), "devices": [_ALLOW_ALL if privileged else _DENY_ALL]},
+        "resources": {**limits(spec.resources, facts.cgroups), "devices": [_ALLOW_ALL if privileged else _DENY_ALL]},
         "rootfsPropagation": "rprivate",
     }
     if privileged:
@@ -60,8 +60,11 @@ _DENY_ALL = {"allow": False, "access": "rwm"}
 _ALLOW_ALL = {"allow": True, "access": "rwm"}
 
 
-def limits(resources: Resources) -> dict[str, Any]:
-    """OCI ``resources`` by the kubelet's formulae (cm/helpers_linux.go). An absent request is the limit."""
+def limits(resources: Resources, cgroups: CgroupMode) -> dict[str, Any]:
+    """OCI ``resources`` by the kubelet's formulae (cm/helpers_linux.go). An absent request is the limit.
+
+    Where v2 can, a container that runs out of memory is killed as a whole (kubelet: singleProcessOOMKill is false).
+    """
     cpu: dict[str, int] = {"shares": shares(resources)}
     quota = cpu_quota(resources)
     if quota is not None:
@@ -69,18 +72,27 @@ def limits(resources: Resources) -> dict[str, Any]:
     result: dict[str, Any] = {"cpu": cpu}
     if resources.memory_limit:
         result["memory"] = {"limit": resources.memory_limit}
+    if resources.pids_limit:
+        result["pids"] = {"limit": resources.pids_limit}
+    if cgroups is CgroupMode.V2:
+        result["unified"] = {"memory.oom.group": "1"}
     return result
 
 
 def shares(resources: Resources) -> int:
     """CPU weight in v1's unit, 1024 for a core."""
     request = resources.cpu_request if resources.cpu_request is not None else resources.cpu_limit or 0
-    return min(max(request * 1024 // 1000, MIN_SHARES), MAX_SHARES)
+    return to_shares(request)
 
 
-def weight(resources: Resources) -> int:
+def to_shares(thousandths: int) -> int:
+    """1024 for a core, within what the kernel takes (kubelet: MilliCPUToShares)."""
+    return min(max(thousandths * 1024 // 1000, MIN_SHARES), MAX_SHARES)
+
+
+def to_weight(cpu_shares: int) -> int:
     """CPU weight in v2's unit, 1 to 10000 (KEP-2254; crun and runc convert alike)."""
-    return 1 + (shares(resources) - 2) * 9999 // 262142
+    return 1 + (cpu_shares - 2) * 9999 // 262142
 
 
 def cpu_quota(resources: Resources) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any
 
 from reconciler.engine.images.image import Image
@@ -12,6 +10,7 @@ from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.capabilities import NONE, process_capabilities
 from reconciler.engine.oci.host import HostCapabilities
 from reconciler.model.errors import ImageProblem
+from reconciler.model.qos import Qos, qos_of
 from reconciler.model.spec import ContainerSpec, Resources
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -20,14 +19,6 @@ ROOT = User()
 
 INFRA_OOM_SCORE = -998
 """kubelet (qos/policy.go, PodInfraOOMAdj): the last of a pod to be killed."""
-
-
-class Qos(StrEnum):
-    """A pod's quality of service, from which the kernel's choice of an OOM victim follows."""
-
-    GUARANTEED = "Guaranteed"
-    BURSTABLE = "Burstable"
-    BEST_EFFORT = "BestEffort"
 
 
 def infra_process(facts: HostCapabilities) -> dict[str, Any]:
@@ -63,7 +54,7 @@ def member_process(
         "capabilities": process_capabilities(security, user.uid, facts.capabilities),
         "noNewPrivileges": not (security.allow_privilege_escalation or security.privileged),
         "rlimits": rlimits(facts),
-        "oomScoreAdj": max(oom_score(spec.resources, qos, facts.memory), facts.oom_score_adj_min),
+        "oomScoreAdj": member_score(spec.resources, qos, facts),
     }
 
 
@@ -99,34 +90,18 @@ def rlimits(facts: HostCapabilities) -> list[dict[str, Any]]:
     return [{"type": name, "hard": limit, "soft": limit} for name, limit in wanted]
 
 
-def qos_of(containers: Iterable[ContainerSpec]) -> Qos:
-    """kubelet's rule (qos.GetPodQOS): all limits set and equal to requests; none of either; or in between."""
-    each = [c.resources for c in containers]
-    if all(r == Resources() for r in each):
-        return Qos.BEST_EFFORT
-    return Qos.GUARANTEED if all(_guaranteed(r) for r in each) else Qos.BURSTABLE
+def member_score(resources: Resources, qos: Qos | None, facts: HostCapabilities) -> int:
+    """The oom_score_adj of a member's processes, as far down as this host lets us go."""
+    return max(oom_score(resources, qos, facts.memory), facts.oom_score_adj_min)
 
 
 def oom_score(resources: Resources, qos: Qos | None, memory: int) -> int:
     """kubelet's rule (qos/policy.go). ``qos`` None: as if the container were alone in its pod."""
     if qos is None:
-        qos = _alone(resources)
+        qos = qos_of((ContainerSpec("", "", resources=resources),))
     if qos is Qos.GUARANTEED:
         return -997
     if qos is Qos.BEST_EFFORT:
         return 1000
     request = resources.memory_request if resources.memory_request is not None else resources.memory_limit or 0
     return min(max(1000 - 1000 * request // max(memory, 1), 3), 999)
-
-
-def _alone(resources: Resources) -> Qos:
-    if resources == Resources():
-        return Qos.BEST_EFFORT
-    return Qos.GUARANTEED if _guaranteed(resources) else Qos.BURSTABLE
-
-
-def _guaranteed(r: Resources) -> bool:
-    """Requests default to limits, so an absent request counts as equal."""
-    if not r.cpu_limit or not r.memory_limit:
-        return False
-    return r.cpu_request in (None, r.cpu_limit) and r.memory_request in (None, r.memory_limit)

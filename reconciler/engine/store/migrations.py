@@ -32,6 +32,7 @@ STEPS = (
     INSERT INTO leases SELECT address, 4, 'default', kind, namespace, name FROM addresses;
     DROP TABLE addresses;
     """,
+    "ALTER TABLE pods ADD COLUMN requested INTEGER NOT NULL DEFAULT 0",
 )
 
 

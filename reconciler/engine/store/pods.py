@@ -7,7 +7,8 @@ a row without a record means nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler.engine.store.tx import Store
@@ -70,6 +71,15 @@ def all_pods(store: Store, *, with_ports: bool = False) -> tuple[PodRow, ...]:
         PodRow(PodId(str(pod)), Key(str(ns), str(name), str(kind)), _bindings(str(ports)), bool(published))
         for pod, kind, ns, name, ports, published in rows
     )
+
+
+@contextmanager
+def requests(store: Store, pod: PodId, thousandths: int) -> Iterator[int]:
+    """Write what a Burstable pod requests, in thousandths of a CPU; gives what all of them do, while nobody else can
+    write another."""
+    with store.transaction() as tx:
+        tx.execute("UPDATE pods SET requested = ? WHERE id = ?", (thousandths, pod))
+        yield int(tx.execute("SELECT TOTAL(requested) FROM pods").fetchone()[0])
 
 
 def is_empty(store: Store) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine import cgroups
-from reconciler.engine.cgroups import Hierarchies, Hierarchy, parse
+from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies, parse
+from reconciler.engine.cgroups import values as cgroup_values
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.model.key import PodId
 from reconciler.model.spec import Resources
@@ -70,7 +71,8 @@ def test_what_does_not_carry_our_name_is_refused(path: str, tree: Path) -> None:
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory that looks like v2 enough for what is asked here."""
     fake = Hierarchies(CgroupMode.V2, (Hierarchy(tmp_path, v2=True),))
-    monkeypatch.setattr(cgroups, "hierarchies", lambda: fake)
+    monkeypatch.setattr(hierarchies, "current", lambda: fake)
+    monkeypatch.setattr(cgroup_values, "_write", lambda file, value: file.write_text(value))  # as a whole, as there
     return tmp_path
 
 
@@ -78,30 +80,117 @@ def container(tree: Path, **values: str) -> str:
     path = "/reconciler-abcd/pod-1/c"
     directory = tree / path[1:]
     directory.mkdir(parents=True)
-    for name in ("cpu.weight", "cpu.max", "memory.max", "memory.current"):
-        (directory / name).write_text(values.get(name.replace(".", "_"), "0"))
+    defaults = {"memory_max": "max", "memory_high": "max"}
+    for name in ("cpu.weight", "cpu.max", "memory.max", "memory.high", "memory.current", "pids.max"):
+        (directory / name).write_text((defaults | values).get(name.replace(".", "_"), "0"))
     return path
 
 
 def test_limits_are_written_and_read_back(tree: Path) -> None:
     path = container(tree, memory_current="4096")
-    cgroups.update(path, Resources(cpu_limit=500, memory_limit=8192))
-    directory = tree / path[1:]
-    assert (directory / "cpu.max").read_text() == "50000 100000"
-    assert (directory / "cpu.weight").read_text() == "20"
+    cgroups.update(path, Resources(cpu_limit=500, memory_limit=8192, pids_limit=7))
+    assert values(tree, path) == {
+        "cpu.max": "50000 100000",
+        "cpu.weight": "20",
+        "memory.max": "8192",
+        "memory.high": "max",
+        "pids.max": "7",
+    }
     assert cgroups.memory_limit(path) == 8192
-    (directory / "cpu.max").write_text("")
-    (directory / "memory.max").write_text("")
+    for name in ("cpu.max", "memory.max", "pids.max"):  # the kernel forgets what was there
+        (tree / path[1:] / name).write_text("0")
     cgroups.update(path, Resources())
-    assert (directory / "cpu.max").read_text() == "max 100000"
+    assert values(tree, path) == {
+        "cpu.max": "max 100000",
+        "cpu.weight": "1",
+        "memory.max": "max",
+        "memory.high": "max",
+        "pids.max": "max",
+    }
     assert cgroups.memory_limit(path) is None
+
+
+def values(tree: Path, path: str) -> dict[str, str]:
+    directory = tree / path[1:]
+    return {
+        name: (directory / name).read_text()
+        for name in ("cpu.max", "cpu.weight", "memory.max", "memory.high", "pids.max")
+    }
 
 
 def test_a_limit_below_usage_changes_nothing(tree: Path) -> None:
     path = container(tree, memory_current="8192", cpu_max="before")
     with pytest.raises(cgroups.LimitBelowUsage, match="8192 are in use"):
         cgroups.update(path, Resources(cpu_limit=500, memory_limit=4096))
-    assert (tree / path[1:] / "cpu.max").read_text() == "before"
+    found = values(tree, path)
+    assert (found["cpu.max"], found["memory.max"], found["memory.high"]) == ("before", "max", "max")
+
+
+def test_what_can_be_reclaimed_does_not_stand_in_the_way_of_a_limit(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is asked for as ``memory.high`` first, which v2 answers by reclaiming, never by killing."""
+    path = container(tree, memory_current="8192")
+    asked: list[tuple[str, str]] = []
+
+    def kernel(file: Path, value: str) -> None:
+        asked.append((file.name, value))
+        file.write_text(value)
+        if asked[-1] == ("memory.high", "4096"):
+            (file.parent / "memory.current").write_text("4096")
+
+    monkeypatch.setattr(cgroup_values, "_set", kernel)
+    cgroups.update(path, Resources(memory_limit=4096))
+    assert asked[:3] == [("memory.high", "4096"), ("memory.max", "4096"), ("memory.high", "max")]
+
+
+def test_a_pod_gets_what_this_host_hands_down(tree: Path) -> None:
+    path = "/reconciler-abcd/pod-1"
+    (tree / path[1:]).mkdir(parents=True)
+    (tree / path[1:] / "cpu.weight").write_text("100")
+    cgroups.update_pod(path, Resources(cpu_request=1000, cpu_limit=2000, memory_limit=1 << 30))
+    assert [(f.name, f.read_text()) for f in (tree / path[1:]).iterdir()] == [("cpu.weight", "39")]
+
+
+@pytest.fixture
+def v1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that looks like v1 enough."""
+    trees = [Hierarchy(tmp_path / name, v2=False, controllers=frozenset({name})) for name in ("cpu", "memory", "pids")]
+    monkeypatch.setattr(hierarchies, "current", lambda: Hierarchies(CgroupMode.V1, tuple(trees)))
+    monkeypatch.setattr(cgroup_values, "_write", lambda file, value: file.write_text(value))
+    return tmp_path
+
+
+def test_v1_has_each_controller_in_a_tree_of_its_own(v1: Path) -> None:
+    path = "/reconciler-abcd/burstable/pod-1"
+    files = {
+        "cpu/cpu.shares": "512",
+        "cpu/cpu.cfs_quota_us": "100000",
+        "cpu/cpu.cfs_period_us": "100000",
+        "memory/memory.limit_in_bytes": "8192",
+        "pids/pids.max": "9",
+    }
+    for name in (*files, "memory/memory.usage_in_bytes"):
+        file = v1 / name.replace("/", f"{path}/", 1)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("0")
+    cgroups.update_pod(path, Resources(cpu_request=500, cpu_limit=1000, memory_limit=8192, pids_limit=9))
+    assert {name: (v1 / name.replace("/", f"{path}/", 1)).read_text() for name in files} == files
+    cgroups.set_level("/reconciler-abcd/burstable", 512)
+    assert not (v1 / "cpu/reconciler-abcd/burstable/cpu.shares").exists(), "a level that went meanwhile is let go"
+
+
+def test_pods_are_found_below_every_level(tree: Path) -> None:
+    for path in ("pod-a/c1", "besteffort/pod-b/c2", "burstable/pod-c", "burstable/pod-a", "monitors/x"):
+        (tree / "reconciler-abcd" / path).mkdir(parents=True)
+    assert cgroups.pods("abcd") == {
+        "a": ("/reconciler-abcd/burstable/pod-a", "/reconciler-abcd/pod-a"),
+        "b": ("/reconciler-abcd/besteffort/pod-b",),
+        "c": ("/reconciler-abcd/burstable/pod-c",),
+    }
+    assert cgroups.find("abcd", PodId("a")) == ("/reconciler-abcd/pod-a", "/reconciler-abcd/burstable/pod-a")
+    assert [cgroups.container_of(p) for p in cgroups.containers("/reconciler-abcd/besteffort/pod-b")] == ["c2"]
+    assert {p.name for p in cgroups.leaked("abcd", [PodId("a"), PodId("b")])} == {"pod-c"}
 
 
 def test_leaked_pods_are_those_that_nobody_knows(tree: Path) -> None:
@@ -118,5 +207,8 @@ def test_a_pod_is_removed_from_the_leaves_up_and_twice_is_fine(tree: Path) -> No
     cgroups.remove_pod("/reconciler-abcd/pod-a")
     cgroups.remove_pod("/reconciler-abcd/pod-a")
     assert [p.name for p in (tree / "reconciler-abcd").iterdir()] == ["pod-b"]
+    (tree / "reconciler-abcd" / "burstable" / "pod-c").mkdir(parents=True)
     cgroups.remove_pod("/reconciler-abcd/pod-b")
+    assert [p.name for p in (tree / "reconciler-abcd").iterdir()] == ["burstable"]
+    cgroups.remove_pod("/reconciler-abcd/burstable/pod-c")
     assert not list(tree.iterdir()), "with the last pod goes the instance's directory"

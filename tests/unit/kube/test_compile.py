@@ -320,3 +320,11 @@ def test_every_prefix_of_a_good_json_file_but_the_empty_one_has_a_problem() -> N
         assert loaded.problems
         assert not loaded.pods
         assert not loaded.complete
+
+
+def test_podmans_annotation_limits_a_containers_processes() -> None:
+    manifest = pod()
+    name = manifest["spec"]["containers"][0]["name"]
+    for value, limit in (("100", 100), ("0", None), ("-1", None)):
+        manifest["metadata"]["annotations"] = {f"io.podman.annotations.pids-limit/{name}": value}
+        assert spec_of(manifest).containers[0].resources == Resources(pids_limit=limit)

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from reconciler.kube import pod_list
-from reconciler.kube.present import qos_class, time_of
+from reconciler.kube.present import time_of
 from reconciler.model.key import Key
 from reconciler.model.observed import Exit
+from reconciler.model.qos import qos_of
 from reconciler.model.status import Condition, ContainerStatus, Phase, PodStatus
 from tests.unit.kube.helpers import pod, spec_of
 
@@ -101,6 +102,11 @@ def test_a_pod_list_has_kubernetes_shape() -> None:
             id="ended well",
         ),
         pytest.param(
+            ContainerStatus("a", "i", "terminated", False, 0, exit=Exit(137, 1.0, 0.0, oom=True)),
+            {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+            id="killed for want of memory",
+        ),
+        pytest.param(
             ContainerStatus("a", "i", "terminated", False, 0, reason="OOMKilled", exit=Exit(137, 1.0, 0.0)),
             {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
             id="ended with a known reason",
@@ -126,7 +132,7 @@ def test_container_states(status: ContainerStatus, state: dict[str, object]) -> 
     ],
 )
 def test_the_quality_of_service_follows_the_resources(resources: dict[str, object], word: str) -> None:
-    assert qos_class(spec_of(pod(resources=resources))) == word
+    assert qos_of(spec_of(pod(resources=resources)).containers) == word
 
 
 def test_times_are_rfc_3339() -> None:

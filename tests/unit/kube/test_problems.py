@@ -94,6 +94,13 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     ({**POD, "metadata": {"name": "web", "annotations": {"a": "x" * 262_144}}}, [
         "metadata.annotations: the annotations have 262145 bytes, more than 262144"
     ]),
+    ({**POD, "metadata": {"name": "web", "annotations": {"io.podman.annotations.pids-limit/a": "many"}}}, [
+        "metadata.annotations[io.podman.annotations.pids-limit/a]: 'many' is not a number of processes "
+        "(-1 for no limit)"
+    ]),
+    ({**POD, "metadata": {"name": "web", "annotations": {"io.podman.annotations.pids-limit/b": "5"}}}, [
+        "metadata.annotations[io.podman.annotations.pids-limit/b]: the pod has no container 'b'"
+    ]),
     (pod({"hostname": "a" * 64}), ["spec.hostname: has 64 characters, more than 63"]),
     (pod({"containers": [POD["spec"]["containers"][0]] * 2}), [
         "spec.containers[1].name: a second container called 'a'"

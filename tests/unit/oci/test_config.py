@@ -147,13 +147,13 @@ def test_infra_hides_the_sysfs_that_it_must_mount_writable() -> None:
     ],
 )
 def test_limits_by_the_kubelets_formulae(resources: Resources, wanted: dict[str, Any]) -> None:
-    assert linux.limits(resources) == wanted
+    assert linux.limits(resources, CgroupMode.HYBRID) == wanted
 
 
 def test_weight_spans_v2s_range() -> None:
-    assert linux.weight(Resources()) == 1
-    assert linux.weight(Resources(cpu_request=1000)) == 39
-    assert linux.weight(Resources(cpu_request=10**7)) == 10000
+    assert linux.to_weight(linux.shares(Resources())) == 1
+    assert linux.to_weight(linux.shares(Resources(cpu_request=1000))) == 39
+    assert linux.to_weight(linux.shares(Resources(cpu_request=10**7))) == 10000
 
 
 def test_devices_of_the_host_are_its_nodes_but_not_what_containers_have_of_their_own(tmp_path: Path) -> None:

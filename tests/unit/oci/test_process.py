@@ -11,8 +11,8 @@ from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
 from reconciler.engine.oci import process
 from reconciler.engine.oci.capabilities import ALL, DEFAULT, bounding, names_of, process_capabilities
-from reconciler.engine.oci.process import Qos
 from reconciler.model.errors import ImageProblem, InvalidInput
+from reconciler.model.qos import Qos, qos_of
 from reconciler.model.spec import ContainerSpec, Resources, SandboxSpec, Security
 from tests.unit.oci.samples import FACTS, GIB, bundle
 
@@ -113,7 +113,7 @@ def test_no_new_privileges(security: Security, wanted: bool) -> None:
     ],
 )
 def test_quality_of_service(each: list[Resources], wanted: Qos) -> None:
-    assert process.qos_of(ContainerSpec("n", "i", resources=r) for r in each) is wanted
+    assert qos_of(ContainerSpec("n", "i", resources=r) for r in each) is wanted
 
 
 @pytest.mark.parametrize(

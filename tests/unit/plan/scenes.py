@@ -45,6 +45,9 @@ GONE_SIDE = pod(container("web"))
 PLUS_LOG = pod(container("web"), container("side"), container("log"))
 HOSTNAME = replace(POD, sandbox=SandboxSpec(hostname="other"))
 LIMIT = pod(container("web", resources=Resources(memory_limit=1 << 20)), container("side"))
+LIMITED = pod(container("web", resources=Resources(cpu_request=100, cpu_limit=1000)))
+LIMITED_MORE = pod(container("web", resources=Resources(cpu_request=100, cpu_limit=2000)))
+SECOND = pod(container("side", resources=Resources(cpu_limit=1000)))
 
 CHANGED = "image changed: busybox:1 -> busybox:2"
 POD_CHANGED = "spec.hostname changed: (none) -> other (the pod is recreated)"
@@ -282,6 +285,28 @@ def unfinished_stop_of_a_recorded_edit(engine: FakeEngine) -> Desired:
     want = edit(WEB2, after=1)(engine)
     perform(engine, tuple(s for s in plan(engine, want).steps if isinstance(s, UpdateRecord)))
     return UNKNOWN
+
+
+def edited_old_pod(new: PodSpec, old: PodSpec) -> Given:
+    """The pod was made by a version that gave pods' cgroups no values."""
+
+    def given(engine: FakeEngine) -> Desired:
+        want = edit(new, old)(engine)
+        live = engine._pods[KEY]
+        live.sandbox = replace(live.sandbox, resources=None, qos=None)
+        return want
+
+    return given
+
+
+def refused_live(engine: FakeEngine) -> Desired:
+    engine.greedy.add("web")
+    return edit(LIMITED, LIMITED_MORE, after=1)(engine)
+
+
+def taken_back_after_refusal(engine: FakeEngine) -> Desired:
+    refused_live(engine)
+    return present(LIMITED_MORE)
 
 
 def other_owner(engine: FakeEngine) -> Desired:

@@ -21,9 +21,12 @@ from tests.unit.plan.scenes import (
     GONE_SIDE,
     HOSTNAME,
     LIMIT,
+    LIMITED,
+    LIMITED_MORE,
     PLUS_LOG,
     POD,
     POD_CHANGED,
+    SECOND,
     STOP_ALL,
     WEB2,
     WEB3,
@@ -34,6 +37,7 @@ from tests.unit.plan.scenes import (
     edit,
     edit_blocked,
     edited_again,
+    edited_old_pod,
     grace_over,
     killed,
     never_made,
@@ -42,8 +46,10 @@ from tests.unit.plan.scenes import (
     no_network,
     old_yields,
     other_owner,
+    refused_live,
     rows,
     stale_files,
+    taken_back_after_refusal,
     taken_back_without_image,
     web_is_bad,
 )
@@ -238,9 +244,67 @@ def test_an_edit_of_a_member(row: Row):
         (
             "update the pod's record because resources.limits.memory changed: (none) -> 1Mi",
             "update the resources of container web because resources.limits.memory changed: (none) -> 1Mi",
+            "update the pod's cgroup because BestEffort -> Burstable; its cgroup stays where it was made until the "
+            "pod is recreated",
         ),
     ),
     Row("changed resources need no second round", edit(LIMIT, after=1)),
+    Row(
+        "a pod is given more before its container is",
+        edit(LIMITED_MORE, LIMITED),
+        (
+            "update the pod's record because resources.limits.cpu changed: 1 -> 2",
+            "update the pod's cgroup because resources.limits.cpu changed: 1 -> 2",
+        ),
+    ),
+    Row(
+        "then its container is",
+        edit(LIMITED_MORE, LIMITED, after=1),
+        ("update the resources of container web because resources.limits.cpu changed: 1 -> 2",),
+    ),
+    Row(
+        "a pod is given less after its container is",
+        edit(LIMITED, LIMITED_MORE),
+        (
+            "update the pod's record because resources.limits.cpu changed: 2 -> 1",
+            "update the resources of container web because resources.limits.cpu changed: 2 -> 1",
+        ),
+    ),
+    Row(
+        "then it is given less",
+        edit(LIMITED, LIMITED_MORE, after=1),
+        ("update the pod's cgroup because resources.limits.cpu changed: 2 -> 1",),
+    ),
+    Row(
+        "an added member is made when the pod has room for it",
+        edit(pod(*LIMITED.containers, *SECOND.containers), LIMITED),
+        (
+            "update the pod's record because container side was added",
+            "update the pod's cgroup because resources.requests.cpu changed: 100m -> 1100m, "
+            "resources.limits.cpu changed: 1 -> 2",
+        ),
+    ),
+    Row(
+        "the cgroup of a pod that an older version made is left as it is",
+        edited_old_pod(LIMITED_MORE, LIMITED),
+        (
+            "update the pod's record because resources.limits.cpu changed: 1 -> 2",
+            "update the resources of container web because resources.limits.cpu changed: 1 -> 2",
+        ),
+    ),
+    Row(
+        "limits that cannot be applied live replace the container",
+        refused_live,
+        (
+            "replace container web because resources.limits.cpu changed: 2 -> 1 "
+            "(more is in use: it cannot be done live)",
+        ),
+    ),
+    Row(
+        "taken back, they leave it running",
+        taken_back_after_refusal,
+        ("update the pod's record because resources.limits.cpu changed: 1 -> 2",),
+    ),
     Row(
         "an added member is created beside its siblings",
         edit(PLUS_LOG),

@@ -14,6 +14,7 @@ from reconciler.model.cost import Cost
 from reconciler.model.desired import Desired, RunState
 from reconciler.model.key import Key
 from reconciler.model.observed import ContainerState, PortHolder, Problem
+from reconciler.model.qos import pod_resources, qos_of
 from reconciler.model.spec import Dns, PodSpec, PortBinding, PullPolicy, Resources, RestartPolicy, SandboxSpec
 from reconciler.plan.disruption import pod_changes
 from tests.fakes.engine import FakeEngine
@@ -44,7 +45,12 @@ members = st.builds(
     image=st.sampled_from(["busybox:1", "busybox:2"]),
     args=st.sampled_from([None, ("a",), ("b",)]),
     pull_policy=st.sampled_from([PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT]),
-    resources=st.sampled_from([Resources(), Resources(memory_limit=1 << 20)]),
+    resources=st.builds(
+        Resources,
+        cpu_request=st.sampled_from([None, 100]),
+        cpu_limit=st.sampled_from([None, 100, 500]),
+        memory_limit=st.sampled_from([None, 1 << 20]),
+    ),
 )
 pods = st.builds(
     lambda found, **fields: pod(*found, **fields),
@@ -58,7 +64,7 @@ pods = st.builds(
 )
 events = st.sampled_from(
     [
-        *("round", "round", "round", "tick", "crash", "exit", "infra", "reboot", "cut", "deaf", "undead"),
+        *("round", "round", "round", "tick", "crash", "exit", "infra", "reboot", "cut", "deaf", "undead", "greedy"),
         *(
             "unknown",
             "absent",
@@ -79,6 +85,9 @@ def runs_as_wanted(engine: FakeEngine, spec: PodSpec) -> None:
     assert set(engine.running(spec.key)) == {c.name for c in spec.containers}
     have = engine.observe(spec.key, spec)
     assert have.applied is not None
+    assert have.sandbox is not None
+    assert have.sandbox.resources == pod_resources(spec.containers)
+    assert have.sandbox.qos is qos_of(spec.containers)
     assert all(c.cost is Cost.NOTHING for c in pod_changes(have.applied, spec))
     for made in have.containers:
         assert made.state is ContainerState.RUNNING, "nothing is left over"
@@ -160,6 +169,8 @@ def happen(engine: FakeEngine, event: str, spec: PodSpec, order: random.Random) 
             engine.deaf ^= {"web"}
         case "undead":
             engine.undead ^= {"web"}
+        case "greedy":
+            engine.greedy ^= {"web"}
         case "lose image":
             engine.images.pop("busybox:2", None)
             engine.unknown_images.add("busybox:2")

@@ -1,0 +1,253 @@
+"""Cgroups made, entered, emptied, removed and found."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+from reconciler.engine.cgroups import hierarchies as hosts
+from reconciler.engine.cgroups import names
+from reconciler.engine.cgroups.hierarchies import Hierarchy, children, tree
+from reconciler.engine.effects import effect
+from reconciler.engine.oci.host import CgroupMode
+from reconciler.model.errors import Busy
+from reconciler.model.key import PodId
+
+ATTEMPTS = 50
+"""How often to make a directory anew that another process, which saw it empty, removed at that moment."""
+_VANISHED = (errno.ENOENT, errno.ENODEV)
+
+
+@effect("cgroup.make")
+def make_pod(path: str) -> None:
+    """Make a pod's cgroup in each hierarchy, with its controllers handed down."""
+    for hierarchy in hosts.current().made():
+        _make(hierarchy, path)
+
+
+@effect("cgroup.remove")
+def remove_pod(path: str) -> None:
+    """Remove a pod's cgroup and those of its containers, in every hierarchy; gone already is fine.
+
+    With the last pod go the levels and the instance's own cgroup. Raises Busy while processes are in the pod's.
+    """
+    _remove_everywhere(path)
+    top = "/".join(path.split("/")[:2])
+    tops = (f"{top}/{names.MONITORS}", *(f"{top}/{name}" for name in names.LEVELS.values()), top)
+    for hierarchy in hosts.current().all:
+        for directory in map(hierarchy.at, tops):
+            with contextlib.suppress(OSError):  # not empty, or gone
+                directory.rmdir()
+
+
+@effect("cgroup.enter")
+def enter_monitors(tag: str, pid: int) -> None:
+    """Move a process out of the service's and the login session's cgroup, with all its threads.
+
+    systemd kills what is in those with them; monitors must outlive both. Where a hierarchy does not take
+    the process (cpuset without CPUs, a controller in use), it stays where it is: nobody is killed by that.
+    """
+    path = _monitors(tag)
+    for hierarchy in hosts.current().made():
+        try:
+            _enter(hierarchy, path, pid)
+        except ProcessLookupError:
+            return
+        except OSError:
+            if hierarchy.v2 or "name=systemd" in hierarchy.controllers:  # what systemd goes by
+                raise
+
+
+def _monitors(tag: str) -> str:
+    return f"{names.top(tag)}/{names.MONITORS}"
+
+
+def monitors(tag: str) -> frozenset[int]:
+    """Every process that was made to ``enter_monitors``, and their children there."""
+    return pids(_monitors(tag))
+
+
+def _enter(hierarchy: Hierarchy, path: str, pid: int) -> None:
+    for attempt in range(ATTEMPTS):
+        directory = _make(hierarchy, path, leaf=True)
+        try:
+            _write(directory / "cgroup.procs", str(pid))
+            return
+        except OSError as e:  # another process tidied up in between
+            if e.errno not in _VANISHED or attempt == ATTEMPTS - 1:
+                raise
+
+
+def pods(tag: str) -> dict[PodId, tuple[str, ...]]:
+    """Every pod cgroup of the instance, by the pod's id: its paths (more than one only by a mistake)."""
+    found: dict[PodId, set[str]] = {}
+    for path in _all(tag):
+        pod = names.pod_of(path)
+        if pod is not None:
+            found.setdefault(pod, set()).add(path)
+    return {pod: tuple(sorted(paths)) for pod, paths in found.items()}
+
+
+def find(tag: str, pod: PodId) -> tuple[str, ...]:
+    """The paths at which the pod has a cgroup, looked for by its name alone."""
+    everywhere = hosts.current().all
+    return tuple(p for p in names.pod_places(tag, pod) if any(h.at(p).is_dir() for h in everywhere))
+
+
+def containers(pod: str) -> tuple[str, ...]:
+    """The paths of the cgroups in a pod's."""
+    found = {child.name for hierarchy in hosts.current().all for child in children(hierarchy.at(pod))}
+    return tuple(f"{pod}/{name}" for name in sorted(found))
+
+
+def leaked(tag: str, known_pods: Iterable[PodId]) -> tuple[Path, ...]:
+    """Cgroups of this instance, in each hierarchy, that belong to no known pod."""
+    known = set(known_pods)
+    strange = [path for path in _all(tag) if names.pod_of(path) not in known]
+    found = (hierarchy.at(path) for path in strange for hierarchy in hosts.current().all)
+    return tuple(path for path in found if path.is_dir())
+
+
+def _all(tag: str) -> list[str]:
+    """Every cgroup directly below the instance's own and its levels, but those that are its own furniture."""
+    levels = {names.level(tag, qos) for qos in names.LEVELS}
+    own = {_monitors(tag), *levels}
+    below = [path for parent in (names.top(tag), *sorted(levels)) for path in containers(parent)]
+    return [path for path in below if path not in own]
+
+
+@effect("cgroup.remove-instance")
+def remove_instance(tag: str) -> None:
+    """Remove all cgroups of an instance that has no process left. Raises Busy while there is one."""
+    _remove_everywhere(names.top(tag))
+
+
+def pids(path: str) -> frozenset[int]:
+    """Every process in the cgroup and below, in any hierarchy."""
+    found: set[int] = set()
+    for hierarchy in hosts.current().all:
+        for directory in tree(hierarchy.at(path)):
+            try:
+                found.update(int(line) for line in (directory / "cgroup.procs").read_text().split())
+            except OSError as e:
+                if e.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise
+    return frozenset(found - {0})
+
+
+@effect("cgroup.kill")
+def kill_all(path: str) -> None:
+    """Send KILL to every process in the cgroup and below, and return; what is forked meanwhile is caught as well."""
+    where = hosts.current()
+    if where.mode is CgroupMode.V2:
+        with contextlib.suppress(OSError):
+            _write(where.all[0].at(path) / "cgroup.kill", "1")  # since Linux 5.14
+            return
+    killed: set[int] = set()
+    while fresh := pids(path) - killed:  # ends: each round kills what could fork
+        for pid in fresh:
+            _kill_inside(pid, path)
+        killed |= fresh
+
+
+def _kill_inside(pid: int, path: str) -> None:
+    """Through a pidfd, and only while it is in the cgroup: the number may be another process's by now."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if pid in pids(path):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _make(hierarchy: Hierarchy, path: str, *, leaf: bool = False) -> Path:
+    directory = hierarchy.at(path)
+    for attempt in range(ATTEMPTS):
+        try:
+            _make_once(hierarchy, directory, leaf=leaf)
+            break
+        except OSError as e:
+            if e.errno not in _VANISHED or attempt == ATTEMPTS - 1:
+                raise
+    return directory
+
+
+def _make_once(hierarchy: Hierarchy, directory: Path, *, leaf: bool) -> None:
+    """Make each directory on the way. v2 hands controllers down; v1's cpuset copies its parent's CPUs."""
+    top = hierarchy.root
+    for part in directory.relative_to(top).parts:
+        if hierarchy.v2:
+            _hand_down(top)
+        top = top / part
+        with contextlib.suppress(FileExistsError):  # not exist_ok: that looks again, and it may be gone by then
+            top.mkdir(mode=0o755)
+        if "cpuset" in hierarchy.controllers:
+            _copy_cpuset(top)
+    if hierarchy.v2 and not leaf:
+        _hand_down(directory)
+
+
+def _hand_down(directory: Path) -> None:
+    """Enable every controller for the children. One that cannot be (its parent has none) is left out."""
+    have = (directory / "cgroup.controllers").read_text().split()
+    enabled = (directory / "cgroup.subtree_control").read_text().split()
+    for controller in have:
+        if controller not in enabled and controller in _WANTED:
+            try:
+                _write(directory / "cgroup.subtree_control", f"+{controller}")
+            except OSError as e:
+                if e.errno not in (errno.EBUSY, errno.ENOENT, errno.EOPNOTSUPP):
+                    raise
+
+
+_WANTED = frozenset({"cpu", "io", "memory", "pids"})
+
+
+def _copy_cpuset(directory: Path) -> None:
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        file, inherited = directory / name, directory.parent / name
+        if not inherited.exists():  # mounted with noprefix
+            file, inherited = (p.with_name(name.removeprefix("cpuset.")) for p in (file, inherited))
+        if not file.read_text().strip():
+            _write(file, inherited.read_text().strip())
+
+
+def _remove_everywhere(path: str) -> None:
+    busy = [directory for h in hosts.current().all for directory in _rmdir_tree(h.at(path))]
+    if busy:
+        inside = sorted(pids(path))
+        who = f"pid {', '.join(map(str, inside[:5]))} in it" if inside else "in use"
+        raise Busy(f"cannot remove cgroup {busy[0]}: {who}", after=0.1)
+
+
+def _rmdir_tree(directory: Path) -> list[Path]:
+    """Remove from the leaves up; returns what could not be."""
+    busy: list[Path] = []
+    for path in tree(directory):
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as e:
+            if e.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                raise
+            busy.append(path)
+    return busy
+
+
+def _write(file: Path, value: str) -> None:
+    """One write(2), which is how the kernel takes a value or refuses it."""
+    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)

@@ -1,0 +1,98 @@
+"""The cgroup of each pod: where it lies, what it and its level get, and how its processes are scored.
+
+A pod stays where it was made, whatever becomes of its quality of service: a living cgroup cannot be moved. So the place
+is in the pod's record; one that is lost is made up for by looking in each place that a pod may have.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from reconciler.engine import cgroups, records
+from reconciler.engine.cgroups import names
+from reconciler.engine.context import Context
+from reconciler.engine.oci.linux import MIN_SHARES, to_shares
+from reconciler.engine.records import RECORD, PodRecord
+from reconciler.engine.store import pods as index
+from reconciler.model.key import ContainerId, PodId
+from reconciler.model.qos import Qos, qos_of
+from reconciler.model.spec import PodSpec, Resources
+
+
+def choose(ctx: Context, pod: PodId, spec: PodSpec) -> str:
+    """Where a pod that is to be made goes."""
+    return cgroups.pod_path(ctx.layout.tag, pod, qos_of(spec.containers))
+
+
+def of_record(ctx: Context, record: PodRecord) -> str:
+    """The path of the pod's cgroup. Records of an older version do not say: it knew one place."""
+    return record.cgroup or ctx.layout.cgroup_parent(record.id)
+
+
+def places(ctx: Context, pod: PodId) -> tuple[str, ...]:
+    """The path of the pod's cgroup; without a record all that there is by its name."""
+    known = ctx.cache.cgroups.get(pod)
+    if known is None:
+        record = records.read(ctx.layout.pod(pod), RECORD, PodRecord)
+        if record is None:
+            return cgroups.find(ctx.layout.tag, pod)
+        known = ctx.cache.cgroups[pod] = of_record(ctx, record)
+    return (known,)
+
+
+def container_places(ctx: Context, pod: PodId, container: ContainerId) -> tuple[str, ...]:
+    """The same of a container."""
+    return tuple(cgroups.container_path(place, container) for place in places(ctx, pod))
+
+
+def make(ctx: Context, record: PodRecord, resources: Resources) -> None:
+    """Make the pod's cgroup, with its values and those of the levels above it."""
+    path, tag = of_record(ctx, record), ctx.layout.tag
+    cgroups.make_pod(path)
+    cgroups.set_level(names.top(tag), to_shares(1000 * (os.cpu_count() or 1)))  # kubelet: what the node can allocate
+    if _level(ctx, path) is Qos.BEST_EFFORT:
+        cgroups.set_level(names.level(tag, Qos.BEST_EFFORT), MIN_SHARES)
+    apply(ctx, record, resources)
+
+
+def apply(ctx: Context, record: PodRecord, resources: Resources) -> None:
+    """Set the values of the pod's cgroup, and its level's. Raises LimitBelowUsage, RuntimeFailed."""
+    path = of_record(ctx, record)
+    cgroups.update_pod(path, replace(resources, pids_limit=ctx.config.resources.pids_limit))
+    if _level(ctx, path) is Qos.BURSTABLE:
+        _share(ctx, record.id, resources.cpu_request or 0)
+
+
+def remove(ctx: Context, pod: PodId) -> None:
+    """Remove the pod's cgroup, wherever it is; the level then has its share no more.
+
+    Raises Busy while a process is in it.
+    """
+    found = places(ctx, pod)
+    for path in found:
+        cgroups.remove_pod(path)
+    if any(_level(ctx, path) is Qos.BURSTABLE for path in found):
+        _share(ctx, pod, 0)
+    ctx.cache.cgroups.pop(pod, None)
+
+
+def requested(ctx: Context, record: PodRecord, resources: Resources | None) -> int:
+    """What a pod counts for in its level, as the index has it."""
+    burstable = _level(ctx, of_record(ctx, record)) is Qos.BURSTABLE
+    return (resources.cpu_request or 0) if burstable and resources else 0
+
+
+def _level(ctx: Context, path: str) -> Qos:
+    """Below which level a pod lies, which is that of its first day."""
+    parent = path.rpartition("/")[0]
+    return next((qos for qos in names.LEVELS if names.level(ctx.layout.tag, qos) == parent), Qos.GUARANTEED)
+
+
+def _share(ctx: Context, pod: PodId, thousandths: int) -> None:
+    """The Burstable pods together get what they request together (kubelet: qos_container_manager, setCPUCgroupConfig).
+
+    Within the transaction, so that of two who do this at once the later one writes the greater truth.
+    """
+    with index.requests(ctx.store, pod, thousandths) as together:
+        cgroups.set_level(names.level(ctx.layout.tag, Qos.BURSTABLE), to_shares(together))

@@ -1,0 +1,65 @@
+"""What to do now about a pod's own cgroup, which holds what its containers may use together. Pure.
+
+It has room for what is wanted and for what is there. So it is raised before a container is given more or made, and
+lowered when the last container that had more is gone: the kernel refuses a child that may do more than its parent,
+and a parent that may do less than its child (v1, CPU quota).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from reconciler.model.actions import CreateContainer, PodActions, Reason, UpdatePodResources, UpdateResources, Why
+from reconciler.model.observed import Container, Sandbox
+from reconciler.model.qos import pod_resources, qos_of, widest
+from reconciler.model.spec import ContainerSpec, Resources
+from reconciler.plan.disruption import resource_changes, tell
+from reconciler.plan.situation import Situation
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """``first``: the pod's own step, if there is one. ``raises``: containers wait for it."""
+
+    first: PodActions = field(default_factory=PodActions)
+    raises: bool = False
+
+    def hold(self, plan: PodActions) -> PodActions:
+        """A member's plan without what needs the room that is still to be made."""
+        if not self.raises:
+            return plan
+        return replace(plan, steps=tuple(s for s in plan.steps if not isinstance(s, CreateContainer | UpdateResources)))
+
+
+def plan_room(s: Situation, sandbox: Sandbox) -> Room:
+    """What to do about the cgroup of a pod that stands."""
+    has = sandbox.resources
+    if has is None:
+        return Room()  # made by an older version, which gave pods no values
+    needs = widest(pod_resources(s.target.containers), pod_resources(_alive(s)))
+    qos = qos_of(s.target.containers)
+    if needs == has and qos is sandbox.qos:
+        return Room()
+    reason = Reason(Why.RESOURCES_CHANGED, tell(resource_changes(has, needs)))
+    if qos is not sandbox.qos:
+        place = "its cgroup stays where it was made"
+        reason = Reason(Why.QOS_CHANGED, f"{sandbox.qos} -> {qos}; {place} until the pod is recreated")
+    step = UpdatePodResources(sandbox.id, needs, qos, reason)
+    wider = widest(has, needs)
+    return Room(PodActions(steps=(step,)), (wider.cpu_limit, wider.memory_limit) != (has.cpu_limit, has.memory_limit))
+
+
+def _alive(s: Situation) -> Iterable[ContainerSpec]:
+    """What may use something now, each member once with the most that any attempt at it may use. A member that is
+    wanted and not alive counts as it is wanted."""
+    living: dict[str, Resources] = {}
+    for c in s.have.containers:
+        if _counts(c):
+            living[c.name] = widest(living.get(c.name, c.spec.resources), c.spec.resources)
+    missing = (c for c in s.target.containers if c.name not in living)
+    return (*missing, *(ContainerSpec(name, "", resources=each) for name, each in living.items()))
+
+
+def _counts(c: Container) -> bool:
+    return bool(c.name) and c.state.can_signal()
