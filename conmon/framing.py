@@ -1,7 +1,8 @@
 """How a request travels to the zygote: shared by the zygote and its clients, which may be of different versions.
 
 A connection is a SOCK_SEQPACKET socket. The client sends, without waiting: a greeting, then the request in
-packets, the descriptors with the first of them. The zygote's answers, each one packet:
+packets, the descriptors with the first of them (MOST_FDS with each, where there are more). The zygote's answers, each
+one packet:
 
     STALE          wrong version; it listens no more, nothing was done
     TAKEN          a process for this request exists; without this packet nothing was done
@@ -14,7 +15,7 @@ import marshal
 import os
 import sys
 
-PROTOCOL = 1
+PROTOCOL = 2
 PACKET = 32768
 TAKEN = b"+"
 STALE = b"stale"
@@ -91,9 +92,11 @@ def unpack(body: bytes) -> Request:
     return Request(argv, env, cwd, targets, rlimits)
 
 
-def chunks(body: bytes) -> list[bytes]:
-    """The body in packets; at least one, for the descriptors to travel with."""
-    return [body[start : start + PACKET] for start in range(0, len(body), PACKET)] or [b""]
+def packets(body: bytes, fds: list[int]) -> list[tuple[bytes, list[int]]]:
+    """The body in packets, each with the descriptors that travel with it; at least one."""
+    count = max(1, -(-len(body) // PACKET), -(-len(fds) // MOST_FDS))
+    size = -(-len(body) // count)
+    return [(body[n * size : (n + 1) * size], fds[n * MOST_FDS : (n + 1) * MOST_FDS]) for n in range(count)]
 
 
 def via_directory(path: str) -> tuple[str, int]:

@@ -258,21 +258,23 @@ def _child(connection: socket.socket, length: int) -> int:
 def _receive(conn: int, length: int) -> tuple[Request, list[int]]:
     """The request and the descriptors that came with it. Raises ValueError, OSError."""
     connection = _socket.socket(fileno=conn)
-    body, ancillary, flags, _ = connection.recvmsg(framing.PACKET, _socket.CMSG_SPACE(4 * framing.MOST_FDS))
-    connection.detach()
-    given = [
-        int.from_bytes(data[start : start + 4], sys.byteorder)
-        for level, kind, data in ancillary
-        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS
-        for start in range(0, len(data), 4)
-    ]
-    if flags & _socket.MSG_CTRUNC:
-        raise ValueError("descriptors were lost")
+    body, given = b"", list[int]()
     while len(body) < length:
-        packet = os.read(conn, framing.PACKET)
+        if len(given) == framing.MOST_FDS:
+            _open_many()
+        packet, ancillary, flags, _ = connection.recvmsg(framing.PACKET, _socket.CMSG_SPACE(4 * framing.MOST_FDS))
+        given += [
+            int.from_bytes(data[start : start + 4], sys.byteorder)
+            for level, kind, data in ancillary
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS
+            for start in range(0, len(data), 4)
+        ]
+        if flags & _socket.MSG_CTRUNC:
+            raise ValueError("descriptors were lost")
         if not packet:
             raise ValueError("request is cut short")
         body += packet
+    connection.detach()
     request = framing.unpack(body)
     if len(given) != len(request.targets):
         raise ValueError(f"{len(given)} descriptors for {len(request.targets)} numbers")
@@ -295,6 +297,12 @@ def _settle(conn: int, request: Request, given: list[int]) -> int:
     process.set_name("conmon")
     process.set_title(" ".join(["conmon", *request.argv]))
     return moved
+
+
+def _open_many() -> None:
+    """As many files as may be: a pod with a thousand ports has as many sockets. Containers get limits of their own."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _limit(rlimits: list[tuple[int, int, int]]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.ports import ranges, run
 from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import age, table
@@ -95,7 +96,10 @@ def _row(spec: PodSpec, status: PodStatus, wide: bool, spaces: bool, now: float)
     if spaces:
         row.insert(0, spec.key.namespace)
     if wide:
-        ports = ",".join(f"{p.host_port}->{p.container_port}/{p.protocol}" for p in spec.sandbox.ports)
+        ports = ",".join(
+            f"{run(p.host_port, count)}->{run(p.container_port, count)}/{p.protocol}"
+            for p, count in ranges(spec.sandbox.ports)
+        )
         row += [
             ",".join(status.ips) or "<none>",
             ports or "<none>",

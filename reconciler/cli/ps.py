@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from reconciler.cli.ports import ranges, run
 from reconciler.cli.resolve import Found, current, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import ago, table
@@ -110,9 +111,14 @@ def ports(pod: Observed) -> str:
     if pod.applied is None:
         return ""
     return ", ".join(
-        f"{p.host_ip or '0.0.0.0'}:{p.host_port}->{p.container_port}/{p.protocol.lower()}"
-        for p in pod.applied.sandbox.ports
+        f"{_address(p.host_ip)}:{run(p.host_port, count)}->{run(p.container_port, count)}/{p.protocol.lower()}"
+        for p, count in ranges(pod.applied.sandbox.ports)
     )
+
+
+def _address(host_ip: str) -> str:
+    """As podman writes it, which has 0.0.0.0 for every address."""
+    return f"[{host_ip}]" if ":" in host_ip else host_ip or "0.0.0.0"
 
 
 def as_json(found: Found) -> dict[str, Any]:

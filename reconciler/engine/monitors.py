@@ -254,16 +254,14 @@ class _NoZygote(Exception):
 def _ask(path: Path, request: framing.Request, fds: list[int]) -> tuple[int, int]:
     """Hand a request to the zygote: (exit status, pid of the monitor). Raises _NoZygote, RuntimeFailed."""
     body = framing.pack(request)
-    first, *rest = framing.chunks(body)
     connection = _connected(path)
     if connection is None:
         raise _NoZygote("none listens")
     with connection:
         try:
             connection.send(framing.greeting(framing.version(), len(body)))
-            socket.send_fds(connection, [first], fds)
-            for chunk in rest:
-                connection.send(chunk)
+            for packet, some in framing.packets(body, fds):
+                socket.send_fds(connection, [packet], some)
             taken = connection.recv(64) == framing.TAKEN
         except OSError as error:
             raise _NoZygote(str(error)) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.engine import containers, files, oom, podfiles, preflight, processes, sandboxes
+from reconciler.engine import containers, files, oom, podfiles, portfacts, preflight, processes, sandboxes
 from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import pods as index
@@ -35,7 +35,8 @@ def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Obse
     applied = sandbox.applied if sandbox else None
     images = preflight.images(ctx, [spec for spec in (applied, want) if spec is not None])
     fresh = [c for c in want.containers if not _stands(c, members)] if want else []
-    problems = (*preflight.pod_problems(ctx, want), *preflight.problems(ctx, fresh))
+    of_sandbox = portfacts.problems(ctx, want) if want and not _fits(sandbox, want) else ()
+    problems = (*of_sandbox, *preflight.pod_problems(ctx, want), *preflight.problems(ctx, fresh))
     return Observed(key, sandbox, members, images, problems)
 
 
@@ -178,6 +179,11 @@ def _with_resources(spec: ContainerSpec, facts: ContainerFacts) -> ContainerSpec
 def _unrecorded(container: ContainerId) -> Container:
     """A row whose record was never written, or is lost: something half made, to be removed."""
     return Container(container, "", 0, ContainerSpec(name="", image=""), ContainerState.CREATING)
+
+
+def _fits(sandbox: Sandbox | None, want: PodSpec) -> bool:
+    """Whether the sandbox that is there will do, so that no other needs to be made."""
+    return sandbox is not None and sandbox.infra_up and sandbox.applied.sandbox == want.sandbox
 
 
 def _stands(spec: ContainerSpec, members: tuple[Container, ...]) -> bool:

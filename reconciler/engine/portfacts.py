@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+from reconciler.engine import netrecords
 from reconciler.engine.context import Context
 from reconciler.engine.network import ports
 from reconciler.engine.store import pods as index
 from reconciler.model.key import Key
-from reconciler.model.observed import HostFacts, PortHolder
-from reconciler.model.spec import PodSpec
+from reconciler.model.observed import HostFacts, PortHolder, Problem
+from reconciler.model.spec import PodSpec, PortBinding, Protocol
+
+SANDBOX_ERROR = "CreatePodSandboxError"
+"""Kubernetes' word for a pod of which not even the sandbox can be made."""
 
 
 def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:
@@ -15,11 +21,35 @@ def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:
     wanted = want.sandbox.ports if want is not None else ()
     if not wanted:
         return HostFacts()
-    held = [(row.key, binding) for row in index.all_pods(ctx.store, with_ports=True) for binding in row.ports]
-    pods = tuple(
-        PortHolder(binding, holder)
-        for holder, binding in held
-        if holder != key and any(ports.overlap(binding, w) for w in wanted)
-    )
-    free = [w for w in wanted if not any(ports.overlap(binding, w) for _, binding in held)]
-    return HostFacts((*pods, *(ports.holders(free) if free else ())))
+    asked = _by_number(wanted)
+    pods, ours = [], []
+    for row in index.all_pods(ctx.store, with_ports=True):
+        met = [binding for binding in row.ports if _meets(binding, asked)]
+        ours += met
+        pods += [PortHolder(binding, row.key) for binding in met if row.key != key]
+    held = _by_number(ours)
+    free = [w for w in wanted if not _meets(w, held)]
+    ipv6 = not netrecords.why_no_ipv6(ctx)
+    return HostFacts((*pods, *(ports.holders(free, ipv6=ipv6) if free else ())))
+
+
+def problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:
+    """What else keeps the pod's sandbox from being made on this host as things stand."""
+    name = spec.sandbox.network
+    if name and netrecords.read(ctx, name) is None:
+        text = f"network {name}: there is none of that name (reconciler network create {name})"
+        yield Problem(SANDBOX_ERROR, text)
+    for text in ports.problems(spec.sandbox.ports, netrecords.why_no_ipv6(ctx)):
+        yield Problem(SANDBOX_ERROR, text)
+
+
+def _by_number(bindings: Iterable[PortBinding]) -> dict[tuple[int, Protocol], list[PortBinding]]:
+    """There may be a thousand."""
+    found: dict[tuple[int, Protocol], list[PortBinding]] = {}
+    for binding in bindings:
+        found.setdefault((binding.host_port, binding.protocol), []).append(binding)
+    return found
+
+
+def _meets(one: PortBinding, others: dict[tuple[int, Protocol], list[PortBinding]]) -> bool:
+    return any(one.overlaps(other) for other in others.get((one.host_port, one.protocol), ()))

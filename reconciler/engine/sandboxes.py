@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import containers, files, infra, networks, podfiles, podgroups, processes, records
+from reconciler.engine import containers, files, infra, netrecords, networks, podfiles, podgroups, processes, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ports
@@ -57,7 +57,7 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
 
     Raises PortTaken before anything is written; RuntimeFailed.
     """
-    held = ports.hold(spec.sandbox.ports)
+    held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))
     try:
         record = _record(ctx, spec, owner)
         _write_pod(ctx, record)

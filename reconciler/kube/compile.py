@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.kube import names, nameservice, quantity
+from reconciler.kube import names, nameservice, ours, publish, quantity
 from reconciler.kube.expansion import expand, expand_env
-from reconciler.kube.rules import PIDS_LIMIT, clean_path, wildcard
+from reconciler.kube.rules import PIDS_LIMIT, clean_path
 from reconciler.model.key import Key
 from reconciler.model.spec import (
     ContainerPort,
@@ -42,7 +42,7 @@ def compile_pod(pod: dict[str, Any]) -> PodSpec:
     containers = tuple(_container(c, spec, volumes, annotations) for c in spec["containers"])
     return PodSpec(
         key=Key(meta.get("namespace") or DEFAULT_NAMESPACE, meta["name"]),
-        sandbox=_sandbox(meta["name"], spec, containers),
+        sandbox=_sandbox(meta, spec, containers),
         containers=containers,
         labels=_pairs(meta.get("labels", {})),
         annotations=_pairs(annotations),
@@ -58,23 +58,26 @@ def _pairs(mapping: dict[str, str]) -> Pairs:
     return tuple(sorted(mapping.items()))
 
 
-def _sandbox(name: str, spec: dict[str, Any], containers: tuple[ContainerSpec, ...]) -> SandboxSpec:
+def _sandbox(meta: dict[str, Any], spec: dict[str, Any], containers: tuple[ContainerSpec, ...]) -> SandboxSpec:
     host_network = spec.get("hostNetwork", False)
+    asked = meta.get("annotations", {})
     published = {
         PortBinding(p.host_port, p.container_port, p.protocol, p.host_ip)
         for container in containers
         for p in container.ports
         if p.host_port and not host_network
     }
+    published |= {*publish.bindings(asked.get(ours.PUBLISH, ""))}
     subdomain = "" if host_network else spec.get("subdomain", "")
     return SandboxSpec(
         # On the host's network the host's name is used too (kubelet: generatePodSandboxConfig).
-        hostname="" if host_network else spec.get("hostname") or default_hostname(name),
+        hostname="" if host_network else spec.get("hostname") or default_hostname(meta["name"]),
         ports=tuple(sorted(published)),
         host_network=host_network,
         host_pid=spec.get("hostPID", False),
         host_ipc=spec.get("hostIPC", False),
         share_pid=spec.get("shareProcessNamespace", False),
+        network=asked.get(ours.NETWORK, ""),
         subdomain=subdomain,
         fqdn_as_hostname=bool(subdomain) and spec.get("setHostnameAsFQDN", False),
     )
@@ -125,7 +128,7 @@ def _port(port: dict[str, Any], host_network: bool) -> ContainerPort:
         protocol=Protocol(port.get("protocol", Protocol.TCP)),
         name=port.get("name", ""),
         host_port=int(port.get("hostPort", 0)) or (inside if host_network else 0),
-        host_ip=wildcard(port.get("hostIP", "")),
+        host_ip=publish.canonical(port.get("hostIP", "")),
     )
 
 

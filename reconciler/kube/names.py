@@ -5,7 +5,6 @@ Rules of apimachinery/pkg/util/validation and distribution/reference, in our wor
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
@@ -89,14 +88,6 @@ def port_name(text: str) -> str:
     if not _PORT_NAME.match(text) or not any(c.isalpha() for c in text):
         return f"{text!r} must be lower-case letters, digits and single '-', with at least one letter"
     return ""
-
-
-def host_ip(text: str) -> str:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return f"{text!r} is not an IPv4 address"
-    return "" if address.version == 4 else "IPv6 addresses are not supported yet"
 
 
 def split_image(text: str) -> tuple[str, str, str]:

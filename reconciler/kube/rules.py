@@ -10,10 +10,11 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kube import names, nameservice, quantity
+from reconciler.kube import names, nameservice, ours, publish, quantity
 from reconciler.kube.expansion import expand
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER, did_you_mean
+from reconciler.model.spec import share_address
 
 ANNOTATIONS_MAX = 256 * 1024
 PATH_MAX = 4095
@@ -37,7 +38,9 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     yield from nameservice.check(spec)
     yield from _volumes(spec)
     yield from _containers(spec)
-    yield from _host_ports(spec)
+    yield from _same_ports(spec)
+    yield from _host_ports(pod)
+    yield from ours.check(pod)
     if "status" in pod:
         text = "ignored: status is written by a cluster, not by you"
         yield Flaw(text, Reason.NOT_SUPPORTED, ("status",), on_key=True, warning=True)
@@ -204,35 +207,43 @@ def _ports(container: dict[str, Any], at: Path) -> Flaws:
             yield from _bad(names.port_name(port["name"]), (*place, "name"))
             yield from _unique(port["name"], seen, (*place, "name"), "port called")
         if port.get("hostIP"):
-            yield from _bad(names.host_ip(port["hostIP"]), (*place, "hostIP"))
+            yield from _bad(publish.address_flaw(port["hostIP"]), (*place, "hostIP"))
 
 
-def _host_ports(spec: dict[str, Any]) -> Flaws:
+def _host_ports(pod: dict[str, Any]) -> Flaws:
     """Two ports of the pod cannot be published at one place; with hostNetwork both sides are one port."""
-    taken: dict[tuple[int, str], dict[str, str]] = {}
+    taken: dict[tuple[int, str], list[tuple[str, str]]] = {}
+    for place, owner, port, protocol, address in _published(pod):
+        others = taken.setdefault((port, protocol), [])
+        there = next((who for where, who in others if share_address(where, address)), "")
+        if there:
+            yield from _bad(f"{port}/{protocol.lower()} is already published by {there}", place)
+        others.append((address, owner))
+
+
+def _published(pod: dict[str, Any]) -> Iterator[tuple[Path, str, int, str, str]]:
+    """Every host port: place, who publishes it, port, protocol, address."""
+    spec = pod.get("spec", {})
     host_network = spec.get("hostNetwork", False)
     for at, container in items(spec, "containers", ("spec",)):
         for place, port in items(container, "ports", at):
-            inside = port.get("containerPort")
-            outside = port.get("hostPort") or (inside if host_network else None)
-            if not outside:
-                continue
-            field = (*place, "hostPort") if "hostPort" in port else (*place, "containerPort")
-            if host_network and inside is not None and outside != inside:
-                yield from _bad(f"must be {inside} as containerPort, because of hostNetwork", field)
-            address = wildcard(port.get("hostIP", ""))
-            protocol = port.get("protocol", "TCP")
-            others = taken.setdefault((outside, protocol), {})
-            # Every address of the machine overlaps with each of them.
-            owner = others.get(address) or others.get("") or ("" if address else next(iter(others.values()), ""))
-            if owner:
-                yield from _bad(f"{outside}/{protocol.lower()} is already published by {owner}", field)
-            others.setdefault(address, f"container {container.get('name', '?')!r}")
+            outside = port.get("hostPort") or (port.get("containerPort") if host_network else None)
+            address = port.get("hostIP", "")
+            if outside and not publish.address_flaw(address):
+                field = (*place, "hostPort") if "hostPort" in port else (*place, "containerPort")
+                owner = f"container {container.get('name', '?')!r}"
+                yield field, owner, outside, port.get("protocol", "TCP"), publish.canonical(address)
+    for place, binding in ours.published(pod):
+        yield place, "the annotation", binding.host_port, binding.protocol.value, binding.host_ip
 
 
-def wildcard(host_ip: str) -> str:
-    """The address a port is published on, "" for all."""
-    return "" if host_ip == "0.0.0.0" else host_ip
+def _same_ports(spec: dict[str, Any]) -> Flaws:
+    """On the machine's network a port is the machine's."""
+    for at, container in items(spec, "containers", ("spec",)):
+        for place, port in items(container, "ports", at):
+            inside, outside = port.get("containerPort"), port.get("hostPort")
+            if spec.get("hostNetwork") and inside is not None and outside and outside != inside:
+                yield from _bad(f"must be {inside} as containerPort, because of hostNetwork", (*place, "hostPort"))
 
 
 def _mounts(container: dict[str, Any], at: Path, volumes: set[str]) -> Flaws:

@@ -203,8 +203,6 @@ def shorten(text: str) -> str:
 def _not_allowed(path: Path, error: Any) -> Flaw:
     value = error.instance
     allowed = [error.validator_value] if error.validator == "const" else error.validator_value
-    if value == "SCTP":
-        return Flaw(f"SCTP is {LATER}", Reason.NOT_SUPPORTED, path)
     if not isinstance(value, str):
         return Flaw(f"must be a string, not {kind_of(value)}", Reason.WRONG_TYPE, path)
     choices = ", ".join(a or repr(a) for a in allowed)

@@ -55,7 +55,8 @@ class VolumeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class PortBinding:
-    """A host port that belongs to the infra container. ``host_ip`` is ``""`` for every address."""
+    """A host port that belongs to the infra container. ``host_ip`` is ``""`` for every address of both families,
+    ``0.0.0.0`` and ``::`` for every one of theirs."""
 
     host_port: int = costs(Cost.POD)
     container_port: int = costs(Cost.POD)
@@ -63,8 +64,26 @@ class PortBinding:
     host_ip: str = costs(Cost.POD, "")
 
     def __str__(self) -> str:
-        where = f"{self.host_ip}:" if self.host_ip else ""
-        return f"{where}{self.host_port}/{self.protocol.lower()}"
+        address = f"[{self.host_ip}]" if ":" in self.host_ip else self.host_ip
+        return f"{address}{':' if address else ''}{self.host_port}/{self.protocol.lower()}"
+
+    def overlaps(self, other: PortBinding) -> bool:
+        """Whether both ask for the same host port, so that only one of them can have it."""
+        same = (self.host_port, self.protocol) == (other.host_port, other.protocol)
+        return same and share_address(self.host_ip, other.host_ip)
+
+
+def share_address(one: str, other: str) -> bool:
+    """Whether two host addresses as a binding has them have an address in common."""
+    if one == other or "" in (one, other):
+        return True
+    if (":" in one) != (":" in other):
+        return False
+    return one in EVERY or other in EVERY
+
+
+EVERY = ("0.0.0.0", "::")
+"""Every address of a family."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

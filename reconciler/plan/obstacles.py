@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from reconciler.model.actions import PullImage, Reason, Why
 from reconciler.model.desired import Present
 from reconciler.model.observed import HostFacts, ImageState, ImageStatus, Instant, Observed, PortHolder, Problem
-from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, PullPolicy
+from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, Protocol, PullPolicy
 
 LOOK_AGAIN = 10.0
 """Seconds until a transient problem is looked at again."""
 PORT_SOON, PORT_LATER = 1.0, 3.0
 """The same for a port that another pod of ours has (it is freed in the time of a stop), and a process of the host."""
-
-_ANYWHERE = ("", "0.0.0.0", "::")
+SHOWN = 3
+"""Ports that a sentence names; a range may have a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """``container`` "" stands in the way of the whole pod. ``word`` is the status' reason (ImagePullBackOff…), ``pull``
-    what can be done about it now, ``until`` when to look again, ``binding`` the host port that is taken; ``passing``:
+    what can be done about it now, ``until`` when to look again, ``bindings`` host ports that are taken; ``passing``:
     a pod of ours is about to give the port up, so that waiting is enough."""
 
     container: str
@@ -32,14 +32,8 @@ class Obstacle:
     message: str
     until: Instant | None = None
     pull: PullImage | None = None
-    binding: PortBinding | None = None
+    bindings: tuple[PortBinding, ...] = ()
     passing: bool = False
-
-
-def overlap(a: PortBinding, b: PortBinding) -> bool:
-    """Whether both ask for the same host port: equal port and protocol, and an address in common."""
-    same_place = a.host_ip == b.host_ip or a.host_ip in _ANYWHERE or b.host_ip in _ANYWHERE
-    return a.host_port == b.host_port and a.protocol == b.protocol and same_place
 
 
 def pod_obstacles(want: Present, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
@@ -58,13 +52,17 @@ def pod_obstacles(want: Present, have: Observed, now: Instant) -> tuple[Obstacle
 
 
 def port_obstacles(spec: PodSpec, have: Observed, host: HostFacts, now: Instant) -> tuple[Obstacle, ...]:
-    """Who else holds a host port that ``spec`` needs. The pod's own holding is none."""
-    return tuple(
-        _taken(binding, holder, now)
-        for binding in spec.sandbox.ports
-        for holder in host.port_holders
-        if holder.key != have.key and overlap(binding, holder.binding)
-    )
+    """Who else holds host ports that ``spec`` needs, each told once. The pod's own holding is none."""
+    holders: dict[tuple[int, Protocol], list[PortHolder]] = {}
+    for holder in host.port_holders:
+        if holder.key != have.key:
+            holders.setdefault((holder.binding.host_port, holder.binding.protocol), []).append(holder)
+    taken: dict[tuple[str, bool], list[tuple[PortBinding, PortHolder]]] = {}
+    for binding in spec.sandbox.ports:
+        for holder in holders.get((binding.host_port, binding.protocol), ()):
+            if binding.overlaps(holder.binding):
+                taken.setdefault((str(holder), holder.yields), []).append((binding, holder))
+    return tuple(_taken(tuple(b for b, _ in some), some[0][1], now) for some in taken.values())
 
 
 def member_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
@@ -109,7 +107,10 @@ def _problem(problem: Problem, now: Instant) -> Obstacle:
     return Obstacle(problem.container, Why.PROBLEM, problem.reason, problem.message, until=until)
 
 
-def _taken(binding: PortBinding, holder: PortHolder, now: Instant) -> Obstacle:
+def _taken(bindings: tuple[PortBinding, ...], holder: PortHolder, now: Instant) -> Obstacle:
     soon = PORT_SOON if holder.key is not None else PORT_LATER
-    text = f"port {binding} is held by {holder}"
-    return Obstacle("", Why.PROBLEM, "HostPortConflict", text, until=now + soon, binding=binding, passing=holder.yields)
+    shown = ", ".join(map(str, bindings[:SHOWN])) + (f" and {len(bindings) - SHOWN} more" if bindings[SHOWN:] else "")
+    text = f"port {shown} is held by {holder}" if len(bindings) == 1 else f"ports {shown} are held by {holder}"
+    return Obstacle(
+        "", Why.PROBLEM, "HostPortConflict", text, until=now + soon, bindings=bindings, passing=holder.yields
+    )

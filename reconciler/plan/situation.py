@@ -20,7 +20,6 @@ from reconciler.plan.obstacles import (
     Obstacle,
     image_obstacles,
     member_obstacles,
-    overlap,
     pod_obstacles,
     port_obstacles,
 )
@@ -193,4 +192,6 @@ def _blocked(
 
 def _also_blocks(obstacle: Obstacle, applied: PodSpec) -> bool:
     """Whether what stands in the wanted pod's way stands in that of the applied one too: a port both need."""
-    return obstacle.binding is not None and any(overlap(obstacle.binding, b) for b in applied.sandbox.ports)
+    numbers = {(one.host_port, one.protocol) for one in obstacle.bindings}
+    shared = [other for other in applied.sandbox.ports if (other.host_port, other.protocol) in numbers]
+    return any(one.overlaps(other) for other in shared for one in obstacle.bindings)

@@ -53,7 +53,7 @@ from reconciler.model.observed import (
     Stopping,
 )
 from reconciler.model.qos import pod_resources, qos_of
-from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, Resources
+from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 from tests.fakes.clock import FakeClock
 
 Moment = Literal["before", "middle", "after"]
@@ -166,7 +166,7 @@ class FakeEngine:
                 return HostFacts()
             holders = [h for h in (*self.foreign_ports, *self._own_holders(key)) if h.key != key]
             asked = want.sandbox.ports
-            return HostFacts(tuple(h for h in holders if any(_overlap(h.binding, b) for b in asked)))
+            return HostFacts(tuple(h for h in holders if any(h.binding.overlaps(b) for b in asked)))
 
     def perform(self, lock: FakeLock, action: Action) -> None:
         with self._lock:
@@ -316,7 +316,7 @@ class FakeEngine:
         if old is not None and not old.sandbox.ended:
             raise Violation(f"pod {key} is still there")
         for holder in (*self.foreign_ports, *self._own_holders(key)):
-            if holder.key != key and any(_overlap(holder.binding, b) for b in action.spec.sandbox.ports):
+            if holder.key != key and any(holder.binding.overlaps(b) for b in action.spec.sandbox.ports):
                 raise PortTaken(f"cannot create pod {key}: port {holder.binding} is held by {holder}")
         sandbox = Sandbox(
             id=PodId(self._new_id()),
@@ -537,9 +537,3 @@ class FakeEngine:
 
 def _quota(resources: Resources) -> float:
     return resources.cpu_limit or float("inf")
-
-
-def _overlap(a: PortBinding, b: PortBinding) -> bool:
-    anywhere = ("", "0.0.0.0")
-    same_place = a.host_ip == b.host_ip or a.host_ip in anywhere or b.host_ip in anywhere
-    return a.host_port == b.host_port and a.protocol == b.protocol and same_place

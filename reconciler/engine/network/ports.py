@@ -10,15 +10,17 @@ Everything here is about the calling thread's network namespace.
 from __future__ import annotations
 
 import errno
+import resource
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from reconciler.engine.effects import effect
 from reconciler.engine.network import sockets
+from reconciler.engine.network.rules import HELD
 from reconciler.model.errors import HostUnfit, InvalidInput, PortTaken
 from reconciler.model.observed import PortHolder
-from reconciler.model.spec import PortBinding, Protocol
+from reconciler.model.spec import EVERY, PortBinding, Protocol
 
 _KINDS = {
     Protocol.TCP: (socket.SOCK_STREAM, socket.IPPROTO_TCP),
@@ -26,18 +28,24 @@ _KINDS = {
     Protocol.SCTP: (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
 }
 
+_SPARE = 512
+"""Files that a process has open for other reasons, at most."""
+
 
 @effect("ports.hold")
-def hold(bindings: Iterable[PortBinding]) -> list[socket.socket]:
+def hold(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> list[socket.socket]:
     """Bind every port, so that nobody else can; all or none. The holder closes the sockets to let go.
 
-    Raises PortTaken naming who has one, InvalidInput for a host IP that this host does not have, HostUnfit for
-    a protocol that the kernel does not know.
+    ``ipv6`` False: what is asked for on every address is on every IPv4 one, for pods have no others. Raises PortTaken
+    naming who has one, InvalidInput for a host IP that this host does not have, HostUnfit for a protocol that the
+    kernel does not know, and where this process may not open that many files.
     """
+    wanted = tuple(bindings)
+    _make_room(len(wanted))
     held: list[socket.socket] = []
     try:
-        for binding in bindings:
-            held.append(_bind(binding))
+        for binding in wanted:
+            held.append(_bind(binding, ipv6))
     except BaseException:
         for one in held:
             one.close()
@@ -45,15 +53,15 @@ def hold(bindings: Iterable[PortBinding]) -> list[socket.socket]:
     return held
 
 
-def holders(bindings: Iterable[PortBinding]) -> tuple[PortHolder, ...]:
-    """Who has those of the ports that cannot be bound now; a host IP that is not there is nobody's.
+def holders(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> tuple[PortHolder, ...]:
+    """Who has those of the ports that cannot be bound now; what stands in the way otherwise is told by ``problems``.
 
     The caller leaves out the ports that its own pods hold.
     """
     taken: list[PortBinding] = []
     for binding in bindings:
         try:
-            _bound(binding).close()
+            _bound(binding, ipv6).close()
         except OSError as e:
             if e.errno == errno.EADDRINUSE:
                 taken.append(binding)
@@ -63,16 +71,53 @@ def holders(bindings: Iterable[PortBinding]) -> tuple[PortHolder, ...]:
     return tuple(_holder(binding, owners) for binding in taken)
 
 
-def overlap(one: PortBinding, other: PortBinding) -> bool:
-    """Whether two bindings cannot be held at the same time."""
-    return (one.host_port, one.protocol) == (other.host_port, other.protocol) and (
-        one.host_ip == other.host_ip or sockets.is_any(one.host_ip) or sockets.is_any(other.host_ip)
-    )
+def problems(bindings: Iterable[PortBinding], why_no_ipv6: str) -> Iterator[str]:
+    """Why ports cannot be published here that nobody else has: a protocol that this kernel lacks, an address that is
+    not this host's, more of them than a process may hold."""
+    wanted = tuple(bindings)
+    for protocol in sorted({binding.protocol for binding in wanted}):
+        if not _knows(protocol):
+            first = next(binding for binding in wanted if binding.protocol is protocol)
+            yield f"port {first}: this kernel has no {protocol} (modprobe {protocol.lower()})"
+    for address in sorted({binding.host_ip for binding in wanted if ":" in binding.host_ip} if why_no_ipv6 else ()):
+        yield f"host address {address}: pods have no IPv6 here: {why_no_ipv6}"
+    for address in sorted({binding.host_ip for binding in wanted} - {"", *EVERY}):
+        if not _is_here(address):
+            yield f"host address {address}: this host does not have it"
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and 2 * len(wanted) + _SPARE > most:
+        yield f"{len(wanted)} ports: each is held by an open socket, and a process here may have {most} files open"
 
 
-def _bind(binding: PortBinding) -> socket.socket:
+def _knows(protocol: Protocol) -> bool:
     try:
-        return _bound(binding)
+        socket.socket(socket.AF_INET, *_KINDS[protocol]).close()
+    except OSError as e:
+        return e.errno not in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT)
+    return True
+
+
+def _is_here(address: str) -> bool:
+    """Asked by binding, as the port will be: an interface that is down counts, a link-local address needs its link."""
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as one:
+        try:
+            one.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _make_room(count: int) -> None:
+    """Let this process open so many files more; a usual limit is 1,024. What we start gets limits of its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if count > _SPARE // 2 and soft != resource.RLIM_INFINITY:
+        wanted = soft + count if hard == resource.RLIM_INFINITY else min(hard, soft + count)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _bind(binding: PortBinding, ipv6: bool) -> socket.socket:
+    try:
+        return _bound(binding, ipv6)
     except OSError as e:
         raise _refusal(binding, e) from e
 
@@ -82,32 +127,39 @@ def _refusal(binding: PortBinding, e: OSError) -> PortTaken | InvalidInput | Hos
     if e.errno == errno.EADDRINUSE:
         return PortTaken(f"{doing}: it is held by {_holder(binding, sockets.Owners())}")
     if e.errno in (errno.EADDRNOTAVAIL, errno.EINVAL) or isinstance(e, socket.gaierror):
-        return InvalidInput(f"{doing}: {binding.host_ip} is no IPv4 address of this host")
+        return InvalidInput(f"{doing}: {binding.host_ip} is no address of this host")
     return HostUnfit(f"{doing}: {e.strerror}")
 
 
-def _bound(binding: PortBinding) -> socket.socket:
-    """A socket that has the port for itself.
+def _bound(binding: PortBinding, ipv6: bool) -> socket.socket:
+    """A socket that has the port for itself; where it is asked for on every address, in both families.
 
     For TCP with SO_REUSEADDR while it binds, or connections in TIME_WAIT would refuse us for a minute; without
-    afterwards, or the next one who sets it could bind as well. UDP has no TIME_WAIT, and two sockets with the
-    option share a port.
+    afterwards, or the next one who sets it could bind as well. The others have no TIME_WAIT, and two sockets with the
+    option share a port. The mark of a UDP socket is what the rules know it by, to refuse what strays in here.
     """
+    address = binding.host_ip or ("::" if ipv6 else "0.0.0.0")
     kind, protocol = _KINDS[binding.protocol]
-    holder = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC, protocol)
+    holder = socket.socket(_family(address), kind | socket.SOCK_CLOEXEC, protocol)
     try:
-        connections = binding.protocol is not Protocol.UDP
-        if connections:
+        if ":" in address:
+            holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(binding.host_ip != ""))
+        if binding.protocol is Protocol.TCP:
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind((binding.host_ip or "0.0.0.0", binding.host_port))
-        if connections:
+        holder.bind((address, binding.host_port))
+        if binding.protocol is Protocol.TCP:
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        else:
+        elif binding.protocol is Protocol.UDP:
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # nobody will read what strays in here
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, HELD)
     except BaseException:
         holder.close()
         raise
     return holder
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _holder(binding: PortBinding, owners: sockets.Owners) -> PortHolder:

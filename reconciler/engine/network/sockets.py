@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from reconciler.linux.syscalls import KERNEL, Syscalls
-from reconciler.model.spec import PortBinding, Protocol
+from reconciler.model.spec import PortBinding, Protocol, share_address
 
 _SO_NETNS_COOKIE = 71
 """Linux 5.14; tells sockets of another network namespace apart."""
@@ -46,7 +46,7 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One socket of /proc/net/{tcp,udp}{,6}. ``ip`` "" is every address; a v4-mapped one is shown as IPv4."""
+    """One socket of /proc/net/{tcp,udp}{,6}. A v4-mapped address is shown as IPv4."""
 
     ip: str
     port: int
@@ -114,12 +114,8 @@ def parse(text: str) -> Iterator[Line]:
 
 
 def in_the_way(held: str, wanted: str) -> bool:
-    """Whether a socket on ``held`` keeps another from binding ``wanted`` (both "" or 0.0.0.0 for every address)."""
-    return is_any(held) or is_any(wanted) or held == wanted
-
-
-def is_any(ip: str) -> bool:
-    return ip in ("", "0.0.0.0", "::")
+    """Whether a socket on ``held`` may keep another from binding ``wanted``; one on :: may have IPv4 as well."""
+    return held == "::" or share_address(held, wanted)
 
 
 def _matches(one: socket.socket, binding: PortBinding, cookie: int) -> bool:
@@ -146,11 +142,9 @@ def _address(raw: bytes) -> str:
     if sys.byteorder == "little":
         raw = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
     if len(raw) == 4:
-        return "" if not any(raw) else str(IPv4Address(raw))
+        return str(IPv4Address(raw))
     address = IPv6Address(raw)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return "" if not any(raw) else str(address)
+    return str(address.ipv4_mapped or address)
 
 
 def _inodes(text: str) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,19 @@ def test_a_request_cut_short_is_refused(cut: int) -> None:
         framing.unpack(body[:cut])
 
 
-@pytest.mark.parametrize(("size", "packets"), [(0, 1), (1, 1), (PACKET, 1), (PACKET + 1, 2), (3 * PACKET, 3)])
-def test_packets(size: int, packets: int) -> None:
-    body = bytes(size)
-    chunks = framing.chunks(body)
-    assert len(chunks) == packets
-    assert b"".join(chunks) == body
+@pytest.mark.parametrize(
+    ("size", "fds", "packets"),
+    [(0, 0, 1), (1, 2, 1), (PACKET, 2, 1), (PACKET + 1, 2, 2), (3 * PACKET, 2, 3), (5000, 250, 1), (5000, 1003, 5)],
+)
+def test_packets(size: int, fds: int, packets: int) -> None:
+    """No packet is empty but the only one: an empty one reads as the end."""
+    body, numbers = os.urandom(size), list(range(fds))
+    made = framing.packets(body, numbers)
+    assert len(made) == packets
+    assert b"".join(packet for packet, _ in made) == body
+    assert [fd for _, some in made for fd in some] == numbers
+    assert all(len(packet) <= PACKET and len(some) <= framing.MOST_FDS for packet, some in made)
+    assert packets == 1 or all(packet for packet, _ in made)
 
 
 def test_greeting() -> None:

@@ -166,7 +166,7 @@ def test_every_supported_field_arrives() -> None:
     spec = spec_of(document)
     assert (str(spec.key), spec.labels, spec.annotations) == ("prod/web", (("a", "1"), ("b", "2")), (("x", "y z"),))
     assert (spec.restart_policy, spec.grace_period, spec.volumes) == ("OnFailure", 0, (e, v))
-    published = (PortBinding(53, 53, Protocol.UDP, "127.0.0.1"), PortBinding(8080, 80, Protocol.TCP, ""))
+    published = (PortBinding(53, 53, Protocol.UDP, "127.0.0.1"), PortBinding(8080, 80, Protocol.TCP, "0.0.0.0"))
     assert spec.sandbox == SandboxSpec("box", published, host_pid=True, host_ipc=True)
     assert spec.containers == (
         ContainerSpec(
@@ -180,7 +180,7 @@ def test_every_supported_field_arrives() -> None:
             ports=(
                 ContainerPort(9),
                 ContainerPort(53, Protocol.UDP, "dns", 53, "127.0.0.1"),
-                ContainerPort(80, Protocol.TCP, "", 8080, ""),
+                ContainerPort(80, Protocol.TCP, "", 8080, "0.0.0.0"),
             ),
             mounts=(Mount("/e", e), Mount("/w", v, True)),
             resources=Resources(100, 500, 2**30, 2**30),
@@ -328,3 +328,19 @@ def test_podmans_annotation_limits_a_containers_processes() -> None:
     for value, limit in (("100", 100), ("0", None), ("-1", None)):
         manifest["metadata"]["annotations"] = {f"io.podman.annotations.pids-limit/{name}": value}
         assert spec_of(manifest).containers[0].resources == Resources(pids_limit=limit)
+
+
+def test_annotations_of_ours_are_part_of_the_sandbox() -> None:
+    document = pod(ports=[{"containerPort": 80, "hostPort": 8080}])
+    document["metadata"]["annotations"] = {
+        "reconciler/publish": "[fd00::1]:53:5353/udp\n9000-9001:9000-9001",
+        "reconciler/network": "inner",
+    }
+    box = spec_of(document).sandbox
+    assert box.network == "inner"
+    assert box.ports == (
+        PortBinding(53, 5353, Protocol.UDP, "fd00::1"),
+        PortBinding(8080, 80),
+        PortBinding(9000, 9000),
+        PortBinding(9001, 9001),
+    )

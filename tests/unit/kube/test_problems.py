@@ -14,10 +14,18 @@ from reconciler.model.key import Key
 from tests.unit.kube.helpers import POD, pod, read, read_yaml, sentences
 
 C = "spec.containers[0]"
+PUBLISH = "metadata.annotations[reconciler/publish]"
 
 
 def port(**more: Any) -> dict[str, Any]:
     return {"containerPort": 80, **more}
+
+
+def annotated(spec: dict[str, Any] | None = None, **ours: str) -> dict[str, Any]:
+    """The good pod with annotations that we read."""
+    made = pod(spec)
+    made["metadata"]["annotations"] = {f"reconciler/{name}": value for name, value in ours.items()}
+    return made
 
 
 def mounted(**more: Any) -> dict[str, Any]:
@@ -111,9 +119,9 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     # ports
     (pod(ports=[port(hostPort=70000)]), [f"{C}.ports[0].hostPort: 70000 is more than 65535"]),
     (pod(ports=[{"containerPort": 0}]), [f"{C}.ports[0].containerPort: 0 is less than 1"]),
-    (pod(ports=[port(protocol="SCTP")]), [f"{C}.ports[0].protocol: SCTP is not supported yet"]),
+    (pod(ports=[port(protocol="SCTP")]), []),
     (pod(ports=[port(protocol="tcp")]), [
-        f"{C}.ports[0].protocol: 'tcp' must be one of TCP, UDP, did you mean TCP?"
+        f"{C}.ports[0].protocol: 'tcp' must be one of TCP, UDP, SCTP, did you mean TCP?"
     ]),
     (pod(ports=[port(hostPort=8080), port(hostPort=8080)]), [
         f"{C}.ports[1].hostPort: 8080/tcp is already published by container 'a'"
@@ -127,8 +135,34 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod(ports=[port(name="1234")]), [
         f"{C}.ports[0].name: '1234' must be lower-case letters, digits and single '-', with at least one letter"
     ]),
-    (pod(ports=[port(hostIP="::1")]), [f"{C}.ports[0].hostIP: IPv6 addresses are not supported yet"]),
-    (pod(ports=[port(hostIP="1.2.3")]), [f"{C}.ports[0].hostIP: '1.2.3' is not an IPv4 address"]),
+    (pod(ports=[port(hostIP="::1")]), [
+        f"{C}.ports[0].hostIP: ports cannot be published on ::1, from which Linux forwards nothing; use 127.0.0.1"
+    ]),
+    (pod(ports=[port(hostIP="fe80::1")]), [f"{C}.ports[0].hostIP: 'fe80::1' is not an address to publish ports on"]),
+    (pod(ports=[port(hostIP="1.2.3")]), [f"{C}.ports[0].hostIP: '1.2.3' is not an IP address"]),
+    (pod(ports=[port(hostPort=80, hostIP="0.0.0.0"), port(hostPort=80, hostIP="::")]), []),
+    (pod(ports=[port(hostPort=80, hostIP="fd00::1"), port(hostPort=80, hostIP="fd00:0::1")]), [
+        f"{C}.ports[1].hostPort: 80/tcp is already published by container 'a'"
+    ]),
+    (annotated(publish="8080:80, 8080:81"), [f"{PUBLISH}: 8080/tcp is already published by the annotation"]),
+    (annotated(publish="8000-8010:9000/udp"), [
+        f"{PUBLISH}: '8000-8010:9000/udp' has 11 host ports for 1 container port"
+    ]),
+    (annotated(publish="80"), [f"{PUBLISH}: '80' names no host port: write 80:80"]),
+    (annotated(publish="[::1]:53:53"), [
+        f"{PUBLISH}: ports cannot be published on ::1, from which Linux forwards nothing; use 127.0.0.1"
+    ]),
+    (annotated(network="a b"), [
+        "metadata.annotations[reconciler/network]: 'a b' must be letters, digits, '_', '.' and '-', a letter or digit "
+        "first (128 at most)"
+    ]),
+    (annotated(publsh="80:80"), [
+        "metadata.annotations[reconciler/publsh]: is not an annotation of reconciler's, "
+        "did you mean reconciler/publish?"
+    ]),
+    (annotated({"hostNetwork": True}, publish="80:80"), [
+        f"{PUBLISH}: cannot be used with hostNetwork: the pod has the machine's addresses and ports"
+    ]),
     (pod({"hostNetwork": True}, ports=[port(hostPort=81)]), [
         f"{C}.ports[0].hostPort: must be 80 as containerPort, because of hostNetwork"
     ]),

@@ -13,7 +13,7 @@ from reconciler.model.spec import (
     PortBinding,
     Protocol,
 )
-from reconciler.plan.obstacles import overlap, port_obstacles
+from reconciler.plan.obstacles import port_obstacles
 from reconciler.plan.sentences import describe
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import (
@@ -111,8 +111,12 @@ def test_a_holder_that_is_the_pod_itself_is_no_obstacle():
         (PortBinding(80, 1, host_ip="127.0.0.1"), PortBinding(80, 1, host_ip="127.0.0.2"), False),
         (PortBinding(80, 1, host_ip="127.0.0.1"), PortBinding(80, 1, host_ip="0.0.0.0"), True),
         (PortBinding(80, 1), PortBinding(80, 1, host_ip="127.0.0.2"), True),
+        (PortBinding(80, 1), PortBinding(80, 1, host_ip="fd00::1"), True),
+        (PortBinding(80, 1, host_ip="0.0.0.0"), PortBinding(80, 1, host_ip="::"), False),
+        (PortBinding(80, 1, host_ip="fd00::1"), PortBinding(80, 1, host_ip="0.0.0.0"), False),
+        (PortBinding(80, 1, host_ip="fd00::1"), PortBinding(80, 1, host_ip="::"), True),
     ],
     ids=str,
 )
 def test_which_ports_are_the_same(a: PortBinding, b: PortBinding, same: bool):
-    assert overlap(a, b) is overlap(b, a) is same
+    assert a.overlaps(b) is b.overlaps(a) is same
