@@ -7,6 +7,7 @@ A Progress may be called from several threads; everything else is for the main t
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from typing import TextIO
@@ -45,12 +46,14 @@ def complain(message: str, hint: str = "") -> None:
 
 
 class Progress:
-    """One line on standard error that is written over on a terminal; elsewhere a plain line for each change."""
+    """One line on standard error that is written over on a terminal; elsewhere a plain line for each change of more
+    than numbers, and one with the last numbers."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._tty = self._stream.isatty()
         self._shown = ""
+        self._unsaid = ""
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
@@ -58,21 +61,35 @@ class Progress:
         with self._lock:
             if text == self._shown:
                 return
-            self._shown = text
+            before, self._shown = self._shown, text
             if self._tty:
                 width = _width(self._stream)
                 self._stream.write("\r\x1b[2K" + harmless(text)[: width - 1])
+            elif _words(before) == _words(text):
+                self._unsaid = text
+                return
             else:
+                self._say_rest()
                 self._stream.write(harmless(text) + "\n")
             self._stream.flush()
+
+    def _say_rest(self) -> None:
+        if self._unsaid:
+            self._stream.write(harmless(self._unsaid) + "\n")
+        self._unsaid = ""
 
     def done(self) -> None:
         """Leave a terminal's line empty for what comes next."""
         with self._lock:
             if self._tty and self._shown:
                 self._stream.write("\r\x1b[2K")
-                self._stream.flush()
+            self._say_rest()
+            self._stream.flush()
             self._shown = ""
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[\d.]+ ?(?:[kMG]?B)?", "#", text)
 
 
 def _width(stream: TextIO) -> int:

@@ -155,3 +155,51 @@ def test_the_commands_tag_list_inspect_save_and_prune(archive: Path, tmp_path: P
     assert run("prune", answer="n\n") == "" and old[3] in run("ls", "-q", "--no-trunc")
     assert run("prune", answer="y\n").split() == [old[3]]
     assert run("prune", "-a", "-f").split() == [told["Id"]] and run("ls", "-q") == ""
+
+
+def test_several_images_go_into_one_archive_through_a_pipe(
+    archive: Path, tmp_path: Path, podman: Callable[..., str]
+) -> None:
+    other = lab.docker_archive(tmp_path / "other.tar", {"localhost/other:1": [layer(Entry("new"))]})
+    ours = [sys.executable, "-m", "reconciler", "--root"]
+    for file in (archive, other):
+        with open(file, "rb") as stream:
+            subprocess.run([*ours, tmp_path / "r", "image", "load", "-q"], stdin=stream, check=True, timeout=60)
+    save = [*ours, tmp_path / "r", "image", "save", NAME, "other:1"]
+    with open(tmp_path / "both.tar", "wb") as file:
+        subprocess.run(save, stdout=file, check=True, timeout=60)
+    assert "localhost/other:1" in podman("load", "-q", "-i", tmp_path / "both.tar")
+    assert inspected(podman, NAME)["RepoTags"] == [NAME]
+    packed = subprocess.run(["xz", "-0c", tmp_path / "both.tar"], check=True, capture_output=True, timeout=60).stdout
+    load = [*ours, tmp_path / "second", "image", "load"]
+    told = subprocess.run(load, input=packed, check=True, capture_output=True, timeout=60).stdout.decode()
+    assert told.splitlines() == [f"Loaded image: {NAME}", "Loaded image: localhost/other:1"]
+    refused = subprocess.run([*save, "--format=oci-archive"], capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1 and "an oci-archive holds one image" in refused.stderr
+    assert not list((tmp_path / "r/state/images/temp").iterdir())
+
+
+def test_lists_are_filtered_sorted_and_told_as_podman_does(
+    archive: Path, tmp_path: Path, podman: Callable[..., str]
+) -> None:
+    images = Images(tmp_path / "r/state/images", SystemClock(), in_use=lambda _: ())
+    images.load(archive)
+    images.load(lab.oci_layout(tmp_path / "oci", [layer(Entry("big", b"x" * 4_000_000))], name="localhost/big:9"))
+    podman("load", "-q", "-i", archive)
+
+    def ls(*argv: str) -> str:
+        command = [sys.executable, "-m", "reconciler", "--root", tmp_path / "r", "image", "ls", *argv]
+        return subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout
+
+    names = [line.split()[0] for line in ls("-n", "--sort", "size").splitlines()]
+    assert names == ["localhost/big", NAME.partition(":")[0]]
+    for pattern in ("busybox", "reconciler/busybox:*", "localhost/*/busybox"):
+        assert [line.split()[1] for line in ls("-n", "--filter", f"reference={pattern}").splitlines()] == ["1"]
+    (ours,) = json.loads(ls("--format", "json", "reconciler/busybox"))
+    (theirs,) = json.loads(podman("images", "--format", "json"))
+    same = ("Id", "RepoDigests", "Names", "Digest", "Labels", "Containers")  # RepoTags is null in podman 4.3
+    assert {key: ours[key] for key in same} == {key: theirs.get(key) for key in same}
+    completed = {"COMP_WORDS": f"reconciler --root {tmp_path}/r image rm big", "COMP_CWORD": "5"}
+    environment = {**os.environ, **completed, "_RECONCILER_COMPLETE": "bash_complete"}
+    offered = subprocess.run([sys.executable, "-m", "reconciler"], env=environment, capture_output=True, text=True)
+    assert offered.stdout == "plain,big:9\n"

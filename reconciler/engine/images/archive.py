@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from reconciler.engine.effects import effect
 from reconciler.engine.images.disk import remove_tree, write_file
@@ -38,7 +39,7 @@ class Held:
 
 def images_in(archive: Path, work: Path, processes: Processes) -> Iterator[Held]:
     """Each image of an archive; its source is good until the next one is asked for. Raises ImageProblem."""
-    what = f"images from {archive}"
+    what = "images from standard input" if archive.parent == work else f"images from {archive}"
     if archive.is_dir():
         yield from _oci(archive.resolve(), work, what)
         return
@@ -56,6 +57,18 @@ def images_in(archive: Path, work: Path, processes: Processes) -> Iterator[Held]
         raise ImageProblem(f"cannot load {what}: it is no tar archive, or a damaged one: {error}") from error
     except OSError as error:
         raise ImageProblem(f"cannot load {what}: {error.strerror}") from error
+
+
+@effect("image.spool")
+def spooled(stream: BinaryIO, work: Path) -> Path:
+    """A stream as a file, since an archive is read more than once. Raises ImageProblem."""
+    place = work / "stream"
+    try:
+        with open(place, "xb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+    except OSError as error:
+        raise ImageProblem(f"cannot load images from standard input: {error.strerror}") from error
+    return place
 
 
 def _docker(listing: Any, what: str) -> Iterator[Held]:

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from reconciler.engine.images.archive import images_in
+from reconciler.engine.images.archive import images_in, spooled
 from reconciler.engine.images.details import details
 from reconciler.engine.images.disk import Disk
 from reconciler.engine.images.image import Image
@@ -28,9 +28,9 @@ from reconciler.engine.images.processes import Processes
 from reconciler.engine.images.pulls import Errand, Pulls
 from reconciler.engine.images.reference import Reference, id_prefix, new_name, parse
 from reconciler.engine.images.removal import name_meant, prune_images, remove_image, sweep
-from reconciler.engine.images.save import ArchiveForm, save_image
+from reconciler.engine.images.save import ArchiveForm, save_images
 from reconciler.engine.images.shortnames import short_names
-from reconciler.engine.images.stores import PODMAN, Offer, Stores
+from reconciler.engine.images.stores import DOCKER, PODMAN, Offer, Stores
 from reconciler.engine.images.transfer import Access, Fetched, NotOffered, Progress, Skopeo, Source, digest_of, fetch
 from reconciler.engine.images.unpack import unpack_layers
 from reconciler.model.clock import Clock
@@ -138,15 +138,29 @@ class Images:
         self._pulls.join(5.0)
 
     def pull(
-        self, reference: str, *, progress: Progress | None = None, access: Access | None = None, logins: Logins = ()
+        self,
+        reference: str,
+        *,
+        progress: Progress | None = None,
+        access: Access | None = None,
+        logins: Logins = (),
+        platform: str = "",
     ) -> Image:
         """Have the image that the registry has under this name now; waits for it. ``access``: how to speak to it;
-        ``logins``: passwords to try before the machine's own.
+        ``logins``: passwords to try before the machine's own; ``platform``: not this machine's, but another one's.
+
+        ``containers-storage:NAME`` and ``docker-daemon:NAME`` mean podman's and docker's, on this host.
 
         Two processes that want the same reference fetch it once. Of several registries that a short name may mean, the
         first that has the image gives it. Raises ImageProblem (it cannot be had) or TryLater (the registry is away:
         no later one is asked, for it might have another image of this name).
         """
+        store, colon, name = reference.partition(":")
+        if colon and store in (PODMAN, DOCKER):
+            offer = self._stores.find(name, store)
+            if offer is None:
+                raise ImageProblem(f"cannot pull {reference}: there is no such image")
+            return self._take_over(reference, offer, progress or _silent)
         if parse(reference).local:
             offer, found = self._stores.find(reference), self._index.find(reference)
             if offer is not None:
@@ -157,18 +171,20 @@ class Images:
         *first, last = self._ways(reference, access or self._access, logins)
         for wanted, by in first:
             with suppress(NotOffered):
-                return self._pull(reference, wanted, progress or _silent, by, logins)
-        return self._pull(reference, last[0], progress or _silent, last[1], logins)
+                return self._pull(reference, wanted, progress or _silent, by, logins, platform)
+        return self._pull(reference, last[0], progress or _silent, last[1], logins, platform)
 
-    def load(self, archive: Path, *, progress: Progress | None = None) -> tuple[Image, ...]:
-        """Take in every image of a docker-archive, an oci-archive or a directory in OCI layout.
+    def load(self, archive: Path | BinaryIO, *, progress: Progress | None = None) -> tuple[Image, ...]:
+        """Take in every image of a docker-archive, an oci-archive or a directory in OCI layout; a stream is read to
+        its end first.
 
         Raises ImageProblem; the images before the bad one stay.
         """
         loaded: list[Image] = []
         tell = progress or _silent
         with self._disk.work() as work:
-            for held in images_in(archive, work, self._processes):
+            place = archive if isinstance(archive, Path) else spooled(archive, work)
+            for held in images_in(place, work, self._processes):
                 skopeo = Skopeo(held.source, self._disk, work, self._processes)
                 fetched = fetch(held.source, skopeo.top(), self._disk, skopeo, tell)
                 loaded.append(self._commit(fetched, held.names, work, tell).image(self._disk))
@@ -188,23 +204,31 @@ class Images:
                     record = self._index.add(replace(record, names=(Name(name, False, self._clock.wall()),)))
         return wanted
 
-    def save(self, reference: str, file: Path, form: ArchiveForm = "docker-archive") -> None:
-        """Write one image as an archive that ``load``, podman and docker take; ``file`` appears whole or not at all.
+    def save(self, reference: str, file: Path | BinaryIO, form: ArchiveForm = "docker-archive", *more: str) -> None:
+        """Write images as an archive that ``load``, podman and docker take; a ``file`` with a name appears whole or not
+        at all. ``more`` images go into a docker-archive only.
 
-        It bears the name by which it was asked for; asked for by id, none. Raises NotFound, ImageProblem.
+        Each bears the name by which it was asked for; asked for by id, none. Raises NotFound, ImageProblem.
         """
         with self._disk.work() as work:
-            record = self._known(reference, "save")
-            save_image(record, name_meant(record, reference), file, form, self._disk, work, self._processes)
+            known = [(self._known(wanted, "save"), wanted) for wanted in (reference, *more)]
+            images = tuple((record, name_meant(record, wanted)) for record, wanted in known)
+            save_images(images, file, form, self._disk, work, self._processes)
 
-    def prune(self, *, everything: bool = False, in_use: InUse | None = None) -> tuple[str, ...]:
+    def prune(
+        self, *, everything: bool = False, only: Callable[[Image], bool] | None = None, in_use: InUse | None = None
+    ) -> tuple[str, ...]:
         """Remove the images that have no name, or ``everything`` that no container uses; returns their ids.
 
-        ``in_use`` names the containers that use an image id.
+        ``only`` says of an image whether it may go; ``in_use`` names the containers that use an image id.
         """
         users = self._users(in_use)
+
+        def stays(record: Record) -> bool:
+            return bool(users(record.id)) or not (only is None or only(record.image(self._disk)))
+
         with self._disk.lock("pin"), self._disk.lock("index"):
-            ids = prune_images(self._index, users, everything)
+            ids = prune_images(self._index, stays, everything)
         self.collect()
         return ids
 
@@ -237,6 +261,10 @@ class Images:
         """For ``lowerdir=``: the directory to change to, and the layers' names relative to it, uppermost first."""
         names = tuple(str(layer.relative_to(self._disk.layers)) for layer in reversed(image.layers))
         return self._disk.layers, names
+
+    def users(self, image_id: str) -> tuple[str, ...]:
+        """The containers that use an image."""
+        return self._users(None)(image_id)
 
     def _users(self, in_use: InUse | None) -> InUse:
         users = in_use or self._in_use
@@ -283,25 +311,31 @@ class Images:
                 yield wanted, replace(access, passwords=auth_file(login, wanted))
             yield wanted, access
 
-    def _pull(self, reference: str, wanted: Reference, tell: Progress, access: Access, logins: Logins) -> Image:
+    def _pull(
+        self, reference: str, wanted: Reference, tell: Progress, access: Access, logins: Logins, platform: str
+    ) -> Image:
         asked = self._clock.wall()
         with self._disk.lock(f"pull.{hashlib.sha256(str(wanted).encode()).hexdigest()[:32]}"):
             record = self._index.find(str(wanted))
             if record is None or not _pulled_since(record, str(wanted), asked):
-                record = self._fetch(reference, wanted, record, tell, access)
+                record = self._fetch(reference, wanted, record, tell, access, platform)
         self._pulls.note(Errand(reference, logins), "")
         return record.image(self._disk)
 
-    def _fetch(self, reference: str, wanted: Reference, here: Record | None, tell: Progress, access: Access) -> Record:
+    def _fetch(
+        self, reference: str, wanted: Reference, here: Record | None, tell: Progress, access: Access, platform: str
+    ) -> Record:
         repository = wanted.repository
-        source = Source(f"docker://{wanted}", reference, by_digest=lambda digest: f"docker://{repository}@{digest}")
+        source = Source(
+            f"docker://{wanted}", reference, by_digest=lambda d: f"docker://{repository}@{d}", platform=platform
+        )
         names = (str(wanted),)  # a digest too: who pulled by digest has a name for it, and it is not dangling
         with self._disk.work() as work:
             patience = _PATIENCE_WITH_LOCAL if here else _PATIENCE
             skopeo = Skopeo(source, self._disk, work, self._processes, patience, access)
             top = skopeo.top()
             known = self._index.find(f"{repository}@{digest_of(top)}")
-            if known is not None:
+            if known is not None and not platform:
                 return self._rename(known, names)
             fetched = fetch(source, top, self._disk, skopeo, tell)
             return self._commit(fetched, names, work, tell, repository)

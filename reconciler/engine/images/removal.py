@@ -41,10 +41,10 @@ def remove_image(
     return (*(f"Untagged: {n}" for n in names), f"Deleted: {record.id}")
 
 
-def prune_images(index: Index, in_use: Callable[[str], tuple[str, ...]], everything: bool) -> tuple[str, ...]:
-    """As ``podman image prune``: the dangling images (no name), or every one; never what a container uses. Returns the
-    ids removed. The caller holds the pin and index locks."""
-    gone = [r for r in index.records().values() if (everything or not r.names) and not in_use(r.id)]
+def prune_images(index: Index, stays: Callable[[Record], bool], everything: bool) -> tuple[str, ...]:
+    """As ``podman image prune``: the dangling images (no name), or every one; never what a container uses, and
+    therefore ``stays``. Returns the ids removed. The caller holds the pin and index locks."""
+    gone = [r for r in index.records().values() if (everything or not r.names) and not stays(r)]
     for record in gone:
         index.drop(record)
     return tuple(record.id for record in gone)

@@ -61,13 +61,15 @@ class NotOffered(ImageProblem):
 class Source:
     """What skopeo copies from. ``what`` is how messages call it, ``verb`` what they say we cannot do; ``by_digest``
     makes the reference of another manifest of the same repository (registries only). ``unpacked``: it has layers
-    without compression, whatever its manifest says (podman's store)."""
+    without compression, whatever its manifest says (podman's store). ``platform``: another one than this machine's, as
+    ``os/architecture[/variant]``."""
 
     reference: str
     what: str
     verb: str = "pull"
     by_digest: Callable[[str], str] | None = None
     unpacked: bool = False
+    platform: str = ""
 
     def problem(self, cause: str, *, hint: str = "") -> ImageProblem:
         return ImageProblem(f"cannot {self.verb} {self.what}: {cause}", hint=hint)
@@ -114,7 +116,7 @@ def fetch(source: Source, top: bytes, disk: Disk, skopeo: Skopeo, progress: Prog
         if "manifests" in parsed(top, source):
             reference = source.by_digest(choose(parsed(top, source)["manifests"], source))
             raw = skopeo.inspect(reference)
-            digests.insert(0, digest_of(raw))
+            digests = [digest_of(raw)] if source.platform else [digest_of(raw), *digests]
     manifest = parsed(raw, source)
     config = skopeo.inspect(reference, "--config")
     if digest_of(config) != manifest.get("config", {}).get("digest"):
@@ -143,20 +145,29 @@ def _with_plain_layers(manifest: dict[str, Any], layers: tuple[Layer, ...], disk
 
 
 def choose(manifests: list[dict[str, Any]], source: Source) -> str:
-    """The digest, out of a manifest list, of the image for this machine. Raises ImageProblem."""
-    machine = platform.machine()
-    architecture = _ARCHITECTURES.get(machine, machine)
-    variants = {"aarch64": ("v8", ""), "armv7l": ("v7", "v6", "v5", ""), "armv6l": ("v6", "v5", "")}.get(machine, ("",))
+    """The digest, out of a manifest list, of the image for the source's platform. Raises ImageProblem."""
+    system, architecture, variants = _wanted(source.platform)
     for variant in variants:
         for entry in manifests:
-            runs_on = entry.get("platform", {})
-            if (runs_on.get("os"), runs_on.get("architecture")) != ("linux", architecture):
+            runs_on = entry.get("platform") or {}
+            if (runs_on.get("os"), runs_on.get("architecture")) != (system, architecture):
                 continue
             if runs_on.get("variant", "") == variant or variants == ("",):
                 return _checked(entry.get("digest"), source)
-    platforms = [entry.get("platform", {}) for entry in manifests]
-    offered = sorted({f"{p.get('os')}/{p.get('architecture')}" for p in platforms})
-    raise source.problem(f"it is not made for linux/{architecture}, only for {', '.join(offered)}")
+    platforms = [entry.get("platform") or {} for entry in manifests]
+    offered = sorted({f"{p.get('os')}/{p.get('architecture')}" for p in platforms if p.get("os") != "unknown"})
+    raise source.problem(f"it is not made for {system}/{architecture}, only for {', '.join(offered) or 'nothing'}")
+
+
+def _wanted(text: str) -> tuple[str, str, tuple[str, ...]]:
+    """System, architecture and its variants, best first; "" is this machine's."""
+    if text:
+        system, _, rest = text.partition("/")
+        architecture, _, variant = rest.partition("/")
+        return system, architecture, (variant,)
+    machine = platform.machine()
+    variants = {"aarch64": ("v8", ""), "armv7l": ("v7", "v6", "v5", ""), "armv6l": ("v6", "v5", "")}.get(machine, ("",))
+    return "linux", _ARCHITECTURES.get(machine, machine), variants
 
 
 class Skopeo:
@@ -199,6 +210,7 @@ class Skopeo:
         with self._passwords() as fd:
             to = [*self._access.options("--src-", fd), *to]
             self._run([*self._common, "copy", "--quiet", "--retry-times", "1", *to], _COPY_LIMIT, watch, fd)
+        progress(f"copying {self._source.what}: {_shown(total)} of {_shown(total)}")
         remove_tree(copy)
 
     def write(self, to: str) -> None:
@@ -268,6 +280,8 @@ def link_blobs(disk: Disk, work: Path) -> None:
 def _stall_watch(directory: Path, source: Source, total: int, progress: Progress) -> Callable[[], None]:
     """Watches the files that skopeo writes; tells how far it is, and gives up when nothing grows."""
     seen, since, whole = -1, time.monotonic(), 0
+    begun = since
+    progress(f"copying {source.what}: 0 of {_shown(total)}")
 
     def watch() -> None:
         nonlocal seen, since, whole
@@ -276,11 +290,22 @@ def _stall_watch(directory: Path, source: Source, total: int, progress: Progress
             whole += seen - size  # a finished layer was moved away
         if size != seen:
             seen, since = size, time.monotonic()
-            progress(f"copying {source.what}: {whole + size >> 20} of {total >> 20} MiB")
+            came = whole + size
+            rate = _shown(came / max(since - begun, 0.1))
+            progress(f"copying {source.what}: {_shown(came)} of {_shown(total)}, {rate}/s")
         elif time.monotonic() - since > _STALL_LIMIT:
             raise source.unreachable(f"nothing came for {_STALL_LIMIT:g} s")
 
     return watch
+
+
+def _shown(count: float) -> str:
+    """Bytes for people, as podman shows them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
 
 
 def _bytes_in(directory: Path) -> int:

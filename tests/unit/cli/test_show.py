@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.cli import events, image, info, ps
+from reconciler.cli import events, imagelist, info, ps
 from reconciler.model.events import Event, EventType
 from reconciler.model.observed import ContainerState
 from reconciler.model.spec import PortBinding
@@ -89,4 +89,4 @@ def test_info_nests():
     ],
 )
 def test_image_names_split(name, shown):
-    assert image.split(name) == shown
+    assert imagelist.split(name) == shown
