@@ -16,7 +16,9 @@ EXAMPLE_IMAGE=localhost/reconciler/busybox:1
 PACKAGES=(crun runc skopeo nftables catatonit busybox-static libseccomp2 golang-github-containers-common
     ca-certificates zstd xz-utils bzip2 python3 python3-venv)
 # What tests and benchmarks compare with.
-TEST_PACKAGES=(openssl iproute2 podman iptables conmon buildah docker-registry)
+TEST_PACKAGES=(openssl iproute2 podman iptables conmon buildah docker-registry dbus-daemon python3-dbus python3-gi)
+# Firewalls that tests run in namespaces of their own, from .cache: installing one would switch it on where systemd runs.
+UNPACKED_PACKAGES=(ufw firewalld python3-firewall python3-nftables)
 
 say() { printf '%s\n' "== $*" >&2; }
 die() { printf '%s\n' "$(basename -- "$0"): $*" >&2; exit 1; }
@@ -43,6 +45,29 @@ install_packages() {
     # The package lists may be missing (a fresh image) or out of date: fetch them, and try once more.
     apt_run update || die "cannot fetch the Debian package lists (see above)"
     apt_install "$@" || die "cannot install ${missing[*]} (see above)"
+}
+
+# Put the files of Debian packages below .cache/unpacked, without installing anything.
+unpack_packages() {
+    local package missing=()
+    for package; do [[ -d .cache/unpacked/$package ]] || missing+=("$package"); done
+    ((${#missing[@]})) || return 0
+    say "unpacking Debian packages: ${missing[*]}"
+    mkdir -p .cache/unpacked
+    for package in "${missing[@]}"; do
+        unpack_package "$package" || { apt_run update && unpack_package "$package"; } ||
+            die "cannot fetch the Debian package $package (see above)"
+    done
+}
+
+# Beside its place first, so that one cut short is not taken for a whole one.
+unpack_package() {
+    local beside status=0
+    beside=$(mktemp -d .cache/unpacked/new.XXXXXX)
+    (cd "$beside" && apt_run download "$1" && dpkg-deb --extract ./*.deb files) || status=$?
+    ((status)) || mv -T -- "$beside/files" ".cache/unpacked/$1" 2>/dev/null || [[ -d .cache/unpacked/$1 ]] || status=1
+    rm -rf -- "$beside"
+    return "$status"
 }
 
 apt_install() {

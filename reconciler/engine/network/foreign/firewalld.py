@@ -1,9 +1,8 @@
 """firewalld's place for others' bridges: a zone. Ours goes into ``trusted``, as libvirt's and podman's go into theirs.
 
-For the time being only (runtime configuration): nothing of ours outlives us in its files. A reload of firewalld keeps
-interfaces in their zones; a restart forgets them, and is heard as a change of its table. ``firewall-cmd`` speaks D-Bus
-with the daemon (0.3 s a call), so whether it is needed is read from the kernel's ruleset. Callers hold
-``layout.network_lock``.
+For the time being only (runtime configuration): nothing of ours outlives us in its files. A reload or restart of
+firewalld forgets it, and is heard as a change of its table. ``firewall-cmd`` speaks D-Bus with the daemon (0.5 s a
+call), so whether it is needed is read from the kernel's ruleset. Callers hold ``layout.network_lock``.
 """
 
 from __future__ import annotations
