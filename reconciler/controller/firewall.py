@@ -32,7 +32,8 @@ GATHER = 0.01
 """Seconds from the first sign of damage until it is looked at: what is told together is mended together."""
 
 LATER = 1.0
-"""Seconds until a pod's link that went is missed: nearly always its pod went, too."""
+"""Seconds until a pod's link that went is missed (nearly always its pod went, too), and until it is asked whether what
+is published newly can be reached."""
 
 QUIET = 0.3
 APART = 2.0
@@ -134,6 +135,8 @@ class FirewallWatcher:
             self._mend_at = min(self._mend_at, now + LATER)
         if heard.foreign:
             self._review_at = min(self._review_at, max(now + QUIET, self._reviewed + APART))
+        if heard.ours:
+            self._review_at = min(self._review_at, max(now + LATER, self._reviewed + APART))
 
     def _mend(self) -> None:
         self._mend_at = _NEVER
@@ -172,10 +175,10 @@ def _link_name(index: int) -> str:
 
 class Heard:
     """What a batch of notices gives reason for: ``damage`` to look at once, ``gone`` to look a little later,
-    ``foreign`` to read others' rules."""
+    ``foreign`` to read others' rules, ``ours`` (another port is published) to read them a little later."""
 
     def __init__(self) -> None:
-        self.damage = self.gone = self.foreign = False
+        self.damage = self.gone = self.foreign = self.ours = False
 
 
 class Judge:
@@ -204,6 +207,7 @@ class Judge:
                 case What.TABLE if one.name.startswith(self._table):
                     ours = ours or one.port != self._port
                     heard.damage = heard.damage or one.port != self._port
+                    heard.ours = True
                 case What.TABLE:
                     heard.foreign = True
                 case What.COMMIT:

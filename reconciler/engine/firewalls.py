@@ -1,44 +1,51 @@
 """Docker, firewalld, ufw and everybody else who filters on this host: opened where they have a place for us, else told.
 
 What is told is remembered in the store, so that each change is told once: over resyncs, restarts, and by a controller
-and a command at the same time. Callers hold nothing; the instance's ``network_lock`` is taken here.
+and a command at the same time. One at a time opens and closes (``firewall_lock``, inside ``network_lock`` where both
+are held): a firewalld that does not answer keeps no pod from its network.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 
-from reconciler.engine import locks, networks
+from reconciler.engine import locks, netrecords, networks
 from reconciler.engine.context import Context
 from reconciler.engine.network import bridge, names
 from reconciler.engine.network.foreign import docker, firewalld, flows, hints, legacy, ruleset
 from reconciler.engine.network.foreign.flows import Blocker, PodNetwork
-from reconciler.engine.network.foreign.ruleset import Ruleset
+from reconciler.engine.network.foreign.ruleset import Chain, Ruleset
 from reconciler.engine.store import events, settings
+from reconciler.engine.store import pods as index
 from reconciler.engine.upkeep import ABOUT
 from reconciler.model.errors import ReconcilerError, TryLater
 from reconciler.model.events import EventType
 
 TOLD = "firewall.told"
 UNREACHABLE = "FirewallUnreachable"
+_NAME = re.compile(r"'([a-z0-9-]+)'")
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How it stands with others' firewalls. ``present``: who is there. ``opened`` and ``blocked``: sentences."""
+    """How it stands with others' firewalls. ``present``: who is there. The rest are sentences; ``trouble``: what could
+    not be opened."""
 
     present: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    trouble: tuple[str, ...] = ()
 
 
 def look(ctx: Context) -> Standing:
     """How it stands now; changes nothing. Raises TryLater or HostUnfit."""
-    return _standing(_read(), pod_networks(ctx))
+    return _standing(ctx, _read(), pod_networks(ctx))
 
 
 def review(ctx: Context) -> tuple[str, ...]:
@@ -48,8 +55,8 @@ def review(ctx: Context) -> tuple[str, ...]:
     """
     if not bridge.bridges(ctx.layout.tag):
         return ()
-    with locks.exclusive(ctx.layout.network_lock):
-        pods = pod_networks(ctx)
+    with locks.exclusive(ctx.layout.firewall_lock):
+        pods = pod_networks(ctx)  # known only now: a removal of the last pod may have been before us
         found = _read()
         trouble: tuple[str, ...] = ()
         if ctx.config.network.firewall == "open":
@@ -57,38 +64,41 @@ def review(ctx: Context) -> tuple[str, ...]:
             found = _read() if opened else found
         elif _close(ctx, found):  # it was open before the owner decided otherwise
             found = _read()
-        return _tell(ctx, _standing(found, pods), trouble)
+        return _tell(ctx, replace(_standing(ctx, found, pods), trouble=trouble))
 
 
 def close(ctx: Context) -> None:
-    """Take back what was opened. For holders of ``network_lock``, when the last pod is gone; what cannot be taken back
-    is told, and is found by ``left``."""
-    if settings.get(ctx.store, TOLD) is None:
-        return
-    try:
-        _close(ctx, _read())
-    except ReconcilerError as e:
-        events.emit(ctx.store, ctx.clock, ABOUT, EventType.WARNING, UNREACHABLE, e.message)
-    settings.put(ctx.store, TOLD, _as_text(Standing()))
+    """Take back what was opened, when the last pod is gone; what cannot be is told, and found by ``left``."""
+    with locks.exclusive(ctx.layout.firewall_lock):
+        try:
+            _close(ctx, _read())
+        except ReconcilerError as e:
+            events.emit(ctx.store, ctx.clock, ABOUT, EventType.WARNING, UNREACHABLE, e.message)
+        if settings.get(ctx.store, TOLD) is not None:
+            settings.put(ctx.store, TOLD, _as_text(Standing()))
 
 
 def left(ctx: Context) -> tuple[str, ...]:
-    """What stands open for bridges that are not there any more."""
-    gone = [name for name in _our_bridges(ctx) if not bridge.stands(name)]
-    return tuple(_opened(_read(), gone)) if gone else ()
+    """What stands open for bridges that are not there any more, by our naming rule."""
+    found = _read()
+    return tuple(_opened(found, [name for name in _mentioned(found, ctx.layout.tag) if not bridge.stands(name)]))
 
 
 def pod_networks(ctx: Context) -> tuple[PodNetwork, ...]:
-    """Each bridge that stands, with each of its subnets, by what is recorded."""
+    """Each bridge that stands, with each of its subnets, by what is recorded. None where no pod is left."""
+    if index.is_empty(ctx.store):
+        return ()
     published = networks.published(ctx)
     found = []
-    for config in networks.known(ctx):
+    for record in netrecords.every(ctx):
+        config = netrecords.bridge_of(ctx, record)
         if not bridge.stands(config.name):
             continue
         here = (one for one in published if ip_address(one.ip) in config.network)
         ports = tuple(sorted({(port.protocol.lower(), port.container_port) for one in here for port in one.ports}))
+        names_served = record.dns and ctx.config.dns.enabled
         for subnet, gateway in zip(config.networks, (config.gateway, config.gateway6), strict=False):
-            found.append(PodNetwork(config.name, subnet, gateway, ports, config.internal))
+            found.append(PodNetwork(config.name, subnet, gateway, ports, config.internal, names_served))
     return tuple(found)
 
 
@@ -100,49 +110,49 @@ def _read() -> Ruleset:
 
 def _open(ctx: Context, found: Ruleset, pods: tuple[PodNetwork, ...]) -> tuple[bool, tuple[str, ...]]:
     """Whether anything was opened, and what could not be."""
-    opened, troubles = False, []
+    tag, opened, troubles = ctx.layout.tag, False, []
     bridges = sorted({network.bridge for network in pods})
+    mentioned = _mentioned(found, tag)
     owners = {hints.owner(found, blocker) for blocker in flows.blockers(found, pods)}
-    try:
-        for family, is_legacy in docker.places(found):
-            if "docker" in owners or any(docker.bound(found, one) for one in bridges):
-                opened |= docker.declare(ctx.layout.tag, family, is_legacy, bridges)
-    except TryLater as e:
-        troubles.append(e.message)
-    if "firewalld" in owners and firewalld.is_reachable():
-        for one in bridges:
-            if not firewalld.bound(found, one):
-                try:
-                    firewalld.add(one)
-                    opened = True
-                except TryLater as e:
-                    troubles.append(e.message)
-    return opened, tuple(troubles)
+    tasks: list[Callable[[], bool]] = []
+    if "docker" in owners or any(docker.bound(found, one) for one in mentioned):
+        tasks += [partial(docker.declare, tag, *place, bridges) for place in docker.places(found)]
+    if "firewalld" in owners:
+        tasks += [partial(firewalld.add, one) for one in bridges if not firewalld.bound(found, one)]
+    tasks += [partial(firewalld.remove, one) for one in mentioned - {*bridges} if firewalld.bound(found, one)]
+    for task in tasks:
+        try:
+            opened |= task()
+        except TryLater as e:
+            troubles.append(e.message)
+    return opened, tuple(dict.fromkeys(troubles))
 
 
 def _close(ctx: Context, found: Ruleset) -> bool:
     closed = False
     for family, is_legacy in docker.places(found):
         closed |= docker.declare(ctx.layout.tag, family, is_legacy, ())
-    for one in _our_bridges(ctx):
-        if firewalld.bound(found, one) and firewalld.is_reachable():
-            firewalld.remove(one)
-            closed = True
+    for one in sorted(_mentioned(found, ctx.layout.tag)):
+        if firewalld.bound(found, one):
+            closed |= firewalld.remove(one)
     return closed
 
 
-def _our_bridges(ctx: Context) -> list[str]:
-    """Of every network on record, whether they stand or not, and what stands by our naming rule."""
-    recorded = [config.name for config in networks.known(ctx)] or [names.bridge_name(ctx.layout.tag)]
-    return sorted({*recorded, *bridge.bridges(ctx.layout.tag)})
+def _mentioned(found: Ruleset, tag: str) -> frozenset[str]:
+    """The bridges of this instance that stand in rules of docker's or firewalld's, by our naming rule."""
+    rules = (rule for chain in found.chains.values() if _is_place(chain) for rule in chain.rules)
+    words = {word for rule in rules for word in _NAME.findall(str(rule.expressions))}
+    return frozenset(word for word in words if (parsed := names.parse_bridge(word)) and parsed[0] == tag)
 
 
-def _standing(found: Ruleset, pods: tuple[PodNetwork, ...]) -> Standing:
-    blockers = flows.blockers(found, pods)
+def _is_place(chain: Chain) -> bool:
+    return chain.name == docker.CHAIN or chain.table == firewalld.TABLE
+
+
+def _standing(ctx: Context, found: Ruleset, pods: tuple[PodNetwork, ...]) -> Standing:
+    opened = _opened(found, sorted(_mentioned(found, ctx.layout.tag)))
     return Standing(
-        hints.present(found),
-        tuple(_opened(found, sorted({network.bridge for network in pods}))),
-        tuple(_blocked(found, blocker) for blocker in blockers),
+        hints.present(found), tuple(opened), tuple(_blocked(found, blocker) for blocker in flows.blockers(found, pods))
     )
 
 
@@ -163,14 +173,15 @@ def _blocked(found: Ruleset, blocker: Blocker) -> str:
     return f"{blocker.chain}{whose}: its {blocker.by} keeps {what}; try: {hints.command(who, blocker)}"
 
 
-def _tell(ctx: Context, now: Standing, troubles: tuple[str, ...]) -> tuple[str, ...]:
-    """Each difference to what was told last, as an event; troubles are events that are counted."""
+def _tell(ctx: Context, now: Standing) -> tuple[str, ...]:
+    """Each difference to what was told last, as an event."""
     before = _from_text(settings.get(ctx.store, TOLD))
-    said = [(EventType.WARNING, UNREACHABLE, trouble) for trouble in troubles]
+    said = [(EventType.WARNING, UNREACHABLE, one) for one in now.trouble if one not in before.trouble]
     said += [(EventType.NORMAL, "FirewallOpened", one) for one in now.opened if one not in before.opened]
     said += [(EventType.WARNING, "FirewallBlocks", one) for one in now.blocked if one not in before.blocked]
-    gone = [one for one in before.blocked if one not in now.blocked]
-    said += [(EventType.NORMAL, "FirewallPasses", f"no more: {one.partition('; try: ')[0]}") for one in gone]
+    still = {_where(one) for one in now.blocked}
+    gone = dict.fromkeys(_where(one) for one in before.blocked if _where(one) not in still)
+    said += [(EventType.NORMAL, "FirewallPasses", f"{where} keeps nothing of ours any more") for where in gone]
     if now != before:
         settings.put(ctx.store, TOLD, _as_text(now))
     for kind, reason, text in said:
@@ -178,8 +189,13 @@ def _tell(ctx: Context, now: Standing, troubles: tuple[str, ...]) -> tuple[str, 
     return tuple(text for _, _, text in said)
 
 
+def _where(blocked: str) -> str:
+    """The chain and its cause, of a sentence by ``_blocked``."""
+    return blocked.partition(" keeps ")[0]
+
+
 def _as_text(standing: Standing) -> str:
-    return json.dumps([standing.present, standing.opened, standing.blocked])
+    return json.dumps([standing.present, standing.opened, standing.blocked, standing.trouble])
 
 
 def _from_text(text: str | None) -> Standing:
@@ -198,5 +214,6 @@ def facts(ctx: Context) -> dict[str, object]:
         "others": list(now.present),
         "opened": list(now.opened),
         "blocked": list(now.blocked),
+        **({"trouble": list(trouble)} if (trouble := _from_text(settings.get(ctx.store, TOLD)).trouble) else {}),
         "opens others": "where they have a place for it" if ctx.config.network.firewall == "open" else "no: only told",
     }

@@ -7,7 +7,7 @@ state/  (survives a reboot)             run/  (gone after one)
   containers/<container id>/              exits/<container id>   exit codes, renamed into place; ID.oom
     record.json, config.json              pids/<container id>    init pid, written by the runtime
     rootfs/ (empty) upper/ work/          runtime/<crun|runc>/   the OCI runtime's own state
-    prepare                               network.lock
+    prepare                               network.lock, firewall.lock
   images/                               logs/
   state.db                                <namespace>_<pod>_<uid>/<container>/<attempt>.log
   cache/
@@ -116,6 +116,11 @@ class Layout:
     @property
     def network_lock(self) -> Path:
         return self.run / "network.lock"
+
+    @property
+    def firewall_lock(self) -> Path:
+        """Held by whoever changes others' firewalls."""
+        return self.run / "firewall.lock"
 
     def runtime_state(self, runtime: str) -> Path:
         return self.run / "runtime" / runtime

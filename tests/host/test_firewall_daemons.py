@@ -1,4 +1,4 @@
-"""ufw, firewalld and iptables-legacy themselves beside us: named with the command that helps, or opened in their zone."""
+"""ufw, firewalld and iptables-legacy themselves beside us: named with the command that helps, or opened."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine.network import names
+from reconciler.engine.network.foreign import ruleset
+from reconciler.engine.network.foreign.firewalld import bound
 from tests.host.daemons import Firewalld, Ufw
 from tests.host.instance import Instance, until
 from tests.host.manifests import put
@@ -41,6 +43,7 @@ def test_ufw_is_named_with_its_own_commands_which_help(
     until(lambda: answers(outside, HOST_IP), "the published port is reached")
     until(lambda: firewall(instance)["blocked"] == [], "nothing is blocked any more")
     until(lambda: told(instance)[-1][0] == "FirewallPasses", "it is told")
+    assert "ufw" in told(instance)[-1][1]
 
 
 def test_firewalld_has_our_bridge_in_its_trusted_zone(
@@ -53,7 +56,7 @@ def test_firewalld_has_our_bridge_in_its_trusted_zone(
     bridge = names.bridge_name(instance.engine.layout.tag)
 
     def is_trusted() -> bool:
-        return bridge in firewalld.command("--zone=trusted", "--list-interfaces").split()
+        return bound(ruleset.read(), bridge)
 
     with firewalld.running():
         put(folder / "web.yaml", web(image))

@@ -7,7 +7,6 @@ call), so whether it is needed is read from the kernel's ruleset. Callers hold `
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,10 +22,6 @@ _DOING = "ask firewalld"
 
 def is_there(ruleset: Ruleset) -> bool:
     return any(table == TABLE for _, table, _ in ruleset.chains)
-
-
-def is_reachable() -> bool:
-    return shutil.which(_PROGRAM) is not None
 
 
 def bound(ruleset: Ruleset, bridge: str) -> bool:
@@ -45,11 +40,13 @@ def _leads(expressions: tuple[Mapping[str, Any], ...], bridge: str, targets: set
 
 
 @effect("firewalld.add")
-def add(bridge: str) -> None:
+def add(bridge: str) -> bool:
     """Put the bridge into the zone, out of another one if need be. Raises TryLater with firewalld's words."""
     programs.run(_DOING, _PROGRAM, f"--zone={ZONE}", f"--change-interface={bridge}")
+    return True
 
 
 @effect("firewalld.remove")
-def remove(bridge: str) -> None:
+def remove(bridge: str) -> bool:
     programs.run(_DOING, _PROGRAM, f"--zone={ZONE}", f"--remove-interface={bridge}")
+    return True

@@ -32,6 +32,7 @@ class PodNetwork:
     ports: tuple[tuple[str, int], ...] = ()
     internal: bool = False
     """It has no way out by its owner's wish."""
+    serves_names: bool = True
 
     @property
     def family(self) -> str:
@@ -123,7 +124,7 @@ def flows(network: PodNetwork, outside: str) -> Iterator[Flow]:
         yield there_and_back("pods from published ports", first)
     if is_bridged_filtered(family):
         yield there_and_back("pods from each other", Packet(family, bridge, bridge, pods, pods, "tcp"))
-    for protocol in ("udp", "tcp"):
+    for protocol in ("udp", "tcp") if network.serves_names else ():
         first = Packet(family, bridge, "", pods, gateway, protocol, PORT_OF_NAMES, local=True)
         yield Flow("pods from the names that the gateway knows", (("input", first),))
     for protocol, _ in network.ports[:1]:
