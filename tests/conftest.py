@@ -9,6 +9,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import slowness
+
 hypothesis.settings.register_profile(
     "ours", deadline=None
 )  # a busy machine is no finding; pytest-timeout has the limit
@@ -17,7 +19,17 @@ hypothesis.settings.load_profile("ours")
 COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if slowness.FACTOR != 1:
+        config.option.timeout = slowness.seconds(float(config.getini("timeout")))
+        slowness.slow_down_subprocess()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        own = item.get_closest_marker("timeout")
+        if own and own.args and slowness.FACTOR != 1:
+            item.add_marker(pytest.mark.timeout(slowness.seconds(own.args[0])), append=False)
     if os.geteuid() == 0:
         return
     for item in items:

@@ -21,8 +21,9 @@ from pathlib import Path
 from reconciler.engine.layout import Layout
 from reconciler.engine.monitors import MonitorRequest
 from reconciler.model.key import ContainerId
+from tests.slowness import seconds
 
-DEADLINE = 30.0
+DEADLINE = seconds(30.0)
 CGROUPS = Path("/sys/fs/cgroup")
 UNIFIED = CGROUPS / "unified"
 RUNTIMES = ("crun", "runc")

@@ -26,10 +26,11 @@ from reconciler.model.desired import Absent
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, ContainerState, HostFacts, PidRef
 from reconciler.plan.pod_actions import compute_pod_actions
+from tests.slowness import seconds
 
 T = TypeVar("T")
 
-DEADLINE = 30.0
+DEADLINE = seconds(30.0)
 """Seconds that anything a test waits for may take on a busy machine; usually it takes a tenth of one."""
 
 

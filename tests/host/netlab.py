@@ -21,13 +21,14 @@ from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.linux.syscalls import KERNEL, Namespace, in_network
 from reconciler.model.key import PodId
 from reconciler.model.observed import PidRef
+from tests.slowness import seconds
 
 T = TypeVar("T")
 
 HOST_IP, OUTSIDE_IP = "198.51.100.1", "198.51.100.2"
 HOST_IP6, OUTSIDE_IP6 = "2001:db8:51::1", "2001:db8:51::2"
 NETWORK, NETWORK6 = IPv4Network("10.101.0.0/24"), IPv6Network("fd10:101::/64")
-PATIENCE = 5.0
+PATIENCE = seconds(5.0)
 
 
 @dataclass

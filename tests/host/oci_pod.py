@@ -26,9 +26,10 @@ from reconciler.engine.oci.process import ROOT
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import ContainerSpec, Mount, SandboxSpec, Security, Volume, VolumeKind
+from tests.slowness import seconds
 
 OPS = Path(__file__).with_name("prepare_ops.py")
-DEADLINE = 20.0
+DEADLINE = seconds(20.0)
 PLAIN = Security()
 ALONE = SandboxSpec()
 HOST_USR = Mount("/usr", Volume("usr", VolumeKind.HOST_PATH, "/usr"), read_only=True)

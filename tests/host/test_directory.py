@@ -27,11 +27,12 @@ from reconciler.model.errors import Busy
 from reconciler.model.key import Key
 from reconciler.model.observed import ImageState, ImageStatus
 from tests.fakes.engine import FakeEngine
+from tests.slowness import seconds
 from tests.unit.sources.manifests import BROKEN, key, pod
 
 pytestmark = pytest.mark.host
 
-DEADLINE = 20.0
+DEADLINE = seconds(20.0)
 SETTLE = 0.3
 WEB, DB = key("web"), key("db")
 

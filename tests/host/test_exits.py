@@ -20,11 +20,12 @@ from reconciler.controller.watch import WatchOptions, watch
 from reconciler.engine.engine import Engine
 from reconciler.model.key import Key
 from reconciler.model.observed import ContainerState, Exit
+from tests.slowness import seconds
 
 pytestmark = pytest.mark.host
 
 MEMBERS = 20
-DEADLINE = 30.0
+DEADLINE = seconds(30.0)
 BARE = 0.0005
 """Seconds for a process that starts and ends, on an idle machine."""
 KEY = Key("default", "exits")

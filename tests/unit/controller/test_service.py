@@ -24,9 +24,10 @@ from reconciler.model.desired import Absent
 from reconciler.model.key import SourceId
 from reconciler.model.status import ContainerStatus, Phase, PodStatus
 from tests.fakes.engine import FakeEngine
+from tests.slowness import seconds
 from tests.unit.sources.manifests import key, pod
 
-DEADLINE = 20.0
+DEADLINE = seconds(20.0)
 
 
 class Manager:

@@ -26,9 +26,10 @@ from reconciler.model.observed import PidRef
 from reconciler.sources.directory import DirectorySource
 from tests.fakes.clock import FakeClock
 from tests.fakes.engine import FakeEngine
+from tests.slowness import seconds
 from tests.unit.sources.manifests import BROKEN, key, pod
 
-DEADLINE = 20
+DEADLINE = seconds(20)
 
 
 class TestLock:
