@@ -183,7 +183,7 @@ class Lifecycle:
             edit = [
                 f"cd {PLACE}",
                 """sed -i 's/^__version__ = .*/__version__ = "9.9.9"/' reconciler/__init__.py""",
-                f"sed -i 's/grace_period: int = costs(Cost.RECORD, 30)/grace_period: int = costs(Cost.RECORD, 9)/' {model}",
+                f"sed -i 's/\\(grace_period: int = costs(Cost.RECORD,\\) 30)/\\1 9)/' {model}",
                 f"""sed -i 's/^    working_dir: .*/&\\n    novelty: str = costs(Cost.CONTAINER, "new")/' {model}""",
                 "git -c user.name=a -c user.email=a@localhost commit -qam 'Another version'",
                 "git show --format= --stat HEAD",
