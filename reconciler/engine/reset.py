@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.engine import cgroups, files, processes
+from reconciler.engine import cgroups, files, firewalls, processes
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.network import bridge, portmap
@@ -42,16 +42,19 @@ def holdings(ctx: Context) -> Holdings:
 
 
 def erase(ctx: Context) -> None:
-    """1. Processes. 2. Links, ports, bridge. 3. cgroups. 4. Directories, the index last.
+    """1. Processes. 2. What others' firewalls let through; links, ports, bridges. 3. cgroups. 4. Directories, the index last.
 
     Raises TryLater where something does not go.
     """
     tag = ctx.layout.tag
     _end_processes(tag)
+    with contextlib.suppress(ReconcilerError):  # a broken index: what others' firewalls let through is told there
+        firewalls.close(ctx)
     for link in links.leaked_links(tag, (), patience=0):
         links.remove_link(link.name)
     portmap.remove_table(tag)
-    bridge.remove_bridge(tag)
+    for name in bridge.bridges(tag):
+        bridge.remove_bridge(name)
     cgroups.remove_instance(tag)
     ctx.store.close()
     for directory in _directories(ctx):

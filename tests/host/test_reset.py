@@ -51,7 +51,7 @@ def expect_nothing(instance: Instance) -> None:
     assert list(processes_of(root)) == []
     assert not [h.root for h in cgroups.current().all if (h.root / f"reconciler-{tag}").exists()]
     assert links.links(tag) == ()
-    assert not bridge.stands(tag)
+    assert bridge.bridges(tag) == ()
     assert portmap.current(tag) == frozenset()
     assert {path.name for path in root.iterdir()} <= {"controller.log"}
     expect_nothing_left(root)
