@@ -43,6 +43,35 @@ def check(options: Options, form: str) -> int:
 
 
 @system.command()
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Kill what has not ended by then.")
+@pass_options
+def stop(options: Options, timeout: float | None) -> int:
+    """End all containers, with their grace; pods stay recorded.
+
+    They run again with the controller's next start, or after a boot. The service does this when the machine shuts
+    down. Refused, naming the process, while a controller runs.
+
+    \b
+    Example:  sudo systemctl stop reconciler && sudo reconciler system stop
+    """
+    from reconciler.cli.terminal import Progress, harmless
+    from reconciler.controller.reset import stop as end
+
+    engine = options.engine()
+    progress = Progress()
+    try:
+        ended = end(
+            engine,
+            timeout=timeout,
+            on_stop=lambda key, name: progress.say(f"pod {key}: {harmless(name)} was asked to end"),
+        )
+    finally:
+        progress.done()
+    click.echo(f"{ended} container{'' if ended == 1 else 's'} ended.")
+    return 0
+
+
+@system.command()
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--timeout",

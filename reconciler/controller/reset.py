@@ -1,10 +1,13 @@
-"""``system reset``: the end of an instance, in order. One process at a time: it is the controller meanwhile.
+"""``system stop`` and ``system reset``: the end of all containers, or of all there is, in order.
+
+One process at a time: it is the controller meanwhile.
 
 Whoever is killed here begins again; what has been removed stays removed, and nothing comes back by itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from reconciler.controller import converge
@@ -12,16 +15,27 @@ from reconciler.controller.lock import claim, holder
 from reconciler.controller.sync import OnStep
 from reconciler.engine.engine import Engine
 from reconciler.model.errors import Busy, ReconcilerError
+from reconciler.model.key import Key
 
 
-def refuse_while_watched(engine: Engine) -> None:
-    """Raise Busy where a controller is live: it would bring back at once what is removed."""
+def refuse_while_watched(engine: Engine, verb: str = "reset") -> None:
+    """Raise Busy where a controller is live: it would bring back at once what is taken away."""
     live = holder(engine.layout.controller_lock)
     if live is not None:
         raise Busy(
-            f"cannot reset: controller (pid {live.pid}) watches {', '.join(live.directories) or 'a folder'}",
+            f"cannot {verb}: controller (pid {live.pid}) watches {', '.join(live.directories) or 'a folder'}",
             hint=f"stop it first: systemctl stop reconciler, or kill {live.pid}",
         )
+
+
+def stop(engine: Engine, *, timeout: float | None = None, on_stop: Callable[[Key, str], None] | None = None) -> int:
+    """Be the controller, and end every container; how many there were.
+
+    Raises Busy, TryLater.
+    """
+    refuse_while_watched(engine, "stop everything")
+    with claim(engine.layout.controller_lock, [], []):
+        return engine.halt(timeout, on_stop)
 
 
 def reset(engine: Engine, *, timeout: float | None = None, on_progress: OnStep | None = None) -> None:

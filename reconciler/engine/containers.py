@@ -238,6 +238,11 @@ def monitored(ctx: Context, container: ContainerId) -> bool:
     return monitor is not None and processes.alive(monitor) and _watches(monitor, container)
 
 
+def lives(ctx: Context, container: ContainerId) -> bool:
+    """Whether its process runs."""
+    return processes.alive(_ref(facts_of(ctx, container)))
+
+
 def _ref(facts: ContainerFacts) -> PidRef:
     if facts.boot != processes.boot_id():
         return PidRef(0, 0)

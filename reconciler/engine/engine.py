@@ -21,6 +21,7 @@ from reconciler.engine import (
     execute,
     files,
     firewalls,
+    halt,
     info,
     locks,
     members,
@@ -198,6 +199,11 @@ class Engine:
         with boundary.told("end the zygote"), contextlib.suppress(Busy):  # busy: another process begins just now
             ctx.monitors.end()
             cgroups.remove_instance(ctx.layout.tag)
+
+    def halt(self, most: float | None = None, on_stop: halt.OnStop | None = None) -> int:
+        """End every container, with its grace (at most ``most`` seconds); how many there were (see ``halt``)."""
+        with boundary.told("stop everything"):
+            return halt.halt(self.context, most, on_stop)
 
     def holdings(self) -> reset.Holdings:
         """What this instance has on this host (see ``reset``)."""

@@ -35,14 +35,14 @@ class Holdings:
 
 def holdings(ctx: Context) -> Holdings:
     try:
-        pods: tuple[Key, ...] | None = tuple(dict.fromkeys(row.key for row in index.all_pods(ctx.store)))
+        pods: tuple[Key, ...] | None = tuple(sorted({row.key for row in index.all_pods(ctx.store)}))
     except ReconcilerError:
         pods = None
     return Holdings(pods, len(ctx.images.list()), tuple(path for path in _directories(ctx) if path.exists()))
 
 
 def erase(ctx: Context) -> None:
-    """1. Processes. 2. What others' firewalls let through; links, ports, bridges. 3. cgroups. 4. Directories, the index last.
+    """1. Processes. 2. What firewalls let through; links, ports, bridges. 3. cgroups. 4. Directories, the index last.
 
     Raises TryLater where something does not go.
     """

@@ -18,7 +18,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 
-from reconciler.engine import locks, netrecords, networks, sandboxes
+from reconciler.engine import containers, locks, netrecords, networks, sandboxes
 from reconciler.engine.context import Context
 from reconciler.engine.network import conntrack, ipv6, names, netlink, portmap
 from reconciler.engine.network import pod as links
@@ -99,7 +99,8 @@ def _attached(ctx: Context) -> list[PodRecord]:
     found = []
     for row in index.all_pods(ctx.store):
         state = sandboxes.state_of(ctx, row.id)
-        if state.networked and not state.removing and not state.ended:
+        up = state.networked is not None and containers.lives(ctx, state.networked)
+        if up and not state.removing and not state.ended:
             record = sandboxes.record_of(ctx, row.id)
             if record is not None and record.ip:
                 found.append(record)
