@@ -1,4 +1,4 @@
-"""What a virtual machine takes over of this one: the host's own services by another address, and nothing of its disk."""
+"""What a virtual machine takes over of this one: the host's services by another address, nothing of its disk."""
 
 from __future__ import annotations
 
