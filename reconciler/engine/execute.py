@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from reconciler.engine import containers
+from reconciler.engine import containers, relays
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.runtime import last_line
@@ -47,7 +47,9 @@ def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence
         wanted.flush()
         program, *words = runtime.exec_argv(container, _path_of(wanted))
         try:
-            code = subprocess.run([program, "--log", _path_of(said), *words], check=False, close_fds=True).returncode
+            call = [*_scored(process.get("oomScoreAdj")), program, "--log", str(_path_of(said)), *words]
+            with relays.shielded() as (stdin, stdout, stderr):
+                code = subprocess.run(call, check=False, stdin=stdin, stdout=stdout, stderr=stderr).returncode
         except OSError as e:
             raise RuntimeFailed(f"cannot run {program}: {e.strerror}") from e
         said.seek(0)
@@ -55,6 +57,16 @@ def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence
     if code != 0 and words_of_runtime.strip():
         raise _not_started(argv[0], last_line(words_of_runtime))
     return code if code >= 0 else 128 - code
+
+
+def _scored(oom_score: int | None) -> list[str]:
+    """What goes before a command for it to begin with a score: crun leaves an exec'd process with its own.
+
+    A lower score than ours may be refused; then it stays ours. No preexec_fn, which is not safe beside threads.
+    """
+    if oom_score is None:
+        return []
+    return ["/bin/sh", "-c", f'{{ echo {oom_score} >/proc/self/oom_score_adj; }} 2>/dev/null; exec "$@"', "sh"]
 
 
 def _in_memory() -> BinaryIO:

@@ -1,0 +1,101 @@
+"""Our own streams, as a command in a container may have them.
+
+crun gives the streams of a process to its user: a file that stdin or stdout was redirected to, or the machine's
+/dev/null, would then belong to whoever runs in the container. So only pipes, sockets and terminals are passed as they
+are; from and to anything else a thread copies.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from select import select
+
+PIECE = 65536
+STDIN, STDOUT, STDERR = range(3)
+
+
+@contextmanager
+def shielded() -> Iterator[tuple[int | None, int | None, int | None]]:
+    """Descriptors to give to a child as stdin, stdout and stderr; None for our own. At the end, what the child itself
+    wrote has arrived; what it left running is not waited for."""
+    theirs: dict[int, int] = {}
+    drains: list[_Drain] = []
+    try:
+        if _precious(STDIN):
+            theirs[STDIN] = _fed(STDIN)
+        if _precious(STDOUT):
+            drains.append(_Drain(STDOUT))
+            theirs[STDOUT] = drains[-1].theirs
+        if STDOUT in theirs and os.path.sameopenfile(STDOUT, STDERR):
+            theirs[STDERR] = os.dup(theirs[STDOUT])  # one pipe, so that both keep their order
+        elif _precious(STDERR):
+            drains.append(_Drain(STDERR))
+            theirs[STDERR] = drains[-1].theirs
+        yield theirs.get(STDIN), theirs.get(STDOUT), theirs.get(STDERR)
+    finally:
+        for fd in theirs.values():
+            os.close(fd)
+        for drain in drains:
+            drain.end()
+
+
+def _precious(fd: int) -> bool:
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd))
+
+
+def _fed(source: int) -> int:
+    """A pipe that all of ``source`` comes out of."""
+    ours, end = os.pipe2(os.O_CLOEXEC)
+
+    def feed() -> None:
+        with suppress(OSError):  # nobody reads any more
+            while piece := os.read(source, PIECE):
+                _write(end, piece)
+        os.close(end)
+
+    threading.Thread(target=feed, name="feed stdin", daemon=True).start()
+    return ours
+
+
+class _Drain:
+    """A pipe whose content goes to ``target``; ``end`` is called once the child has ended."""
+
+    def __init__(self, target: int) -> None:
+        self._source, self.theirs = os.pipe2(os.O_CLOEXEC)
+        self._target = target
+        self._thread = threading.Thread(target=self._copy, name=f"drain {target}", daemon=True)
+        self._over, self._told = os.pipe2(os.O_CLOEXEC)
+        self._thread.start()
+
+    def end(self) -> None:
+        os.close(self._told)
+        self._thread.join()
+        os.close(self._over)
+
+    def _copy(self) -> None:
+        try:
+            while True:
+                ready, _, _ = select([self._source, self._over], [], [])
+                if self._source not in ready:
+                    return  # the child has ended, and the pipe is empty: what it left running may keep it open
+                piece = os.read(self._source, PIECE)
+                if not piece:
+                    return
+                _write(self._target, piece)
+        except OSError:
+            return  # a full disk: the child is told by a broken pipe
+        finally:
+            os.close(self._source)
+
+
+def _write(fd: int, piece: bytes) -> None:
+    while piece:
+        piece = piece[os.write(fd, piece) :]
