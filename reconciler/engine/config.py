@@ -26,10 +26,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from reconciler.engine.oci import rlimits
 from reconciler.model.errors import HostUnfit
 
 _LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_PATTERN = re.compile(r"[a-z0-9][-_a-z0-9/]*(\.[-_a-z0-9/]+)*(\.?\*)?")
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +81,25 @@ class ResourcesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.pod_pids_limit if self.pod_pids_limit > 0 else None
 
 
+class SecurityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[security]``. ``seccomp_profiles``: the directory of profiles of type Localhost, instead of ``seccomp`` below
+    the state directory. ``allowed_unsafe_sysctls``: names, or beginnings as ``net.*``, that manifests may set beside
+    the safe ones. ``default_ulimits``: as ``nofile=1024:2048``, instead of Podman's defaults."""
+
+    seccomp_profiles: str | None = None
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    default_ulimits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.seccomp_profiles is not None and not self.seccomp_profiles.startswith("/"):
+            raise ValueError(f"{self.seccomp_profiles!r} must be an absolute path")
+        for text in self.default_ulimits:
+            rlimits.parse(text)
+        for pattern in self.allowed_unsafe_sysctls:
+            if not _PATTERN.fullmatch(pattern):
+                raise ValueError(f"{pattern!r} is neither the name of a sysctl nor a beginning such as net.*")
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file; each table is described by its class."""
 
@@ -86,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dns: DnsConfig = DnsConfig()
     images: ImagesConfig = ImagesConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    security: SecurityConfig = SecurityConfig()
 
 
 def read(path: Path) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -106,9 +106,10 @@ class Context:
 
         Raises HostUnfit when none works.
         """
-        from reconciler.engine import runtime
+        from reconciler.engine import runtime, security
 
-        return runtime.choose(self.layout, self.settings.runtime)
+        choice = runtime.choose(self.layout, self.settings.runtime)
+        return replace(choice, facts=security.settle(choice.facts, self.layout, self.config.security))
 
     def logins(self, namespace: str, secrets: Iterable[str]) -> tuple[Logins, tuple[str, ...]]:
         """All that Secrets say together, and the names of those that are missing."""

@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from reconciler import __version__
-from reconciler.engine import cgroups, firewalls, netrecords, networks, upkeep
+from reconciler.engine import cgroups, firewalls, netrecords, networks, security, upkeep
 from reconciler.engine.cgroups import names as cgroup_names
 from reconciler.engine.context import Context
 from reconciler.engine.network import names
@@ -28,6 +28,7 @@ def info(ctx: Context) -> dict[str, Any]:
         },
         "runtime": _runtime(ctx),
         "resources": _resources(ctx),
+        "security": security.info(ctx),
         "network": _network(ctx),
         "firewall": firewalls.facts(ctx),
         "paths": {

@@ -35,7 +35,11 @@ def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Obse
     applied = sandbox.applied if sandbox else None
     images = preflight.images(ctx, [spec for spec in (applied, want) if spec is not None])
     fresh = [c for c in want.containers if not _stands(c, members)] if want else []
-    of_sandbox = portfacts.problems(ctx, want) if want and not _fits(sandbox, want) else ()
+    of_sandbox = (
+        (*preflight.sandbox_problems(ctx, want), *portfacts.problems(ctx, want))
+        if want and not _fits(sandbox, want)
+        else ()
+    )
     problems = (*of_sandbox, *preflight.pod_problems(ctx, want), *preflight.problems(ctx, fresh))
     return Observed(key, sandbox, members, images, problems)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reconciler.engine import volumes
+from reconciler.engine import security, volumes
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names
 from reconciler.engine.images.image import Image
@@ -31,6 +31,14 @@ def images(ctx: Context, specs: Iterable[PodSpec]) -> dict[str, ImageState]:
     return {image: ctx.images.state(image, policy, logins[image]) for image, policy in policies.items()}
 
 
+def sandbox_problems(ctx: Context, spec: PodSpec) -> tuple[Problem, ...]:
+    """What stands in the way of a new sandbox: what is to be set in its namespaces."""
+    try:
+        return tuple(security.pod_problems(ctx, spec))
+    except ReconcilerError as e:
+        return (Problem(CONFIG_ERROR, e.message),)
+
+
 def problems(ctx: Context, specs: Iterable[ContainerSpec]) -> tuple[Problem, ...]:
     """What stands in the way of each of these containers on this host; images that are not here are not looked into."""
     return tuple(problem for spec in specs for problem in _container(ctx, spec))
@@ -47,6 +55,7 @@ def pod_problems(ctx: Context, want: PodSpec | None) -> tuple[Problem, ...]:
 def _container(ctx: Context, spec: ContainerSpec) -> Iterable[Problem]:
     yield from volumes.problems(spec)
     try:
+        yield from security.problems(ctx, spec)
         image = ctx.images.get(spec.image)
         if image is not None:
             yield from _inside(spec, image)
@@ -55,6 +64,8 @@ def _container(ctx: Context, spec: ContainerSpec) -> Iterable[Problem]:
 
 
 def _inside(spec: ContainerSpec, image: Image) -> Iterable[Problem]:
+    if refused := security.root_refused(spec.security, image):
+        yield Problem(CONFIG_ERROR, refused, spec.name)
     view = LayerView(image.layers)
     try:
         user = str(spec.security.run_as_user) if spec.security.run_as_user is not None else image.user

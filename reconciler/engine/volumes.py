@@ -26,6 +26,10 @@ _TYPES: dict[str, tuple[Callable[[int], bool], str]] = {
     "CharDevice": (stat.S_ISCHR, "a character device"),
     "BlockDevice": (stat.S_ISBLK, "a block device"),
 }
+_OWNED_FILE = 0o660
+_OWNED_DIRECTORY = 0o2770
+"""What the group is given (kubelet: changeFilePermission)."""
+
 _CREATED = frozenset({"DirectoryOrCreate", "FileOrCreate"})
 
 
@@ -55,11 +59,15 @@ def _wrong(volume: Volume) -> tuple[str, str]:
 
 @effect("volumes.prepare")
 def prepare(spec: ContainerSpec, pod_directory: Path) -> None:
-    """Make what is to be made: emptyDirs, and hostPaths of the types ...OrCreate. Raises TryLater."""
+    """Make what is to be made: emptyDirs, and hostPaths of the types ...OrCreate. emptyDirs are given to the pod's
+    fsGroup, hostPaths never (Kubernetes: they are the host's). Raises TryLater."""
     for volume in _volumes(spec):
         try:
             if volume.kind is VolumeKind.EMPTY_DIR:
-                _empty_dir(pod_directory / "volumes" / volume.name)
+                path = pod_directory / "volumes" / volume.name
+                _empty_dir(path)
+                if spec.security.fs_group is not None:
+                    _give_to(path, spec.security.fs_group)
             elif volume.host_path_type == "DirectoryOrCreate":
                 Path(volume.host_path).mkdir(parents=True, exist_ok=True, mode=0o755)
             elif volume.host_path_type == "FileOrCreate":
@@ -78,6 +86,41 @@ def _empty_dir(path: Path) -> None:
     temporary.mkdir(exist_ok=True)
     temporary.chmod(0o777)  # mkdir's mode is cut by the umask
     temporary.rename(path)
+
+
+def _give_to(top: Path, group: int) -> None:
+    """The kubelet's SetVolumeOwnership: all of it belongs to the group, which may write, and what is made in it will.
+
+    The top comes last: once it is as wanted, all of it is, and is not looked at again, however often containers begin.
+    """
+    info = top.stat()
+    if info.st_gid == group and info.st_mode & _OWNED_DIRECTORY == _OWNED_DIRECTORY:
+        return
+    for _, names, files, directory in os.fwalk(top, topdown=False):
+        for name in (*names, *files):
+            _change(name, group, directory)
+    _change(str(top), group)
+
+
+def _change(name: str, group: int, directory: int | None = None) -> None:
+    """By a descriptor of the very thing that was looked at: a container may write here, and could put a link to a file
+    of the host in its place. Links themselves are given to the group, what it removes meanwhile is fine."""
+    try:
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISLNK(mode):
+            os.chown(name, -1, group, dir_fd=directory, follow_symlinks=False)
+            return
+        this = f"/proc/self/fd/{fd}"
+        os.chown(this, -1, group)
+        if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+            more = _OWNED_DIRECTORY if stat.S_ISDIR(mode) else _OWNED_FILE
+            os.chmod(this, stat.S_IMODE(mode) | more)  # noqa: PTH101 (no Path: a descriptor)
+    finally:
+        os.close(fd)
 
 
 def _file(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from reconciler.kube import names, nameservice, ours, publish, quantity
 from reconciler.kube.expansion import expand, expand_env
 from reconciler.kube.rules import PIDS_LIMIT, clean_path
+from reconciler.kube.security import compile_security, sysctls
 from reconciler.model.key import Key
 from reconciler.model.spec import (
     ContainerPort,
@@ -24,7 +25,6 @@ from reconciler.model.spec import (
     Resources,
     RestartPolicy,
     SandboxSpec,
-    Security,
     Volume,
     VolumeKind,
 )
@@ -80,6 +80,8 @@ def _sandbox(meta: dict[str, Any], spec: dict[str, Any], containers: tuple[Conta
         network=asked.get(ours.NETWORK, ""),
         subdomain=subdomain,
         fqdn_as_hostname=bool(subdomain) and spec.get("setHostnameAsFQDN", False),
+        sysctls=sysctls(spec.get("securityContext", {})),
+        own_users=not spec.get("hostUsers", True),
     )
 
 
@@ -104,7 +106,7 @@ def _container(
         ports=tuple(sorted(ports)),
         mounts=tuple(sorted((_mount(m, volumes) for m in c.get("volumeMounts", ())), key=lambda m: m.path)),
         resources=_resources(c.get("resources", {}), annotations.get(PIDS_LIMIT + c["name"])),
-        security=_security(c.get("securityContext", {}), spec.get("securityContext", {})),
+        security=compile_security(c.get("securityContext", {}), spec.get("securityContext", {})),
         pull_secrets=tuple(dict.fromkeys(secret["name"] for secret in spec.get("imagePullSecrets", ()))),
     )
 
@@ -156,21 +158,3 @@ def _amounts(request: Any, limit: Any, parse: Any) -> tuple[int | None, int | No
     ceiling = parse(quantity.written(limit)) or None if limit is not None else None
     floor = parse(quantity.written(request)) if request is not None else ceiling
     return (floor or None) if ceiling is None else floor, ceiling
-
-
-def _security(own: dict[str, Any], pods: dict[str, Any]) -> Security:
-    capabilities = own.get("capabilities", {})
-    user, group = (own.get(f, pods.get(f)) for f in ("runAsUser", "runAsGroup"))
-    return Security(
-        run_as_user=None if user is None else int(user),
-        run_as_group=None if group is None else int(group),
-        privileged=own.get("privileged", False),
-        cap_add=_capabilities(capabilities.get("add", ())),
-        cap_drop=_capabilities(capabilities.get("drop", ())),
-        read_only_root=own.get("readOnlyRootFilesystem", False),
-        allow_privilege_escalation=own.get("allowPrivilegeEscalation", True),
-    )
-
-
-def _capabilities(texts: list[str]) -> tuple[str, ...]:
-    return tuple(sorted({names.capability(text) for text in texts}))

@@ -11,6 +11,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
 _ENV = re.compile(r"[\x20-\x3c\x3e-\x7e]+\Z")
+_SYSCTL = re.compile(r"[a-z0-9](?:[-_a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-_a-z0-9]*[a-z0-9])?)*\Z")
 _PORT_NAME = re.compile(r"[a-z0-9](?:-?[a-z0-9])*\Z")
 
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\Z")  # fmt: skip  # noqa: E501
@@ -136,3 +137,30 @@ def capability(text: str) -> str:
     if name == ALL:
         return ALL
     return f"CAP_{name}" if f"CAP_{name}" in CAPABILITIES else ""
+
+
+def relative_path(text: str) -> str:
+    """A file below some directory: not absolute, and never out of it."""
+    if text.startswith("/"):
+        return f"{text!r} must be a relative path"
+    return f"{text!r} must not contain '..'" if ".." in text.split("/") else ""
+
+
+def sysctl(text: str) -> str:
+    """A sysctl's name with points between its parts, or "" for what is none.
+
+    As sysctl(8) and the kubelet take them (NormalizeName): whichever of point and slash comes first divides the parts,
+    and the other one belongs to a part (``net/ipv4/conf/eth0.1/forwarding``).
+    """
+    first = next((c for c in text if c in "./"), ".")
+    name = text.translate(str.maketrans("./", "/.")) if first == "/" else text
+    plain = name.replace("/", "x")
+    return name if len(name) <= 253 and _SYSCTL.match(plain) else ""
+
+
+def sysctl_namespace(name: str) -> str:
+    """Which of the pod's namespaces a sysctl belongs to: "ipc", "net", or "" for the whole machine's (kubelet:
+    pkg/kubelet/sysctl/namespace.go)."""
+    if name in ("kernel.sem", "kernel.shm_rmid_forced") or name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")):
+        return "ipc"
+    return "net" if name.startswith("net.") else ""

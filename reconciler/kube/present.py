@@ -12,9 +12,10 @@ from typing import Any
 from reconciler.kube import nameservice
 from reconciler.kube.expansion import escape
 from reconciler.kube.quantity import show_cpu, show_memory
+from reconciler.kube.security import present_container, present_pod
 from reconciler.model.observed import Exit
 from reconciler.model.qos import qos_of
-from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec, Resources, Security, Volume, VolumeKind
+from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec, Resources, Volume, VolumeKind
 from reconciler.model.status import Condition, ContainerStatus, PodStatus
 
 RUNTIME = "reconciler"
@@ -80,6 +81,10 @@ def _pod_spec(spec: PodSpec) -> Json:
     out |= nameservice.present(spec)
     if secrets := dict.fromkeys(name for c in spec.containers for name in c.pull_secrets):
         out["imagePullSecrets"] = [{"name": name} for name in secrets]
+    if box.own_users:
+        out["hostUsers"] = False
+    if security := present_pod(box, spec.containers[0].security):
+        out["securityContext"] = security
     out["containers"] = [_container(c) for c in spec.containers]
     if spec.volumes:
         out["volumes"] = [_volume(v) for v in spec.volumes]
@@ -104,7 +109,7 @@ def _container(c: ContainerSpec) -> Json:
         out["volumeMounts"] = [
             {"name": m.volume.name, "mountPath": m.path} | ({"readOnly": True} if m.read_only else {}) for m in c.mounts
         ]
-    if security := _security(c.security):
+    if security := present_container(c.security):
         out["securityContext"] = security
     return out
 
@@ -136,24 +141,6 @@ def _resources(resources: Resources) -> Json:
         "requests": amounts(resources.cpu_request, resources.memory_request),
     }
     return {name: chosen for name, chosen in both.items() if chosen}
-
-
-def _security(s: Security) -> Json:
-    out: Json = {}
-    if s.run_as_user is not None:
-        out["runAsUser"] = s.run_as_user
-    if s.run_as_group is not None:
-        out["runAsGroup"] = s.run_as_group
-    if s.privileged:
-        out["privileged"] = True
-    if s.cap_add or s.cap_drop:
-        both = {"add": s.cap_add, "drop": s.cap_drop}
-        out["capabilities"] = {k: [n.removeprefix("CAP_") for n in v] for k, v in both.items() if v}
-    if s.read_only_root:
-        out["readOnlyRootFilesystem"] = True
-    if not s.allow_privilege_escalation:
-        out["allowPrivilegeEscalation"] = False
-    return out
 
 
 def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Json:

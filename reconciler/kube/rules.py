@@ -14,6 +14,7 @@ from reconciler.kube import names, nameservice, ours, publish, quantity
 from reconciler.kube.expansion import expand
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER, did_you_mean
+from reconciler.kube.security_rules import check_container_security, check_pod_security
 from reconciler.model.spec import share_address
 
 ANNOTATIONS_MAX = 256 * 1024
@@ -41,6 +42,7 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     yield from _same_ports(spec)
     yield from _host_ports(pod)
     yield from ours.check(pod)
+    yield from check_pod_security(spec)
     if "status" in pod:
         text = "ignored: status is written by a cluster, not by you"
         yield Flaw(text, Reason.NOT_SUPPORTED, ("status",), on_key=True, warning=True)
@@ -149,7 +151,7 @@ def _containers(spec: dict[str, Any]) -> Flaws:
         yield from _ports(container, at)
         yield from _mounts(container, at, volumes)
         yield from _resources(container.get("resources", {}), (*at, "resources"))
-        yield from _security(container.get("securityContext", {}), (*at, "securityContext"))
+        yield from check_container_security(container.get("securityContext", {}), (*at, "securityContext"), spec)
         if container.get("workingDir") and not container["workingDir"].startswith("/"):
             yield from _bad(f"{container['workingDir']!r} must be an absolute path", (*at, "workingDir"))
 
@@ -293,23 +295,3 @@ def _resources(resources: dict[str, Any], at: Path) -> Flaws:
         if amounts.get("limits", 0) and amounts.get("requests", 0) > amounts["limits"]:
             wanted, limit = quantity.written(requests[name]), quantity.written(limits[name])
             yield from _bad(f"{wanted} is more than the limit of {limit}", (*at, "requests", name))
-
-
-def _security(context: dict[str, Any], at: Path) -> Flaws:
-    added: set[str] = set()
-    for which in ("add", "drop"):
-        for index, text in enumerate(context.get("capabilities", {}).get(which, ())):
-            name = names.capability(text) if isinstance(text, str) else "?"
-            if which == "add":
-                added.add(name)
-            if not name:
-                known = [c.removeprefix("CAP_") for c in sorted(names.CAPABILITIES)]
-                hint = did_you_mean(text.upper().removeprefix("CAP_"), known)
-                yield from _bad(f"{text!r} is not a Linux capability{hint}", (*at, "capabilities", which, index))
-    if context.get("allowPrivilegeEscalation") is not False:
-        return
-    place = (*at, "allowPrivilegeEscalation")
-    if context.get("privileged"):
-        yield from _bad("cannot be false in a privileged container", place)
-    if added & {"CAP_SYS_ADMIN", names.ALL}:
-        yield from _bad("cannot be false together with the capability SYS_ADMIN", place)

@@ -130,7 +130,12 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """Container-level securityContext, with the pod's values already folded in."""
+    """Container-level securityContext, with the pod's values already folded in.
+
+    ``seccomp`` and ``apparmor``: "" for the runtime's default, "unconfined", or "localhost/NAME". ``selinux`` is
+    "user:role:type:level", each of them perhaps empty. ``groups`` and ``fs_group`` are the pod's: every member has
+    the same. ``fs_group_on_mismatch`` says when the ownership of volumes is looked at again; what runs has them.
+    """
 
     run_as_user: int | None = costs(Cost.CONTAINER, None)
     run_as_group: int | None = costs(Cost.CONTAINER, None)
@@ -139,6 +144,15 @@ class Security:
     cap_drop: tuple[str, ...] = costs(Cost.CONTAINER, ())
     read_only_root: bool = costs(Cost.CONTAINER, False)
     allow_privilege_escalation: bool = costs(Cost.CONTAINER, True)
+    run_as_non_root: bool = costs(Cost.CONTAINER, False)
+    seccomp: str = costs(Cost.CONTAINER, "")
+    apparmor: str = costs(Cost.CONTAINER, "")
+    selinux: str = costs(Cost.CONTAINER, "")
+    unmasked_proc: bool = costs(Cost.CONTAINER, False)
+    groups: tuple[int, ...] = costs(Cost.CONTAINER, ())
+    strict_groups: bool = costs(Cost.CONTAINER, False)
+    fs_group: int | None = costs(Cost.CONTAINER, None)
+    fs_group_on_mismatch: bool = costs(Cost.RECORD, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +211,8 @@ class SandboxSpec:
     subdomain: str = costs(Cost.POD, "")
     fqdn_as_hostname: bool = costs(Cost.POD, False)
     network: str = costs(Cost.POD, "")
+    sysctls: Pairs = costs(Cost.POD, ())
+    own_users: bool = costs(Cost.POD, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, cast
 from reconciler.model.cost import Cost
 from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Resources
 
-PAIRS = frozenset({"env", "labels", "annotations"})
+PAIRS = frozenset({"env", "labels", "annotations", "sysctls"})
 """Fields that hold named values: reported one name at a time."""
 
 QUANTITIES = ("resources.requests.cpu", "resources.limits.cpu", "resources.requests.memory", "resources.limits.memory")
@@ -40,6 +40,8 @@ USER_PATHS: dict[str, str] = {
     "SandboxSpec.host_ipc": "spec.hostIPC",
     "SandboxSpec.share_pid": "spec.shareProcessNamespace",
     "SandboxSpec.network": "metadata.annotations[reconciler/network]",
+    "SandboxSpec.sysctls": "spec.securityContext.sysctls",
+    "SandboxSpec.own_users": "spec.hostUsers",
     "ContainerSpec.name": "name",
     "ContainerSpec.image": "image",
     "ContainerSpec.pull_policy": "imagePullPolicy",
@@ -62,6 +64,15 @@ USER_PATHS: dict[str, str] = {
     "Security.cap_drop": "securityContext.capabilities.drop",
     "Security.read_only_root": "securityContext.readOnlyRootFilesystem",
     "Security.allow_privilege_escalation": "securityContext.allowPrivilegeEscalation",
+    "Security.run_as_non_root": "securityContext.runAsNonRoot",
+    "Security.seccomp": "securityContext.seccompProfile",
+    "Security.apparmor": "securityContext.appArmorProfile",
+    "Security.selinux": "securityContext.seLinuxOptions",
+    "Security.unmasked_proc": "securityContext.procMount",
+    "Security.groups": "securityContext.supplementalGroups",
+    "Security.strict_groups": "securityContext.supplementalGroupsPolicy",
+    "Security.fs_group": "securityContext.fsGroup",
+    "Security.fs_group_on_mismatch": "securityContext.fsGroupChangePolicy",
 }
 """Where a user finds a field, by ``Class.field``; below a container the path is relative to it."""
 

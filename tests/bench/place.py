@@ -2,6 +2,7 @@
 
 crun 1.8 refuses a cgroup2 mount beside v1 controllers, so that mount is detached there. /run, /dev/shm and CNI's
 state are empty file systems of its own: podman's locks, network namespaces and addresses are never this machine's.
+So is /dev/null, which `podman exec` gives away to the user of a container (crun before 1.24).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ mountpoint -q {CGROUPS}/unified && umount -l {CGROUPS}/unified
 for own in /run /dev/shm /var/lib/cni; do
     [ ! -d $own ] || mount -t tmpfs -o mode=755 tmpfs $own
 done
+mknod -m 666 /run/null c 1 3
+mount --bind /run/null /dev/null
 echo {READY}
 exec cat
 """
@@ -55,8 +58,9 @@ class Place:
 
     def end(self) -> None:
         self._threads.shutdown()
-        assert self._holder.stdin
+        assert self._holder.stdin and self._holder.stdout
         self._holder.stdin.close()
+        self._holder.stdout.close()
         self._holder.wait(10)
 
 

@@ -45,7 +45,12 @@ class Instance:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine.open(Settings(root=self.root))
+        return Engine.open(Settings(root=self.root, runtime=self.runtime))
+
+    @property
+    def runtime(self) -> str | None:
+        """The OCI runtime that the options ask for."""
+        return dict(zip(self._options, self._options[1:], strict=False)).get("--runtime")
 
     def command(self, *arguments: object) -> list[str]:
         return [sys.executable, "-m", "reconciler", "--root", str(self.root), *self._options, *map(str, arguments)]
@@ -130,15 +135,18 @@ _REASON = _reason()
 
 
 @contextmanager
-def fresh_instance(images: Path) -> Iterator[Instance]:
-    """One more instance, at a root of its own that nothing was ever run in; ``images`` is a store to start from."""
+def fresh_instance(images: Path, *options: str) -> Iterator[Instance]:
+    """One more instance, at a root of its own that nothing was ever run in; ``images`` is a store to start from,
+    ``options`` are for every command."""
     root = Path(tempfile.mkdtemp(prefix="reconciler-t", dir="/tmp"))
     try:
         (root / "state").mkdir()
         subprocess.run(["cp", "--archive", "--link", images, root / "state" / "images"], check=True, timeout=60)
-        made = Instance(root)
-        yield made
-        made.remove_everything()
+        made = Instance(root, *options)
+        try:
+            yield made
+        finally:
+            made.remove_everything()
         expect_nothing_left(root)
     finally:
         shutil.rmtree(root)

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.host
 NOTHING: frozenset[str] = frozenset()
 APP = frozenset({"app"})
 SIDE = frozenset({"side"})
+MEMBERS = frozenset({"app", "side", "log"})
 EVERYTHING = frozenset({"infra", "app", "side", "log"})
 
 Change = Callable[[Manifest], Any]
@@ -81,6 +82,10 @@ def security(**fields: Any) -> Change:
     return on_app(securityContext=fields)
 
 
+def pod_context(**fields: Any) -> Change:
+    return on_spec(securityContext=fields)
+
+
 def port(**fields: Any) -> Change:
     return lambda m: member(m)["ports"][0].update(fields)
 
@@ -97,7 +102,10 @@ def spell_out_defaults(m: Manifest) -> None:
     m["metadata"]["namespace"] = "default"
     m["spec"].update(restartPolicy="Always", hostNetwork=False)
     member(m)["ports"][0]["protocol"] = "TCP"
-    member(m).update(imagePullPolicy="IfNotPresent", securityContext={"privileged": False})
+    m["spec"]["securityContext"] = {"supplementalGroupsPolicy": "Merge", "fsGroupChangePolicy": "Always"}
+    profiles = {"seccompProfile": {"type": "RuntimeDefault"}, "appArmorProfile": {"type": "RuntimeDefault"}}
+    confined = {"privileged": False, "runAsNonRoot": False, "procMount": "Default", **profiles}
+    member(m).update(imagePullPolicy="IfNotPresent", securityContext=confined)
 
 
 def pod_security(m: Manifest) -> None:
@@ -155,6 +163,11 @@ NOW: dict[str, Row] = {
     "capabilities": Row(security(capabilities={"drop": ["ALL"], "add": ["CHOWN"]}), APP),
     "readOnlyRootFilesystem": Row(security(readOnlyRootFilesystem=True), APP),
     "allowPrivilegeEscalation": Row(security(allowPrivilegeEscalation=False), APP),
+    "runAsNonRoot": Row(security(runAsUser=33, runAsNonRoot=True), APP),
+    "seccompProfile": Row(security(seccompProfile={"type": "Unconfined"}), APP),
+    "supplementalGroups": Row(pod_context(supplementalGroups=[33]), MEMBERS),
+    "fsGroup": Row(pod_context(fsGroup=33), MEMBERS),
+    "fsGroupChangePolicy": Row(pod_context(fsGroupChangePolicy="OnRootMismatch")),
     "pod securityContext that one member overrides": Row(pod_security, frozenset({"app", "side", "log"})),
     # members come and go
     "container added": Row(
@@ -171,6 +184,7 @@ NOW: dict[str, Row] = {
     "hostIPC": Row(on_spec(hostIPC=True), EVERYTHING),
     "shareProcessNamespace": Row(on_spec(shareProcessNamespace=True), EVERYTHING),
     "hostname": Row(on_spec(hostname="other"), EVERYTHING),
+    "sysctls": Row(pod_context(sysctls=[{"name": "kernel.shm_rmid_forced", "value": "1"}]), EVERYTHING),
     "subdomain": Row(on_spec(subdomain="s"), EVERYTHING),
     "setHostnameAsFQDN": Row(on_spec(subdomain="s", setHostnameAsFQDN=True), EVERYTHING),
 }
@@ -183,13 +197,7 @@ class Refused(Exception):
 PROBE = {"exec": {"command": ["true"]}}
 
 LATER: dict[str, tuple[int, Change]] = {
-    "pod sysctls": (3, on_spec(securityContext={"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]})),
     "hostUsers": (3, on_spec(hostUsers=False)),
-    "fsGroup": (3, on_spec(securityContext={"fsGroup": 33})),
-    "supplementalGroups": (3, on_spec(securityContext={"supplementalGroups": [33]})),
-    "seccompProfile": (3, security(seccompProfile={"type": "RuntimeDefault"})),
-    "runAsNonRoot": (3, security(runAsUser=33, runAsNonRoot=True)),
-    "procMount": (3, security(procMount="Default")),
     "livenessProbe": (6, on_app(livenessProbe=PROBE)),
     "readinessProbe": (6, on_app(readinessProbe=PROBE)),
     "startupProbe": (6, on_app(startupProbe=PROBE)),

@@ -65,7 +65,7 @@ def test_another_user_holds_nothing_but_what_was_added(one: HostPod) -> None:
     assert caps(fields, "CapBnd") == DEFAULT
     assert fields["NoNewPrivs"] == "1"
     assert fields["Uid"].split()[0] == fields["Gid"].split()[0] == "1000"
-    assert fields["Groups"].split() == ["7", "8"]
+    assert fields["Groups"].split() == ["7", "8", "1000"]
 
 
 def test_dropping_all_leaves_only_what_is_named(one: HostPod) -> None:
@@ -151,7 +151,7 @@ def test_the_host_name_is_the_pods(one: HostPod) -> None:
 def test_rlimits_and_oom_score_are_what_this_host_allows(one: HostPod) -> None:
     facts = one.choice.facts
     limit, score = one.shell("ulimit -n; cat /proc/self/oom_score_adj").split()
-    assert int(limit) == facts.nofile
+    assert int(limit) == next(r.soft for r in facts.rlimits if r.name == "nofile")
     assert int(score) == 1000  # BestEffort
 
 

@@ -16,12 +16,12 @@ _ID_MAX = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Numbers for the process; ``home`` for HOME where the environment has none."""
+    """Numbers for the process; ``home`` for HOME where the environment has none, "" to leave it to the runtime."""
 
     uid: int = 0
     gid: int = 0
     extra_gids: tuple[int, ...] = ()
-    home: str = "/"
+    home: str = ""
 
     def with_group(self, gid: int) -> User:
         """The same user with another primary group (runAsGroup)."""

@@ -121,6 +121,9 @@ def _library() -> tuple[ctypes.CDLL, str]:
 def compile_filter(profile: dict[str, Any]) -> bytes:
     """Compile an OCI ``linux.seccomp``; about 26 ms. Raises CannotCompile."""
     lib = _library()[0]
+    unknown = sorted({"flags", "listenerPath"} & profile.keys())
+    if unknown:
+        raise CannotCompile(f"cannot compile a seccomp filter with {unknown[0]}: that is the runtime's to do")
     default = _action(profile["defaultAction"], profile.get("defaultErrnoRet"))
     context = lib.seccomp_init(default)
     if not context:
@@ -170,7 +173,7 @@ def _add_rule(lib: ctypes.CDLL, context: int, rule: dict[str, Any], default: int
 
 def _conditions(args: list[dict[str, Any]]) -> list[list[_Compare]]:
     """Conditions on different arguments hold together; two on one argument are alternatives (as in runc and crun)."""
-    compares = [_Compare(a["index"], _OPERATORS[a["op"]], a["value"], a.get("valueTwo", 0)) for a in args]
+    compares = [_Compare(a["index"], _OPERATORS[a["op"]], a["value"], a.get("valueTwo") or 0) for a in args]
     if len({a["index"] for a in args}) < len(args):
         return [[c] for c in compares]
     return [compares]

@@ -58,7 +58,7 @@ def member_config(
         "annotations": _annotations(bundle, spec.name),
     }
     if not spec.security.privileged:
-        _confine(config, facts, bounding(spec.security, facts.capabilities))
+        _confine(config, facts, bounding(spec.security, facts.capabilities), spec.security.seccomp)
     return config
 
 
@@ -68,9 +68,9 @@ def compile_usual_filters(facts: HostCapabilities) -> None:
         _confine({"annotations": {}, "linux": {}}, facts, capabilities)
 
 
-def _confine(config: dict[str, Any], facts: HostCapabilities, capabilities: frozenset[str]) -> None:
+def _confine(config: dict[str, Any], facts: HostCapabilities, capabilities: frozenset[str], wanted: str = "") -> None:
     """Add the seccomp filter: compiled where the runtime takes it, as JSON otherwise."""
-    profile = seccomp.resolve(facts, capabilities)
+    profile = seccomp.resolve(facts, capabilities, wanted)
     if profile is None:
         return
     if facts.bpf:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from reconciler.engine.oci import rlimits
 from reconciler.engine.oci.capabilities import ALL, names_of
+from reconciler.engine.oci.rlimits import Rlimit
 
 
 class CgroupMode(StrEnum):
@@ -26,8 +27,10 @@ class CgroupMode(StrEnum):
 class HostCapabilities:
     """``cache`` is where compiled seccomp programs are kept; ``infra_rootfs`` holds catatonit and nothing else.
 
-    ``nofile`` and ``nproc`` are the highest hard limits that we may set; ``oom_score_adj_min`` the lowest score;
-    ``memory`` the machine's memory in bytes; ``seccomp_profile`` is empty where this kernel cannot filter.
+    ``rlimits`` are what every process gets, as far as we may set it, and ``clamped`` says what is less than wanted;
+    ``oom_score_adj_min`` is the lowest score that we may set; ``memory`` the machine's memory in bytes;
+    ``seccomp_profile`` is None where this kernel cannot filter, and ``seccomp_root`` holds the profiles of manifests;
+    ``apparmor`` is the default profile, ``selinux`` the default label, each None where the kernel has it not or off.
     """
 
     runtime: str
@@ -35,14 +38,17 @@ class HostCapabilities:
     cache: Path
     infra_rootfs: Path
     capabilities: frozenset[str] = ALL
-    nofile: int = 1048576
-    nproc: int = 1048576
+    rlimits: tuple[Rlimit, ...] = rlimits.DEFAULT
+    clamped: tuple[str, ...] = ()
     oom_score_adj_min: int = -1000
     memory: int = 0
     kernel: tuple[int, int] = (5, 4)
     machine: str = "x86_64"
     hostname: str = ""
     seccomp_profile: Path | None = None
+    seccomp_root: Path = Path("/var/lib/reconciler/seccomp")
+    apparmor: str | None = None
+    selinux: str | None = None
 
     @property
     def bpf(self) -> bool:
@@ -60,10 +66,14 @@ SECCOMP_PROFILES = (Path("/etc/containers/seccomp.json"), Path("/usr/share/conta
 
 
 def probe(runtime: str, cgroups: CgroupMode, cache: Path, infra_rootfs: Path) -> HostCapabilities:
-    """Read the machine as this process sees it. Cheap, but not free: do it once per process."""
+    """Read the machine as this process sees it. Cheap, but not free: do it once per process.
+
+    What its owner decided is not in it yet (``security.settle``).
+    """
     status = dict(_status())
     own = names_of(int(status.get("CapEff", "0"), 16))
     privileged = "CAP_SYS_RESOURCE" in own
+    limits, clamped = settled_rlimits(rlimits.DEFAULT, own)
     release = platform.release().split(".")
     return HostCapabilities(
         runtime=runtime,
@@ -71,8 +81,8 @@ def probe(runtime: str, cgroups: CgroupMode, cache: Path, infra_rootfs: Path) ->
         cache=cache,
         infra_rootfs=infra_rootfs,
         capabilities=names_of(int(status.get("CapBnd", "0"), 16)) & own,
-        nofile=_ceiling(resource.RLIMIT_NOFILE, _number("/proc/sys/fs/nr_open", 1048576) if privileged else None),
-        nproc=_ceiling(resource.RLIMIT_NPROC, 1048576 if privileged else None),
+        rlimits=limits,
+        clamped=clamped,
         oom_score_adj_min=-1000 if privileged else _number("/proc/self/oom_score_adj", 0),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         kernel=(int(release[0]), int("".join(c for c in release[1] if c.isdigit()) or 0)),
@@ -87,13 +97,12 @@ def _status() -> list[tuple[str, str]]:
     return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
 
-def _ceiling(which: int, may_raise_to: int | None) -> int:
-    """Podman's default limit, or what can be had of it."""
-    wanted = 1048576
-    if may_raise_to is not None:
-        return min(wanted, may_raise_to)
-    hard = resource.getrlimit(which)[1]
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+def settled_rlimits(
+    wanted: tuple[Rlimit, ...], capabilities: frozenset[str]
+) -> tuple[tuple[Rlimit, ...], tuple[str, ...]]:
+    """As much of the limits as a process with ``capabilities`` may set, and what is less than wanted."""
+    ceiling = _number("/proc/sys/fs/nr_open", 1048576) if "CAP_SYS_RESOURCE" in capabilities else None
+    return rlimits.settle(wanted, ceiling, rlimits.own_hard)
 
 
 def _number(path: str, default: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.host import CgroupMode, HostCapabilities
 from reconciler.engine.oci.mounts import INFRA_MASKED, MASKED, READ_ONLY
+from reconciler.engine.oci.process import selinux_label
 from reconciler.model.spec import ContainerSpec, Resources, SandboxSpec
 
 CPU_PERIOD = 100_000
@@ -32,9 +33,14 @@ def infra_linux(bundle: Bundle, facts: HostCapabilities) -> dict[str, Any]:
         "readonlyPaths": list(READ_ONLY),
         "rootfsPropagation": "rprivate",
     }
-    if not bundle.sandbox.host_network:
-        linux["sysctl"] = {"net.ipv4.ping_group_range": "0 0"}
+    linux["sysctl"] = _sysctls(bundle.sandbox)
     return linux
+
+
+def _sysctls(sandbox: SandboxSpec) -> dict[str, str]:
+    """Podman's default and the manifest's; they belong to the namespaces that the infra container holds."""
+    default = {} if sandbox.host_network else {"net.ipv4.ping_group_range": "0 0"}
+    return default | dict(sandbox.sysctls)
 
 
 def member_linux(bundle: Bundle, spec: ContainerSpec, facts: HostCapabilities) -> dict[str, Any]:
@@ -46,9 +52,12 @@ def member_linux(bundle: Bundle, spec: ContainerSpec, facts: HostCapabilities) -
         "resources": {**limits(spec.resources, facts.cgroups), "devices": [_ALLOW_ALL if privileged else _DENY_ALL]},
         "rootfsPropagation": "rprivate",
     }
+    if facts.selinux is not None and spec.security.selinux:
+        level = selinux_label(spec.security.selinux, facts.selinux).split(":", 3)[3]
+        linux["mountLabel"] = f"system_u:object_r:container_file_t:{level}"
     if privileged:
         linux["devices"] = host_devices(Path("/dev"))
-    else:
+    elif not spec.security.unmasked_proc:
         linux["maskedPaths"] = list(MASKED)
         linux["readonlyPaths"] = list(READ_ONLY)
     return linux

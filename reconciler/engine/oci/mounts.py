@@ -52,7 +52,7 @@ def member_mounts(bundle: Bundle, spec: ContainerSpec) -> list[OciMount]:
     """Defaults, then volumes, parents before what lies in them. A volume at a default's place replaces it."""
     taken = {_clean(m.path) for m in spec.mounts}
     mine = sorted((_volume(bundle, m) for m in spec.mounts), key=lambda m: m["destination"].count("/"))
-    defaults = [*_system(bundle, spec.security.privileged), *_pod_files(bundle)]
+    defaults = [*_system(bundle, spec.security.privileged), *_pod_files(bundle, spec.security.read_only_root)]
     return [m for m in defaults if m["destination"] not in taken] + mine
 
 
@@ -68,8 +68,10 @@ def _system(bundle: Bundle, privileged: bool) -> list[OciMount]:
     ]
 
 
-def _pod_files(bundle: Bundle) -> list[OciMount]:
-    return [_bind(bundle.pod_directory / Path(path).name, path) for path in POD_FILES]
+def _pod_files(bundle: Bundle, read_only: bool) -> list[OciMount]:
+    """As read-only as the root that they are seen in (Podman, containerd)."""
+    options = ("ro", "nosuid", "noexec", "nodev") if read_only else ()
+    return [_bind(bundle.pod_directory / Path(path).name, path, *options) for path in POD_FILES]
 
 
 def _volume(bundle: Bundle, mount: Mount) -> OciMount:

@@ -11,7 +11,7 @@ from reconciler.engine.oci.capabilities import NONE, process_capabilities
 from reconciler.engine.oci.host import HostCapabilities
 from reconciler.model.errors import ImageProblem
 from reconciler.model.qos import Qos, qos_of
-from reconciler.model.spec import ContainerSpec, Resources
+from reconciler.model.spec import ContainerSpec, Resources, Security
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,17 +45,53 @@ def member_process(
         raise ImageProblem(
             f"cannot run container {spec.name}: neither the manifest nor image {spec.image} names a command"
         )
+    hostname = facts.hostname if bundle.sandbox.host_network else bundle.hostname
     return {
         "terminal": False,
-        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.extra_gids), "umask": 0o22},
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": groups(security, user), "umask": 0o22},
         "args": list(args),
-        "env": environment(spec, image, facts.hostname if bundle.sandbox.host_network else bundle.hostname),
+        "env": environment(spec, image, hostname, user.home),
         "cwd": spec.working_dir or image.working_dir or "/",
         "capabilities": process_capabilities(security, user.uid, facts.capabilities),
         "noNewPrivileges": not (security.allow_privilege_escalation or security.privileged),
-        "rlimits": rlimits(facts),
+        "rlimits": [limit.oci() for limit in facts.rlimits],
         "oomScoreAdj": member_score(spec.resources, qos, facts),
+        **_labels(security, facts),
     }
+
+
+def groups(security: Security, user: User) -> list[int]:
+    """The main group first: left out, a process could shed it by setgroups where it only restricts (CVE-2022-2989).
+
+    Policy Merge adds those that the image gives its user, Strict does not.
+    """
+    others = {*security.groups, *(() if security.strict_groups else user.extra_gids)}
+    if security.fs_group is not None:
+        others.add(security.fs_group)
+    return [user.gid, *sorted(others - {user.gid})]
+
+
+def _labels(security: Security, facts: HostCapabilities) -> dict[str, Any]:
+    """Names of what the host's security modules confine the process by, where it has them."""
+    labels: dict[str, Any] = {}
+    if facts.apparmor is not None:
+        labels["apparmorProfile"] = apparmor_profile(security, facts.apparmor)
+    if facts.selinux is not None and security.selinux:
+        labels["selinuxLabel"] = selinux_label(security.selinux, facts.selinux)
+    return labels
+
+
+def selinux_label(wanted: str, default: str) -> str:
+    """``wanted`` (user:role:type:level), and of ``default`` what it leaves empty."""
+    return ":".join(a or b for a, b in zip(wanted.split(":", 3), default.split(":", 3), strict=True))
+
+
+def apparmor_profile(security: Security, default: str) -> str:
+    """A privileged container is unconfined unless its manifest names a profile (Podman, containerd)."""
+    kind, _, name = security.apparmor.partition("/")
+    if kind == "localhost":
+        return name
+    return kind or ("unconfined" if security.privileged else default)
 
 
 def arguments(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
@@ -74,20 +110,14 @@ def search_path(spec: ContainerSpec, image: Image) -> str:
     return env.get("PATH", PATH)
 
 
-def environment(spec: ContainerSpec, image: Image, hostname: str) -> list[str]:
-    """Defaults, then the image's, then the spec's. HOME is left to the runtime: both look it up for the user."""
-    merged = {"PATH": PATH, "HOSTNAME": hostname, "container": "reconciler"}
+def environment(spec: ContainerSpec, image: Image, hostname: str, home: str) -> list[str]:
+    """Defaults, then the image's, then the spec's. Without HOME crun would set none for a user that has no entry."""
+    merged = {"PATH": PATH, "HOSTNAME": hostname, **({"HOME": home} if home else {})}
     for item in image.env:
         name, _, value = item.partition("=")
         merged[name] = value
     merged.update(spec.env)
     return [f"{name}={value}" for name, value in merged.items()]
-
-
-def rlimits(facts: HostCapabilities) -> list[dict[str, Any]]:
-    """Podman's defaults as far as this host allows."""
-    wanted = (("RLIMIT_NOFILE", facts.nofile), ("RLIMIT_NPROC", facts.nproc))
-    return [{"type": name, "hard": limit, "soft": limit} for name, limit in wanted]
 
 
 def member_score(resources: Resources, qos: Qos | None, facts: HostCapabilities) -> int:

@@ -36,6 +36,15 @@ def test_names_are_set_up_as_the_file_says(tmp_path: Path) -> None:
         pytest.param("[network]\nsubnet = 5\n", "network.subnet: Expected", id="a wrong type is told with its place"),
         pytest.param('[dns]\ndomain = "a b"\n', "dns: 'a b' is no domain", id="a domain that is none"),
         pytest.param('[dns]\nservers = ["ns.lan"]\n', "'ns.lan' does not appear to be", id="a name is no address"),
+        pytest.param(
+            '[security]\nseccomp_profiles = "x"\n', "security: 'x' must be an absolute path", id="a relative path"
+        ),
+        pytest.param(
+            '[security]\ndefault_ulimits = ["nofiles=5"]\n', "security: 'nofiles=5' is not a limit", id="no such limit"
+        ),
+        pytest.param(
+            '[security]\nallowed_unsafe_sysctls = ["*"]\n', "security: '*' is neither", id="every sysctl at once"
+        ),
         pytest.param("[network\n", "line 1", id="what is no TOML is told with its line"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.engine import volumes
 from reconciler.model.errors import TryLater
-from reconciler.model.spec import ContainerSpec, Mount, Volume, VolumeKind
+from reconciler.model.spec import ContainerSpec, Mount, Security, Volume, VolumeKind
 
 KINDS = ("", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice")
 
@@ -93,3 +93,36 @@ def test_the_hosts_paths_of_other_types_are_left_alone(tmp_path: Path) -> None:
     volumes.prepare(spec(str(tmp_path / "x"), "Directory"), tmp_path)
     volumes.prepare(spec(str(tmp_path / "x"), ""), tmp_path)
     assert not (tmp_path / "x").exists()
+
+
+def grouped(group: int) -> ContainerSpec:
+    mounts = (Mount("/e", Volume("e", VolumeKind.EMPTY_DIR)),)
+    return ContainerSpec("web", "i", mounts=mounts, security=Security(fs_group=group))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_an_empty_dir_belongs_to_the_fs_group_with_all_that_is_in_it(tmp_path: Path) -> None:
+    top, secret = tmp_path / "volumes/e", tmp_path / "secret"
+    secret.write_text("")
+    secret.chmod(0o600)
+    volumes.prepare(grouped(33), tmp_path)
+    assert (top.stat().st_gid, stat.S_IMODE(top.stat().st_mode)) == (33, 0o2777)
+    (top / "d").mkdir(mode=0o700)
+    (top / "d" / "f").touch(mode=0o640)
+    (top / "d" / "link").symlink_to(secret)
+    (top / "d" / "away").symlink_to(tmp_path)
+    volumes.prepare(grouped(44), tmp_path)
+    seen = {path.name: (path.lstat().st_gid, stat.S_IMODE(path.lstat().st_mode)) for path in top.rglob("*")}
+    assert seen["d"] == (44, 0o2770)
+    assert seen["f"] == (44, 0o660)
+    assert seen["link"][0] == seen["away"][0] == 44
+    assert (secret.stat().st_gid, stat.S_IMODE(secret.stat().st_mode)) == (0, 0o600)
+    assert tmp_path.stat().st_gid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_a_container_gave_to_another_group_stays_so(tmp_path: Path) -> None:
+    volumes.prepare(grouped(33), tmp_path)
+    (tmp_path / "volumes/e/f").touch(mode=0o600)
+    volumes.prepare(grouped(33), tmp_path)
+    assert stat.S_IMODE((tmp_path / "volumes/e/f").stat().st_mode) == 0o600

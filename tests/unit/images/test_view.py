@@ -107,5 +107,5 @@ def test_what_the_image_does_not_know_is_told(view: LayerView, text: str, words:
 
 
 def test_an_image_without_passwd_knows_numbers(tmp_path: Path) -> None:
-    assert resolve_user(LayerView((tmp_path,)), "") == User()
-    assert resolve_user(LayerView((tmp_path,)), "5:6") == User(5, 6)
+    assert resolve_user(LayerView((tmp_path,)), "") == User(home="/")
+    assert resolve_user(LayerView((tmp_path,)), "5:6") == User(5, 6, home="/")

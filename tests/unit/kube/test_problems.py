@@ -51,11 +51,7 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     ]),
     (pod({"nodeSelector": {"a": "b"}}), ["spec.nodeSelector: not supported yet"]),
     (pod({"tolerations": []}), ["spec.tolerations: not supported yet"]),
-    (pod({"securityContext": {"fsGroup": 5}}), ["spec.securityContext.fsGroup: not supported yet"]),
-    (pod(securityContext={"runAsNonRoot": True}), [f"{C}.securityContext.runAsNonRoot: not supported yet"]),
-    (pod(securityContext={"seccompProfile": {"type": "X"}}), [
-        f"{C}.securityContext.seccompProfile: not supported yet"
-    ]),
+    (pod({"securityContext": {"windowsOptions": {}}}), ["spec.securityContext.windowsOptions: not supported yet"]),
     (pod({"restartPolcy": "Never"}), ["spec.restartPolcy: unknown field, did you mean restartPolicy?"]),
     ({**POD, "metadata": {"name": "web", "uid": "x"}}, ["metadata.uid: not supported yet"]),
     ({**POD, "metadata": {"name": "web", "lables": {}}}, ["metadata.lables: unknown field, did you mean labels?"]),

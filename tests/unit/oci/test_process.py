@@ -11,6 +11,7 @@ from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
 from reconciler.engine.oci import process
 from reconciler.engine.oci.capabilities import ALL, DEFAULT, bounding, names_of, process_capabilities
+from reconciler.engine.oci.host import HostCapabilities
 from reconciler.model.errors import ImageProblem, InvalidInput
 from reconciler.model.qos import Qos, qos_of
 from reconciler.model.spec import ContainerSpec, Resources, SandboxSpec, Security
@@ -39,8 +40,8 @@ def test_no_command_anywhere_is_an_image_problem() -> None:
 
 
 def test_the_specs_environment_wins_over_the_images_and_that_over_the_defaults() -> None:
-    env = process.environment(ContainerSpec("n", "i", env=(("A", "spec"), ("B", "x=y"))), IMAGE, "host")
-    assert env == ["PATH=/image", "HOSTNAME=host", "container=reconciler", "A=spec", "B=x=y"]
+    env = process.environment(ContainerSpec("n", "i", env=(("A", "spec"), ("B", "x=y"))), IMAGE, "host", "/home/x")
+    assert env == ["PATH=/image", "HOSTNAME=host", "HOME=/home/x", "A=spec", "B=x=y"]
     assert process.search_path(ContainerSpec("n", "i"), IMAGE) == "/image"
     assert process.search_path(ContainerSpec("n", "i", env=(("PATH", "/p"),)), IMAGE) == "/p"
     assert process.search_path(ContainerSpec("n", "i"), Image("0", (), ())) == process.PATH
@@ -140,11 +141,43 @@ def test_a_score_below_our_own_is_not_asked_for_where_it_would_fail() -> None:
     assert process.infra_process(replace(FACTS, oom_score_adj_min=100))["oomScoreAdj"] == 100
 
 
-def test_limits_are_those_of_the_host() -> None:
-    assert process.rlimits(replace(FACTS, nofile=4096, nproc=7)) == [
-        {"type": "RLIMIT_NOFILE", "hard": 4096, "soft": 4096},
-        {"type": "RLIMIT_NPROC", "hard": 7, "soft": 7},
-    ]
+@pytest.mark.parametrize(
+    ("security", "wanted"),
+    [
+        pytest.param(Security(), [5, 7, 8], id="the main group first, then those of the image"),
+        pytest.param(Security(groups=(9, 7)), [5, 7, 8, 9], id="supplementalGroups are added, each once"),
+        pytest.param(Security(strict_groups=True), [5], id="Strict leaves the image's out"),
+        pytest.param(Security(groups=(9,), strict_groups=True, fs_group=3), [5, 3, 9], id="fsGroup is one of them"),
+        pytest.param(Security(fs_group=5), [5, 7, 8], id="an fsGroup that is the main group"),
+    ],
+)
+def test_groups(security: Security, wanted: list[int]) -> None:
+    assert process.groups(security, User(1, 5, (7, 8))) == wanted
+
+
+@pytest.mark.parametrize(
+    ("security", "wanted"),
+    [
+        (Security(), "default"),
+        (Security(privileged=True), "unconfined"),
+        (Security(apparmor="unconfined"), "unconfined"),
+        (Security(apparmor="localhost/a/b"), "a/b"),
+        (Security(apparmor="localhost/mine", privileged=True), "mine"),
+    ],
+)
+def test_apparmor_profile(security: Security, wanted: str) -> None:
+    assert process.apparmor_profile(security, "default") == wanted
+
+
+def test_labels_are_given_only_where_the_kernel_has_them() -> None:
+    spec = ContainerSpec("n", "i", security=Security(selinux=":::s0:c1,c2"))
+
+    def made(facts: HostCapabilities) -> dict[str, object]:
+        return process.member_process(bundle(), spec, IMAGE, User(), facts, None)
+
+    assert not {"apparmorProfile", "selinuxLabel"} & made(FACTS).keys()
+    there = made(replace(FACTS, apparmor="a", selinux="u:r:t:s0"))
+    assert (there["apparmorProfile"], there["selinuxLabel"]) == ("a", "u:r:t:s0:c1,c2")
 
 
 def test_on_the_hosts_network_the_host_name_is_the_hosts() -> None:

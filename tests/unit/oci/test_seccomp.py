@@ -16,7 +16,7 @@ import pytest
 from reconciler.engine.oci import bpf, seccomp
 from reconciler.engine.oci.config import BPF_ANNOTATION, compile_usual_filters, infra_config
 from reconciler.engine.oci.host import HostCapabilities
-from reconciler.model.errors import HostUnfit
+from reconciler.model.errors import HostUnfit, InvalidInput
 from tests.unit.oci.samples import FACTS, bundle
 
 PROFILE = {
@@ -184,3 +184,67 @@ def test_the_usual_filters_are_ready_before_the_first_container(facts: HostCapab
     infra_config(bundle(infra=None), facts)
     assert ready
     assert set(facts.cache.iterdir()) == ready
+
+
+@pytest.fixture
+def own(facts: HostCapabilities, tmp_path: Path) -> HostCapabilities:
+    """The machine with a directory for its owner's profiles."""
+    root = tmp_path / "seccomp"
+    root.mkdir()
+    return replace(facts, seccomp_root=root)
+
+
+def test_unconfined_is_no_filter(facts: HostCapabilities) -> None:
+    assert seccomp.resolve(facts, frozenset(), "unconfined") is None
+
+
+def test_a_profile_of_the_machine_may_be_in_ocis_format_or_dockers(own: HostCapabilities) -> None:
+    oci = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5, "args": []}],
+    }
+    (own.seccomp_root / "oci.json").write_bytes(msgspec.json.encode(oci))
+    (own.seccomp_root / "deep").mkdir()
+    (own.seccomp_root / "deep" / "docker.json").write_bytes(msgspec.json.encode(PROFILE))
+    resolved = seccomp.resolve(own, frozenset(), "localhost/oci.json")
+    assert resolved == {**oci, "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5}]}
+    assert seccomp.resolve(own, frozenset(), "localhost/deep/docker.json") == seccomp.resolve(own, frozenset())
+    with pytest.raises(bpf.CannotCompile, match="flags"):
+        bpf.compile_filter(resolved)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param(None, "does not exist", id="a missing file"),
+        pytest.param("{", "truncated", id="no JSON"),
+        pytest.param("[]", "Expected `object`", id="no mapping"),
+        pytest.param("{}", "missing required field `defaultAction`", id="no default action"),
+        pytest.param('{"defaultAction": "ALLOW"}', "defaultAction: Invalid enum value 'ALLOW'", id="no such action"),
+        pytest.param(
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscals": []}', "unknown field `syscals`", id="a misspelt field"
+        ),
+        pytest.param(
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_KILL"}]}',
+            "syscalls[0]: a rule needs the names",
+            id="a rule for nothing",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_profile_of_the_machine_is_told(own: HostCapabilities, text: str, says: str) -> None:
+    if text is not None:
+        (own.seccomp_root / "mine.json").write_text(text)
+    with pytest.raises(InvalidInput) as refused:
+        seccomp.resolve(own, frozenset(), "localhost/mine.json")
+    path = own.seccomp_root / "mine.json"
+    assert refused.value.message.startswith(f"cannot use seccomp profile mine.json: {path}")
+    assert says in refused.value.message
+
+
+def test_a_link_that_leads_out_of_the_profiles_directory_is_refused(own: HostCapabilities, tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_bytes(msgspec.json.encode(PROFILE))
+    (own.seccomp_root / "mine.json").symlink_to("../secret.json")
+    with pytest.raises(InvalidInput, match="leads out of"):
+        seccomp.resolve(own, frozenset(), "localhost/mine.json")

@@ -1,0 +1,131 @@
+"""What this machine and its owner let manifests ask for: profiles, labels, sysctls, limits.
+
+Looked at before anything is made (``problems``), so that what runs goes on running; ``settle`` puts the owner's
+decisions into the facts that configs are made from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reconciler.engine import apparmor
+from reconciler.engine.config import SecurityConfig
+from reconciler.engine.context import Context
+from reconciler.engine.images.image import Image
+from reconciler.engine.layout import Layout
+from reconciler.engine.oci import rlimits, seccomp
+from reconciler.engine.oci.host import HostCapabilities, settled_rlimits
+from reconciler.model.errors import InvalidInput, ReconcilerError
+from reconciler.model.observed import Problem
+from reconciler.model.spec import ContainerSpec, PodSpec, Security
+
+CONFIG_ERROR = "CreateContainerConfigError"
+FORBIDDEN = "SysctlForbidden"
+
+SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
+"""The kubelet's (pkg/kubelet/sysctl/safe_sysctls.go): isolated by a namespace, and of no harm to other pods."""
+
+SELINUX = Path("/sys/fs/selinux/enforce")
+SELINUX_LABEL = "system_u:system_r:container_t:s0"
+"""What container-selinux calls a container, where a manifest does not say it all."""
+
+
+def seccomp_root(layout: Layout, config: SecurityConfig) -> Path:
+    """Where profiles of type Localhost lie (the kubelet: its root directory's ``seccomp``)."""
+    return Path(config.seccomp_profiles) if config.seccomp_profiles else layout.state / "seccomp"
+
+
+def settle(facts: HostCapabilities, layout: Layout, config: SecurityConfig) -> HostCapabilities:
+    """The facts with what the owner decided, and with the security modules that this kernel runs."""
+    wanted = rlimits.merged(map(rlimits.parse, config.default_ulimits))
+    limits, clamped = settled_rlimits(wanted, facts.capabilities)
+    return dataclasses.replace(
+        facts,
+        rlimits=limits,
+        clamped=clamped,
+        seccomp_root=seccomp_root(layout, config),
+        apparmor=apparmor.default_profile(),
+        selinux=SELINUX_LABEL if SELINUX.exists() else None,
+    )
+
+
+def problems(ctx: Context, spec: ContainerSpec) -> Iterator[Problem]:
+    """Why the container cannot be confined as its manifest says, as things stand."""
+    wanted = spec.security.seccomp
+    if wanted.startswith(seccomp.LOCALHOST) and not spec.security.privileged:
+        try:
+            seccomp.localhost(seccomp_root(ctx.layout, ctx.config.security), wanted.removeprefix(seccomp.LOCALHOST))
+        except InvalidInput as e:
+            yield Problem(CONFIG_ERROR, e.message, spec.name)
+    profile = spec.security.apparmor
+    name = profile.removeprefix(apparmor.LOCALHOST)
+    if name != profile and (why := apparmor.missing(name)):
+        yield Problem(CONFIG_ERROR, why, spec.name)
+
+
+def pod_problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:
+    """Why the pod's sandbox must not be made on this machine."""
+    allowed = ctx.config.security.allowed_unsafe_sysctls if spec.sandbox.sysctls else ()
+    for name, _ in spec.sandbox.sysctls:
+        if name not in SAFE_SYSCTLS and not any(_matches(name, pattern) for pattern in allowed):
+            text = f"cannot set sysctl {name}: it is not one of the safe ones, and config.toml does not allow it"
+            yield Problem(FORBIDDEN, f"{text} ([security] allowed_unsafe_sysctls)")
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def root_refused(security: Security, image: Image) -> str:
+    """Why runAsNonRoot keeps the container from running, in the kubelet's words; "" where it does not.
+
+    An image's user by name cannot be checked: its own /etc/passwd says who that is.
+    """
+    if not security.run_as_non_root:
+        return ""
+    if security.run_as_user is not None:
+        return "container's runAsUser breaks non-root policy" if security.run_as_user == 0 else ""
+    user = image.user.partition(":")[0]
+    if user and not (user.isascii() and user.isdigit()):
+        return f"container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root"
+    return "" if user and int(user) else "container has runAsNonRoot and image will run as root"
+
+
+def info(ctx: Context) -> dict[str, Any]:
+    """What confines containers here, and what of it is less than wanted."""
+    try:
+        facts = ctx.facts
+    except ReconcilerError as e:
+        return {"problem": e.message}
+    told: dict[str, Any] = {
+        "seccomp": str(facts.seccomp_profile or "no filter: this kernel or machine has none"),
+        "seccomp profiles": str(facts.seccomp_root),
+        "apparmor": facts.apparmor or "not on this machine",
+        "selinux": "on" if facts.selinux else "not on this machine",
+        "limits": ", ".join(map(str, facts.rlimits)),
+        "allowed unsafe sysctls": ", ".join(ctx.config.security.allowed_unsafe_sysctls) or "none",
+    }
+    lowered = list(facts.clamped)
+    if facts.oom_score_adj_min > -1000:
+        lowered.append(f"oom_score_adj is at least {facts.oom_score_adj_min}: our own, and CAP_SYS_RESOURCE is missing")
+    if lowered:
+        told["less than wanted"] = lowered
+    return told

@@ -1,0 +1,86 @@
+"""What this machine lets manifests ask for: users that must not be root, sysctls, profiles."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine import apparmor, security
+from reconciler.engine.context import Context, Settings
+from reconciler.engine.images.image import Image
+from reconciler.engine.layout import Layout
+from reconciler.model.key import Key
+from reconciler.model.spec import ContainerSpec, PodSpec, SandboxSpec, Security
+
+BY_NAME = "container has runAsNonRoot and image has non-numeric user (web), cannot verify user is non-root"
+AS_ROOT = "container has runAsNonRoot and image will run as root"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "user", "says"),
+    [
+        (Security(), "", ""),
+        (Security(run_as_non_root=True), "", AS_ROOT),
+        (Security(run_as_non_root=True), "0:5", AS_ROOT),
+        (Security(run_as_non_root=True), "5:0", ""),
+        (Security(run_as_non_root=True), "web:5", BY_NAME),
+        (Security(run_as_non_root=True, run_as_user=5), "web", ""),
+        (Security(run_as_non_root=True, run_as_user=0), "5", "container's runAsUser breaks non-root policy"),
+    ],
+)
+def test_run_as_non_root_by_the_kubelets_rules(wanted: Security, user: str, says: str) -> None:
+    assert security.root_refused(wanted, Image("0", (), (), user=user)) == says
+
+
+def context(root: Path, text: str = "") -> Context:
+    (root / "config.toml").write_text(text)
+    return Context(Settings(root), Layout.at(root))
+
+
+def refused(ctx: Context, *names: str) -> list[str]:
+    spec = PodSpec(Key("default", "web"), SandboxSpec(sysctls=tuple((name, "1") for name in names)))
+    return [problem.message.split()[3].rstrip(":") for problem in security.pod_problems(ctx, spec)]
+
+
+def test_twelve_sysctls_are_safe_and_others_need_the_owners_word(tmp_path: Path) -> None:
+    assert len(security.SAFE_SYSCTLS) == 12
+    asked = (*security.SAFE_SYSCTLS, "net.core.somaxconn", "kernel.msgmax", "net.corex")
+    assert refused(context(tmp_path), *asked) == ["net.core.somaxconn", "kernel.msgmax", "net.corex"]
+    allowed = context(tmp_path, '[security]\nallowed_unsafe_sysctls = ["net.core.*", "kernel.msgmax"]\n')
+    assert refused(allowed, *asked) == ["net.corex"]
+
+
+def test_a_profile_of_apparmor_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = ContainerSpec("web", "i", security=Security(apparmor="localhost/mine"))
+    ctx = context(tmp_path)
+    monkeypatch.setattr(apparmor, "ENABLED", tmp_path / "enabled")
+    monkeypatch.setattr(apparmor, "LOADED", tmp_path / "profiles")
+
+    def told() -> list[str]:
+        return [problem.message for problem in security.problems(ctx, spec)]
+
+    assert told() == ["cannot use AppArmor profile mine: this machine has no AppArmor"]
+    (tmp_path / "enabled").write_text("Y\n")
+    (tmp_path / "profiles").write_text("other (enforce)\n")
+    assert told() == ["cannot use AppArmor profile mine: it is not loaded"]
+    (tmp_path / "profiles").write_text("mine (complain)\n")
+    assert told() == []
+
+
+@pytest.mark.skipif(
+    not shutil.which("apparmor_parser", path="/usr/sbin:/sbin"), reason="apparmor_parser is not installed"
+)
+def test_the_default_profile_of_apparmor_compiles() -> None:
+    apparmor.load("apparmor_parser", "--skip-kernel-load", "--skip-cache")
+
+
+def test_a_missing_seccomp_profile_waits_with_the_whole_path(tmp_path: Path) -> None:
+    spec = ContainerSpec("web", "i", security=Security(seccomp="localhost/x.json"))
+    (problem,) = security.problems(context(tmp_path), spec)
+    path = tmp_path / "state" / "seccomp" / "x.json"
+    assert problem.message == f"cannot use seccomp profile x.json: {path} does not exist"
+    assert (problem.container, problem.transient) == ("web", True)
+    (problem,) = security.problems(context(tmp_path, '[security]\nseccomp_profiles = "/else"\n'), spec)
+    assert "/else/x.json does not exist" in problem.message
