@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.settings import Options, pass_options
-from reconciler.cli.terminal import GREEN, RED, YELLOW, Progress, coloured, harmless
+from reconciler.cli.terminal import GREEN, RED, YELLOW, Progress, coloured, complain, harmless
 from reconciler.model.actions import Action
 from reconciler.model.errors import InvalidInput
 from reconciler.model.key import Key
@@ -75,9 +75,12 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
 @click.option(
     "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after this long. [--wait: 300]"
 )
+@click.option("--pull", is_flag=True, help="Ask the registries for newer images; what runs an older one is replaced.")
 @click.option("--yes-prune", is_flag=True, help="Removing most of the pods at once is meant.")
 @pass_options
-def apply(options: Options, places: tuple[Path, ...], wait: bool, timeout: float | None, yes_prune: bool) -> int:
+def apply(
+    options: Options, places: tuple[Path, ...], wait: bool, timeout: float | None, pull: bool, yes_prune: bool
+) -> int:
     """Converge once: create, change and remove pods until they are as the manifests say.
 
     Exit code 0: all is as wanted; 1: not, and each pod or container that is not is named.
@@ -94,7 +97,13 @@ def apply(options: Options, places: tuple[Path, ...], wait: bool, timeout: float
         timeout = WAIT_SECONDS
     try:
         report = converge.apply(
-            engine, sources, layout=engine.layout, wait=wait, timeout=timeout, on_progress=told_to(progress)
+            engine,
+            sources,
+            layout=engine.layout,
+            wait=wait,
+            timeout=timeout,
+            on_progress=told_to(progress),
+            pull=_pulling(progress) if pull else None,
         )
     finally:
         progress.done()
@@ -154,6 +163,19 @@ def down(options: Options, places: tuple[Path, ...], timeout: float | None) -> i
     if not holder(engine.layout.controller_lock):
         engine.retire()
     return _tell(report, "gone", timeout)
+
+
+def _pulling(progress: Progress) -> Callable[[str], None]:
+    """Progress of pulls; what failed stays on the screen."""
+
+    def tell(text: str) -> None:
+        if text.endswith("\n"):
+            progress.done()
+            complain(text.rstrip("\n"), "what is here is used, if there is an image")
+        else:
+            progress.say(text)
+
+    return tell
 
 
 def told_to(progress: Progress) -> Callable[[Key, Action], None]:

@@ -41,6 +41,9 @@ from reconciler.plan.sentences import describe
 from reconciler.sources.directory import SETTLE, DirectorySource, FileSource
 from reconciler.sources.resolve import Resolution
 
+Tell = Callable[[str], None]
+"""Takes what is going on, in a line; one that ends is to stay on the screen."""
+
 TRIES = 3
 """Failures in a row after which a command without --wait gives a pod up."""
 
@@ -135,13 +138,15 @@ def apply(
     timeout: float | None = None,
     clock: Clock | None = None,
     on_progress: OnStep | None = None,
+    pull: Tell | None = None,
 ) -> Report:
-    """Make this machine match ``sources``, once.
+    """Make this machine match ``sources``, once. ``pull``: with the images that registries have now; it is told what
+    goes on.
 
     Goes on until nothing is left to do (graces, pulls and settling included); with ``wait`` until every container
     is ready or succeeded, or that cannot come any more. ``timeout``: seconds after which it ends either way.
     """
-    return _Once(engine, sources, layout, clock or SystemClock(), on_progress).run(wait, timeout)
+    return _Once(engine, sources, layout, clock or SystemClock(), on_progress).run(wait, timeout, pull)
 
 
 def down(
@@ -240,12 +245,14 @@ class _Once:
         )
         self.complaints = None if going else Complaints(engine, self.core.log)
 
-    def run(self, wait: bool, timeout: float | None) -> Report:
+    def run(self, wait: bool, timeout: float | None, pull: Tell | None = None) -> Report:
         self.core.adopt()
         keys = sorted(self.core.wanted.keys())
         if self.complaints:
             for source in self.sources:
                 self.complaints.tell(source)
+        if pull:
+            self._renew(keys, pull)
         end = None if timeout is None else self.clock.now() + timeout
         network = self._host("mend the network", self.core.engine.mend_network)
         self.core.start()
@@ -267,6 +274,13 @@ class _Once:
             return question()
         except ReconcilerError as error:
             return (f"cannot {doing}: {error.message.partition(': ')[2] or error.message}",)
+
+    def _renew(self, keys: Sequence[Key], tell: Tell) -> None:
+        for key in keys:
+            desired = self.core.resolve(key).desired
+            if isinstance(desired, Present):
+                for failure in self.core.engine.renew_images(key, desired.spec, tell):
+                    tell(f"{failure}\n")
 
     def _all_through(self, keys: Sequence[Key], wait: bool) -> bool:
         return all(self._is_through(key, wait) for key in keys)

@@ -182,6 +182,16 @@ class Engine:
         """Have the Secrets that specs name looked up by ``find``, whenever they are needed."""
         self.context.secret = find
 
+    def renew_images(self, key: Key, spec: PodSpec, tell: Callable[[str], None]) -> tuple[str, ...]:
+        """Ask the registries about every image of a pod, and have its containers replaced whose image is another one
+        now; waits for the pulls. Returns what could not be had, in sentences."""
+        from reconciler.engine import renewal
+
+        failures = renewal.pull(self.context, key, spec, tell)
+        with self.lock(key), boundary.told(f"take up the images of pod {key}"):
+            renewal.mark(self.context, key, spec)
+        return failures
+
     @property
     def layout(self) -> Layout:
         return self.context.layout

@@ -115,6 +115,7 @@ def _container(ctx: Context, record: ContainerRecord, pod: PodSpec, *, held: boo
         started=facts.started,
         log_path=record.log_path,
         refused=facts.refused,
+        newer=facts.newer,
     )
 
 
@@ -192,7 +193,7 @@ def _fits(sandbox: Sandbox | None, want: PodSpec) -> bool:
 
 def _stands(spec: ContainerSpec, members: tuple[Container, ...]) -> bool:
     """Whether a living container was made from just this spec, so that nothing needs to be made."""
-    return any(c.spec == spec and c.state.can_signal() for c in members)
+    return any(c.spec == spec and c.state.can_signal() and not c.newer for c in members)
 
 
 def users_of(ctx: Context, image_id: str) -> tuple[str, ...]:

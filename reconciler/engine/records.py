@@ -85,7 +85,8 @@ class ContainerRecord:
 @dataclass(frozen=True, slots=True)
 class ContainerFacts:
     """Facts of one attempt. Instants count only in the boot ``boot``; ``resources`` were applied live, ``refused``
-    could not be; ``oom_score`` is the oom_score_adj that its processes were given."""
+    could not be; ``oom_score`` is the oom_score_adj that its processes were given; ``newer`` is the image that its
+    reference means now, where somebody asked for it to be taken up."""
 
     boot: str = ""
     pid: int = 0
@@ -100,6 +101,7 @@ class ContainerFacts:
     resources: Resources | None = None
     refused: Resources | None = None
     oom_score: int | None = None
+    newer: str = ""
     oom_kills: int = 0
     """How many processes the kernel had killed for want of memory when that was told last."""
 

@@ -51,6 +51,10 @@ class PodEngine(Protocol):
         Raises TryLater or Permanent.
         """
 
+    def renew_images(self, key: Key, spec: PodSpec, tell: Callable[[str], None]) -> tuple[str, ...]:
+        """Ask the registries about every image of a pod, and have its containers replaced whose image is another one
+        now; waits for the pulls. Returns what could not be had, in sentences."""
+
     def tidy(self) -> None:
         """Collect what killed predecessors left where no plan looks. Raises ReconcilerError."""
 

@@ -68,7 +68,7 @@ class Stopping:
 class Container:
     """One attempt at a member (or the infra container). ``restarts`` counts restarts after exits; ``crashes``
     counts those in a row that backoff looks at; ``last`` is how the attempt before this one ended. ``refused``:
-    resources that could not be applied to it while it runs."""
+    resources that could not be applied to it while it runs. ``newer``: the image that is to take its image's place."""
 
     id: ContainerId
     name: str
@@ -87,6 +87,7 @@ class Container:
     started: Instant = 0.0
     log_path: str = ""
     refused: Resources | None = None
+    newer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,8 @@ def _why_replaced(old: Container, spec: ContainerSpec) -> str:
     changes = at_least(Cost.CONTAINER, container_changes(old.spec, spec))
     if not changes and old.refused == spec.resources:
         return f"{tell(resource_changes(old.spec.resources, spec.resources))} (more is in use: it cannot be done live)"
+    if not changes and old.newer:
+        return f"{spec.image} is another image now: {old.image_id[:12]} -> {old.newer[:12]}"
     return tell(changes)
 
 

@@ -53,7 +53,7 @@ class Situation:
 
 def matches(container: Container, spec: ContainerSpec) -> bool:
     """Whether a container can go on under ``spec`` without being replaced."""
-    return same_container(container.spec, spec) and container.refused != spec.resources
+    return same_container(container.spec, spec) and container.refused != spec.resources and not container.newer
 
 
 def same_container(old: ContainerSpec, new: ContainerSpec) -> bool:

@@ -95,6 +95,16 @@ def docker_archive(path: Path, images: dict[str, list[bytes]]) -> Path:
     return path
 
 
+def with_more(archive: Path, path: Path, *entries: Entry) -> Path:
+    """The image of a docker-archive with one more layer."""
+    with tarfile.open(archive) as tar:
+        listing = tar.extractfile("manifest.json")
+        assert listing
+        below = [tar.extractfile(name) for name in json.load(listing)[0]["Layers"]]
+        plain = [file.read() for file in below if file]
+    return docker_archive(path, {"localhost/more:1": [*plain, layer(*entries)]})
+
+
 def oci_layout(
     path: Path,
     layers: list[bytes],

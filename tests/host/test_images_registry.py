@@ -15,6 +15,7 @@ from reconciler.engine.images.transfer import Access
 from reconciler.model.clock import SystemClock
 from reconciler.model.errors import ImageProblem, TryLater
 from tests.host import imagelab as lab
+from tests.host.instance import Instance
 
 pytestmark = pytest.mark.host
 
@@ -104,6 +105,40 @@ def test_the_command_takes_passwords_and_certificates(
     done = run("--authfile", passwords, "--cert-dir", certificates)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.strip()) == 64
+
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: app}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: moves, image: REGISTRY/app:1, command: [sleep, "1000"]}
+  - {name: stays, image: REGISTRY/other:1, command: [sleep, "1000"]}
+"""
+
+
+def test_apply_pull_replaces_what_runs_a_moved_tag_and_nothing_else(
+    instance: Instance, folder: Path, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lab.registry(tmp_path / "registry") as registry:
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "registry/registries.conf"))
+        for name in ("app:1", "other:1"):
+            registry.push(archive, name)
+        (folder / "pod.yaml").write_text(POD.replace("REGISTRY", registry.address))
+        instance.ok("apply", "--wait", folder)
+        before = instance.running("app")
+        registry.push(lab.with_more(archive, tmp_path / "new.tar", lab.Entry("new")), "app:1")
+        assert "nothing to do" in instance.ok("apply", folder), "a moved tag alone changes nothing"
+        instance.ok("apply", "--wait", "--pull", folder)
+        after = instance.running("app")
+        assert after["moves"] != before["moves"]
+        assert {n: after[n] for n in ("infra", "stays")} == {n: before[n] for n in ("infra", "stays")}
+        assert "nothing to do" in instance.ok("apply", "--pull", folder)
+    away = instance.run("apply", "--pull", folder)
+    assert away.returncode == 0 and away.stderr.count("its registry cannot be reached") == 2
+    assert instance.running("app") == after
 
 
 def test_a_mirror_serves_what_its_original_would(

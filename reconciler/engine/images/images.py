@@ -174,6 +174,17 @@ class Images:
                 return self._pull(reference, wanted, progress or _silent, by, logins, platform)
         return self._pull(reference, last[0], progress or _silent, last[1], logins, platform)
 
+    def renew(self, reference: str, *, progress: Progress | None = None, logins: Logins = ()) -> Image:
+        """Have the newest image of this name, from wherever the one that is here came (``apply --pull``); one that was
+        loaded stays. Raises as ``pull``, also where there is an older one to go on with."""
+        record = self._index.find(reference)
+        offer = self._offer(reference, record)
+        if offer and (record or parse(reference).local):
+            return self._take_over(reference, offer, progress or _silent)
+        if record and not self._renewable(reference, record):
+            return record.image(self._disk)
+        return self.pull(reference, progress=progress, logins=logins)
+
     def load(self, archive: Path | BinaryIO, *, progress: Progress | None = None) -> tuple[Image, ...]:
         """Take in every image of a docker-archive, an oci-archive or a directory in OCI layout; a stream is read to
         its end first.

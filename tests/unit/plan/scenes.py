@@ -309,6 +309,15 @@ def taken_back_after_refusal(engine: FakeEngine) -> Desired:
     return present(LIMITED_MORE)
 
 
+def moved_tag(engine: FakeEngine) -> Desired:
+    """`apply --pull` found that web's image is another one now."""
+    want = edit(POD)(engine)
+    live = engine._pods[KEY]
+    web = next(c for c in live.containers if c.name == "web")
+    live.put(replace(web, image_id="a" * 64, newer="b" * 64))
+    return want
+
+
 def other_owner(engine: FakeEngine) -> Desired:
     return replace(edit(POD)(engine), owner=SourceId("dir:/elsewhere"))  # type: ignore[type-var]
 

@@ -40,6 +40,7 @@ from tests.unit.plan.scenes import (
     edited_old_pod,
     grace_over,
     killed,
+    moved_tag,
     never_made,
     nginx_is_there,
     no_image_2,
@@ -291,6 +292,11 @@ def test_an_edit_of_a_member(row: Row):
             "update the pod's record because resources.limits.cpu changed: 1 -> 2",
             "update the resources of container web because resources.limits.cpu changed: 1 -> 2",
         ),
+    ),
+    Row(
+        "a tag that moved replaces the container when that was asked for",
+        moved_tag,
+        ("replace container web because busybox:1 is another image now: aaaaaaaaaaaa -> bbbbbbbbbbbb",),
     ),
     Row(
         "limits that cannot be applied live replace the container",
