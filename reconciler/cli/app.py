@@ -48,6 +48,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "System",
         (
             ("image", "image:image", "Load, pull, list and remove images."),
+            ("network", "network:network", "Make, list and remove networks of pods."),
             ("info", "info:info", "Show this machine as the engine sees it."),
             ("system", "system:system", "Look after the instance as a whole."),
             ("completion", "completion:completion", "Print the completion script of a shell."),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PLACE = click.Path(path_type=Path)
 
+NETWORK = click.option("--network", metavar="NAME", help="Pods that name no network go into this one.")
+
 WAIT_SECONDS = 300.0
 """As long as ``apply --wait`` waits unless told otherwise: a crash loop never ends by itself."""
 
@@ -39,8 +41,9 @@ WAIT_SECONDS = 300.0
     metavar="SECONDS",
     help="Look at everything this often although nothing was heard (0: never).",
 )
+@NETWORK
 @pass_options
-def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: float) -> int:
+def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: float, network: str | None) -> int:
     """Keep this machine as the manifests of folders say, until Ctrl-C. Pods go on without it.
 
     Additions and edits are taken up at once; removals when the folder has been quiet for 2 seconds.
@@ -65,7 +68,9 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
     faulthandler.enable()  # the same when the watchdog aborts us
     with until_interrupted() as stop:
         _warm(engine, log)
-        wishes = WatchOptions(engine.layout, resync=resync, prune=yes_prune, log=log, notifier=notifier)
+        wishes = WatchOptions(
+            engine.layout, resync=resync, prune=yes_prune, network=_known(engine, network), log=log, notifier=notifier
+        )
         return keep(engine, folders, wishes, stop=stop)
 
 
@@ -77,9 +82,16 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
 )
 @click.option("--pull", is_flag=True, help="Ask the registries for newer images; what runs an older one is replaced.")
 @click.option("--yes-prune", is_flag=True, help="Removing most of the pods at once is meant.")
+@NETWORK
 @pass_options
 def apply(
-    options: Options, places: tuple[Path, ...], wait: bool, timeout: float | None, pull: bool, yes_prune: bool
+    options: Options,
+    places: tuple[Path, ...],
+    wait: bool,
+    timeout: float | None,
+    pull: bool,
+    yes_prune: bool,
+    network: str | None,
 ) -> int:
     """Converge once: create, change and remove pods until they are as the manifests say.
 
@@ -91,7 +103,7 @@ def apply(
     from reconciler.controller import converge
 
     engine = options.engine()
-    sources = converge.open_sources(places, engine.layout, prune=yes_prune)
+    sources = converge.open_sources(places, engine.layout, prune=yes_prune, network=_known(engine, network))
     progress = Progress()
     if wait and timeout is None:
         timeout = WAIT_SECONDS
@@ -112,9 +124,12 @@ def apply(
 
 @click.command()
 @click.argument("places", nargs=-1, required=True, type=PLACE, metavar="DIR|FILE...")
+@NETWORK
 @pass_options
-def diff(options: Options, places: tuple[Path, ...]) -> int:
+def diff(options: Options, places: tuple[Path, ...], network: str | None) -> int:
     """Show what would be done, and why; nothing is changed.
+
+    Without --network, pods that name none are looked for where the last apply or watch had them.
 
     Exit code 0: nothing; 1: changes; 2: an error, in a manifest or otherwise.
 
@@ -124,7 +139,8 @@ def diff(options: Options, places: tuple[Path, ...]) -> int:
     from reconciler.controller import converge
 
     engine = options.engine()
-    sources = converge.open_sources(places, engine.layout)
+    known = None if network is None else _known(engine, network)
+    sources = converge.open_sources(places, engine.layout, network=known)
     found = converge.diff(engine, sources)
     for pod in found:
         click.echo(f"pod {pod.key}")
@@ -176,6 +192,18 @@ def _pulling(progress: Progress) -> Callable[[str], None]:
             progress.say(text)
 
     return tell
+
+
+def _known(engine: Engine, network: str | None) -> str:
+    """The network of --network as sources have it. Raises NotFound: a misspelt one would hold up every pod."""
+    from reconciler.engine import netrecords, networks
+    from reconciler.model.spec import DEFAULT_NETWORK
+
+    if network is None or network == DEFAULT_NETWORK:
+        return ""
+    if netrecords.read(engine.context, network) is None:
+        raise networks.unknown(network)
+    return network
 
 
 def told_to(progress: Progress) -> Callable[[Key, Action], None]:

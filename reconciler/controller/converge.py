@@ -7,7 +7,7 @@ on. ``diff`` and ``status`` look, without taking a lock or changing anything.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,8 +110,11 @@ def open_sources(
     *,
     settle: float = SETTLE,
     prune: bool = False,
+    network: str | None = None,
 ) -> list[DirectorySource]:
     """A source for each path: a directory, or a single file. One that is gone counts as what it was, if it is known.
+
+    ``network``: the one for pods that name none (None: as it was last time).
 
     Raises InvalidInput where a path is neither there nor known.
     """
@@ -121,7 +124,9 @@ def open_sources(
         kinds: list[type[DirectorySource]] = [DirectorySource, FileSource]
         if Path(path).exists():
             kinds = [DirectorySource if Path(path).is_dir() else FileSource]
-        found = [kind(path, clock=clock, memory_dir=memory, prune=prune, settle=settle) for kind in kinds]
+        found = [
+            kind(path, clock=clock, memory_dir=memory, prune=prune, settle=settle, network=network) for kind in kinds
+        ]
         known = found if len(found) == 1 else [source for source in found if source.is_known]
         if not known:
             raise InvalidInput(f"cannot read {path}: no such file or directory")
@@ -168,10 +173,16 @@ def down(
 
 
 def down_all(
-    engine: PodEngine, *, layout: Layout, timeout: float | None = None, on_progress: OnStep | None = None
+    engine: PodEngine,
+    *,
+    layout: Layout,
+    timeout: float | None = None,
+    on_progress: OnStep | None = None,
+    keys: Collection[Key] | None = None,
 ) -> Report:
-    """As ``down``, but every pod of the instance, whoever owns it. The caller holds the controller's lock."""
-    return _Once(engine, (), layout, SystemClock(), on_progress, _Everything(engine)).run(True, timeout)
+    """As ``down``, but every pod of the instance, or every one of ``keys``, whoever owns it. The caller makes sure that
+    no controller brings them back."""
+    return _Once(engine, (), layout, SystemClock(), on_progress, _Everything(engine, keys)).run(True, timeout)
 
 
 def diff(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock | None = None) -> tuple[PodDiff, ...]:
@@ -363,14 +374,16 @@ class _Gone(Wanted):
 
 
 class _Everything(Wanted):
-    """Nothing is wanted any more, whoever wanted it."""
+    """Nothing is wanted any more, whoever wanted it; or nothing of ``keys``."""
 
-    def __init__(self, engine: PodEngine) -> None:
+    def __init__(self, engine: PodEngine, keys: Collection[Key] | None = None) -> None:
         super().__init__(())
         self._engine = engine
+        self._keys = keys
 
     def keys(self) -> set[Key]:
-        return set(self._engine.keys())
+        there = set(self._engine.keys())
+        return there if self._keys is None else there & set(self._keys)
 
     def looks_after(self, _owner: SourceId) -> bool:
         return True

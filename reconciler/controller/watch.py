@@ -42,9 +42,9 @@ RESYNC = 60.0
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
     """``resync`` 0: never. ``prune``: removals of many pods at once are meant. ``exits`` False: exits are not
-    watched; ``firewall`` False: what others do to the network is not heard. ``notifier``: the service manager that is
-    told. The rest are for those who look on: ``on_start`` with the live core, ``on_step`` and ``on_change`` as in
-    ``Core``."""
+    watched; ``firewall`` False: what others do to the network is not heard. ``network``: the one for pods
+    that name none. ``notifier``: the service manager that is told. The rest are for those who look on: ``on_start``
+    with the live core, ``on_step`` and ``on_change`` as in ``Core``."""
 
     layout: Layout
     resync: float = RESYNC
@@ -53,6 +53,7 @@ class WatchOptions:
     workers: int = WORKERS
     exits: bool = True
     firewall: bool = True
+    network: str = ""
     log: Log = field(default_factory=Silent)
     notifier: Notifier = field(default_factory=Notifier)
     on_start: Callable[[Core], None] | None = None
@@ -75,7 +76,14 @@ def watch(
     stop = stop or threading.Event()
     memory = options.layout.state / "sources"
     sources = [
-        DirectorySource(path, clock=clock, settle=options.settle, memory_dir=memory, prune=options.prune)
+        DirectorySource(
+            path,
+            clock=clock,
+            settle=options.settle,
+            memory_dir=memory,
+            prune=options.prune,
+            network=options.network,
+        )
         for path in directories
     ]
     ids = [source.id for source in sources]

@@ -13,6 +13,7 @@ from reconciler.engine.network import names
 from reconciler.engine.oci.process import INFRA_OOM_SCORE
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import ReconcilerError
+from reconciler.model.spec import DEFAULT_NETWORK
 
 
 def info(ctx: Context) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _resources(ctx: Context) -> dict[str, Any]:
 
 
 def _network(ctx: Context) -> dict[str, Any]:
-    record = netrecords.read(ctx, netrecords.DEFAULT)
+    record = netrecords.read(ctx, DEFAULT_NETWORK)
     undecided = "not chosen yet: no pod has needed it"
     told: dict[str, Any] = {
         "bridge": names.bridge_name(ctx.layout.tag),

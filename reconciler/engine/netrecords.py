@@ -21,8 +21,7 @@ from reconciler.engine.network.subnet import Network
 from reconciler.engine.store import settings
 from reconciler.engine.store.addresses import Pool
 from reconciler.model.errors import HostUnfit, TryLater
-
-DEFAULT = "default"
+from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
 
 _SUBNET = "network.subnet"
 """Where the store has the IPv4 network of an instance that began before networks were recorded."""

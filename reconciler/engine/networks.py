@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconciler.engine import locks, netrecords
 from reconciler.engine.context import Context
-from reconciler.engine.netrecords import DEFAULT, NetworkRecord
+from reconciler.engine.netrecords import NetworkRecord
 from reconciler.engine.network import bridge, conntrack, names, pod, portmap, subnet
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Published
@@ -24,6 +24,7 @@ from reconciler.engine.store.addresses import Lease
 from reconciler.model.errors import NotFound
 from reconciler.model.events import EventType
 from reconciler.model.observed import PidRef
+from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
 from reconciler.model.spec import PodSpec
 
 MACHINE_ID = Path("/etc/machine-id")
@@ -32,7 +33,12 @@ MACHINE_ID = Path("/etc/machine-id")
 def lease(ctx: Context, spec: PodSpec) -> Lease:
     """The addresses that the pod has or gets, in the network it asks for."""
     name = spec.sandbox.network
-    return addresses.lease(ctx.store, spec.key, netrecords.pool_of(name, ensure(ctx, name)))
+    config = ensure(ctx, name)
+    if not name:
+        return addresses.lease(ctx.store, spec.key, netrecords.pool_of(name, config))
+    with locks.exclusive(ctx.layout.network_lock):  # it may be gone again meanwhile
+        _require(ctx, name)
+        return addresses.lease(ctx.store, spec.key, netrecords.pool_of(name, config))
 
 
 def ensure(ctx: Context, name: str = "") -> BridgeConfig:
@@ -60,10 +66,12 @@ def survey(ctx: Context) -> HostNetwork:
 def _require(ctx: Context, name: str) -> NetworkRecord:
     record = netrecords.read(ctx, name)
     if record is None:
-        raise NotFound(
-            f"cannot use network {name}: there is none of that name", hint=f"reconciler network create {name}"
-        )
+        raise unknown(name)
     return record
+
+
+def unknown(name: str) -> NotFound:
+    return NotFound(f"cannot use network {name}: there is none of that name", hint="see: reconciler network ls")
 
 
 def _choose(ctx: Context, host: HostNetwork) -> NetworkRecord:
@@ -184,6 +192,12 @@ def restore(ctx: Context, used: Collection[str]) -> None:
     with locks.exclusive(ctx.layout.network_lock):
         for config in configs:
             bridge.ensure_bridge(config)
+        _declare(ctx)
+
+
+def redeclare(ctx: Context) -> None:
+    """The table after the networks on record changed; where no bridge stands there is none. For holders of the lock."""
+    if bridge.bridges(ctx.layout.tag) and not index.is_empty(ctx.store):
         _declare(ctx)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from reconciler.engine import podgroups, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
-from reconciler.engine.netrecords import DEFAULT
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import addresses, settings
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
 from reconciler.model.key import ContainerId, PodId
+from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
 
 FILED = "records.filed"
 

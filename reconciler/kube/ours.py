@@ -20,7 +20,6 @@ PUBLISH = "reconciler/publish"
 NETWORK = "reconciler/network"
 KNOWN = [NETWORK, PUBLISH]
 
-DEFAULT_NETWORK = "default"
 _NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 """As podman's."""
 

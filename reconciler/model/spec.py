@@ -196,6 +196,10 @@ class Dns:
     options: tuple[str, ...] = costs(Cost.LIVE, ())
 
 
+DEFAULT_NETWORK = "default"
+"""What the instance's own network is called where it needs a name."""
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """What the infra container fixes for the pod's life: a change of any of it recreates the pod.

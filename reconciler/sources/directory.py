@@ -33,6 +33,7 @@ class DirectorySource:
     """See the module. ``memory_dir``: where the source remembers over restarts (None: it does not).
 
     ``prune``: the user said yes to removing many pods at once, or to another directory in the old one's place.
+    ``network``: the one for pods that name none (None: as it was last time).
     """
 
     kind = "dir"
@@ -45,6 +46,7 @@ class DirectorySource:
         settle: float = SETTLE,
         memory_dir: Path | None = None,
         prune: bool = False,
+        network: str | None = None,
     ) -> None:
         self.path = os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps "..")
         self.id = SourceId(f"{self.kind}:{self.path}")
@@ -53,7 +55,9 @@ class DirectorySource:
         self._settle = settle
         self._file = memories.place_of(memory_dir, self.id) if memory_dir else None
         self._memory = memories.recall(self._file) if self._file else memories.Memory()
-        self._kept = (self._memory.identity, dict(self._memory.paths), dict(self._memory.devices))
+        self._kept = self._remembered()
+        if network is not None:
+            self._memory.network = network
         self._lock = threading.RLock()
         self._snapshot: Snapshot | None = None
         self._owned: set[Key] = set()
@@ -252,8 +256,12 @@ class DirectorySource:
             memory.identity = snapshot.identity
         self._keep()
 
+    def _remembered(self) -> tuple[object, ...]:
+        memory = self._memory
+        return (memory.identity, dict(memory.paths), dict(memory.devices), memory.network)
+
     def _keep(self) -> None:
-        now = (self._memory.identity, dict(self._memory.paths), dict(self._memory.devices))
+        now = self._remembered()
         if self._file is None or now == self._kept:
             return
         with contextlib.suppress(OSError):  # a full disk must not stop the pods; it is tried again at the next look

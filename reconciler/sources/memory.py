@@ -22,11 +22,12 @@ from reconciler.sources.tree import Identity
 @dataclass(slots=True)
 class Memory:
     """``paths``: the relative path each key was last taken from. ``devices``: the file system of each directory
-    that a key came from."""
+    that a key came from. ``network``: the one for pods that name none ("": the instance's own)."""
 
     identity: Identity | None = None
     paths: dict[Key, str] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
+    network: str = ""
 
 
 def place_of(directory: Path, source: SourceId) -> Path:
@@ -63,6 +64,7 @@ def _to_json(source: SourceId, memory: Memory) -> dict[str, Any]:
         "identity": memory.identity,
         "paths": [[key.kind, key.namespace, key.name, path] for key, path in sorted(memory.paths.items())],
         "devices": memory.devices,
+        "network": memory.network,
     }
 
 
@@ -72,4 +74,5 @@ def _from_json(data: dict[str, Any]) -> Memory:
         identity=(int(identity[0]), int(identity[1])) if identity else None,
         paths={Key(str(ns), str(name), str(kind)): str(path) for kind, ns, name, path in data["paths"]},
         devices={str(directory): int(device) for directory, device in data["devices"].items()},
+        network=str(data.get("network", "")),
     )

@@ -8,12 +8,13 @@ get unmounted.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.kube import Problem
 from reconciler.model.desired import Absent, Desired, Present, Unknown
 from reconciler.model.key import Key
 from reconciler.model.observed import Instant
+from reconciler.model.spec import DEFAULT_NETWORK, PodSpec
 from reconciler.sources.memory import Memory
 from reconciler.sources.snapshot import Claim, FileState, Snapshot
 
@@ -47,9 +48,9 @@ def resolve(key: Key, snapshot: Snapshot, memory: Memory, holdings: Holdings) ->
     """Decide what is wanted of ``key``."""
     claim = chosen(key, snapshot, memory)
     if claim is not None:
-        return _present(claim, snapshot)
+        return _present(claim, snapshot, memory.network)
     if key not in holdings.owned:
-        return _never_ours(key, snapshot)
+        return _never_ours(key, snapshot, memory.network)
     doubt = _doubt(key, snapshot, memory, holdings)
     if doubt:
         return Resolution(Unknown(doubt))
@@ -109,18 +110,26 @@ def problem(path: str, reason: str, message: str, *, line: int = 0, key: Key | N
     return Problem(path=path, line=line, column=0, field="", message=message, reason=reason, key=key, severity="error")
 
 
-def _present(claim: Claim, snapshot: Snapshot) -> Resolution:
+def _present(claim: Claim, snapshot: Snapshot, network: str) -> Resolution:
     key = claim.pod.spec.key
     others = [str(other) for other in snapshot.claims[key] if other is not claim]
     said = f"DuplicatePod: also defined in {', '.join(others)}; {claim} counts" if others else ""
-    desired = Present(claim.pod.spec, snapshot.source, settled=snapshot.settled, problem=said)
+    desired = Present(in_network(claim.pod.spec, network), snapshot.source, settled=snapshot.settled, problem=said)
     return Resolution(desired, again_at=None if snapshot.settled else snapshot.look_again)
 
 
-def _never_ours(key: Key, snapshot: Snapshot) -> Resolution:
+def in_network(spec: PodSpec, default: str) -> PodSpec:
+    """The pod in the network that it names, or else in ``default``."""
+    box = spec.sandbox
+    name = "" if box.host_network else box.network or default
+    name = "" if name == DEFAULT_NETWORK else name
+    return spec if name == box.network else replace(spec, sandbox=replace(box, network=name))
+
+
+def _never_ours(key: Key, snapshot: Snapshot, network: str) -> Resolution:
     claims = snapshot.claims.get(key)
     if claims:
-        return _present(claims[0], snapshot)
+        return _present(claims[0], snapshot, network)
     file = _in_error(key, snapshot)
     if file is not None:
         return Resolution(Unknown(_complaint(key, file)))

@@ -71,7 +71,8 @@ def _power_off(instance: Instance) -> None:
     for path in groups:
         cgroups.remove_pod(path)
     portmap.remove_table(layout.tag)
-    bridge.remove_bridge(layout.tag)
+    for name in bridge.bridges(layout.tag):
+        bridge.remove_bridge(name)
     shutil.rmtree(layout.run)
 
 

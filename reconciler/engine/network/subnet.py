@@ -44,13 +44,15 @@ class HostNetwork:
     mtu: int
 
 
-def choose_subnet(routes: Iterable[Network], preferred: IPv4Network = PREFERRED) -> IPv4Network:
+def choose_subnet(
+    routes: Iterable[Network], preferred: IPv4Network | None = PREFERRED, prefix: int = _PREFIX
+) -> IPv4Network:
     """``preferred``, or the first network of our pools that overlaps none of ``routes``.
 
     Raises HostUnfit when every one does.
     """
     there = tuple(routes)
-    for candidate in _candidates(preferred):
+    for candidate in _candidates(preferred, prefix):
         if not clashes(there, candidate):
             return candidate
     raise HostUnfit(
@@ -138,10 +140,11 @@ def choosing() -> Iterator[None]:
         yield
 
 
-def _candidates(preferred: IPv4Network) -> Iterator[IPv4Network]:
-    yield preferred
+def _candidates(preferred: IPv4Network | None, prefix: int) -> Iterator[IPv4Network]:
+    if preferred is not None:
+        yield preferred
     for pool in _POOLS:
-        yield from pool.subnets(new_prefix=_PREFIX)
+        yield from pool.subnets(new_prefix=prefix)
 
 
 def _mtu(ip: netlink.Socket, uplinks: list[tuple[int, int]]) -> int:
