@@ -11,10 +11,10 @@ VENV=$PWD/.venv
 # The image that the examples use (scripts/example-image makes it).
 EXAMPLE_IMAGE=localhost/reconciler/busybox:1
 
-# What running pods needs: two OCI runtimes, image transport, published ports, the pause process, seccomp, and a
-# busybox for the example image.
-PACKAGES=(crun runc skopeo nftables catatonit busybox-static libseccomp2 golang-github-containers-common
-    ca-certificates zstd xz-utils bzip2 python3 python3-venv)
+# What running pods needs: two OCI runtimes, image transport, published ports, the pause process, pods' names, seccomp,
+# and a busybox for the example image.
+PACKAGES=(crun runc skopeo nftables catatonit aardvark-dns busybox-static libseccomp2
+    golang-github-containers-common ca-certificates zstd xz-utils bzip2 python3 python3-venv)
 # What tests and benchmarks compare with.
 TEST_PACKAGES=(apparmor openssl iproute2 podman iptables conmon buildah docker-registry dbus-daemon python3-dbus python3-gi)
 # Firewalls that tests run in namespaces of their own, from .cache: installing one would switch it on where systemd runs.

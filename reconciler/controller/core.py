@@ -15,6 +15,7 @@ from pathlib import Path
 from reconciler.controller.exits import ExitWatcher
 from reconciler.controller.health import Health
 from reconciler.controller.log import Log, Silent, told
+from reconciler.controller.names import NameKeeper
 from reconciler.controller.narrate import Narrator
 from reconciler.controller.queue import WorkQueue
 from reconciler.controller.sync import OnStep, Result, sync_pod
@@ -53,7 +54,8 @@ class Core:
     """See the module. ``on_step`` is called from a worker after each step that succeeded, ``on_change`` after each
     sync, however it ended. ``exits``: the directory where exit files appear (None: nobody watches it); ``images``:
     the directory of which a file is replaced when an image was loaded or pulled, by whichever process; ``troubles``:
-    where lookers find what a sync ran into."""
+    where lookers find what a sync ran into; ``names``: the directory where a start of the name server shows (None:
+    nobody keeps it running)."""
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Core:
         exits: Path | None = None,
         images: Path | None = None,
         troubles: Path | None = None,
+        names: Path | None = None,
         workers: int = WORKERS,
         log: Log | None = None,
         on_step: OnStep | None = None,
@@ -89,6 +92,7 @@ class Core:
         self._exits = ExitWatcher(exits, engine.key_of, self.queue.add, clock) if exits else None
         if self._exits and images:
             self._exits.also(images, self._images_changed)
+        self._names = NameKeeper(engine, self._exits, names, self.log) if self._exits and names else None
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -116,6 +120,9 @@ class Core:
         if self._exits:
             self._exits.start()
             self.health.must_live(self._exits.thread)
+        if self._names:
+            self._names.start()
+            self.health.must_live(self._names.thread)
         self._pool = ThreadPoolExecutor(max_workers=2 * self._workers, thread_name_prefix="step")
         for number in range(self._workers):
             thread = threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
@@ -134,9 +141,16 @@ class Core:
         ended = not any(thread.is_alive() for thread in self._threads)
         if self._pool:
             self._pool.shutdown(wait=ended, cancel_futures=True)
+        if self._names:
+            self._names.stop()
         if self._exits:
             self._exits.stop()
         return ended
+
+    def look_at_names(self) -> None:
+        """See to the name server; returns at once."""
+        if self._names:
+            self._names.look()
 
     def _work(self) -> None:
         while (key := self.queue.get()) is not None:

@@ -43,6 +43,7 @@ class ExitWatcher:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         self._lock = threading.Lock()
+        self._processes: dict[int, Callable[[], None]] = {}
         self._pidfds: dict[ContainerId, tuple[int, Key]] = {}
         self._stopped = False
         self.thread = threading.Thread(target=self._run, name="exits", daemon=True)
@@ -51,6 +52,15 @@ class ExitWatcher:
         """Call ``changed`` when a file is renamed into ``directory`` (made if missing). To be said before ``start``."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         self._others[self._inotify.add(str(directory), Mask.MOVED_TO | Mask.ONLY_DIRECTORY)] = changed
+
+    def also_process(self, ref: PidRef, ended: Callable[[], None]) -> bool:
+        """Call ``ended`` once when that process, which is no container, ends; False where it is gone already."""
+        with self._lock:
+            if self._stopped or (descriptor := _pidfd(ref)) is None:
+                return self._stopped
+            self._processes[descriptor] = ended
+            self._selector.register(descriptor, selectors.EVENT_READ, ended)
+            return True
 
     def start(self) -> None:
         self.thread.start()
@@ -62,9 +72,10 @@ class ExitWatcher:
         if self.thread.is_alive():
             self.thread.join()
         with self._lock:
-            for descriptor, _ in self._pidfds.values():
+            for descriptor in (*(one for one, _ in self._pidfds.values()), *self._processes):
                 os.close(descriptor)
             self._pidfds.clear()
+            self._processes.clear()
         self._selector.close()
         self._inotify.close()
         os.close(self._wake)
@@ -84,12 +95,8 @@ class ExitWatcher:
 
     def _hold(self, container: ContainerId, ref: PidRef, key: Key) -> bool:
         """Open a pidfd and wait for it; False where that process is gone already."""
-        try:
-            descriptor = os.pidfd_open(ref.pid)
-        except OSError:
-            return False
-        if start_time(ref.pid) != ref.start:
-            os.close(descriptor)
+        descriptor = _pidfd(ref)
+        if descriptor is None:
             return False
         self._pidfds[container] = (descriptor, key)
         self._selector.register(descriptor, selectors.EVENT_READ, container)
@@ -108,6 +115,8 @@ class ExitWatcher:
             for ready, _ in self._selector.select():
                 if ready.fileobj is self._inotify:
                     self._files()
+                elif callable(ready.data):
+                    self._other_ended(ready.fd, ready.data)
                 elif ready.data is not None:
                     self._process_ended(ready.data)
 
@@ -142,6 +151,26 @@ class ExitWatcher:
             key = self._let_go(container)
         if key is not None:
             self._add(key, self._clock.now() + MONITOR_TIME)
+
+    def _other_ended(self, descriptor: int, ended: Callable[[], None]) -> None:
+        with self._lock:
+            if self._processes.pop(descriptor, None) is None:
+                return
+            self._selector.unregister(descriptor)
+            os.close(descriptor)
+        ended()
+
+
+def _pidfd(ref: PidRef) -> int | None:
+    """A descriptor of that very process, or None where it is gone."""
+    try:
+        descriptor = os.pidfd_open(ref.pid)
+    except OSError:
+        return None
+    if start_time(ref.pid) != ref.start:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def start_time(pid: int) -> int | None:

@@ -110,6 +110,7 @@ def _run(
         exits=options.layout.exits if options.exits else None,
         images=Disk(options.layout.images).index,
         troubles=options.layout.troubles,
+        names=options.layout.dns if options.exits else None,
         workers=options.workers,
         log=options.log,
         on_step=options.on_step,
@@ -122,6 +123,7 @@ def _run(
     def everything() -> None:
         for key in (*engine.keys(), *core.wanted.keys()):
             core.queue.add(key)
+        core.look_at_names()
 
     def resync() -> None:
         everything()

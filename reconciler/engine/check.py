@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.engine import cgroups, firewalls, networks, records, upkeep
+from reconciler.engine import cgroups, firewalls, nameserver, networks, records, upkeep
 from reconciler.engine.context import Context
 from reconciler.engine.network import bridge, portmap
 from reconciler.engine.network import pod as links
@@ -30,7 +30,7 @@ _MONITOR = re.compile(rb"-c[ \0]([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Leak:
-    """``kind`` is one of process, mount, link, nft, network, cgroup, directory, file, row."""
+    """``kind`` is one of process, mount, link, nft, network, cgroup, directory, file, row, name."""
 
     kind: str
     name: str
@@ -71,6 +71,7 @@ def _look(ctx: Context) -> Iterator[Leak]:
     yield from _directories(ctx, known)
     yield from _files(ctx, known)
     yield from _rows(ctx, known)
+    yield from (Leak(*one) for one in nameserver.strangers(ctx))
 
 
 def _known(ctx: Context) -> _Known:

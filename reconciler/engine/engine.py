@@ -25,6 +25,7 @@ from reconciler.engine import (
     info,
     locks,
     members,
+    nameserver,
     networks,
     observe,
     portfacts,
@@ -44,7 +45,7 @@ from reconciler.model.events import Event, EventType
 from reconciler.model.interfaces import KeyLock
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.login import FindSecret
-from reconciler.model.observed import HostFacts, Observed
+from reconciler.model.observed import HostFacts, Observed, PidRef
 from reconciler.model.spec import PodSpec
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Engine:
             for key in sandboxes.forgotten(ctx):
                 with self.lock(key):
                     sandboxes.forget(ctx, key)
+            nameserver.tend(ctx)
             locks.sweep(ctx.layout.locks, {ctx.layout.key_lock(key).name for key in self.keys()})
 
     @contextmanager
@@ -119,6 +121,7 @@ class Engine:
                 yield held
             finally:
                 self._held.key = None
+        nameserver.end_if_last(ctx)
         networks.remove_if_last(ctx, firewalls.close)  # after the last pod's removal, and not a part of it
 
     def keys(self) -> tuple[Key, ...]:
@@ -171,6 +174,11 @@ class Engine:
             case a.RemoveSandbox():
                 sandboxes.remove(ctx, action.pod, keep_address=action.keep_address)
 
+    def tend_names(self) -> PidRef | None:
+        """See that the name server runs where pods need it; its process."""
+        with boundary.told("see to the name server"):
+            return nameserver.tend(self.context)
+
     def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
         events.emit(self.context.store, self.context.clock, about, type, reason, message)
 
@@ -208,6 +216,7 @@ class Engine:
             return
         with boundary.told("end the zygote"), contextlib.suppress(Busy):  # busy: another process begins just now
             ctx.monitors.end()
+            nameserver.end_if_last(ctx)
             cgroups.remove_instance(ctx.layout.tag)
 
     def halt(self, most: float | None = None, on_stop: halt.OnStop | None = None) -> int:
@@ -236,7 +245,7 @@ class Engine:
         Raises TryLater or HostUnfit.
         """
         with boundary.told("mend the network"):
-            return upkeep.mend(self.context, self.lock, by)
+            return (*upkeep.mend(self.context, self.lock, by), *nameserver.mend(self.context))
 
     def review_firewalls(self) -> tuple[str, ...]:
         """See what others' firewalls do with pods' traffic, and open the way (see ``firewalls``); what is new of it.

@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from reconciler import __version__
-from reconciler.engine import cgroups, firewalls, netrecords, networks, security, upkeep
+from reconciler.engine import cgroups, firewalls, nameserver, netrecords, networks, security, upkeep
 from reconciler.engine.cgroups import names as cgroup_names
 from reconciler.engine.context import Context
 from reconciler.engine.network import names
@@ -32,6 +32,7 @@ def info(ctx: Context) -> dict[str, Any]:
         "security": security.info(ctx),
         "network": _network(ctx),
         "firewall": firewalls.facts(ctx),
+        "names": nameserver.info(ctx),
         "paths": {
             "configuration": str(ctx.layout.config) + ("" if ctx.layout.config.exists() else " (not there: defaults)"),
             "state": str(ctx.layout.state),

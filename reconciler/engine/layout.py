@@ -10,7 +10,7 @@ state/  (survives a reboot)             run/  (gone after one)
     prepare                               network.lock, firewall.lock
   images/                               logs/
   state.db                                <namespace>_<pod>_<uid>/<container>/<attempt>.log
-  cache/
+  cache/                                dns/networks/<bridge>   what the name server knows
 """
 
 from __future__ import annotations
@@ -122,6 +122,20 @@ class Layout:
         """Held by whoever changes others' firewalls."""
         return self.run / "firewall.lock"
 
+    @property
+    def dns_lock(self) -> Path:
+        return self.run / "dns.lock"
+
+    @property
+    def dns(self) -> Path:
+        """The name server's: what it reads, what it said; it stays, for those who watch it."""
+        return self.run / "dns"
+
+    @property
+    def dns_tables(self) -> Path:
+        """What it reads: a file for each network. There as long as the server is needed."""
+        return self.dns / "networks"
+
     def runtime_state(self, runtime: str) -> Path:
         return self.run / "runtime" / runtime
 
@@ -151,6 +165,10 @@ class Layout:
         for path in (self.exits, self.pids, self.locks, self.run / "runtime", self.trash):
             _directory(path, 0o700)
         _directory(self.logs, 0o755)
+
+    def make_dns(self) -> None:
+        for path in (self.dns, self.dns_tables):
+            _directory(path, 0o700)
 
 
 @effect("layout.make")

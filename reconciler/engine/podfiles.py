@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+from reconciler.engine import nameserver
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names, resolver
 from reconciler.engine.network import files
@@ -59,8 +60,12 @@ def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, 
         hostname = names.kernel_name(key, sandbox, domain)
         lies_in = names.domain_of(key, sandbox, domain)
         hosts = files.hosts(names.short_name(key, sandbox), lies_in, addresses(record), spec.host_aliases)
-    conf, cut = resolver.of_pod(spec.dns, base, (), key.namespace, domain, host_network=sandbox.host_network)
+    asks_us = resolver.asks_us(spec.dns, host_network=sandbox.host_network)
+    ours = nameserver.addresses(ctx, record) if asks_us or not base.nameservers else ()
+    conf, cut = resolver.of_pod(spec.dns, base, ours, key.namespace, domain, host_network=sandbox.host_network)
     told = [(resolver.FORMING, text) for text in cut]
+    if asks_us and not ours and ctx.config.dns.enabled and (why := nameserver.why_not(ctx)):
+        told.append(("MissingClusterDNS", f"dnsPolicy is as Default, for pods' names are not served: {why}"))
     return PodFiles(hosts, f"{hostname}\n", str(conf)), told
 
 

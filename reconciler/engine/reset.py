@@ -14,6 +14,7 @@ from pathlib import Path
 
 from reconciler.engine import cgroups, files, firewalls, processes
 from reconciler.engine.context import Context
+from reconciler.engine.dns import redirect
 from reconciler.engine.effects import effect
 from reconciler.engine.network import bridge, portmap
 from reconciler.engine.network import pod as links
@@ -53,6 +54,7 @@ def erase(ctx: Context) -> None:
     for link in links.leaked_links(tag, (), patience=0):
         links.remove_link(link.name)
     portmap.remove_table(tag)
+    redirect.remove(tag)
     for name in bridge.bridges(tag):
         bridge.remove_bridge(name)
     cgroups.remove_instance(tag)

@@ -16,7 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import containers, files, infra, netrecords, networks, podfiles, podgroups, processes, records
+from reconciler.engine import (
+    containers,
+    files,
+    infra,
+    nameserver,
+    netrecords,
+    networks,
+    podfiles,
+    podgroups,
+    processes,
+    records,
+)
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ports
@@ -62,8 +73,9 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
         record = _record(ctx, spec, owner)
         _write_pod(ctx, record)
         _take_over(ctx, record)
-        podgroups.make(ctx, record, pod_resources(spec.containers))
-        _start_infra(ctx, record, held)
+        with nameserver.registering(ctx, record):
+            podgroups.make(ctx, record, pod_resources(spec.containers))
+            _start_infra(ctx, record, held)
         return record.id
     finally:
         for sock in held:
@@ -79,6 +91,7 @@ def set_up_network(ctx: Context, pod: PodId) -> None:
     infra_id, ref = living_infra(ctx, pod)
     if record.ip:
         networks.attach(ctx, record, ref)
+    nameserver.register(ctx, record)
     _note(ctx, pod, networked=infra_id)
 
 
@@ -134,6 +147,7 @@ def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
     else:
         _drop(ctx, pod)
         if record is not None:
+            nameserver.withdraw(ctx, record.key)  # after the record: whoever writes names from records cannot add it
             addresses.release(ctx.store, record.key)
 
 
@@ -165,6 +179,7 @@ def forget(ctx: Context, key: Key) -> None:
         if record_of(ctx, pod) is None and not index.containers_of(ctx.store, pod):
             _remove_halves(ctx, pod)
     if not index.pods_of(ctx.store, key):
+        nameserver.withdraw(ctx, key)
         addresses.release(ctx.store, key)
 
 

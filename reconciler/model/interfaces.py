@@ -10,7 +10,7 @@ from reconciler.model.actions import Action
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.login import FindSecret
-from reconciler.model.observed import HostFacts, Observed
+from reconciler.model.observed import HostFacts, Observed, PidRef
 from reconciler.model.spec import PodSpec
 
 
@@ -70,6 +70,9 @@ class PodEngine(Protocol):
 
         Raises TryLater or Permanent.
         """
+
+    def tend_names(self) -> PidRef | None:
+        """See that the name server runs where pods need it; its process. Raises ReconcilerError."""
 
     def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
         """Append to the event log; an equal event right before is counted instead."""

@@ -260,6 +260,10 @@ class FakeEngine:
         """The ``nth`` step from now is cut short at ``moment``; what it raises (default: Killed)."""
         self._faults.append(_Fault(nth, moment, error or Killed(f"killed {moment} step {nth}")))
 
+    def tend_names(self) -> PidRef | None:
+        """The fake has no name server."""
+        return None
+
     def resolvers_changed(self) -> None:
         """The host's resolv.conf says something else than when the pods' files were written."""
         for pod in self._pods.values():

@@ -52,8 +52,10 @@ def searches(namespace: str, domain: str) -> tuple[str, ...]:
 
 
 def known_as(key: Key, sandbox: SandboxSpec, domain: str) -> tuple[str, ...]:
-    """The names that lead to the pod, with the domain and without it: the server looks up either, by its version."""
-    bare = [f"{key.name}.{key.namespace}.svc"]
+    """The names that lead to the pod: with the domain and without it, as the server looks up either, by its version;
+    and without ``svc``, for programs that ask without the search list what has a point in it (busybox' nslookup)."""
+    called = [f"{key.name}.{key.namespace}"]
     if sandbox.subdomain:
-        bare.append(f"{short_name(key, sandbox)}.{sandbox.subdomain}.{key.namespace}.svc")
-    return tuple(dict.fromkeys(name.lower() for one in bare for name in (f"{one}.{domain}", one)))
+        called.append(f"{short_name(key, sandbox)}.{sandbox.subdomain}.{key.namespace}")
+    forms = (f".svc.{domain}", ".svc", "")
+    return tuple(dict.fromkeys(f"{name}{form}".lower() for name in called for form in forms))

@@ -59,12 +59,14 @@ def test_a_whole_name_may_have_64_characters_and_is_never_cut() -> None:
 
 
 def test_a_pod_is_found_by_its_name_and_by_hostname_and_subdomain() -> None:
-    assert names.known_as(WEB, PLAIN, DOMAIN) == ("web-0.shop.svc.cluster.local", "web-0.shop.svc")
+    assert names.known_as(WEB, PLAIN, DOMAIN) == ("web-0.shop.svc.cluster.local", "web-0.shop.svc", "web-0.shop")
     assert names.known_as(WEB, BOTH, DOMAIN) == (
         "web-0.shop.svc.cluster.local",
         "web-0.shop.svc",
+        "web-0.shop",
         "box.sub.shop.svc.cluster.local",
         "box.sub.shop.svc",
+        "box.sub.shop",
     )
 
 

@@ -1,0 +1,411 @@
+"""The instance's name server, as pods' lives need it: who is on record there, that it runs, that it goes.
+
+One aardvark-dns for the instance, started by whoever needs it first and by nobody's child; it outlives the
+controller. All that it knows is derived from the records, so every function here can be called again, by any number
+of threads and processes at once (``dns_lock``). Nothing here keeps a pod from running: where names cannot be served,
+that is told once, ``info`` says why, and pods get the host's resolvers (``podfiles``) until it can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from reconciler.engine import boundary, cgroups, files, locks, netrecords, networks, records
+from reconciler.engine.context import Context
+from reconciler.engine.dns import names, redirect, resolver, server, table
+from reconciler.engine.dns.server import PORT
+from reconciler.engine.network import bridge, ports
+from reconciler.engine.network.bridge import BridgeConfig
+from reconciler.engine.records import RECORD, STATE, PodRecord, PodState
+from reconciler.engine.store import events
+from reconciler.engine.store import pods as index
+from reconciler.model.errors import HostUnfit, ReconcilerError, TryLater
+from reconciler.model.events import EventType
+from reconciler.model.key import Key
+from reconciler.model.observed import PidRef
+from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
+from reconciler.model.spec import PortBinding, Protocol
+
+ABOUT = "names"
+"""What events about the name server are about."""
+
+OTHER_PORTS = range(1053, 1153)
+"""Where it listens when somebody else has port 53."""
+
+_TROUBLE = "trouble"
+_STARTED = "started"
+"""Renamed into the directory at each start, for those who watch it."""
+
+
+_INTERNAL = "%int"
+"""Ends the name of a network's file that has no way out: nothing is asked of others for its pods (since 1.11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network whose pods are to find each other. ``name`` is that of its record."""
+
+    name: str
+    bridge: BridgeConfig
+
+    @property
+    def listen(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.bridge.gateway, self.bridge.gateway6)))
+
+    @property
+    def file(self) -> str:
+        return self.bridge.name + (_INTERNAL if self.bridge.internal else "")
+
+
+# --- what pods are told ---------------------------------------------------------------------------------------------
+
+
+def addresses(ctx: Context, record: PodRecord) -> tuple[str, ...]:
+    """Whom the pod asks: the gateway of its network, by one address (there is room for three servers in all); none
+    where names cannot be served. Asked at each look at a pod, so it is cheap and changes nothing."""
+    if why_not(ctx):
+        return ()
+    network = netrecords.read(ctx, record.spec.sandbox.network)
+    if network is None or not network.dns:
+        return ()
+    return (network.gateway or str(IPv4Network(network.subnet)[1]),)
+
+
+def why_not(ctx: Context) -> str:
+    """Why names cannot be served, or ""."""
+    if not ctx.config.dns.enabled:
+        return "[dns] enabled is false in the configuration file"
+    if server.program() is None:
+        return "there is no aardvark-dns on this machine (Debian package aardvark-dns)"
+    return table.read(ctx.layout.dns / _TROUBLE)
+
+
+# --- pods come and go -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def registering(ctx: Context, record: PodRecord) -> Iterator[None]:
+    """Make the pod's names known beside other work, before its first process starts."""
+    network = _network_of(ctx, record)  # in this thread, which has the store open
+
+    def work() -> None:
+        _register(ctx, record, network)
+        ctx.store.close()
+
+    thread = threading.Thread(target=work, name="names")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def register(ctx: Context, record: PodRecord) -> None:
+    """Make the pod's names lead to it, and the server run. What is already so is left alone (0.2 ms)."""
+    _register(ctx, record, _network_of(ctx, record))
+
+
+def _register(ctx: Context, record: PodRecord, network: Network | None) -> None:
+    if network is not None and ctx.config.dns.enabled:
+        with _serving(ctx):
+            _require_program(ctx)
+            fresh = _unheard(ctx, (network,))
+            _serve(ctx, (network,), fresh, changed=_write(ctx, network, record))
+
+
+def withdraw(ctx: Context, key: Key) -> None:
+    """Nothing leads to the pod any more."""
+    if not ctx.layout.dns_tables.exists():
+        return
+    with _serving(ctx):
+        changed = [_put(ctx, file, table.without(table.read(file), key)) for file in _tables(ctx)]
+        if any(changed) and (found := server.find(ctx.layout.dns_tables)):
+            server.read_again(found)
+
+
+def tend(ctx: Context) -> PidRef | None:
+    """See that the server runs where pods need it, with all of them on record, and does not where none does; who it
+    is now. For the controller, when it starts, when the server died and now and then."""
+    if not _in_use(ctx) and not any(map(_stands(ctx), _records(ctx))):
+        return None
+    with _serving(ctx):  # records are read with the lock: one that is written meanwhile registers itself after us
+        pods = [record for record in _records(ctx) if _matters(record)]
+        if not pods or not ctx.config.dns.enabled:
+            _end(ctx)
+            return None
+        _require_program(ctx)
+        found = {record.spec.sandbox.network: _network_of(ctx, record) for record in pods}
+        wanted = tuple(network for network in found.values() if network is not None)
+        fresh = _unheard(ctx, wanted)
+        changed = [_write_all(ctx, network, pods) for network in wanted]
+        files = {network.file for network in wanted}
+        changed += [_put(ctx, file, "") for file in _tables(ctx) if file.name not in files]
+        if wanted:
+            _serve(ctx, wanted, fresh, changed=any(changed), thoroughly=True)
+    running = server.find(ctx.layout.dns_tables)
+    return running.ref if running else None
+
+
+def mend(ctx: Context) -> tuple[str, ...]:
+    """Lead port 53 to the server again where somebody flushed that; the sentence to tell."""
+    found = server.find(ctx.layout.dns_tables)
+    if found is None or found.port == PORT or redirect.stands(ctx.layout.tag):
+        return ()
+    with locks.exclusive(ctx.layout.dns_lock):
+        _lead(ctx, found.port)
+    return (f"the table {redirect.table_name(ctx.layout.tag)} was gone: put right",)
+
+
+def end_if_last(ctx: Context) -> None:
+    """End the server when no pod is left. Cheap where there is none."""
+    if _in_use(ctx) and index.is_empty(ctx.store):
+        with locks.exclusive(ctx.layout.dns_lock):
+            if index.is_empty(ctx.store):
+                _end(ctx)
+
+
+# --- the server -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _serving(ctx: Context) -> Iterator[None]:
+    """With the lock; what goes wrong is remembered and told when it is news, and keeps nobody from anything."""
+    try:
+        with locks.exclusive(ctx.layout.dns_lock), boundary.told("serve names"):
+            yield
+    except ReconcilerError as e:
+        _trouble(ctx, e.message)
+
+
+def _require_program(ctx: Context) -> None:
+    """Raises HostUnfit where there is no server to be had."""
+    if server.program() is None:
+        raise HostUnfit(why_not(ctx))
+
+
+def _unheard(ctx: Context, networks: Iterable[Network]) -> tuple[str, ...]:
+    """Addresses of networks that the server was not told of yet."""
+    return tuple(a for one in networks if not (ctx.layout.dns_tables / one.file).exists() for a in one.listen)
+
+
+def _serve(
+    ctx: Context, networks: tuple[Network, ...], fresh: tuple[str, ...], *, changed: bool, thoroughly: bool = False
+) -> None:
+    """Make a server run that knows what is written, by another port where somebody has its at a ``fresh`` address.
+
+    ``thoroughly``: look at what was not touched, too.
+    """
+    found = server.find(ctx.layout.dns_tables)
+    fits = found is not None and found.command == _command(ctx, found.port)
+    if found is None or not fits or any(server.is_taken(address, found.port) for address in fresh):
+        _start(ctx, networks)
+    elif changed:
+        server.read_again(found)
+    if found is not None and found.port != PORT and (fresh or (thoroughly and not redirect.stands(ctx.layout.tag))):
+        _lead(ctx, found.port)
+    _trouble(ctx, "")
+
+
+def _command(ctx: Context, port: int) -> tuple[str, ...]:
+    binary = server.program()
+    assert binary is not None, "asked for only where there is one"
+    return server.command(binary, ctx.layout.dns_tables, port, ctx.config.dns.domain)
+
+
+def _write(ctx: Context, network: Network, record: PodRecord) -> bool:
+    """The network's file with this pod as it is now; whether there was anything to write."""
+    before = table.read(ctx.layout.dns_tables / network.file)
+    if not before:
+        return _write_all(ctx, network, _records(ctx))
+    first = table.head(network.listen, ctx.config.dns.servers)
+    after = table.with_entry(before, first, _entry(ctx, record)) if record.ips else before
+    return _put(ctx, ctx.layout.dns_tables / network.file, after, before)
+
+
+def _write_all(ctx: Context, network: Network, pods: Iterable[PodRecord]) -> bool:
+    """The network's file from the records; whether there was anything to write."""
+    first = table.head(network.listen, ctx.config.dns.servers)
+    there = (record for record in pods if record.ips and _name_of(record) == network.name)
+    return _put(ctx, ctx.layout.dns_tables / network.file, table.make(first, (_entry(ctx, one) for one in there)))
+
+
+def _put(ctx: Context, file: Path, text: str, before: str | None = None) -> bool:
+    if text == (table.read(file) if before is None else before):
+        return False
+    ctx.layout.make_dns()
+    table.write(file, text)
+    return True
+
+
+def _start(ctx: Context, networks: tuple[Network, ...]) -> None:
+    """A new server in place of any other. It would not start with an address that is not there: a network whose
+    bridge does not stand is left out until somebody needs it."""
+    if (ctx.layout.dns_tables / table.PID_FILE).exists() and not server.find(ctx.layout.dns_tables):
+        _emit(ctx, EventType.WARNING, "NameServerDied", "the name server had ended: it is started again")
+    for other in server.all_of(ctx.layout.dns_tables):
+        server.end(other)
+    with locks.exclusive(ctx.layout.network_lock):
+        for network in networks:
+            bridge.ensure_bridge(network.bridge)
+    for file in _tables(ctx):
+        if not all(map(server.is_here, table.listens_at(table.read(file)))):
+            table.write(file, "")
+    listen = _listen(ctx)
+    port = _free_port(ctx, listen)
+    enter = cgroups.enter_monitors
+    server.start(_command(ctx, port), ctx.layout.dns / "log", lambda pid: enter(ctx.layout.tag, pid))
+    found = server.await_listening(ctx.layout.dns_tables, listen, port)
+    _lead(ctx, port)
+    files.write_atomic(ctx.layout.dns / _STARTED, f"{found.ref.pid}\n".encode())
+
+
+def _lead(ctx: Context, port: int) -> None:
+    """Lead port 53 to where the server is, or take that away."""
+    if port == PORT:
+        redirect.remove(ctx.layout.tag)
+    else:
+        redirect.declare(ctx.layout.tag, _listen(ctx), port)
+
+
+def _listen(ctx: Context) -> tuple[str, ...]:
+    """Every address at which the server is to listen."""
+    return tuple(address for file in _tables(ctx) for address in table.listens_at(table.read(file)))
+
+
+def _free_port(ctx: Context, listen: tuple[str, ...]) -> int:
+    """Port 53, or another one where somebody has that, which is told."""
+    taken = next((address for address in listen if server.is_taken(address, PORT)), None)
+    if taken is None:
+        return PORT
+    for port in OTHER_PORTS:
+        if not any(server.is_taken(address, port) for address in listen):
+            text = f"port 53 at {taken} is held by {_holder(taken)}: names are served at port {port}, where 53 leads to"
+            _emit(ctx, EventType.NORMAL, "DNSPortTaken", text)
+            return port
+    raise TryLater(f"cannot serve names: port 53 at {taken} is held by {_holder(taken)}, and no other is free")
+
+
+def _holder(address: str) -> str:
+    bindings = [PortBinding(PORT, PORT, protocol, address) for protocol in (Protocol.UDP, Protocol.TCP)]
+    return next((str(holder) for holder in ports.holders(bindings)), "another process")
+
+
+def _end(ctx: Context) -> None:
+    """End every server of ours and forget what it knew."""
+    for one in server.all_of(ctx.layout.dns_tables):
+        server.end(one)
+    redirect.remove(ctx.layout.tag)
+    files.discard(ctx.layout.dns_tables, ctx.layout.trash)
+    table.write(ctx.layout.dns / _TROUBLE, "")
+
+
+def _network_of(ctx: Context, record: PodRecord) -> Network | None:
+    """The network on which the pod is found, or from which it asks; None where it does neither."""
+    if not _matters(record):
+        return None
+    known = netrecords.read(ctx, record.spec.sandbox.network)
+    if not known.dns if known else _name_of(record) != DEFAULT:
+        return None
+    return Network(_name_of(record), networks.ensure(ctx, record.spec.sandbox.network))
+
+
+def _name_of(record: PodRecord) -> str:
+    return record.spec.sandbox.network or DEFAULT
+
+
+def _tables(ctx: Context) -> list[Path]:
+    try:
+        return [file for file in ctx.layout.dns_tables.iterdir() if file.name != table.PID_FILE]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _records(ctx: Context) -> Iterator[PodRecord]:
+    for row in index.all_pods(ctx.store):
+        record = records.read(ctx.layout.pod(row.id), RECORD, PodRecord)
+        if record is not None:
+            yield record
+
+
+def _matters(record: PodRecord) -> bool:
+    """Whether it has an address for others to find, or asks us for theirs."""
+    return bool(record.ips) or resolver.asks_us(record.spec.dns, host_network=record.spec.sandbox.host_network)
+
+
+def _stands(ctx: Context) -> Callable[[PodRecord], bool]:
+    """Whether a pod's network was set up, by its record: one that is only being made sees to its names itself."""
+
+    def stands(record: PodRecord) -> bool:
+        state = records.read(ctx.layout.pod(record.id), STATE, PodState) or PodState()
+        return _matters(record) and state.networked is not None and not (state.removing or state.ended)
+
+    return stands
+
+
+def _in_use(ctx: Context) -> bool:
+    return ctx.layout.dns_tables.exists() or (ctx.layout.dns / _TROUBLE).exists()
+
+
+def _entry(ctx: Context, record: PodRecord) -> table.Entry:
+    known_as = names.known_as(record.key, record.spec.sandbox, ctx.config.dns.domain)
+    return table.Entry(record.key, record.ips, known_as)
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------
+
+
+def _trouble(ctx: Context, text: str) -> None:
+    """Remember what keeps names from being served ("": nothing), and tell it where it is news."""
+    file = ctx.layout.dns / _TROUBLE
+    with contextlib.suppress(ReconcilerError):
+        before = table.read(file)
+        if text != before:
+            if text:
+                ctx.layout.make_dns()
+            table.write(file, text)
+            if text:
+                _emit(ctx, EventType.WARNING, "NoNames", f"{text}: pods get this host's resolvers instead")
+
+
+def _emit(ctx: Context, kind: EventType, reason: str, text: str) -> None:
+    events.emit(ctx.store, ctx.clock, ABOUT, kind, reason, text)
+
+
+def info(ctx: Context) -> dict[str, Any]:
+    """The name server as things stand."""
+    known = netrecords.read(ctx, DEFAULT)
+    found = server.find(ctx.layout.dns_tables)
+    told: dict[str, Any] = {"domain": ctx.config.dns.domain}
+    if why := why_not(ctx):
+        return told | {"server": f"none: {why}; pods get this host's resolvers"}
+    if found is None or known is None:
+        return told | {"server": "none: no pod has needed it yet"}
+    gateway = known.gateway or str(IPv4Network(known.subnet)[1])
+    port = "" if found.port == PORT else f", port {found.port} (53 is taken, and led there)"
+    asked = " ".join(ctx.config.dns.servers) or "this host's resolvers"
+    return told | {
+        "server": f"aardvark-dns, pid {found.ref.pid}{port}",
+        "other names": f"from {asked}",
+        "ask it from here": f"dig @{gateway} POD.NAMESPACE.svc.{ctx.config.dns.domain}",
+    }
+
+
+def strangers(ctx: Context) -> Iterator[tuple[str, str, str]]:
+    """What is here of the server that belongs to no pod: kind, name, why (for ``system check``)."""
+    pods = {f"{record.key.namespace}/{record.key.name}" for record in _records(ctx)}
+    main = server.find(ctx.layout.dns_tables)
+    for one in server.all_of(ctx.layout.dns_tables):
+        if not pods:
+            yield "process", str(one.ref.pid), "name server, but there is no pod"
+        elif main is None or one.ref != main.ref:
+            yield "process", str(one.ref.pid), "a second name server"
+    for file in _tables(ctx):
+        for key in sorted(table.keys(table.read(file)) - pods):
+            yield "name", key, f"known to the name server in {file.name}, but there is no such pod"

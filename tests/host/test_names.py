@@ -1,0 +1,299 @@
+"""Pods find each other by name: through a real aardvark-dns, in the worker's network namespace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.engine.dns import server
+from reconciler.engine.dns.server import Server
+from reconciler.model.key import Key
+from tests.host.dnslab import AAAA, resolve, taken, upstream
+from tests.host.instance import Instance, fresh_instance, until, wait_for_end
+from tests.host.manifests import Manifest, container, pod, put
+
+pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+WEB, API, OTHER = Key("default", "web"), Key("default", "api"), Key("other", "web")
+
+
+def one(key: Key, image: str, **spec: Any) -> Manifest:
+    manifest = pod(key.name, container("app", image), **spec)
+    manifest["metadata"]["namespace"] = key.namespace
+    return manifest
+
+
+def run(instance: Instance, folder: Path, *manifests: Manifest) -> None:
+    """Make just these pods run."""
+    for file in folder.iterdir():
+        file.unlink()
+    for number, manifest in enumerate(manifests):
+        put(folder / f"{number}.yaml", manifest)
+    instance.ok("apply", "--wait", "--timeout", 60, "--yes-prune", folder)
+
+
+def ip_of(instance: Instance, key: Key) -> str:
+    sandbox = instance.engine.observe(key, None).sandbox
+    assert sandbox is not None
+    return sandbox.ip
+
+
+def server_of(instance: Instance) -> Server | None:
+    return server.find(instance.engine.layout.dns_tables)
+
+
+def running_server(instance: Instance) -> Server:
+    found = until(lambda: server_of(instance), "a name server runs")
+    assert found is not None
+    return found
+
+
+def events(instance: Instance) -> str:
+    return instance.ok("events")
+
+
+@contextmanager
+def over(path: str, file: Path) -> Iterator[None]:
+    """``file`` in the place of one of the host's, in this worker's mount namespace."""
+    subprocess.run(["mount", "--bind", file, path], check=True, timeout=30)
+    yield
+    subprocess.run(["umount", path], check=True, timeout=30)
+
+
+@pytest.fixture
+def host_resolver(tmp_path: Path) -> Iterator[list[str]]:
+    """The host's resolver is one of ours, on loopback, which pods cannot reach themselves; what it was asked."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 127.0.0.9\n")
+    with over("/etc/resolv.conf", conf), upstream("127.0.0.9", "198.51.100.7") as asked:
+        yield asked
+
+
+def test_pods_find_each_other_within_their_namespace_and_across(
+    instance: Instance, image: str, folder: Path, host_resolver: list[str]
+) -> None:
+    run(
+        instance,
+        folder,
+        one(WEB, image, hostname="box", subdomain="sub"),
+        one(API, image),
+        one(OTHER, image, hostname="box", subdomain="sub"),
+    )
+    here, there, api = (ip_of(instance, key) for key in (WEB, OTHER, API))
+    assert resolve(instance, API, "web") == {here}, "the pod of one's own namespace"
+    assert resolve(instance, OTHER, "web") == {there}
+    assert resolve(instance, API, "web.other") == {there}
+    assert resolve(instance, OTHER, "web.default") == {here}
+    assert resolve(instance, WEB, "api") == {api}
+    assert resolve(instance, OTHER, "api") == set(), "another namespace's are found by namespace only"
+    assert resolve(instance, API, "box.sub") == {here}
+    assert resolve(instance, OTHER, "box.sub") == {there}
+    for name in (
+        "box.sub.other",
+        "box.sub.other.svc",
+        "box.sub.other.svc.cluster.local",
+        "WEB.Other.svc.cluster.local",
+    ):
+        assert resolve(instance, API, name) == {there}, name
+    assert not any(name.endswith("cluster.local") for name in host_resolver), "pods' names are asked of nobody else"
+    assert resolve(instance, API, "www.example.org") == {"198.51.100.7"}, "other names are the host's resolver's"
+    assert "www.example.org" in host_resolver
+
+    pinged = instance.run("exec", "api/app", "--", "ping", "-c1", "-4", "web.other")
+    assert f"PING web.other ({there})" in pinged.stdout, "as libc resolves it"
+    info = instance.ok("info")
+    assert f"aardvark-dns, pid {running_server(instance).ref.pid}" in info
+    assert "dig @" in info
+
+
+def test_both_families(instance: Instance, image: str, folder: Path) -> None:
+    run(instance, folder, one(WEB, image), one(API, image))
+    record = instance.engine.observe(WEB, None).sandbox
+    assert record is not None
+    if not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this kernel has no IPv6")
+    (six,) = resolve(instance, API, "web", AAAA)
+    hosts = instance.ok("exec", "web/app", "--", "cat", "/etc/hosts")
+    assert f"{ip_of(instance, WEB)}\tweb\n{six}\tweb\n" in hosts
+
+
+def test_a_name_goes_with_its_pod_and_moves_with_it(instance: Instance, image: str, folder: Path) -> None:
+    run(instance, folder, one(WEB, image), one(API, image), one(OTHER, image))
+    before = ip_of(instance, WEB)
+    first = running_server(instance)
+    run(instance, folder, one(API, image), one(OTHER, image))
+    assert resolve(instance, API, "web") == set()
+    assert resolve(instance, API, "web.other") == {ip_of(instance, OTHER)}
+    run(instance, folder, one(Key("default", "thief"), image), one(API, image), one(OTHER, image))
+    run(instance, folder, one(Key("default", "thief"), image), one(WEB, image), one(API, image), one(OTHER, image))
+    moved = ip_of(instance, WEB)
+    assert resolve(instance, API, "web") == {moved}
+    assert running_server(instance) == first, "it goes on meanwhile"
+    run(instance, folder, one(WEB, image, hostname="changed"), one(API, image))
+    assert ip_of(instance, WEB) == moved, "a recreated pod keeps its address"
+    assert resolve(instance, API, "web") == {moved}
+    assert before
+    instance.ok("down", folder)
+    wait_for_end([first.ref])
+    assert server_of(instance) is None
+
+
+def test_a_killed_server_is_back_within_a_second_or_at_the_next_command(
+    instance: Instance, image: str, folder: Path
+) -> None:
+    run(instance, folder, one(WEB, image), one(API, image))
+    before = running_server(instance)
+    os.kill(before.ref.pid, signal.SIGKILL)
+    wait_for_end([before.ref])
+    instance.ok("apply", folder)
+    again = running_server(instance)
+    assert again.ref != before.ref
+    assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+
+    controller = instance.watch(folder)
+    until(lambda: "controller starts" in (instance.root / "controller.log").read_text(), "the controller watches")
+    for _ in range(2):
+        os.kill(again.ref.pid, signal.SIGKILL)
+        wait_for_end([again.ref])
+        last = again
+        until(lambda last=last: (one := server_of(instance)) and one.ref != last.ref, "it is started again", 5)
+        again = running_server(instance)
+        assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+    assert "NameServerDied" in events(instance)
+
+    controller.send_signal(signal.SIGTERM)
+    controller.wait(30)
+    assert running_server(instance) == again, "it outlives the controller"
+    cgroup = Path(f"/proc/{again.ref.pid}/cgroup").read_text()
+    assert f"/reconciler-{instance.engine.layout.tag}/monitors" in cgroup, "and is in no service's cgroup"
+
+
+def test_two_who_need_it_at_once_start_one(instance: Instance, image: str, tmp_path: Path) -> None:
+    folders = [tmp_path / str(n) for n in range(3)]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        put(folder / "pod.yaml", one(Key("default", f"pod{number}"), image))
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda folder: instance.ok("apply", "--wait", "--timeout", 60, folder), folders))
+    assert [one.ref for one in server.all_of(instance.engine.layout.dns_tables)] == [running_server(instance).ref]
+    for number in range(3):
+        found = resolve(instance, Key("default", "pod0"), f"pod{number}")
+        assert found == {ip_of(instance, Key("default", f"pod{number}"))}
+
+
+def test_two_instances_know_their_own_pods_only(
+    instance: Instance, image: str, folder: Path, tmp_path: Path, loaded_images: Path, host_resolver: list[str]
+) -> None:
+    run(instance, folder, one(WEB, image), one(API, image))
+    with fresh_instance(loaded_images) as second:
+        other = tmp_path / "other"
+        other.mkdir()
+        run(second, other, one(WEB, image), one(OTHER, image))
+        assert running_server(instance).ref != running_server(second).ref
+        assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+        assert resolve(second, OTHER, "web.default") == {ip_of(second, WEB)}
+        assert resolve(second, OTHER, "api.default.svc.cluster.local") == set()
+    assert resolve(instance, API, "web") == {ip_of(instance, WEB)}, "the other one's end is nothing to this one"
+
+
+def test_somebody_else_has_port_53(instance: Instance, image: str, folder: Path) -> None:
+    """As a dnsmasq does that binds 0.0.0.0:53. Names are served by another port, and pods ask 53 as ever."""
+    with taken(socket.SOCK_DGRAM, "0.0.0.0", 53):
+        run(instance, folder, one(WEB, image), one(API, image))
+        first = running_server(instance)
+        assert first.port == 1053
+        assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+        assert f"held by pid {os.getpid()}" in events(instance)
+        assert "port 1053" in instance.ok("info")
+        subprocess.run(["nft", "flush", "ruleset"], check=True, timeout=30)
+        instance.ok("apply", folder)
+        assert resolve(instance, API, "web") == {ip_of(instance, WEB)}, "the way is made again"
+    os.kill(first.ref.pid, signal.SIGKILL)
+    wait_for_end([first.ref])
+    instance.ok("apply", folder)
+    assert running_server(instance).port == 53, "free again"
+    assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+
+
+def test_without_the_package_pods_run_and_it_is_told(
+    instance: Instance, image: str, folder: Path, tmp_path: Path
+) -> None:
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 192.0.2.53\n")
+    binary = server.program()
+    assert binary is not None
+    with over("/etc/resolv.conf", conf):
+        with over(str(binary), Path("/dev/null")):
+            run(instance, folder, one(WEB, image), one(API, image))
+            assert instance.ok("exec", "web/app", "--", "cat", "/etc/resolv.conf") == "nameserver 192.0.2.53\n"
+            assert "there is no aardvark-dns on this machine" in instance.ok("info")
+            told = events(instance)
+            assert told.count("NoNames") == 1
+            assert "MissingClusterDNS" in instance.ok("events", "--for", "default/web")
+            assert server_of(instance) is None
+        before = instance.running("web")
+        instance.ok("apply", "--wait", "--timeout", 60, folder)  # it is installed
+        assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+        assert instance.running("web") == before
+
+
+def test_as_the_configuration_file_says(instance: Instance, image: str, folder: Path) -> None:
+    config = instance.root / "config.toml"
+    config.write_text('[dns]\ndomain = "pods.lan"\nservers = ["127.0.0.8"]\n')
+    with upstream("127.0.0.8", "198.51.100.8"):
+        run(instance, folder, one(WEB, image, subdomain="sub"), one(API, image, dnsPolicy="Default"))
+        assert resolve(instance, WEB, "www.example.org") == {"198.51.100.8"}
+    assert resolve(instance, WEB, "api.default.svc.pods.lan") == {ip_of(instance, API)}
+    assert "web.sub.default.svc.pods.lan\tweb\n" in instance.ok("exec", "web/app", "--", "cat", "/etc/hosts")
+    first = running_server(instance)
+
+    config.write_text("[dns]\nenabled = false\n")
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    wait_for_end([first.ref])
+    assert "cluster.local" not in instance.ok("exec", "web/app", "--", "cat", "/etc/resolv.conf")
+    assert "enabled is false" in instance.ok("info")
+
+
+def test_a_pod_on_the_hosts_network_may_ask_too(
+    instance: Instance, image: str, folder: Path, host_resolver: list[str]
+) -> None:
+    asker = Key("default", "host")
+    run(
+        instance,
+        folder,
+        one(WEB, image),
+        one(asker, image, hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet"),
+    )
+    assert resolve(instance, asker, "web") == {ip_of(instance, WEB)}
+
+
+def test_system_check_finds_what_belongs_to_no_pod(instance: Instance, image: str, folder: Path) -> None:
+    run(instance, folder, one(WEB, image))
+    layout = instance.engine.layout
+    table = layout.dns_tables / f"rc-{layout.tag}"
+    kept = table.read_text()
+    table.write_text(f"{kept}default/gone 10.101.0.99  gone.default.svc\n")
+    assert [str(leak) for leak in instance.engine.check()] == [
+        f"name default/gone: known to the name server in {table.name}, but there is no such pod"
+    ]
+    instance.engine.tend_names()
+    assert table.read_text() == kept
+    first = running_server(instance)
+    command = [*first.command[:3], "--port", "1099", *first.command[5:]]
+    subprocess.run(command, check=True, timeout=30, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    strays = [leak for leak in instance.engine.check() if leak.kind == "process"]
+    assert [leak.why for leak in strays] == ["a second name server"]
+    instance.ok("apply", folder)
+    for stray in strays:
+        with_pid = int(stray.name)
+        if with_pid != running_server(instance).ref.pid:
+            os.kill(with_pid, signal.SIGKILL)
