@@ -275,8 +275,7 @@ class _Once:
                 timed_out = not self._wait_until(lambda: self._all_through(keys, wait), end)
         finally:
             self.core.stop()
-        if self.steps:
-            network += self._host("look at the firewalls", self.core.engine.review_firewalls)
+        network += self._host("look at the firewalls", self.core.engine.review_firewalls)
         return Report(tuple(map(self._row, keys)), self._problems(), self.steps, timed_out, network)
 
     def _host(self, doing: str, question: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from contextlib import suppress
 from reconciler.controller.health import Health
 from reconciler.controller.log import Log, Silent
 from reconciler.engine.network import names
+from reconciler.engine.network.foreign.ruleset import OURS
 from reconciler.linux.netlink_events import ALL, Notice, Notices, What
 from reconciler.model.clock import Clock
 from reconciler.model.errors import ReconcilerError
@@ -208,7 +209,7 @@ class Judge:
                     ours = ours or one.port != self._port
                     heard.damage = heard.damage or one.port != self._port
                     heard.ours = True
-                case What.TABLE:
+                case What.TABLE if not one.name.startswith(OURS):  # another instance's drops nothing of ours
                     heard.foreign = True
                 case What.COMMIT:
                     self._culprit, ours = (one.name, False) if ours else (self._culprit, False)

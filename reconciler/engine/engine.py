@@ -99,7 +99,7 @@ class Engine:
 
     def tidy(self) -> None:
         """Collect what killed predecessors left where no plan looks: trash, rows and leases and lock files of pods
-        that are not there. Cheap where there is nothing.
+        that are not there, the network of an instance without pods. Cheap where there is nothing.
 
         Raises ReconcilerError.
         """
@@ -111,6 +111,7 @@ class Engine:
                     sandboxes.forget(ctx, key)
             nameserver.tend(ctx)
             locks.sweep(ctx.layout.locks, {ctx.layout.key_lock(key).name for key in self.keys()})
+            networks.remove_if_last(ctx, firewalls.close)
 
     @contextmanager
     def lock(self, key: Key) -> Iterator[KeyLock]:

@@ -28,6 +28,7 @@ from reconciler.model.errors import ReconcilerError, TryLater
 from reconciler.model.events import EventType
 
 TOLD = "firewall.told"
+_SETTINGS = {"open": "open (where others have a place for it)", "tell": "tell (nothing of others' is opened)"}
 UNREACHABLE = "FirewallUnreachable"
 _NAME = re.compile(r"'([a-z0-9-]+)'")
 
@@ -169,7 +170,8 @@ def _opened(found: Ruleset, bridges: Iterable[str]) -> list[str]:
 def _blocked(found: Ruleset, blocker: Blocker) -> str:
     who = hints.owner(found, blocker)
     whose = f" ({who}'s)" if who else ""
-    what = ", and ".join(blocker.what)
+    *some, last = blocker.what
+    what = f"{', '.join(some)} and {last}" if some else last
     return f"{blocker.chain}{whose}: its {blocker.by} keeps {what}; try: {hints.command(who, blocker)}"
 
 
@@ -178,7 +180,7 @@ def _tell(ctx: Context, now: Standing) -> tuple[str, ...]:
     before = _from_text(settings.get(ctx.store, TOLD))
     said = [(EventType.WARNING, UNREACHABLE, one) for one in now.trouble if one not in before.trouble]
     said += [(EventType.NORMAL, "FirewallOpened", one) for one in now.opened if one not in before.opened]
-    said += [(EventType.WARNING, "FirewallBlocks", one) for one in now.blocked if one not in before.blocked]
+    said += [(EventType.WARNING, "FirewallBlocks", one) for one in now.blocked if not _is_told(one, before.blocked)]
     still = {_where(one) for one in now.blocked}
     gone = dict.fromkeys(_where(one) for one in before.blocked if _where(one) not in still)
     said += [(EventType.NORMAL, "FirewallPasses", f"{where} keeps nothing of ours any more") for where in gone]
@@ -187,6 +189,17 @@ def _tell(ctx: Context, now: Standing) -> tuple[str, ...]:
     for kind, reason, text in said:
         events.emit(ctx.store, ctx.clock, ABOUT, kind, reason, text)
     return tuple(text for _, _, text in said)
+
+
+def _is_told(one: str, told: Iterable[str]) -> bool:
+    """Whether just this was told, or as much and more of the same chain."""
+    what = _what(one)
+    return any(_where(one) == _where(other) and what <= _what(other) for other in told)
+
+
+def _what(blocked: str) -> frozenset[str]:
+    kept = blocked.partition(" keeps ")[2].partition("; try: ")[0]
+    return frozenset(re.split(r", | and (?=others|pods|this)", kept))
 
 
 def _where(blocked: str) -> str:
@@ -215,5 +228,5 @@ def facts(ctx: Context) -> dict[str, object]:
         "opened": list(now.opened),
         "blocked": list(now.blocked),
         **({"trouble": list(trouble)} if (trouble := _from_text(settings.get(ctx.store, TOLD)).trouble) else {}),
-        "opens others": "where they have a place for it" if ctx.config.network.firewall == "open" else "no: only told",
+        "setting": _SETTINGS[ctx.config.network.firewall],
     }

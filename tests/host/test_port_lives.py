@@ -15,7 +15,7 @@ from reconciler.linux.syscalls import in_network
 from reconciler.model.key import PodId
 from reconciler.model.observed import PidRef
 from tests.host.instance import Instance, until
-from tests.host.manifests import Manifest, container, pod, put
+from tests.host.manifests import SERVE, Manifest, container, pod, put
 from tests.host.netlab import HOST_IP, Lab, Node, serve
 from tests.host.test_firewalls import DOCKER, host, iptables
 
@@ -26,7 +26,7 @@ ONE, TWO = 18610, 18611
 
 
 def site(image: str, name: str, port: int) -> Manifest:
-    code = f"mkdir /site; echo {name} > /site/index.html; exec httpd -f -p 80 -h /site"
+    code = f"mkdir /site; echo {name} > /site/index.html; httpd -p 80 -h /site; {SERVE}"
     ports = [{"containerPort": 80, "hostPort": port}]
     return pod(name, container("app", image, command=["sh", "-c", code], ports=ports))
 

@@ -22,7 +22,7 @@ def judge(*bridges: int) -> Judge:
         pytest.param([Notice(What.TABLE, TABLE, OTHER)], True, False, False, id="somebody changes our table"),
         pytest.param([Notice(What.TABLE, TABLE, OWN)], False, False, False, id="we change our table"),
         pytest.param([Notice(What.TABLE, "filter", OTHER)], False, False, True, id="somebody changes their own"),
-        pytest.param([Notice(What.TABLE, "reconciler_efgh", OTHER)], False, False, True, id="another instance"),
+        pytest.param([Notice(What.TABLE, "reconciler_efgh", OTHER)], False, False, False, id="another instance"),
         pytest.param([Notice(What.LOST)], True, False, True, id="messages were lost"),
         pytest.param([Notice(What.NO_LINK, "rc-abcd", index=7)], True, False, False, id="our bridge goes"),
         pytest.param([Notice(What.NO_LINK, "rc-abcd-0f0f0f", index=7)], True, False, False, id="a named one goes"),
