@@ -11,16 +11,46 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from reconciler.engine.images.images import Images
 from reconciler.model.clock import SystemClock
 
 USER = "reader"
 CLOCK = SystemClock()
+
+
+Shown = Callable[[Images, str], Path]
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Iterator[Shown]:
+    """Mounts an image as its containers see it."""
+    mounted: list[Path] = []
+
+    def mount(images: Images, reference: str) -> Path:
+        image = images.get(reference)
+        assert image is not None
+        directory, names = images.overlay_lowers(image)
+        place = tmp_path / "shown"
+        place.mkdir()
+        (tmp_path / "empty").mkdir()
+        options = "lowerdir=" + ":".join((*names, str(tmp_path / "empty")))
+        subprocess.run(
+            ["mount", "-t", "overlay", "overlay", "-o", options, place], cwd=directory, check=True, timeout=30
+        )
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", place], check=True, timeout=30)
 
 
 @dataclass(frozen=True)
@@ -49,10 +79,10 @@ def hard(name: str, target: str) -> Entry:
     return Entry(name, kind=tarfile.LNKTYPE, target=target)
 
 
-def layer(*entries: Entry) -> bytes:
+def layer(*entries: Entry, form: int = tarfile.PAX_FORMAT) -> bytes:
     """The plain tar stream of a layer."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(fileobj=buffer, mode="w", format=form, errors="surrogateescape") as tar:
         for entry in entries:
             info = tarfile.TarInfo("placeholder")
             info.name, info.type, info.linkname, info.mode = entry.name, entry.kind, entry.target, entry.mode
@@ -95,14 +125,14 @@ def docker_archive(path: Path, images: dict[str, list[bytes]]) -> Path:
     return path
 
 
-def with_more(archive: Path, path: Path, *entries: Entry) -> Path:
+def with_more(archive: Path, path: Path, *entries: Entry, name: str = "localhost/more:1") -> Path:
     """The image of a docker-archive with one more layer."""
     with tarfile.open(archive) as tar:
         listing = tar.extractfile("manifest.json")
         assert listing
         below = [tar.extractfile(name) for name in json.load(listing)[0]["Layers"]]
         plain = [file.read() for file in below if file]
-    return docker_archive(path, {"localhost/more:1": [*plain, layer(*entries)]})
+    return docker_archive(path, {name: [*plain, layer(*entries)]})
 
 
 def oci_layout(

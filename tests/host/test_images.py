@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,8 @@ from reconciler.model.observed import ImageStatus
 from reconciler.model.spec import PullPolicy
 from tests.host import imagelab as lab
 from tests.host.conftest import short_directory
-from tests.host.imagelab import Entry, folder, hard, layer, link
+from tests.host.imagelab import Entry, Shown, folder, hard, layer, link
+from tests.host.imagelab import shown as shown  # a fixture
 
 pytestmark = pytest.mark.host
 
@@ -77,30 +78,6 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
         if process.poll() is None:
             process.kill()
     return process.returncode, out or err
-
-
-@pytest.fixture
-def shown(tmp_path: Path) -> Iterator[Callable[[Images, str], Path]]:
-    """Mounts an image as its containers see it."""
-    mounted: list[Path] = []
-
-    def mount(images: Images, reference: str) -> Path:
-        image = images.get(reference)
-        assert image is not None
-        directory, names = images.overlay_lowers(image)
-        place = tmp_path / "shown"
-        place.mkdir()
-        (tmp_path / "empty").mkdir()
-        options = "lowerdir=" + ":".join((*names, str(tmp_path / "empty")))
-        subprocess.run(
-            ["mount", "-t", "overlay", "overlay", "-o", options, place], cwd=directory, check=True, timeout=30
-        )
-        mounted.append(place)
-        return place
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", place], check=True, timeout=30)
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -202,9 +179,7 @@ def test_a_layer_that_is_not_the_one_its_config_names_is_refused(images: Images,
 # --- layers ---------------------------------------------------------------------------------------------------------
 
 
-def test_stacked_layers_show_what_the_kernel_shows(
-    images: Images, tmp_path: Path, shown: Callable[[Images, str], Path]
-) -> None:
+def test_stacked_layers_show_what_the_kernel_shows(images: Images, tmp_path: Path, shown: Shown) -> None:
     base = layer(
         folder("etc"), Entry("etc/a", b"a"), Entry("etc/b", b"b"), folder("var", 0o1777), folder("var/old"),
         Entry("var/old/x"), Entry("gone"), folder("dir"), Entry("dir/deep"), link("sh", "bin/sh"), folder("bin"),
@@ -276,7 +251,7 @@ def test_a_layer_cannot_speak_overlayfs_own_language(images: Images, tmp_path: P
     assert "trusted.overlay.redirect" not in os.listxattr(image.layers[0] / "d")
 
 
-def test_120_layers_fit_one_mount(images: Images, tmp_path: Path, shown: Callable[[Images, str], Path]) -> None:
+def test_120_layers_fit_one_mount(images: Images, tmp_path: Path, shown: Shown) -> None:
     layers = [layer(Entry(f"f{n}", b"x"), Entry("last", str(n).encode())) for n in range(120)]
     images.load(lab.oci_layout(tmp_path / "oci", layers, "plain"))
     image = images.get("test:1")
@@ -295,9 +270,7 @@ def test_each_layer_that_was_unpacked_is_told(images: Images, tmp_path: Path) ->
     assert sorted(told) == [f"unpacked {n} of 3 layers" for n in (1, 2, 3)]
 
 
-def test_a_layer_that_comes_twice_is_mounted_once(
-    images: Images, tmp_path: Path, shown: Callable[[Images, str], Path]
-) -> None:
+def test_a_layer_that_comes_twice_is_mounted_once(images: Images, tmp_path: Path, shown: Shown) -> None:
     twice, between = layer(Entry("a", b"1")), layer(Entry(".wh.a"), Entry("b", b"2"))
     images.load(lab.oci_layout(tmp_path / "oci", [twice, between, twice]))
     assert tree(shown(images, "test:1")).keys() == {"a", "b"}
