@@ -71,6 +71,8 @@ def _look(ctx: Context) -> Iterator[Leak]:
     yield from _directories(ctx, known)
     yield from _files(ctx, known)
     yield from _rows(ctx, known)
+    for path in ctx.images.leftovers():
+        yield Leak("file", str(path), "belongs to no image; `image prune` deletes it")
     yield from (Leak(*one) for one in nameserver.strangers(ctx))
 
 

@@ -106,6 +106,7 @@ class Engine:
         ctx = self.context
         with boundary.told("tidy up"):
             files.empty(ctx.layout.trash)
+            ctx.images.tidy()
             for key in sandboxes.forgotten(ctx):
                 with self.lock(key):
                     sandboxes.forget(ctx, key)

@@ -27,7 +27,7 @@ from reconciler.engine.images.keyring import auth_file, fitting
 from reconciler.engine.images.processes import Processes
 from reconciler.engine.images.pulls import Errand, Pulls
 from reconciler.engine.images.reference import Reference, id_prefix, new_name, parse
-from reconciler.engine.images.removal import name_meant, prune_images, remove_image, sweep
+from reconciler.engine.images.removal import leftovers, name_meant, prune_images, remove_image, sweep
 from reconciler.engine.images.save import ArchiveForm, save_images
 from reconciler.engine.images.shortnames import short_names
 from reconciler.engine.images.stores import DOCKER, PODMAN, Offer, Stores
@@ -43,6 +43,8 @@ from reconciler.model.spec import PullPolicy
 Emit = Callable[[str, EventType, str, str], None]
 InUse = Callable[[str], tuple[str, ...]]
 
+KEPT = 86_400.0
+"""Seconds for which blobs and layers of an interrupted pull wait for the next one."""
 LOOK_AGAIN = 10.0
 """Seconds until an image that only a person can bring is looked for again."""
 _PATIENCE, _PATIENCE_WITH_LOCAL = 60.0, 15.0
@@ -267,6 +269,15 @@ class Images:
         Does nothing, and says so by False, while a transfer is under way in any process.
         """
         return sweep(self._disk, self._index)
+
+    def tidy(self) -> None:
+        """``collect``, but what an interrupted pull brought stays for a day: the next one goes on from there."""
+        if self._disk.root.is_dir():
+            sweep(self._disk, self._index, KEPT)
+
+    def leftovers(self) -> tuple[Path, ...]:
+        """What ``tidy`` would delete."""
+        return leftovers(self._disk, self._index, KEPT)
 
     def overlay_lowers(self, image: Image) -> tuple[Path, tuple[str, ...]]:
         """For ``lowerdir=``: the directory to change to, and the layers' names relative to it, uppermost first."""

@@ -6,6 +6,7 @@ while nobody transfers, because a transfer counts on blobs and layers that no re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -59,26 +60,51 @@ def name_meant(record: Record, reference: str) -> str:
     return next((n.name for n in record.names if n.name in candidates), "")
 
 
-def sweep(disk: Disk, index: Index) -> bool:
-    """Delete blobs, layers and work directories that no image needs; False when somebody transfers just now."""
+def sweep(disk: Disk, index: Index, kept: float = 0.0) -> bool:
+    """Delete blobs, layers and work directories that no image needs; False when somebody transfers just now.
+
+    Blobs and layers of the last ``kept`` seconds stay: an interrupted pull goes on from there.
+    """
     with disk.try_lock("transfer") as alone:
         if not alone:
             return False
         with disk.lock("index"):
-            for path in _entries(disk.temp):
+            work, layers, files = _orphans(disk, index, kept)
+            for path in work:
                 remove_tree(path)
-            if not index.whole():
-                return True
-            records = tuple(index.records().values())
-            layers = {short(layer.diff_id) for record in records for layer in record.layers}
-            discard_all(disk, (path for path in _entries(disk.layers) if path.name not in layers))
-            blobs = {name for record in records for name in _blobs(record)}
-            for path in _entries(disk.blobs / "sha256"):
-                if path.name not in blobs:
-                    remove_file(path)
-            for path in disk.index.glob(".*"):
+            discard_all(disk, layers)
+            for path in files:
                 remove_file(path)
     return True
+
+
+def leftovers(disk: Disk, index: Index, kept: float) -> tuple[Path, ...]:
+    """What ``sweep`` would delete; nothing while somebody transfers. Only looks."""
+    if not disk.locks.is_dir():
+        return ()
+    with disk.try_lock("transfer") as alone:
+        return tuple(path for paths in _orphans(disk, index, kept) for path in paths) if alone else ()
+
+
+def _orphans(disk: Disk, index: Index, kept: float) -> tuple[list[Path], list[Path], list[Path]]:
+    """Work directories, layers and files that belong to no image."""
+    work = _entries(disk.temp)
+    if not index.whole():  # a record that cannot be read may need any of the rest
+        return work, [], []
+    limit = time.time() - kept
+    records = tuple(index.records().values())
+    needed = {short(layer.diff_id) for record in records for layer in record.layers}
+    blobs = {name for record in records for name in _blobs(record)}
+    layers = [path for path in _entries(disk.layers) if path.name not in needed and _older(path, limit)]
+    files = [path for path in _entries(disk.blobs / "sha256") if path.name not in blobs and _older(path, limit)]
+    return work, layers, [*files, *disk.index.glob(".*")]
+
+
+def _older(path: Path, limit: float) -> bool:
+    try:
+        return path.lstat().st_mtime <= limit
+    except FileNotFoundError:
+        return False
 
 
 @effect("image.discard-layers")
