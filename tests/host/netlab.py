@@ -84,6 +84,21 @@ class Lab:
         pod.attach(config, node.id, node.ref, node.ip, node.ip6)
         return node
 
+    def machine(self, link: str, here: str, there: str) -> Node:
+        """One more machine, on a link of its own, by IPv6; its way to everybody else is this host."""
+        node = self.node()
+        fd = os.open(f"/proc/{node.ref.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with netlink.here("make another link") as ip:
+                ip.link("add", ifname=link, kind="veth", peer={"ifname": "eth0", "net_ns_fd": fd})
+                index = netlink.index_of(ip, link)
+                ip.addr("add", index=index, address=here, prefixlen=64, flags=netlink.NODAD)
+                ip.link("set", index=index, state="up")
+            netlink.inside("set up the machine", fd, lambda ip: _reach(ip, there, here))
+        finally:
+            os.close(fd)
+        return node
+
     def outside(self) -> Node:
         """Another machine on the host's uplink, which is also the way to the rest of the world."""
         node = self.node()
@@ -98,6 +113,13 @@ class Lab:
         finally:
             os.close(fd)
         return node
+
+
+def _reach(ip: netlink.Socket, address: str, gateway: str) -> None:
+    index = netlink.index_of(ip, "eth0")
+    ip.addr("add", index=index, address=address, prefixlen=64, flags=netlink.NODAD)
+    ip.link("set", index=index, state="up")
+    ip.route("add", family=socket.AF_INET6, dst="default", gateway=gateway)
 
 
 def ip6_of(ip: str, config: BridgeConfig) -> str:

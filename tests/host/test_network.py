@@ -184,6 +184,23 @@ def test_a_host_that_begins_to_forward_goes_on_listening_to_its_routers() -> Non
         assert [(conf / nic / "accept_ra").read_text().strip() for nic in ("up0", "up1", "rc-tst2")] == ["2", "0", "0"]
 
 
+def test_the_host_becomes_its_pods_router_and_nobody_elses() -> None:
+    """What it did not forward before it does not forward now, though Linux turns that on for all or none."""
+    with bare_lab() as made:
+        one = made.machine("up0", "2001:db8:58::1", "2001:db8:58::2")
+        two = made.machine("up9", "2001:db8:59::1", "2001:db8:59::2")
+        serve(made, two, "two", TCP, 80)
+        bridge.ensure_bridge(made.config)
+        portmap.declare(made.tag, [made.config], [])
+        node = made.pod("10.101.0.2")
+        assert ipv6.closed() == ("up0", "up9")
+        assert ask(node, TCP, "2001:db8:59::2", 80) == ["two", "2001:db8:59::1"]
+        assert ask(one, TCP, "2001:db8:59::2", 80, 0.3) == []
+        set_sysctl("ipv6/conf/up0/forwarding", "1")  # its owner wants it
+        assert portmap.declare(made.tag, [made.config], [])
+        assert ask(one, TCP, "2001:db8:59::2", 80) == ["two", "2001:db8:58::2"]
+
+
 def test_a_kernel_without_ipv6_is_told_and_does_without() -> None:
     with bare_lab() as made:
         assert ipv6.why_not() == ""

@@ -443,9 +443,9 @@ def test_a_thousand_ports_are_published_in_time(plain: Lab) -> None:
     took = {}
 
     def timed(what: str, call: Callable[[], T]) -> T:
-        begun = time.perf_counter()
+        begun = time.thread_time()  # the processor's: others keep this machine busy
         result = call()
-        took[what] = round((time.perf_counter() - begun) * 1000, 1)
+        took[what] = round((time.thread_time() - begun) * 1000, 1)
         return result
 
     held = timed("hold", lambda: ports.hold(bindings))
@@ -458,7 +458,7 @@ def test_a_thousand_ports_are_published_in_time(plain: Lab) -> None:
     assert timed("unpublish", lambda: declare(plain, two))
     print("a thousand ports, ms:", took)
     assert len(portmap.current("tst2")) == 2
-    assert max(took.values()) < 1000, "100 ms at most on an idle machine"
+    assert max(took.values()) < 300, "50 ms at most, of which reading back is the most"
 
 
 def _break_a_rule() -> None:

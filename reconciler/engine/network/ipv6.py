@@ -2,13 +2,17 @@
 
 A host that forwards IPv6 ignores router advertisements, from which most hosts have their default route, unless an
 interface's ``accept_ra`` is 2. So that is set first, on each interface that listened to them until now.
+
+Linux forwards between all interfaces or none. Those that were there before are marked as not forwarding (which
+neighbours see, and nothing else), and the rules keep them from forwarding to each other: the host becomes its pods'
+router, and nobody else's.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from reconciler.engine.network import sysctls
+from reconciler.engine.network import names, sysctls
 
 CONF = Path("/proc/sys/net/ipv6/conf")
 _NOT_INTERFACES = ("all", "default", "lo")
@@ -25,13 +29,23 @@ def why_not(conf: Path = CONF) -> str:
 
 
 def forward(conf: Path = CONF) -> None:
-    """Let this host forward IPv6, and go on listening to its routers. Raises HostUnfit."""
+    """Let this host forward IPv6 for its pods, and go on listening to its routers. Raises HostUnfit."""
     if _read(conf / "all/forwarding") == "1":
         return
-    for interface in sorted(conf.iterdir()):
-        if interface.name not in _NOT_INTERFACES and _listens(interface):
+    closed = [interface for interface in _others(conf) if _read(interface / "forwarding") == "0"]
+    for interface in closed:
+        if _read(interface / "accept_ra") == "1":
             sysctls.ensure(interface / "accept_ra", "2")
     sysctls.ensure(conf / "all/forwarding", "1")
+    for interface in closed:
+        sysctls.ensure(interface / "forwarding", "0")
+
+
+def closed(conf: Path = CONF) -> tuple[str, ...]:
+    """The interfaces of others that do not forward IPv6 to each other, though this host forwards."""
+    if _read(conf / "all/forwarding") != "1":
+        return ()
+    return tuple(interface.name for interface in _others(conf) if _read(interface / "forwarding") == "0")
 
 
 def prepare(interface: str, conf: Path = CONF) -> None:
@@ -41,8 +55,11 @@ def prepare(interface: str, conf: Path = CONF) -> None:
         sysctls.ensure(conf / interface / setting, value)
 
 
-def _listens(interface: Path) -> bool:
-    return _read(interface / "accept_ra") == "1" and _read(interface / "forwarding") == "0"
+def _others(conf: Path) -> list[Path]:
+    """Every interface but loopback and our own."""
+    ours = (names.parse_bridge, names.parse_link)
+    there = (path for path in conf.iterdir() if path.name not in _NOT_INTERFACES)
+    return sorted(path for path in there if not any(parse(path.name) for parse in ours))
 
 
 def _read(path: Path) -> str:

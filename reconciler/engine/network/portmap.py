@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from reconciler.engine.effects import effect
-from reconciler.engine.network import bridge, names, nft, rules, sysctls
+from reconciler.engine.network import bridge, ipv6, names, nft, rules, sysctls
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.model.errors import TryLater
 from reconciler.model.key import PodId
@@ -140,7 +140,7 @@ class _Table:
 def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Element], now: _Table) -> bool:
     whole = _is_whole(tag, networks, now)
     gone, new = difference(now.elements, want)
-    frame = rules.frame(tag, networks)
+    frame = rules.frame(tag, networks, ipv6.closed())
     commands = ("" if whole else frame) + _change(tag, gone, new)
     if commands:
         try:
@@ -157,7 +157,7 @@ def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Ele
 
 
 def _is_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table) -> bool:
-    wanted = tuple((chain, rules.digest(rule)) for chain, rule in rules.rules(tag, networks))
+    wanted = tuple((chain, rules.digest(rule)) for chain, rule in rules.rules(tag, networks, ipv6.closed()))
     return now.rules == wanted and now.chains >= {*rules.CHAINS}
 
 

@@ -6,7 +6,7 @@ guard        a pod never reaches the host's 127.0.0.0/8, though the bridge route
 refused      nothing can be forwarded from ::1 (there is no route_localnet for IPv6): TCP and SCTP are refused by the
              socket that holds the port, which does not listen; a datagram for it is refused here
 forward      pods of different networks do not reach each other but by published ports, and nothing leads into an
-             internal network or out of it
+             internal network or out of it; by IPv6 the host forwards for its pods alone (see ``ipv6``)
 postrouting  the source becomes the bridge's where the answer would otherwise not come back through us
 """
 
@@ -41,8 +41,8 @@ CHAINS = {
 Rule = tuple[str, str]
 
 
-def rules(tag: str, networks: Sequence[BridgeConfig]) -> tuple[Rule, ...]:
-    """Every rule, as chain and text, in order."""
+def rules(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = ()) -> tuple[Rule, ...]:
+    """Every rule, as chain and text, in order. ``closed``: interfaces between which nothing is forwarded by IPv6."""
     here, here6 = "fib daddr type local", "ip6 daddr != ::1 fib daddr type local"
     return (
         ("publish", f"{here} dnat ip to ip daddr . meta l4proto . th dport map @exact4"),
@@ -54,17 +54,20 @@ def rules(tag: str, networks: Sequence[BridgeConfig]) -> tuple[Rule, ...]:
         ("output", "jump publish"),
         ("refused", f"ip6 daddr ::1 meta l4proto udp socket mark {HELD:#x} reject"),
         *_forward(tag, networks),
+        *_not_between(closed),
         *(rule for n in networks for rule in _postrouting(n)),
     )
 
 
-def frame(tag: str, networks: Sequence[BridgeConfig]) -> str:
+def frame(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = ()) -> str:
     """The commands that make the table without its elements; they replace rules that are there, and keep the maps."""
     table = f"{FAMILY} {names.table_name(tag)}"
     lines = [f"add table {table}", f"flush table {table}"]
     lines += [f"add map {table} {name} {{ type {kind}; }}" for name, kind in MAPS.items()]
     lines += [f"add chain {table} {name}" + (f" {{ {hook} }}" if hook else "") for name, hook in CHAINS.items()]
-    lines += [f'add rule {table} {chain} {rule} comment "{digest(rule)}"' for chain, rule in rules(tag, networks)]
+    lines += [
+        f'add rule {table} {chain} {rule} comment "{digest(rule)}"' for chain, rule in rules(tag, networks, closed)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -83,6 +86,13 @@ def _forward(tag: str, networks: Sequence[BridgeConfig]) -> Iterator[Rule]:
         for network in networks:
             own = _quoted(network)
             yield "forward", f'iifname {own} oifname "{names.bridge_name(tag)}*" oifname != {own} drop'
+
+
+def _not_between(closed: Sequence[str]) -> Iterator[Rule]:
+    """A name that nft would read as something else cannot be a rule."""
+    names_ = ", ".join(f'"{name}"' for name in closed if not set(name) & set('"\\*'))
+    if names_:
+        yield "forward", f"meta nfproto ipv6 iifname {{ {names_} }} oifname {{ {names_} }} drop"
 
 
 def _postrouting(network: BridgeConfig) -> Iterator[Rule]:
