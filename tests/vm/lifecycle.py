@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tests.vm.guest import MANIFESTS, SERVICE, Guest
 from tests.vm.machine import Machine
 from tests.vm.quickstart import PLACE, clone
-from tests.vm.steps import Story
+from tests.vm.steps import Failed, Story
 
 IMAGE = "localhost/reconciler/busybox:1"
 WATCHDOG = 60
@@ -46,10 +46,12 @@ class Lifecycle:
         self.vm, self.story, self.guest = vm, story, Guest(vm)
 
     def run(self) -> None:
+        """Without the service and its pods nothing can be told of them; the other parts stand for themselves."""
         clone(self.vm, self.story)
+        self.install()
+        self.converge()
+        failed = False
         for part in (
-            self.install,
-            self.converge,
             self.journal,
             self.restart,
             self.killed,
@@ -60,7 +62,12 @@ class Lifecycle:
             self.upgrade,
             self.uninstall,
         ):
-            part()
+            try:
+                part()
+            except Failed:
+                failed = True
+        if failed:
+            raise Failed("the service's life")
 
     def untouched(self, sentence: str, what: Callable[[], None]) -> None:
         """A step after which every pod and monitor is the one that it was."""

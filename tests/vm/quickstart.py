@@ -11,19 +11,21 @@ from tests.vm.steps import Story
 
 CHECKOUT = Path(__file__).parents[2]
 PLACE = "/home/user/reconciler"
-EXAMPLES = "~/reconciler/manifests"
 
 
 def clone(vm: Machine, story: Story) -> None:
-    """This checkout's HEAD, in the guest's user's home."""
-    if not vm.code(f"test -d {PLACE}"):
+    """This checkout's HEAD, in the guest's user's home; one that a kept disk has is brought up to date."""
+    if vm.has_checkout:
         return
     with story.step("the checkout is cloned"):
         bundle = subprocess.run(
             ["git", "bundle", "create", "-q", "-", "HEAD"], cwd=CHECKOUT, capture_output=True, check=True
         )
         vm.put(bundle.stdout, "/tmp/checkout.bundle", user="user")
-        vm.run(f"git clone -q /tmp/checkout.bundle {PLACE} && rm /tmp/checkout.bundle", user="user")
+        take = f"git -C {PLACE} fetch -q /tmp/checkout.bundle HEAD && git -C {PLACE} reset -q --hard FETCH_HEAD"
+        new = f"git clone -q /tmp/checkout.bundle {PLACE}"
+        vm.run(f"if test -d {PLACE}; then {take}; else {new}; fi && rm /tmp/checkout.bundle", user="user")
+        vm.has_checkout = True
 
 
 def run(vm: Machine, story: Story) -> None:
