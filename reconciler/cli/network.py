@@ -193,7 +193,11 @@ def _labels(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple({key: value for key, _, value in pairs}.items())
 
 
-def _print(value: Any) -> None:
+def _print(networks: list[dict[str, Any]]) -> None:
     import json
 
-    click.echo(json.dumps(value, indent=4, ensure_ascii=False))
+    from reconciler.kube.present import time_of
+
+    for one in networks:
+        one["created"] = time_of(one["created"]) if one["created"] else None
+    click.echo(json.dumps(networks, indent=4, ensure_ascii=False))

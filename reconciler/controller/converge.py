@@ -180,8 +180,10 @@ def down_all(
     on_progress: OnStep | None = None,
     keys: Collection[Key] | None = None,
 ) -> Report:
-    """As ``down``, but every pod of the instance, or every one of ``keys``, whoever owns it. The caller makes sure that
-    no controller brings them back."""
+    """As ``down``, but every pod of the instance, or every one of ``keys`` (whose network goes), whoever owns it.
+
+    The caller makes sure that no controller brings them back.
+    """
     return _Once(engine, (), layout, SystemClock(), on_progress, _Everything(engine, keys)).run(True, timeout)
 
 
@@ -373,7 +375,7 @@ class _Gone(Wanted):
 
 
 class _Everything(Wanted):
-    """Nothing is wanted any more, whoever wanted it; or nothing of ``keys``."""
+    """Nothing is wanted any more, whoever wanted it; or nothing of ``keys``, whose network goes."""
 
     def __init__(self, engine: PodEngine, keys: Collection[Key] | None = None) -> None:
         super().__init__(())
@@ -388,7 +390,7 @@ class _Everything(Wanted):
         return True
 
     def resolve(self, _key: Key) -> Resolution:
-        return Resolution(Absent("everything is removed"))
+        return Resolution(Absent("everything is removed" if self._keys is None else "its network is removed"))
 
 
 def _sentences(key: Key, plan: PodActions, have: Observed) -> tuple[str, ...]:

@@ -72,6 +72,9 @@ def _network(ctx: Context) -> dict[str, Any]:
         "subnet": record.subnet if record else undecided,
         "nftables table": names.table_name(ctx.layout.tag),
     }
+    named = [f"{one.name}: {', '.join(map(str, one.networks))}" for one in netrecords.every(ctx) if one != record]
+    if named:
+        told["named networks"] = named
     try:
         if wrong := upkeep.flaws(ctx):
             told["damaged"] = [flaw.text for flaw in wrong]

@@ -95,8 +95,8 @@ def remove(ctx: Context, name: str) -> None:
                 f"cannot remove network {name}: pods are in it: {', '.join(map(str, pods))}",
                 hint="remove them, or put them into another network, first",
             )
-        netrecords.remove(ctx, name)  # first: a bridge without a record is found and told, a record is used
-        bridge.remove_bridge(netrecords.bridge_of(ctx, record).name)
+        bridge.remove_bridge(netrecords.bridge_of(ctx, record).name)  # first: no bridge may be without a record
+        netrecords.remove(ctx, name)
         networks.redeclare(ctx)
 
 

@@ -35,11 +35,15 @@ def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:
 
 def problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:
     """What else keeps the pod's sandbox from being made on this host as things stand."""
-    name = spec.sandbox.network
-    if name and netrecords.read(ctx, name) is None:
-        text = f"network {name}: there is none of that name (reconciler network create {name})"
-        yield Problem(SANDBOX_ERROR, text)
-    for text in ports.problems(spec.sandbox.ports, netrecords.why_no_ipv6(ctx)):
+    name, why_not = spec.sandbox.network, netrecords.why_no_ipv6(ctx)
+    if name:
+        network = netrecords.read(ctx, name)
+        if network is None:
+            text = f"network {name}: there is none of that name (reconciler network create {name})"
+            yield Problem(SANDBOX_ERROR, text)
+        elif not network.subnet6:
+            why_not = why_not or f"network {name} was created without it"
+    for text in ports.problems(spec.sandbox.ports, why_not):
         yield Problem(SANDBOX_ERROR, text)
 
 

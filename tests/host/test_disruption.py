@@ -133,6 +133,7 @@ NOW: dict[str, Row] = {
     # recorded in place
     "labels": Row(on_meta(labels={"a": "b"})),
     "annotations": Row(on_meta(annotations={"a": "b"})),
+    "the network it is in, named": Row(on_meta(annotations={"reconciler/network": "default"})),
     "restartPolicy": Row(on_spec(restartPolicy="OnFailure")),
     "terminationGracePeriodSeconds": Row(on_spec(terminationGracePeriodSeconds=1)),
     "imagePullPolicy": Row(on_app(imagePullPolicy="Never")),
@@ -177,6 +178,7 @@ NOW: dict[str, Row] = {
     # the whole pod
     "hostPort": Row(port(hostPort=18081), EVERYTHING),
     "hostIP": Row(port(hostIP="127.0.0.1"), EVERYTHING),
+    "host ports by annotation": Row(on_meta(annotations={"reconciler/publish": "18085-18086:1-2"}), EVERYTHING),
     "protocol of a published port": Row(port(protocol="UDP"), EVERYTHING),
     "containerPort of a published port": Row(port(containerPort=8080), EVERYTHING),
     "hostNetwork": Row(host_network, EVERYTHING),

@@ -86,6 +86,10 @@ def test_the_network_of_pods_that_name_none_is_an_option(instance: Instance, ima
     instance.ok("network", "create", "--internal", "--subnet", "10.79.0.0/24", "--gateway", "10.79.0.254", "inner")
     put(folder / "a.yaml", pod("a", container("one", image)))
     put(folder / "b.yaml", in_network("b", "default", image))
+    put(folder / "c.yaml", in_network("c", "inner", image, ports=[{"containerPort": 1, "hostPort": 1, "hostIP": "::"}]))
+    done = instance.run("apply", "--timeout", 60, "--network", "inner", folder)
+    assert "host address ::: the pod has no IPv6: network inner was created without it" in done.stderr
+    (folder / "c.yaml").unlink()
     instance.ok("apply", "--wait", "--timeout", 60, "--network", "inner", folder)
     assert ips_of(instance, "a") == ["10.79.0.1"] or ips_of(instance, "a") == ["10.79.0.2"]
     assert len(ips_of(instance, "b")) == 2
@@ -162,6 +166,7 @@ def test_networks_do_not_overlap_each_other_or_a_route(instance: Instance) -> No
     assert instance.ok("network", "create", "--ignore", "one") == "one\n"
     subnets = {one["subnet"] for name in ("two", "three") for one in _made(instance, name)["subnets"]}
     assert len(subnets) == 4
+    assert all(subnet in instance.ok("info") for subnet in subnets)
     assert inspected(instance, inspected(instance, "two")["id"][:12])["name"] == "two"
     for words, code in ((["nothing"], 1), (["-f", "nothing"], 0), (["default"], 1), (["one", "two", "three"], 0)):
         assert instance.run("network", "rm", *words).returncode == code

@@ -428,7 +428,7 @@ def test_a_host_address_that_is_not_ours_is_bad_input(plain: Lab) -> None:
         ports.hold([binding(TCP, host_ip="2001:db8::9")])
     wanted = [binding(TCP, host_ip="203.0.113.9"), binding(TCP, host_ip="2001:db8::9")]
     assert list(ports.problems(wanted, "it is off")) == [
-        "host address 2001:db8::9: pods have no IPv6 here: it is off",
+        "host address 2001:db8::9: the pod has no IPv6: it is off",
         "host address 2001:db8::9: this host does not have it",
         "host address 203.0.113.9: this host does not have it",
     ]

@@ -80,7 +80,7 @@ def problems(bindings: Iterable[PortBinding], why_no_ipv6: str) -> Iterator[str]
             first = next(binding for binding in wanted if binding.protocol is protocol)
             yield f"port {first}: this kernel has no {protocol} (modprobe {protocol.lower()})"
     for address in sorted({binding.host_ip for binding in wanted if ":" in binding.host_ip} if why_no_ipv6 else ()):
-        yield f"host address {address}: pods have no IPv6 here: {why_no_ipv6}"
+        yield f"host address {address}: the pod has no IPv6: {why_no_ipv6}"
     for address in sorted({binding.host_ip for binding in wanted} - {"", *EVERY}):
         if not _is_here(address):
             yield f"host address {address}: this host does not have it"
