@@ -77,6 +77,10 @@ USER_PATHS: dict[str, str] = {
 """Where a user finds a field, by ``Class.field``; below a container the path is relative to it."""
 
 
+SHOWN = 20
+"""Of a list, what a sentence names: a pod may publish a thousand ports."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One field that differs. ``container`` "" is the pod's own; a member that comes or goes has None on one side."""
@@ -152,7 +156,8 @@ def show(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "[" + " ".join(show(v) for v in value) + "]"
+        more = f" and {len(value) - SHOWN} more" if len(value) > SHOWN else ""
+        return "[" + " ".join(show(v) for v in value[:SHOWN]) + more + "]"
     if is_dataclass(value) and type(value).__str__ is object.__str__:
         return ":".join(
             show(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) not in ("", f.default)

@@ -187,3 +187,9 @@ def test_changes_are_told(want: PodSpec, sentence: str):
 )
 def test_values_are_shown_as_a_user_reads_them(value: object, shown: str):
     assert show(value) == shown
+
+
+def test_a_long_list_is_cut():
+    ports = tuple(PortBinding(n, n) for n in range(8000, 9000))
+    assert show(ports).startswith("[8000/tcp 8001/tcp ")
+    assert show(ports).endswith(" 8019/tcp and 980 more]")
