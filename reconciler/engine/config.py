@@ -68,9 +68,11 @@ class ImagesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ResourcesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[resources]``. ``pod_pids_limit``: how many processes and threads a pod may have (-1: as many as the host)."""
+    """``[resources]``. ``pod_pids_limit``: how many processes and threads a pod may have (-1: as many as the host).
+    ``cgroup_driver``: who makes the cgroups of new pods; "auto": systemd where it runs and cgroups are v2."""
 
     pod_pids_limit: int = 4096
+    cgroup_driver: Literal["auto", "systemd", "cgroupfs"] = "auto"
 
     def __post_init__(self) -> None:
         if self.pod_pids_limit == 0 or self.pod_pids_limit < -1:

@@ -214,12 +214,13 @@ def _write_bundle(bundle: Path, record: ContainerRecord, config: dict[str, Any],
 
 def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int, ...]) -> MonitorRequest:
     bundle = ctx.layout.container(record.id)
+    by_systemd = any(map(cgroups.is_slice, podgroups.places(ctx, record.pod)))
     return MonitorRequest(
         cid=record.id,
         name=record.name,
         bundle=bundle,
         runtime=ctx.runtime.path,
-        runtime_args=ctx.runtime.args(),
+        runtime_args=(*ctx.runtime.args(), *(("--systemd-cgroup",) if by_systemd else ())),
         log=Path(record.log_path) if record.log_path else None,
         pidfile=ctx.layout.pids / record.id,
         exit_dir=ctx.layout.exits,

@@ -19,6 +19,7 @@ from reconciler.model.events import EventType
 from reconciler.model.login import FindSecret, Logins, no_secret
 
 if TYPE_CHECKING:
+    from reconciler.engine.cgroups import Driver
     from reconciler.engine.images.images import Images
     from reconciler.engine.monitors import Monitors
     from reconciler.engine.oci.host import HostCapabilities
@@ -97,8 +98,15 @@ class Context:
         from reconciler.engine import cgroups
         from reconciler.engine.monitors import Monitors
 
-        tag = self.layout.tag
-        return Monitors(self.layout, self.settings.conmon, lambda pid: cgroups.enter_monitors(tag, pid))
+        tag, driver = self.layout.tag, self.driver[0]
+        return Monitors(self.layout, self.settings.conmon, lambda pid: cgroups.enter_monitors(tag, pid, driver))
+
+    @once
+    def driver(self) -> tuple[Driver, str]:
+        """Who makes the cgroups of new pods, and why. Raises HostUnfit where that cannot be."""
+        from reconciler.engine import cgroups
+
+        return cgroups.choose(self.config.resources.cgroup_driver)
 
     @once
     def choice(self) -> Choice:

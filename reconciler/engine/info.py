@@ -49,13 +49,17 @@ def info(ctx: Context) -> dict[str, Any]:
 
 
 def _resources(ctx: Context) -> dict[str, Any]:
-    tag = ctx.layout.tag
     try:
         limit = ctx.config.resources.pids_limit
+        driver, why = ctx.driver
         lowest = ctx.facts.oom_score_adj_min
     except ReconcilerError as e:
         return {"problem": e.message}
-    told: dict[str, Any] = {"cgroup": cgroup_names.top(tag), "processes per pod": limit or "no limit"}
+    told: dict[str, Any] = {
+        "cgroup driver": f"{driver}: {why}",
+        "cgroup": cgroup_names.top(ctx.layout.tag, driver),
+        "processes per pod": limit or "no limit",
+    }
     if lowest > INFRA_OOM_SCORE:
         told["warning"] = (
             f"CAP_SYS_RESOURCE is missing: oom_score_adj cannot go below {lowest}, so Guaranteed pods and infra "

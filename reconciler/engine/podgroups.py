@@ -12,7 +12,7 @@ from dataclasses import replace
 from reconciler.engine import cgroups, records
 from reconciler.engine.cgroups import names
 from reconciler.engine.context import Context
-from reconciler.engine.oci.linux import MIN_SHARES, to_shares
+from reconciler.engine.oci.linux import to_shares
 from reconciler.engine.records import RECORD, PodRecord
 from reconciler.engine.store import pods as index
 from reconciler.model.key import ContainerId, PodId
@@ -22,7 +22,7 @@ from reconciler.model.spec import PodSpec, Resources
 
 def choose(ctx: Context, pod: PodId, spec: PodSpec) -> str:
     """Where a pod that is to be made goes."""
-    return cgroups.pod_path(ctx.layout.tag, pod, qos_of(spec.containers))
+    return cgroups.pod_path(ctx.layout.tag, pod, qos_of(spec.containers), ctx.driver[0])
 
 
 def of_record(ctx: Context, record: PodRecord) -> str:
@@ -48,20 +48,20 @@ def container_places(ctx: Context, pod: PodId, container: ContainerId) -> tuple[
 
 def make(ctx: Context, record: PodRecord, resources: Resources) -> None:
     """Make the pod's cgroup, with its values and those of the levels above it."""
-    path, tag = of_record(ctx, record), ctx.layout.tag
-    cgroups.make_pod(path)
-    cgroups.set_level(names.top(tag), to_shares(1000 * (os.cpu_count() or 1)))  # kubelet: what the node can allocate
-    if _level(ctx, path) is Qos.BEST_EFFORT:
-        cgroups.set_level(names.level(tag, Qos.BEST_EFFORT), MIN_SHARES)
-    apply(ctx, record, resources)
+    path, machine = of_record(ctx, record), to_shares(1000 * (os.cpu_count() or 1))  # kubelet: what a node can allocate
+    cgroups.make_pod(path, _with_pids(ctx, resources), machine)
+    _share(ctx, record.id, path, resources.cpu_request or 0)
 
 
 def apply(ctx: Context, record: PodRecord, resources: Resources) -> None:
     """Set the values of the pod's cgroup, and its level's. Raises LimitBelowUsage, RuntimeFailed."""
     path = of_record(ctx, record)
-    cgroups.update_pod(path, replace(resources, pids_limit=ctx.config.resources.pids_limit))
-    if _level(ctx, path) is Qos.BURSTABLE:
-        _share(ctx, record.id, resources.cpu_request or 0)
+    cgroups.update_pod(path, _with_pids(ctx, resources))
+    _share(ctx, record.id, path, resources.cpu_request or 0)
+
+
+def _with_pids(ctx: Context, resources: Resources) -> Resources:
+    return replace(resources, pids_limit=ctx.config.resources.pids_limit)
 
 
 def remove(ctx: Context, pod: PodId) -> None:
@@ -72,27 +72,27 @@ def remove(ctx: Context, pod: PodId) -> None:
     found = places(ctx, pod)
     for path in found:
         cgroups.remove_pod(path)
-    if any(_level(ctx, path) is Qos.BURSTABLE for path in found):
-        _share(ctx, pod, 0)
+        _share(ctx, pod, path, 0)
     ctx.cache.cgroups.pop(pod, None)
 
 
 def requested(ctx: Context, record: PodRecord, resources: Resources | None) -> int:
     """What a pod counts for in its level, as the index has it."""
-    burstable = _level(ctx, of_record(ctx, record)) is Qos.BURSTABLE
+    burstable = _is_burstable(of_record(ctx, record))
     return (resources.cpu_request or 0) if burstable and resources else 0
 
 
-def _level(ctx: Context, path: str) -> Qos:
-    """Below which level a pod lies, which is that of its first day."""
-    parent = path.rpartition("/")[0]
-    return next((qos for qos in names.LEVELS if names.level(ctx.layout.tag, qos) == parent), Qos.GUARANTEED)
+def _is_burstable(path: str) -> bool:
+    """Whether a pod lies below that level, which is that of its first day."""
+    level = names.level(names.tag_of(path), Qos.BURSTABLE, names.driver_of(path))
+    return path.startswith(f"{level}/")
 
 
-def _share(ctx: Context, pod: PodId, thousandths: int) -> None:
+def _share(ctx: Context, pod: PodId, path: str, thousandths: int) -> None:
     """The Burstable pods together get what they request together (kubelet: qos_container_manager, setCPUCgroupConfig).
 
     Within the transaction, so that of two who do this at once the later one writes the greater truth.
     """
-    with index.requests(ctx.store, pod, thousandths) as together:
-        cgroups.set_level(names.level(ctx.layout.tag, Qos.BURSTABLE), to_shares(together))
+    if _is_burstable(path):
+        with index.requests(ctx.store, pod, thousandths) as together:
+            cgroups.set_level(path.rpartition("/")[0], to_shares(together))

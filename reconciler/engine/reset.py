@@ -73,9 +73,10 @@ def _directories(ctx: Context) -> tuple[Path, ...]:
 
 def _end_processes(tag: str) -> None:
     """Containers, their monitors, the zygote: all that is in the instance's cgroups."""
-    path = f"/reconciler-{tag}"
-    ends = [ref for pid in sorted(cgroups.pids(path) - {os.getpid()}) if (ref := processes.pid_ref(pid))]
-    cgroups.kill_all(path)
+    inside = {pid for path in cgroups.tops(tag) for pid in cgroups.pids(path)}
+    ends = [ref for pid in sorted(inside - {os.getpid()}) if (ref := processes.pid_ref(pid))]
+    for path in cgroups.tops(tag):
+        cgroups.kill_all(path)
     for ref in ends:
         if not processes.wait_gone(ref, KILL_SECONDS):
             raise TryLater(f"cannot remove everything: process {ref.pid} does not die")

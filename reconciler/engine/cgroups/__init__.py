@@ -4,19 +4,23 @@
     names        where a pod's cgroup lies, by driver and quality of service
     tree         cgroups made, entered, emptied, removed, found
     values       shares, quotas and limits: written, and read back
+    systemd      the same through systemd, where the tree is systemd's
+    driver       which of the two makes them
 
 A cgroup is named by its path from the root of each hierarchy. Nothing that does not carry the instance's name is ever
 made, changed or removed. Any number of processes may work here at the same time: mkdir and rmdir are atomic, and both
 take "already so" for an answer.
 """
 
+from reconciler.engine.cgroups.driver import choose as choose
 from reconciler.engine.cgroups.hierarchies import Hierarchies as Hierarchies
 from reconciler.engine.cgroups.hierarchies import Hierarchy as Hierarchy
 from reconciler.engine.cgroups.hierarchies import current as current
 from reconciler.engine.cgroups.hierarchies import parse as parse
-from reconciler.engine.cgroups.names import MONITORS as MONITORS
+from reconciler.engine.cgroups.names import Driver as Driver
 from reconciler.engine.cgroups.names import container_of as container_of
 from reconciler.engine.cgroups.names import container_path as container_path
+from reconciler.engine.cgroups.names import is_slice as is_slice
 from reconciler.engine.cgroups.names import pod_path as pod_path
 from reconciler.engine.cgroups.tree import containers as containers
 from reconciler.engine.cgroups.tree import enter_monitors as enter_monitors
@@ -29,6 +33,7 @@ from reconciler.engine.cgroups.tree import pids as pids
 from reconciler.engine.cgroups.tree import pods as pods
 from reconciler.engine.cgroups.tree import remove_instance as remove_instance
 from reconciler.engine.cgroups.tree import remove_pod as remove_pod
+from reconciler.engine.cgroups.tree import tops as tops
 from reconciler.engine.cgroups.values import LimitBelowUsage as LimitBelowUsage
 from reconciler.engine.cgroups.values import memory_limit as memory_limit
 from reconciler.engine.cgroups.values import memory_usage as memory_usage

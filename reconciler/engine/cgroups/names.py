@@ -7,54 +7,120 @@
         /pod-ID/CONTAINER                       Guaranteed pods, and all that an older version made
         /probe-ID                               throw-away containers that try a runtime
 
-A pod stays where it was made: its record says where. Without the record it is found by looking in each place.
+Where systemd makes them, the name of a slice says where it lies, "-" being the step down:
+
+    /reconciler.slice/reconciler-TAG.slice
+        /reconciler-TAG-monitors.scope
+        /reconciler-TAG-besteffort.slice/reconciler-TAG-besteffort-podID.slice/reconciler-CONTAINER.scope
+        /reconciler-TAG-burstable.slice/...
+        /reconciler-TAG-podID.slice/...
+
+A pod stays where it was made: its record says where, and so by which driver. Without the record it is found by looking
+in each place.
 """
 
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 from reconciler.model.key import ContainerId, PodId
 from reconciler.model.qos import Qos
 
-MONITORS = "monitors"
+
+class Driver(StrEnum):
+    """Who makes pods' cgroups."""
+
+    CGROUPFS = "cgroupfs"
+    SYSTEMD = "systemd"
+
+
 LEVELS = {Qos.BEST_EFFORT: "besteffort", Qos.BURSTABLE: "burstable"}
-_OURS = re.compile(r"/reconciler-[a-z2-7]{4}(/|$)")
+SLICE = "/reconciler.slice"
+"""The slice of all instances."""
+_OURS = re.compile(r"(/reconciler-[a-z2-7]{4}|/reconciler\.slice(/reconciler-[a-z2-7]{4}\.slice)?)(/|$)")
+_POD = re.compile(r"(?:pod-|reconciler-[a-z2-7]{4}-(?:(?:besteffort|burstable)-)?pod)([0-9a-z]+)(?:\.slice)?")
 
 
-def top(tag: str) -> str:
+def top(tag: str, driver: Driver = Driver.CGROUPFS) -> str:
     """The instance's own cgroup."""
-    return f"/reconciler-{tag}"
+    return f"{SLICE}/reconciler-{tag}.slice" if driver is Driver.SYSTEMD else f"/reconciler-{tag}"
 
 
-def level(tag: str, qos: Qos) -> str:
+def monitors(tag: str, driver: Driver = Driver.CGROUPFS) -> str:
+    """That of its monitors."""
+    name = f"reconciler-{tag}-monitors.scope" if driver is Driver.SYSTEMD else "monitors"
+    return f"{top(tag, driver)}/{name}"
+
+
+def level(tag: str, qos: Qos, driver: Driver = Driver.CGROUPFS) -> str:
     """The parent of the pods of one quality of service."""
-    return f"{top(tag)}/{LEVELS[qos]}" if qos in LEVELS else top(tag)
+    if qos not in LEVELS:
+        return top(tag, driver)
+    name = f"reconciler-{tag}-{LEVELS[qos]}.slice" if driver is Driver.SYSTEMD else LEVELS[qos]
+    return f"{top(tag, driver)}/{name}"
 
 
-def pod_path(tag: str, pod: PodId, qos: Qos = Qos.GUARANTEED) -> str:
-    return f"{level(tag, qos)}/pod-{pod}"
+def levels(tag: str, driver: Driver = Driver.CGROUPFS) -> tuple[str, ...]:
+    """The levels that are not the instance's own cgroup."""
+    return tuple(level(tag, qos, driver) for qos in LEVELS)
+
+
+def pod_path(tag: str, pod: PodId, qos: Qos = Qos.GUARANTEED, driver: Driver = Driver.CGROUPFS) -> str:
+    parent = level(tag, qos, driver)
+    return f"{parent}/{_slice(parent)}-pod{pod}.slice" if driver is Driver.SYSTEMD else f"{parent}/pod-{pod}"
+
+
+def _slice(path: str) -> str:
+    return unit(path).removesuffix(".slice")
+
+
+def unit(path: str) -> str:
+    """The unit of systemd whose cgroup this is."""
+    return path.rpartition("/")[2]
+
+
+def driver_of(path: str) -> Driver:
+    """By whom a cgroup was made, as its path tells."""
+    return Driver.SYSTEMD if path.startswith(f"{SLICE}/") else Driver.CGROUPFS
+
+
+def is_slice(path: str) -> bool:
+    """Whether systemd is to make what is in it."""
+    return driver_of(path) is Driver.SYSTEMD
+
+
+def tag_of(path: str) -> str:
+    """The instance whose cgroup this is."""
+    parts = check(path).split("/")
+    return parts[2 if driver_of(path) is Driver.SYSTEMD else 1].removeprefix("reconciler-").removesuffix(".slice")
+
+
+def parents(path: str) -> tuple[str, ...]:
+    """Every cgroup of ours above this one, outer ones first."""
+    parts = check(path).split("/")[1:-1]
+    return tuple("/" + "/".join(parts[: n + 1]) for n in range(len(parts)))
 
 
 def container_path(pod: str, container: ContainerId) -> str:
     """``pod`` is the pod's path."""
-    return f"{pod}/{container}"
+    return f"{pod}/reconciler-{container}.scope" if driver_of(pod) is Driver.SYSTEMD else f"{pod}/{container}"
 
 
 def container_of(path: str) -> ContainerId:
     """The container whose cgroup this is, by its name."""
-    return ContainerId(path.rpartition("/")[2])
+    return ContainerId(unit(path).removeprefix("reconciler-").removesuffix(".scope"))
 
 
 def pod_places(tag: str, pod: PodId) -> tuple[str, ...]:
     """Every path that the pod's cgroup may have."""
-    return tuple(pod_path(tag, pod, qos) for qos in Qos)
+    return tuple(pod_path(tag, pod, qos, driver) for driver in Driver for qos in Qos)
 
 
 def pod_of(path: str) -> PodId | None:
     """The pod whose cgroup this is, by its name."""
-    name = path.rpartition("/")[2]
-    return PodId(name.removeprefix("pod-")) if name.startswith("pod-") else None
+    match = _POD.fullmatch(unit(path))
+    return PodId(match[1]) if match else None
 
 
 def check(path: str) -> str:

@@ -10,48 +10,104 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.engine.cgroups import hierarchies as hosts
-from reconciler.engine.cgroups import names
+from reconciler.engine.cgroups import names, systemd, values
 from reconciler.engine.cgroups.hierarchies import Hierarchy, children, tree
+from reconciler.engine.cgroups.names import Driver
 from reconciler.engine.effects import effect
 from reconciler.engine.oci.host import CgroupMode
+from reconciler.engine.oci.linux import MIN_SHARES
 from reconciler.model.errors import Busy
 from reconciler.model.key import PodId
+from reconciler.model.qos import Qos
+from reconciler.model.spec import Resources
 
+DEFAULT_SHARES = 1024
+NOTHING_SET = Resources()
 ATTEMPTS = 50
 """How often to make a directory anew that another process, which saw it empty, removed at that moment."""
 _VANISHED = (errno.ENOENT, errno.ENODEV)
 
 
+def make_pod(path: str, resources: Resources = NOTHING_SET, cpu_shares: int = DEFAULT_SHARES) -> None:
+    """Make a pod's cgroup in each hierarchy, with its values, and what lies above it. ``cpu_shares`` are those of the
+    instance's own cgroup. Raises RuntimeFailed."""
+    tag, driver = names.tag_of(path), names.driver_of(path)
+    above = {names.top(tag, driver): cpu_shares, names.level(tag, Qos.BEST_EFFORT, driver): MIN_SHARES}
+    above |= {names.SLICE: cpu_shares}
+    if driver is Driver.SYSTEMD:
+        with systemd.alone():
+            _make_slices(names.parents(path), above)
+            systemd.start(path, systemd.properties(resources))
+        return
+    _make_pod(path)
+    for parent in names.parents(path):
+        if parent in above:
+            values.set_level(parent, above[parent])
+    values.update_pod(path, resources)
+
+
+def _make_slices(paths: Iterable[str], cpu_shares: dict[str, int]) -> None:
+    """Outer ones first. Each is started by us: a change of one that systemd made by itself would outlive it."""
+    for path in paths:
+        if not hosts.current().all[0].at(path).is_dir():
+            systemd.start(path, systemd.weight(cpu_shares.get(path, DEFAULT_SHARES)))
+        elif path in cpu_shares:
+            values.set_level(path, cpu_shares[path])
+
+
 @effect("cgroup.make")
-def make_pod(path: str) -> None:
-    """Make a pod's cgroup in each hierarchy, with its controllers handed down."""
+def _make_pod(path: str) -> None:
+    """In each hierarchy, with its controllers handed down."""
     for hierarchy in hosts.current().made():
         _make(hierarchy, path)
 
 
-@effect("cgroup.remove")
 def remove_pod(path: str) -> None:
     """Remove a pod's cgroup and those of its containers, in every hierarchy; gone already is fine.
 
     With the last pod go the levels and the instance's own cgroup. Raises Busy while processes are in the pod's.
     """
+    tag, driver = names.tag_of(path), names.driver_of(path)
+    _remove(path)
+    tops = (*names.levels(tag, driver), names.top(tag, driver))
+    if driver is Driver.SYSTEMD:
+        systemd.take_away_if_empty((*tops, names.SLICE))
+    else:
+        _remove_if_empty((names.monitors(tag), *tops))
+
+
+def _remove(path: str) -> None:
+    if names.driver_of(path) is Driver.SYSTEMD and hosts.current().all[0].at(path).is_dir():
+        _expect_nobody(path)
+        systemd.stop(path)
     _remove_everywhere(path)
-    top = "/".join(path.split("/")[:2])
-    tops = (f"{top}/{names.MONITORS}", *(f"{top}/{name}" for name in names.LEVELS.values()), top)
+
+
+@effect("cgroup.tidy")
+def _remove_if_empty(paths: Iterable[str]) -> None:
     for hierarchy in hosts.current().all:
-        for directory in map(hierarchy.at, tops):
+        for directory in map(hierarchy.at, paths):
             with contextlib.suppress(OSError):  # not empty, or gone
                 directory.rmdir()
 
 
-@effect("cgroup.enter")
-def enter_monitors(tag: str, pid: int) -> None:
+def enter_monitors(tag: str, pid: int, driver: Driver = Driver.CGROUPFS) -> None:
     """Move a process out of the service's and the login session's cgroup, with all its threads.
 
     systemd kills what is in those with them; monitors must outlive both. Where a hierarchy does not take
     the process (cpuset without CPUs, a controller in use), it stays where it is: nobody is killed by that.
     """
-    path = _monitors(tag)
+    path = names.monitors(tag, driver)
+    if driver is Driver.SYSTEMD:
+        with systemd.alone(), contextlib.suppress(ProcessLookupError):
+            _make_slices(names.parents(path), {})
+            systemd.enter(path, pid)
+        return
+    _enter_monitors(path, pid)
+
+
+@effect("cgroup.enter")
+def _enter_monitors(path: str, pid: int) -> None:
     for hierarchy in hosts.current().made():
         try:
             _enter(hierarchy, path, pid)
@@ -62,13 +118,9 @@ def enter_monitors(tag: str, pid: int) -> None:
                 raise
 
 
-def _monitors(tag: str) -> str:
-    return f"{names.top(tag)}/{names.MONITORS}"
-
-
 def monitors(tag: str) -> frozenset[int]:
     """Every process that was made to ``enter_monitors``, and their children there."""
-    return pids(_monitors(tag))
+    return frozenset().union(*(pids(names.monitors(tag, driver)) for driver in Driver))
 
 
 def _enter(hierarchy: Hierarchy, path: str, pid: int) -> None:
@@ -114,16 +166,25 @@ def leaked(tag: str, known_pods: Iterable[PodId]) -> tuple[Path, ...]:
 
 def _all(tag: str) -> list[str]:
     """Every cgroup directly below the instance's own and its levels, but those that are its own furniture."""
-    levels = {names.level(tag, qos) for qos in names.LEVELS}
-    own = {_monitors(tag), *levels}
-    below = [path for parent in (names.top(tag), *sorted(levels)) for path in containers(parent)]
-    return [path for path in below if path not in own]
+    found: list[str] = []
+    for driver in Driver:
+        levels = names.levels(tag, driver)
+        below = [path for parent in (names.top(tag, driver), *levels) for path in containers(parent)]
+        found += [path for path in below if path not in {names.monitors(tag, driver), *levels}]
+    return found
 
 
-@effect("cgroup.remove-instance")
+def tops(tag: str) -> tuple[str, ...]:
+    """The instance's own cgroups, of each driver."""
+    return tuple(names.top(tag, driver) for driver in Driver)
+
+
 def remove_instance(tag: str) -> None:
     """Remove all cgroups of an instance that has no process left. Raises Busy while there is one."""
-    _remove_everywhere(names.top(tag))
+    for path in tops(tag):
+        _remove(path)
+    if hosts.current().mode is CgroupMode.V2:
+        systemd.take_away_if_empty((names.SLICE,))
 
 
 def pids(path: str) -> frozenset[int]:
@@ -221,12 +282,18 @@ def _copy_cpuset(directory: Path) -> None:
             _write(file, inherited.read_text().strip())
 
 
+@effect("cgroup.remove")
 def _remove_everywhere(path: str) -> None:
     busy = [directory for h in hosts.current().all for directory in _rmdir_tree(h.at(path))]
     if busy:
-        inside = sorted(pids(path))
-        who = f"pid {', '.join(map(str, inside[:5]))} in it" if inside else "in use"
-        raise Busy(f"cannot remove cgroup {busy[0]}: {who}", after=0.1)
+        _expect_nobody(path)
+        raise Busy(f"cannot remove cgroup {busy[0]}: in use", after=0.1)
+
+
+def _expect_nobody(path: str) -> None:
+    inside = sorted(pids(path))
+    if inside:
+        raise Busy(f"cannot remove cgroup {path}: pid {', '.join(map(str, inside[:5]))} in it", after=0.1)
 
 
 def _rmdir_tree(directory: Path) -> list[Path]:

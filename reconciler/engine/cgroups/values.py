@@ -10,10 +10,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.engine.cgroups import hierarchies as hosts
+from reconciler.engine.cgroups import names, systemd
 from reconciler.engine.cgroups.hierarchies import read_number
+from reconciler.engine.cgroups.names import Driver
 from reconciler.engine.effects import effect
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.engine.oci.linux import CPU_PERIOD, cpu_quota, shares, to_weight
@@ -45,13 +48,33 @@ def update(path: str, resources: Resources) -> None:
     """Apply limits to a running container and read them back.
 
     Memory comes first, as it alone may be refused: raises LimitBelowUsage before anything is changed, RuntimeFailed
-    when the kernel does not take a value.
+    when the kernel does not take a value. In a scope of systemd the container may have a cgroup inside it that is its
+    own (crun); what the scope itself has is systemd's to set.
     """
-    _limit_memory(path, resources.memory_limit)
-    for file, value in _cpu(path, resources):
+    leaf = _leaf(path)
+    _limit_memory(leaf, resources.memory_limit)
+    for file, value in (*_cpu(leaf, resources), *_pids(leaf, resources.pids_limit)):
         _set(file, value)
-    for file, value in _pids(path, resources.pids_limit):
-        _set(file, value)
+    if names.driver_of(path) is Driver.SYSTEMD:
+        systemd.set_properties(path, _of_scope(path, leaf, resources))
+
+
+def _leaf(path: str) -> str:
+    inner = f"{path}/container"
+    there = names.driver_of(path) is Driver.SYSTEMD and hosts.current().all[0].at(inner).is_dir()
+    return inner if there else path
+
+
+def _of_scope(path: str, leaf: str, resources: Resources) -> systemd.Properties:
+    """What the scope has beside the cgroup inside it: its weight among its siblings, and limits where it has any."""
+    directory = hosts.current().all[0].at(path)
+    files = {"MemoryMax": "memory.max", "TasksMax": "pids.max", "CPUQuotaPerSecUSec": "cpu.max"}
+
+    def has(name: str) -> bool:
+        file = directory / files.get(name, "cpu.weight")
+        return leaf == path or (file.exists() and not file.read_text().startswith("max"))
+
+    return [(name, value) for name, value in systemd.properties(resources) if has(name)]
 
 
 def update_pod(path: str, resources: Resources) -> None:
@@ -60,10 +83,19 @@ def update_pod(path: str, resources: Resources) -> None:
     A controller that this host does not hand down is left out: each container has limits of its own, and without the
     controller those fail loudly. Raises LimitBelowUsage, RuntimeFailed.
     """
+    if names.driver_of(path) is Driver.SYSTEMD:
+        _update_slice(path, resources)
+        return
     _limit_memory(path, resources.memory_limit)
     for file, value in (*_cpu(path, resources), *_pids(path, resources.pids_limit)):
         if file.exists():
             _set(file, value)
+
+
+def _update_slice(path: str, resources: Resources) -> None:
+    with _room_for(path, resources.memory_limit):
+        systemd.set_properties(path, systemd.properties(resources))
+    _expect_limit(path, resources.memory_limit)
 
 
 def set_level(path: str, cpu_shares: int) -> None:
@@ -72,10 +104,14 @@ def set_level(path: str, cpu_shares: int) -> None:
     hierarchy = where.all[0] if where.mode is CgroupMode.V2 else where.v1("cpu")
     if hierarchy is None:
         return
-    v2 = hierarchy.v2
-    file = hierarchy.at(path) / ("cpu.weight" if v2 else "cpu.shares")
-    if file.exists():
-        _set_if_there(file, str(to_weight(cpu_shares) if v2 else cpu_shares))
+    name, value = ("cpu.weight", to_weight(cpu_shares)) if hierarchy.v2 else ("cpu.shares", cpu_shares)
+    file = hierarchy.at(path) / name
+    if read_number(file) in (None, value):
+        return
+    if names.driver_of(path) is Driver.SYSTEMD:
+        systemd.set_properties(path, systemd.weight(cpu_shares))
+    else:
+        _set_if_there(file, str(value))
 
 
 def _limit_memory(path: str, limit: int | None) -> None:
@@ -88,26 +124,33 @@ def _limit_memory(path: str, limit: int | None) -> None:
         file = _memory_file(path, "", "memory.limit_in_bytes")
         assert file is not None, "usage is counted"
         _set(file, str(limit or -1))
+    _expect_limit(path, limit)
+
+
+def _expect_limit(path: str, limit: int | None) -> None:
     after = memory_limit(path)
-    if after != _page(limit):
+    if memory_usage(path) is not None and after != _page(limit):
         raise RuntimeFailed(f"cannot set the memory limit of {_short(path)} to {limit}: it reads {after}")
 
 
 def _limit_memory_v2(path: str, limit: int | None) -> None:
-    directory = hosts.current().all[0].at(path)
-    if limit is None:
-        _set(directory / "memory.max", "max")
-        return
-    high = directory / "memory.high"
+    with _room_for(path, limit):
+        _set(hosts.current().all[0].at(path) / "memory.max", str(limit or "max"))
+
+
+@contextmanager
+def _room_for(path: str, limit: int | None) -> Iterator[None]:
+    """While a limit is set on v2: no more than that is in use, and growth is slowed. Raises LimitBelowUsage."""
+    high = hosts.current().all[0].at(path) / "memory.high"
     try:
-        if (memory_usage(path) or 0) > limit:
+        if limit and (memory_usage(path) or 0) > limit:
             _set(high, str(limit))  # reclaims down to it, as far as that goes
-        usage = memory_usage(path) or 0
-        if usage > limit:
-            raise LimitBelowUsage(
-                f"cannot lower the memory limit of {_short(path)} to {limit} bytes: {usage} are in use"
-            )
-        _set(directory / "memory.max", str(limit))
+            usage = memory_usage(path) or 0
+            if usage > limit:
+                raise LimitBelowUsage(
+                    f"cannot lower the memory limit of {_short(path)} to {limit} bytes: {usage} are in use"
+                )
+        yield
     finally:
         if read_number(high) is not None:
             _set(high, "max")
@@ -163,8 +206,8 @@ def _write(file: Path, value: str) -> None:
 
 def _short(path: str) -> str:
     """Who a cgroup is, as people are told: "container 0123456789ab", "pod-0123456789ab"."""
-    name = path.rpartition("/")[2]
-    return f"pod {name[4:16]}" if name.startswith("pod-") else f"container {name[:12]}"
+    pod, path = names.pod_of(path), path.removesuffix("/container")
+    return f"pod {pod[:12]}" if pod else f"container {names.container_of(path)[:12]}"
 
 
 def _page(size: int | None) -> int | None:

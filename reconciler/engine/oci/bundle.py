@@ -46,7 +46,14 @@ class Bundle:
 
     @property
     def cgroups_path(self) -> str:
+        """As the runtime is told: a path, or for systemd the slice, and of what the scope's name is made."""
+        if self.by_systemd:
+            return f"{self.cgroup_parent.rpartition('/')[2]}:reconciler:{self.container}"
         return f"{self.cgroup_parent}/{self.container}"
+
+    @property
+    def by_systemd(self) -> bool:
+        return self.cgroup_parent.endswith(".slice")
 
     @property
     def own_shm(self) -> bool:
