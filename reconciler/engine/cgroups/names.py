@@ -82,7 +82,7 @@ def unit(path: str) -> str:
 
 def driver_of(path: str) -> Driver:
     """By whom a cgroup was made, as its path tells."""
-    return Driver.SYSTEMD if path.startswith(f"{SLICE}/") else Driver.CGROUPFS
+    return Driver.SYSTEMD if f"{path}/".startswith(f"{SLICE}/") else Driver.CGROUPFS
 
 
 def is_slice(path: str) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from reconciler.engine import cgroups
-from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies, parse
+from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies, names, parse, systemd
 from reconciler.engine.cgroups import values as cgroup_values
+from reconciler.engine.cgroups.driver import Wish, choose
+from reconciler.engine.cgroups.names import Driver
 from reconciler.engine.oci.host import CgroupMode
-from reconciler.model.key import PodId
+from reconciler.model.errors import HostUnfit
+from reconciler.model.key import ContainerId, PodId
+from reconciler.model.qos import Qos
 from reconciler.model.spec import Resources
 
 V2 = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
@@ -212,3 +217,127 @@ def test_a_pod_is_removed_from_the_leaves_up_and_twice_is_fine(tree: Path) -> No
     assert [p.name for p in (tree / "reconciler-abcd").iterdir()] == ["burstable"]
     cgroups.remove_pod("/reconciler-abcd/burstable/pod-c")
     assert not list(tree.iterdir()), "with the last pod goes the instance's directory"
+
+
+POD = PodId("e" * 64)
+
+
+def test_names_under_systemd_say_where_a_slice_lies() -> None:
+    for qos, word in ((Qos.BEST_EFFORT, "-besteffort"), (Qos.BURSTABLE, "-burstable"), (Qos.GUARANTEED, "")):
+        path = names.pod_path("abcd", POD, qos, Driver.SYSTEMD)
+        assert names.unit(path) == f"reconciler-abcd{word}-pod{POD}.slice"
+        expected = [""]
+        for part in names.unit(path).removesuffix(".slice").split("-"):  # as systemd reads a slice's name
+            expected.append(f"{expected[-1]}-{part}".removeprefix("-"))
+        assert path == "".join(f"/{name}.slice" for name in expected[1:])
+        assert names.parents(path) == tuple("/" + "/".join(path.split("/")[1:n]) for n in range(2, path.count("/") + 1))
+        assert (names.pod_of(path), names.tag_of(path), names.driver_of(path)) == (POD, "abcd", Driver.SYSTEMD)
+        scope = names.container_path(path, ContainerId("f" * 64))
+        assert names.container_of(scope) == "f" * 64
+        assert names.pod_of(scope) is None
+
+
+def test_names_of_either_driver_lead_back_to_the_pod() -> None:
+    places = names.pod_places("abcd", POD)
+    assert len(set(places)) == 6
+    assert {names.pod_of(path) for path in places} == {POD}
+    assert {names.tag_of(path) for path in places} == {"abcd"}
+    assert names.pod_of(names.level("abcd", Qos.BURSTABLE, Driver.SYSTEMD)) is None
+    assert names.pod_of(names.monitors("abcd", Driver.SYSTEMD)) is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "mode", "obstacle", "driver", "why"),
+    [
+        pytest.param("auto", CgroupMode.V2, "", Driver.SYSTEMD, "systemd runs here, and cgroups are v2", id="auto, v2"),
+        pytest.param("auto", CgroupMode.V2, "no systemd", Driver.CGROUPFS, "no systemd", id="auto, nobody to ask"),
+        pytest.param("auto", CgroupMode.HYBRID, "", Driver.CGROUPFS, "hybrid", id="auto, hybrid"),
+        pytest.param("cgroupfs", CgroupMode.V2, "", Driver.CGROUPFS, "the configuration says so", id="wished: ours"),
+        pytest.param("systemd", CgroupMode.V2, "", Driver.SYSTEMD, "the configuration says so", id="wished: systemd"),
+    ],
+)
+def test_who_makes_cgroups(
+    wish: Wish, mode: CgroupMode, obstacle: str, driver: Driver, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hierarchies, "current", lambda: Hierarchies(mode, ()))
+    monkeypatch.setattr(systemd, "why_not", lambda: obstacle)
+    chosen, said = choose(wish)
+    assert chosen is driver
+    assert why in said
+
+
+def test_systemd_that_is_wished_for_and_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hierarchies, "current", lambda: Hierarchies(CgroupMode.V1, ()))
+    with pytest.raises(HostUnfit, match="cannot make cgroups through systemd: cgroups are v1"):
+        choose("systemd")
+
+
+class FakeSystemd:
+    """Starts, sets and stops units on a tree of directories."""
+
+    def __init__(self, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tree, self.said = tree, []
+        for name in ("start", "set_properties", "stop", "enter"):
+            monkeypatch.setattr(systemd, name, getattr(self, name))
+
+    tree: Path
+    said: list[tuple[str, str]]
+
+    def start(self, path: str, properties: systemd.Properties) -> None:
+        (self.tree / path[1:]).mkdir()
+        self.set_properties(path, properties)
+        self.said[-1] = ("start", names.unit(path))
+
+    def set_properties(self, path: str, properties: systemd.Properties) -> None:
+        self.said.append(("set", names.unit(path)))
+        for name, (_, value) in properties:
+            file = {"CPUWeight": "cpu.weight", "MemoryMax": "memory.max", "TasksMax": "pids.max"}.get(name)
+            if file:
+                (self.tree / path[1:] / file).write_text("max" if value == 2**64 - 1 else str(value))
+
+    def stop(self, path: str) -> None:
+        self.said.append(("stop", names.unit(path)))
+        shutil.rmtree(self.tree / path[1:])
+
+    def enter(self, path: str, pid: int) -> None:
+        (self.tree / path[1:]).mkdir(exist_ok=True)
+        self.said.append(("enter", f"{names.unit(path)} {pid}"))
+
+
+def test_under_systemd_every_slice_is_started_from_the_top_and_stopped_when_empty(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeSystemd(tree, monkeypatch)
+    path = names.pod_path("abcd", POD, Qos.BURSTABLE, Driver.SYSTEMD)
+    units = [names.unit(p) for p in (*names.parents(path), path)]
+    cgroups.enter_monitors("abcd", 7, Driver.SYSTEMD)
+    assert fake.said == [("start", units[0]), ("start", units[1]), ("enter", "reconciler-abcd-monitors.scope 7")]
+    fake.said.clear()
+    cgroups.make_pod(path, Resources(cpu_request=1000, memory_limit=8192, pids_limit=9), 2048)
+    assert fake.said == [("set", units[0]), ("set", units[1]), ("start", units[2]), ("start", units[3])]
+    found = {file: (tree / path[1:] / file).read_text() for file in ("cpu.weight", "memory.max", "pids.max")}
+    assert found == {"cpu.weight": "39", "memory.max": "8192", "pids.max": "9"}
+    assert cgroups.pods("abcd") == {POD: (path,)}
+    assert cgroups.find("abcd", POD) == (path,)
+    fake.said.clear()
+    cgroups.remove_pod(path)
+    assert fake.said == [("stop", units[3]), ("stop", units[2])], "the monitors are still there"
+    (tree / names.monitors("abcd", Driver.SYSTEMD)[1:]).rmdir()
+    cgroups.remove_instance("abcd")
+    assert fake.said[-2:] == [("stop", units[1]), ("stop", units[0])]
+
+
+def test_a_scopes_container_is_limited_inside_and_weighed_outside(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """crun has a cgroup of the container's own in the scope, which systemd leaves alone."""
+    fake = FakeSystemd(tree, monkeypatch)
+    scope = names.container_path(names.pod_path("abcd", POD, Qos.BURSTABLE, Driver.SYSTEMD), ContainerId("f" * 64))
+    inner = tree / scope[1:] / "container"
+    inner.mkdir(parents=True)
+    for directory in (inner, inner.parent):
+        for name in ("cpu.weight", "cpu.max", "memory.max", "memory.high", "memory.current", "pids.max"):
+            (directory / name).write_text({"memory.current": "0", "cpu.weight": "100"}.get(name, "max"))
+    cgroups.update(scope, Resources(cpu_request=1000, memory_limit=8192))
+    assert (inner / "memory.max").read_text() == "8192"
+    assert (inner.parent / "memory.max").read_text() == "max", "the scope has no limit, and gets none"
+    assert [(inner.parent / "cpu.weight").read_text(), (inner / "cpu.weight").read_text()] == ["39", "39"]
+    assert fake.said == [("set", f"reconciler-{'f' * 64}.scope")]
