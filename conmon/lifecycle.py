@@ -273,7 +273,7 @@ class Monitor:
         """Section 5: the order matters to whoever waits for the exit file."""
         options = self._settings.options
         if self._oom is not None:
-            self._oom.look()
+            self._oom.look(killed=status == 128 + signal.SIGKILL)
         if status is None:
             _kill_group(self._container)
         else:

@@ -31,6 +31,8 @@ class Watch:
         self._counter = -1
         self._peak = ""
         self._event = -1
+        self._above: _Above | None = None
+        self._seen = 0
         self._kills = 0
         self._directory = ""
         try:
@@ -40,9 +42,9 @@ class Watch:
                 f"cannot watch for OOM kills of {pid}: {error.strerror}"
             )  # as the C conmon: it is no reason to fail
 
-    def look(self) -> bool:
-        """Note a rise of the count; whether there was one."""
-        kills = self._count()
+    def look(self, *, killed: bool = False) -> bool:
+        """Note a rise of the count; whether there was one. ``killed``: the container has ended by KILL."""
+        kills = self._count(killed=killed)
         if kills <= self._kills:
             return False
         self._kills = kills
@@ -61,6 +63,7 @@ class Watch:
         name, peak = ("memory.events", "memory.peak") if v2 else ("memory.oom_control", "memory.max_usage_in_bytes")
         self._peak = f"{self._directory}/{peak}"
         self._counter = os.open(f"{self._directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        self._above = _Above(self._directory) if v2 else None
         self._kills = self._count()
         if v2:
             self._loop.watch(self._counter, self._changed, select.EPOLLPRI)
@@ -89,18 +92,57 @@ class Watch:
         if not self.look() and moments:
             self._soon(moments)
 
-    def _count(self) -> int:
-        """What ``oom_kill`` says; what was known where the cgroup is gone."""
+    def _count(self, *, killed: bool = False) -> int:
+        """What ``oom_kill`` says. systemd removes a scope's cgroup when the last process has ended: then, what was seen
+        before, or that the slice around it has had one more."""
         if self._counter < 0:
             return self._kills
-        try:
-            text = os.pread(self._counter, 4096, 0)
-        except OSError:
-            return self._kills
-        for line in text.split(b"\n"):
-            if line.startswith(b"oom_kill "):
-                return int(line[9:])
-        return self._kills
+        count = _oom_kills(self._counter)
+        if count is not None:
+            self._seen = count
+            if self._above is not None:
+                self._above.note()
+        elif killed and self._above is not None and self._above.rose():
+            self._seen += 1
+        return self._seen
+
+
+class _Above:
+    """The count of the slice in which systemd has the container's scope: it holds the container's, and outlives it."""
+
+    def __init__(self, directory: str) -> None:
+        while directory.startswith(f"{ROOT}/") and not directory.endswith(".slice"):
+            directory = os.path.dirname(directory)
+        self._counter = -1
+        self._count = 0
+        if directory.endswith(".slice"):
+            try:
+                self._counter = os.open(f"{directory}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return
+            self.note()
+
+    def note(self) -> None:
+        if self._counter >= 0:
+            self._count = _oom_kills(self._counter) or 0
+
+    def rose(self) -> bool:
+        """Whether there was a kill since it was noted last. A kill in another container of the pod looks the same."""
+        before = self._count
+        self.note()
+        return self._count > before
+
+
+def _oom_kills(counter: int) -> int | None:
+    """None where the cgroup is gone."""
+    try:
+        text = os.pread(counter, 4096, 0)
+    except OSError:
+        return None
+    for line in text.split(b"\n"):
+        if line.startswith(b"oom_kill "):
+            return int(line[9:])
+    return 0
 
 
 def _group(pid: int, v2: bool) -> str | None:

@@ -99,10 +99,11 @@ class Connection:
         return unpack(head + self._read(_padded(fields, 8) + length))
 
     def _authenticate(self) -> None:
-        self._socket.sendall(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\n")
+        """All in one piece, as sd-bus does it: systemd answers when it has read the whole of it. A call that reached it
+        together with a BEGIN would wait in its buffer until more comes."""
+        self._socket.sendall(b"\0AUTH EXTERNAL " + str(os.geteuid()).encode().hex().encode() + b"\r\nBEGIN\r\n")
         if not self._line().startswith(b"OK "):
             raise PermissionError("it does not take us")
-        self._socket.sendall(b"BEGIN\r\n")
 
     def _line(self) -> bytes:
         line = b""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.engine import cgroups
+from reconciler.engine.cgroups import names
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.engine.oci.linux import to_weight
 
@@ -68,6 +69,13 @@ def group_of(pid: int) -> str:
 
 def parent(path: str) -> str:
     return path.rpartition("/")[0]
+
+
+def pod_of(path: str) -> str:
+    """The cgroup of the pod around that of a container (under systemd in a scope, in which it may have its own)."""
+    while names.pod_of(path) is None:
+        path = parent(path)
+    return path
 
 
 def score(pid: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 from reconciler.engine import cgroups
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.model.spec import Resources
-from tests.host.groups import group_of
+from tests.host.groups import group_of, pod_of
 from tests.host.instance import Instance, until
 from tests.host.manifests import Manifest, container, pod, put
 
@@ -92,7 +92,7 @@ def test_the_limit_of_the_pod_kills_one_and_tells_of_that_one(instance: Instance
     until(lambda: len(instance.running("p")) == 3, "the pod runs")
     group = group_of(instance.running("p")["a"].pid)
     until(lambda: (cgroups.memory_usage(group) or 0) > 12 << 20, "the first has its memory")
-    cgroups.update_pod(group.rpartition("/")[0], Resources(memory_limit=20 << 20))
+    cgroups.update_pod(pod_of(group), Resources(memory_limit=20 << 20))
     instance.run("exec", "p/b", "--", "sh", "-c", "head -c 12m /dev/zero | tail -c 12m >/dev/null")
     until(lambda: "OOMKilling" in instance.run("events", "--for", "p").stdout, "the kill is told")
     told = [line for line in instance.ok("events", "--for", "p").splitlines() if "OOMKilling" in line]

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from reconciler.engine import cgroups, podgroups, records
+from reconciler.engine.cgroups import names
 from reconciler.engine.records import STATE, PodState
 from reconciler.kube import load
 from reconciler.model.actions import CreateSandbox, Reason, Why
 from reconciler.model.key import Key, SourceId
+from reconciler.model.qos import Qos
 from tests.host.groups import (
     cores,
     group_of,
@@ -21,6 +23,7 @@ from tests.host.groups import (
     machine_memory,
     may_lower_scores,
     parent,
+    pod_of,
     score,
     values,
     wanted,
@@ -48,7 +51,7 @@ def apply(instance: Instance, folder: Path, *pods: Manifest) -> None:
 
 
 def pod_group(instance: Instance, name: str) -> str:
-    return parent(group_of(instance.running(name)["infra"].pid))
+    return pod_of(group_of(instance.running(name)["infra"].pid))
 
 
 def test_pods_lie_where_the_kubelet_has_them_with_its_values(instance: Instance, image: str, folder: Path) -> None:
@@ -64,12 +67,14 @@ def test_pods_lie_where_the_kubelet_has_them_with_its_values(instance: Instance,
         ),
         pod("sure", container("a", image, **limits("500m", "64Mi")), container("b", image, **limits("250m", "32Mi"))),
     )
-    top = f"/reconciler-{instance.engine.layout.tag}"
+    tag, driver = instance.engine.layout.tag, instance.engine.context.driver[0]
+    top = names.top(tag, driver)
+    best, burst = names.level(tag, Qos.BEST_EFFORT, driver), names.level(tag, Qos.BURSTABLE, driver)
     groups = {name: pod_group(instance, name) for name in ("best", "burst", "more", "sure")}
     assert {name: parent(path) for name, path in groups.items()} == {
-        "best": f"{top}/besteffort",
-        "burst": f"{top}/burstable",
-        "more": f"{top}/burstable",
+        "best": best,
+        "burst": burst,
+        "more": burst,
         "sure": top,
     }
     assert {name: values(path) for name, path in groups.items()} == {
@@ -80,8 +85,8 @@ def test_pods_lie_where_the_kubelet_has_them_with_its_values(instance: Instance,
     }
     member = group_of(instance.running("sure")["a"].pid)
     assert values(member) == wanted(512, 50_000, 64 * MIB, pids=None)
-    assert level_shares(f"{top}/besteffort") == wanted(2).cpu
-    assert level_shares(f"{top}/burstable") == wanted(1536).cpu, "all that Burstable pods request"
+    assert level_shares(best) == wanted(2).cpu
+    assert level_shares(burst) == wanted(1536).cpu, "all that Burstable pods request"
     assert level_shares(top) == wanted(1024 * cores()).cpu
     assert {name: score(instance.running(name)["a"].pid) for name in groups} == {
         "best": 1000,
@@ -92,7 +97,7 @@ def test_pods_lie_where_the_kubelet_has_them_with_its_values(instance: Instance,
     assert score(instance.running("best")["infra"].pid) == (-998 if may_lower_scores() else 0)
     put(folder / "pods.yaml", pod("burst", container("a", image, **requests(cpu="300m", memory="16Mi"))))
     instance.ok("apply", "--wait", "--timeout", 60, "--yes-prune", folder)
-    assert level_shares(f"{top}/burstable") == wanted(307).cpu, "what is gone requests nothing"
+    assert level_shares(burst) == wanted(307).cpu, "what is gone requests nothing"
     assert instance.run("system", "check").returncode == 0
 
 
@@ -207,7 +212,7 @@ def test_a_fork_bomb_is_bounded(where: str, instance: Instance, image: str, fold
     done = instance.run("exec", "bomb/app", "--", "sh", "-c", count)
     said = done.stdout + done.stderr
     assert "fork" in said.lower() or "Resource temporarily unavailable" in said
-    inside = len(cgroups.pids(group if where == "container" else parent(group)))
+    inside = len(cgroups.pids(group if where == "container" else pod_of(group)))
     assert inside <= (30 if where == "container" else 40)
     assert instance.running("bomb") == before
     if where == "container":  # another limit needs no other process

@@ -76,8 +76,7 @@ class Systemd:
             said = b""
             while b"BEGIN\r\n" not in said:
                 said += connection.recv(4096)
-                if said.count(b"\r\n") == 1:
-                    connection.sendall(b"OK 0123\r\n")
+            connection.sendall(b"OK 0123\r\n")
             data = said.partition(b"BEGIN\r\n")[2] or connection.recv(65536)
             message = unpack(data)
             self.heard.append(message)

@@ -39,6 +39,49 @@ def test_a_rise_of_the_count_is_noted_everywhere(group: Path, tmp_path: Path) ->
     assert not watch.look()
 
 
+@pytest.fixture
+def scope(tmp_path: Path, group: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As systemd has it: the container's cgroup in a scope in a slice."""
+    inside = tmp_path / "pod.slice" / "c.scope"
+    inside.parent.mkdir()
+    group.rename(inside)
+    say(inside.parent, 3)
+    monkeypatch.setattr(oom, "_group", lambda _pid, _v2: "/pod.slice/c.scope")
+    return inside
+
+
+def vanish(scope: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel answers ENODEV for a cgroup that is gone."""
+    scope.rename(scope.with_name("gone"))
+    real, gone = os.pread, (scope.with_name("gone") / "memory.events").stat().st_ino
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        if os.fstat(fd).st_ino == gone:
+            raise OSError(19, "No such device")
+        return real(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+
+
+def test_a_kill_is_known_though_systemd_removed_the_scope_first(
+    scope: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = oom.Watch(Loop(), 1, [str(tmp_path / "oom")], None)
+    say(scope.parent, 4)
+    vanish(scope, monkeypatch)
+    assert not watch.look(), "it may have been another container's"
+    assert watch.look(killed=True)
+    assert not watch.look(killed=True)
+
+
+def test_a_scope_that_went_in_peace_was_not_killed(
+    scope: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = oom.Watch(Loop(), 1, [str(tmp_path / "oom")], None)
+    vanish(scope, monkeypatch)
+    assert not watch.look(killed=True)
+
+
 def test_kills_before_its_time_are_not_its_own(group: Path, tmp_path: Path) -> None:
     say(group, 5)
     assert not oom.Watch(Loop(), 1, [str(tmp_path / "oom")], None).look()
