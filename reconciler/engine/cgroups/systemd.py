@@ -40,6 +40,10 @@ _INFINITY = (1 << 64) - 1
 
 Properties = list[tuple[str, Variant]]
 
+_LASTING: Properties = [("DefaultDependencies", ("b", False))]
+"""Not stopped when the machine begins to shut down: ``system stop`` ends containers in order then, each with its grace;
+without it systemd kills what is left at the very end."""
+
 
 def why_not() -> str:
     """Why this machine's cgroups cannot be systemd's; "" where they can."""
@@ -68,7 +72,7 @@ def alone() -> Iterator[None]:
 def start(path: str, properties: Properties) -> None:
     """Have the slice at ``path``, with these properties, when this returns. Raises RuntimeFailed."""
     unit = names.unit(path)
-    described: Properties = [("Description", ("s", f"reconciler {unit}")), *properties]
+    described: Properties = [("Description", ("s", f"Pods of reconciler: {unit[:60]}")), *_LASTING, *properties]
     with _connected(f"make {unit}") as systemd:
         try:
             _run(systemd, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", described, [])
@@ -107,6 +111,7 @@ def enter(path: str, pid: int) -> None:
     unit, parent = names.unit(path), names.unit(path.rpartition("/")[0])
     properties: Properties = [
         ("Description", ("s", "Monitors of reconciler's pods")),
+        *_LASTING,
         ("PIDs", ("au", [pid])),
         ("Slice", ("s", parent)),
         ("TasksMax", ("t", _INFINITY)),

@@ -20,6 +20,17 @@ BPF_ANNOTATION = "run.oci.seccomp_bpf_data"
 """crun(1): a base64 BPF program to load in place of ``linux.seccomp``."""
 
 
+SCOPE = {
+    "org.systemd.property.DefaultDependencies": "false",
+    "org.systemd.property.CollectMode": "'inactive-or-failed'",
+}
+"""How the runtime has systemd make a container's scope: not stopped when the machine begins to shut down, as
+``system stop`` ends containers in order then; forgotten when it has ended, also by an OOM kill."""
+
+UNBOUNDED = {"org.systemd.property.TasksMax": f"uint64 {(1 << 64) - 1}"}
+"""The pod bounds its containers, not systemd's default for services."""
+
+
 def infra_config(bundle: Bundle, facts: HostCapabilities) -> dict[str, Any]:
     """The infra container: new namespaces, catatonit in a read-only rootfs, no rights at all."""
     config: dict[str, Any] = {
@@ -28,7 +39,7 @@ def infra_config(bundle: Bundle, facts: HostCapabilities) -> dict[str, Any]:
         "process": process.infra_process(facts),
         "mounts": mounts.infra_mounts(bundle),
         "linux": linux.infra_linux(bundle, facts),
-        "annotations": _annotations(bundle, ""),
+        "annotations": _annotations(bundle, "", None),
     }
     if not bundle.sandbox.host_network:
         config["hostname"] = bundle.hostname
@@ -55,7 +66,7 @@ def member_config(
         "process": process.member_process(bundle, spec, image, user, facts, qos),
         "mounts": mounts.member_mounts(bundle, spec),
         "linux": linux.member_linux(bundle, spec, facts),
-        "annotations": _annotations(bundle, spec.name),
+        "annotations": _annotations(bundle, spec.name, spec.resources.pids_limit),
     }
     if not spec.security.privileged:
         _confine(config, facts, bounding(spec.security, facts.capabilities), spec.security.seccomp)
@@ -84,10 +95,12 @@ def _confine(config: dict[str, Any], facts: HostCapabilities, capabilities: froz
     config["linux"]["seccomp"] = profile
 
 
-def _annotations(bundle: Bundle, name: str) -> dict[str, str]:
+def _annotations(bundle: Bundle, name: str, pids_limit: int | None) -> dict[str, str]:
     """Who it is, for people who look at the runtime's own state."""
     return {
         "reconciler.pod": str(bundle.key),
         "reconciler.pod-id": bundle.pod,
         "reconciler.container": name or "infra",
+        **(SCOPE if bundle.by_systemd else {}),
+        **(UNBOUNDED if bundle.by_systemd and not pids_limit else {}),
     }

@@ -208,3 +208,18 @@ def test_paths_with_odd_characters_survive_lines() -> None:
 def test_masks_are_sorted_lists_without_doubles() -> None:
     for paths in (mounts.MASKED, mounts.READ_ONLY):
         assert list(paths) == sorted(set(paths))
+
+
+def test_under_systemd_the_runtime_is_told_the_slice_and_how_the_scope_is() -> None:
+    ours = replace(bundle(), cgroup_parent="/reconciler.slice/reconciler-abcd.slice/reconciler-abcd-podd.slice")
+
+    def made(**fields: Any) -> dict[str, Any]:
+        return member_config(ours, ContainerSpec("c", "i", **fields), IMAGE, User(), FACTS)
+
+    assert made()["linux"]["cgroupsPath"] == f"reconciler-abcd-podd.slice:reconciler:{ours.container}"
+    assert made()["annotations"]["org.systemd.property.DefaultDependencies"] == "false"
+    assert made()["annotations"]["org.systemd.property.TasksMax"] == "uint64 18446744073709551615"
+    bounded = made(resources=Resources(pids_limit=7))
+    assert "org.systemd.property.TasksMax" not in bounded["annotations"], "runc sets it"
+    assert bounded["linux"]["resources"]["pids"] == {"limit": 7}
+    assert not [name for name in member(ContainerSpec("c", "i"))["annotations"] if name.startswith("org.systemd")]
