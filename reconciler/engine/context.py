@@ -95,11 +95,15 @@ class Context:
 
     @once
     def monitors(self) -> Monitors:
-        from reconciler.engine import cgroups
         from reconciler.engine.monitors import Monitors
 
-        tag, driver = self.layout.tag, self.driver[0]
-        return Monitors(self.layout, self.settings.conmon, lambda pid: cgroups.enter_monitors(tag, pid, driver))
+        return Monitors(self.layout, self.settings.conmon, self.enter_monitors)
+
+    def enter_monitors(self, pid: int) -> None:
+        """Move a process to where it outlives us: out of the service's and the login session's cgroup."""
+        from reconciler.engine import cgroups
+
+        cgroups.enter_monitors(self.layout.tag, pid, self.driver[0])
 
     @once
     def driver(self) -> tuple[Driver, str]:

@@ -17,7 +17,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import boundary, cgroups, files, locks, netrecords, networks, records
+from reconciler.engine import boundary, files, locks, netrecords, networks, records
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names, redirect, resolver, server, table
 from reconciler.engine.dns.server import PORT
@@ -259,8 +259,7 @@ def _start(ctx: Context, networks: tuple[Network, ...]) -> None:
             table.write(file, "")
     listen = _listen(ctx)
     port = _free_port(ctx, listen)
-    enter = cgroups.enter_monitors
-    server.start(_command(ctx, port), ctx.layout.dns / "log", lambda pid: enter(ctx.layout.tag, pid))
+    server.start(_command(ctx, port), ctx.layout.dns / "log", ctx.enter_monitors)
     found = server.await_listening(ctx.layout.dns_tables, listen, port)
     _lead(ctx, port)
     files.write_atomic(ctx.layout.dns / _STARTED, f"{found.ref.pid}\n".encode())

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine.cgroups import names
 from reconciler.engine.dns import server
 from reconciler.engine.dns.server import Server
 from reconciler.model.key import Key
@@ -174,7 +175,8 @@ def test_a_killed_server_is_back_within_a_second_or_at_the_next_command(
     controller.wait(30)
     assert running_server(instance) == again, "it outlives the controller"
     cgroup = Path(f"/proc/{again.ref.pid}/cgroup").read_text()
-    assert f"/reconciler-{instance.engine.layout.tag}/monitors" in cgroup, "and is in no service's cgroup"
+    wanted = names.monitors(instance.engine.layout.tag, instance.engine.context.driver[0])
+    assert wanted in cgroup, "and is in no service's cgroup"
 
 
 def test_two_who_need_it_at_once_start_one(instance: Instance, image: str, tmp_path: Path) -> None:
