@@ -76,7 +76,7 @@ class ResourcesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.pod_pids_limit == 0 or self.pod_pids_limit < -1:
-            raise ValueError("resources.pod_pids_limit: a number above 0, or -1 for no limit")
+            raise ValueError("pod_pids_limit is a number above 0, or -1 for no limit")
 
     @property
     def pids_limit(self) -> int | None:

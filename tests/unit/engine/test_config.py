@@ -45,6 +45,10 @@ def test_names_are_set_up_as_the_file_says(tmp_path: Path) -> None:
         pytest.param(
             '[security]\nallowed_unsafe_sysctls = ["*"]\n', "security: '*' is neither", id="every sysctl at once"
         ),
+        pytest.param(
+            "[resources]\npod_pids_limit = 0\n", "pod_pids_limit is a number above 0", id="a limit of nothing"
+        ),
+        pytest.param('[resources]\ncgroup_driver = "x"\n', "cgroup_driver", id="an unknown driver"),
         pytest.param("[network\n", "line 1", id="what is no TOML is told with its line"),
     ],
 )
