@@ -110,7 +110,8 @@ def measure(work: Path, reference: str, runs: int) -> dict[str, dict[str, list[f
                 subprocess.run(argv, check=True, timeout=600, stdout=subprocess.DEVNULL)
             subprocess.run(["umount", "--quiet", theirs / "overlay"], check=False, stderr=subprocess.DEVNULL)
             shutil.rmtree(place)
-        print(f"run {run} of {runs}", file=sys.stderr)
+        told = ", ".join(f"{name} {of['pull'][-1]:.1f} s" for name, of in numbers.items())
+        print(f"run {run} of {runs}: {told}", file=sys.stderr)
     return numbers
 
 

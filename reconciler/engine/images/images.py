@@ -378,12 +378,12 @@ class Images:
         store: str = "",
     ) -> Record:
         """Unpack what is missing, then make the image exist. The caller's transfer lock keeps the layers here."""
-        size = unpack_layers(self._disk, fetched.layers, work, self._processes, tell)
+        layers, size = unpack_layers(self._disk, fetched.layers, work, self._processes, tell)
         repositories = [repository] if repository else [parse(name).repository for name in names]
         digests = tuple(f"{repo}@{digest}" for repo in repositories for digest in fetched.digests)
         made = tuple(Name(name, bool(repository), self._clock.wall(), store) for name in names)
         with self._disk.lock("index"):
-            return self._index.add(_record(fetched, made, digests, size))
+            return self._index.add(_record(replace(fetched, layers=layers), made, digests, size))
 
     def _pull_with_events(self, errand: Errand) -> int:
         reference = errand.reference

@@ -59,7 +59,7 @@ class Record:
         return Image(
             id=self.id,
             names=tuple(name.name for name in self.names),
-            layers=tuple(disk.layer(diff_id) / "fs" for diff_id in _once(layer.diff_id for layer in self.layers)),
+            layers=tuple(disk.layer(key) / "fs" for key in _once(layer.key for layer in self.layers)),
             entrypoint=self.entrypoint,
             cmd=self.cmd,
             env=self.env,
@@ -202,7 +202,7 @@ def _record(data: dict[str, Any]) -> Record:
 
 def _complete(disk: Disk, record: Record) -> bool:
     """An image that lost a layer (by whose hand ever) is not here: the next pull or load mends it."""
-    return all((disk.layer(layer.diff_id) / "layer.json").exists() for layer in record.layers)
+    return all((disk.layer(layer.key) / "layer.json").exists() for layer in record.layers)
 
 
 def _owners(records: Iterable[Record]) -> dict[str, str]:
@@ -211,9 +211,9 @@ def _owners(records: Iterable[Record]) -> dict[str, str]:
     return {name: id_ for _, name, id_ in claims}
 
 
-def _once(diff_ids: Iterable[str]) -> list[str]:
+def _once(keys: Iterable[str]) -> list[str]:
     """Without repetitions, which overlayfs refuses: what a layer brings counts where it comes last."""
-    return list(reversed(dict.fromkeys(reversed(list(diff_ids)))))
+    return list(reversed(dict.fromkeys(reversed(list(keys)))))
 
 
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class Found:
 
     whiteouts: list[bytes] = field(default_factory=list)
     opaque: list[bytes] = field(default_factory=list)
+    lower_links: dict[bytes, bytes] = field(default_factory=dict)
+    """Hard links to what this layer does not bring: name -> target."""
     size: int = 0
     entries: int = 0
 
@@ -53,6 +55,7 @@ class LayerFilter:
         self._keep = True
         self._ended = False
         self._symlinks: set[bytes] = set()
+        self._brought: set[bytes] = set()
         self._safe: set[bytes] = {b""}
         self._global: dict[bytes, bytes] = {}
 
@@ -157,7 +160,19 @@ class LayerFilter:
         if not path and entry.kind != _DIRECTORY:
             raise ImageProblem("the layer's root is not a directory")
         self._note_links(path, entry)
+        self.found.lower_links.pop(path, None)
+        if entry.kind == _HARD_LINK and self._is_below(path, _inside(entry.link, "hard link")):
+            return False
+        if entry.kind != _DIRECTORY:
+            self._brought.add(path)
         self.found.size += entry.size
+        return True
+
+    def _is_below(self, path: bytes, target: bytes) -> bool:
+        """Whether a hard link leads to a layer below; then it is remembered, for tar cannot make it."""
+        if target in self._brought:
+            return False
+        self.found.lower_links[path] = self.found.lower_links.get(target, target)
         return True
 
     def _note_links(self, path: bytes, entry: _Entry) -> None:

@@ -93,7 +93,7 @@ def _orphans(disk: Disk, index: Index, kept: float) -> tuple[list[Path], list[Pa
         return work, [], []
     limit = time.time() - kept
     records = tuple(index.records().values())
-    needed = {short(layer.diff_id) for record in records for layer in record.layers}
+    needed = {short(layer.key) for record in records for layer in record.layers}
     blobs = {name for record in records for name in _blobs(record)}
     layers = [path for path in _entries(disk.layers) if path.name not in needed and _older(path, limit)]
     files = [path for path in _entries(disk.blobs / "sha256") if path.name not in blobs and _older(path, limit)]

@@ -9,7 +9,6 @@ is whole. The layers of an image are unpacked side by side.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import itertools
@@ -21,16 +20,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.engine.effects import effect
-from reconciler.engine.images.disk import Disk, place_layer, short, sync_filesystem
+from reconciler.engine.images.disk import Disk, place_layer, remove_tree, short, sync_filesystem
 from reconciler.engine.images.layerfilter import Found, LayerFilter
+from reconciler.engine.images.lowerlinks import link_lower
 from reconciler.engine.images.processes import Processes, plain_environment
+from reconciler.engine.images.view import OPAQUE
+from reconciler.engine.images.walk import directory
 from reconciler.model.errors import ImageProblem
 
-OPAQUE = "trusted.overlay.opaque"
 _CHUNK = 1 << 18
 _PIPE = 1 << 20
 _WARNING = 2
@@ -47,39 +48,81 @@ _TAR = (
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer of an image: its packed blob and the hash of its unpacked stream, both ``sha256:…``."""
+    """One layer of an image: its packed blob and the hash of its unpacked stream, both ``sha256:…``. ``chain`` is the
+    hash of all diff ids up to it, where what it holds depends on the layers below (see ``lowerlinks``)."""
 
     blob: str
     diff_id: str
+    chain: str = ""
+
+    @property
+    def key(self) -> str:
+        """What its directory is named after."""
+        return self.chain or self.diff_id
 
 
 def unpack_layers(
     disk: Disk, layers: tuple[Layer, ...], work: Path, processes: Processes, progress: Callable[[str], None]
-) -> int:
-    """Have all ``layers`` unpacked in their places; returns the bytes their files hold.
+) -> tuple[tuple[Layer, ...], int]:
+    """Have all ``layers`` unpacked in their places; returns them, and the bytes their files hold.
 
     Raises ImageProblem for a layer that is damaged or hostile, TryLater when it was cut short.
     """
     missing = {layer.diff_id: layer for layer in layers if not disk.layer(layer.diff_id).is_dir()}
     counter = itertools.count(1)
+
+    def one(layer: Layer) -> Path | None:
+        place = work / "layers" / short(layer.diff_id)
+        try:
+            made = unpack(disk.blob(layer.blob), layer.diff_id, place, processes)
+        except NeedsLower:
+            remove_tree(place)
+            return None
+        progress(f"unpacked {next(counter)} of {len(missing)} layers")
+        return made
+
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        made = dict(zip(missing, pool.map(one, missing.values()), strict=True))
+    _place(disk, work, [path for path in made.values() if path])
+    needy = {diff_id for diff_id, path in made.items() if path is None}
+    layers = _on_top(disk, layers, needy, work, processes) if needy else layers
+    return layers, sum(_size(disk, layer) for layer in layers)
 
-        def one(layer: Layer) -> Path:
-            made = unpack(disk.blob(layer.blob), layer.diff_id, work / "layers" / short(layer.diff_id), processes)
-            progress(f"unpacked {next(counter)} of {len(missing)} layers")
-            return made
 
-        made = list(pool.map(one, missing.values()))
+def _on_top(
+    disk: Disk, layers: tuple[Layer, ...], needy: set[str], work: Path, processes: Processes
+) -> tuple[Layer, ...]:
+    """Unpack, from the lowest, those that need the layers below them."""
+    done: list[Layer] = []
+    for number, layer in enumerate(layers):
+        if layer.diff_id in needy:
+            below = " ".join(lower.diff_id for lower in layers[: number + 1])
+            layer = replace(layer, chain=f"sha256:{hashlib.sha256(below.encode()).hexdigest()}")
+            if not disk.layer(layer.key).is_dir():
+                lowers = tuple(disk.layer(lower.key) / "fs" for lower in done)
+                place = work / "layers" / short(layer.key)
+                _place(disk, work, [unpack(disk.blob(layer.blob), layer.diff_id, place, processes, lowers)])
+        done.append(layer)
+    return tuple(done)
+
+
+def _place(disk: Disk, work: Path, made: list[Path]) -> None:
     if made:
         sync_filesystem(work)
     for path in made:
         place_layer(path, disk.layers / path.name)
-    return sum(_size(disk, layer.diff_id) for layer in layers)
+
+
+class NeedsLower(Exception):
+    """The layer has hard links to files of the layers below, which were not given."""
 
 
 @effect("image.unpack")
-def unpack(blob: Path, diff_id: str, place: Path, processes: Processes) -> Path:
-    """Unpack one blob to ``place``/fs; ``place`` must not exist."""
+def unpack(blob: Path, diff_id: str, place: Path, processes: Processes, lowers: tuple[Path, ...] | None = None) -> Path:
+    """Unpack one blob to ``place``/fs; ``place`` must not exist. ``lowers``: the layers below, lowest first.
+
+    Raises NeedsLower, ImageProblem.
+    """
     tree = place / "fs"
     tree.mkdir(parents=True, mode=0o755)
     tree.chmod(0o755)
@@ -87,7 +130,9 @@ def unpack(blob: Path, diff_id: str, place: Path, processes: Processes) -> Path:
         found, digest = _extract(blob, tree, processes)
         if digest != diff_id:
             raise ImageProblem(f"its content is {digest}, its image says {diff_id}")
-        _mark(tree, found)
+        if found.lower_links and lowers is None:
+            raise NeedsLower
+        _mark(tree, found, lowers or ())
     except ImageProblem as error:
         processes.check()
         raise ImageProblem(f"cannot unpack layer {_brief(blob.name)}: {error.message}") from error
@@ -98,10 +143,10 @@ def unpack(blob: Path, diff_id: str, place: Path, processes: Processes) -> Path:
     return place
 
 
-def _size(disk: Disk, diff_id: str) -> int:
-    facts = json.loads((disk.layer(diff_id) / "layer.json").read_text())
-    if facts["diff_id"] != diff_id:
-        raise ImageProblem(f"cannot use layer {_brief(diff_id)}: its directory holds {facts['diff_id']}")
+def _size(disk: Disk, layer: Layer) -> int:
+    facts = json.loads((disk.layer(layer.key) / "layer.json").read_text())
+    if facts["diff_id"] != layer.diff_id:
+        raise ImageProblem(f"cannot use layer {_brief(layer.diff_id)}: its directory holds {facts['diff_id']}")
     return int(facts["size"])
 
 
@@ -202,18 +247,21 @@ def _widen(fd: int) -> None:
         return
 
 
-def _mark(tree: Path, found: Found) -> None:
-    """Write whiteouts and opaque directories in overlayfs' own way (kernel: overlayfs.rst)."""
+def _mark(tree: Path, found: Found, lowers: tuple[Path, ...]) -> None:
+    """Make links to files below, and write whiteouts and opaque directories in overlayfs' own way (kernel:
+    overlayfs.rst)."""
     root = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        if found.lower_links:
+            link_lower(root, found.lower_links, lowers)
         for path in found.opaque:
-            with _directory(root, path) as fd:
+            with directory(root, path) as fd:
                 os.setxattr(fd, OPAQUE, b"y")
         for path in found.whiteouts:
             if _below(path, found.opaque):
                 continue  # nothing shines through there, and readdir would show it
             parent, _, name = path.rpartition(b"/")
-            with _directory(root, parent) as fd:
+            with directory(root, parent) as fd:
                 _whiteout(fd, name)
     finally:
         os.close(root)
@@ -230,36 +278,9 @@ def _whiteout(parent: int, name: bytes) -> None:
         os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
     except FileExistsError:
         if stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
-            with _directory(parent, name) as fd:
+            with directory(parent, name) as fd:
                 os.setxattr(fd, OPAQUE, b"y")
     os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-@contextmanager
-def _directory(root: int, path: bytes) -> Iterator[int]:
-    """Open a directory of the layer, made where it is missing; never through a symbolic link."""
-    fd = os.dup(root)
-    try:
-        for part in filter(None, path.split(b"/")):
-            fd, above = _step(fd, part), fd
-            os.close(above)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _step(directory: int, name: bytes) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(name, flags, dir_fd=directory)
-    except FileNotFoundError:
-        os.mkdir(name, 0o755, dir_fd=directory)
-        os.chmod(name, 0o755, dir_fd=directory)
-        return os.open(name, flags, dir_fd=directory)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise ImageProblem(f"a whiteout lies below {name.decode(errors='replace')!r}, no directory") from None
-        raise
 
 
 def _brief(digest: str) -> str:

@@ -11,7 +11,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from reconciler.engine.images.unpack import OPAQUE
+OPAQUE = "trusted.overlay.opaque"
+"""Hides what the layers below have in the same directory (kernel: overlayfs.rst)."""
 
 _LINKS_MAX = 40
 """As the kernel's MAXSYMLINKS."""

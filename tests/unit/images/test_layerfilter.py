@@ -135,3 +135,9 @@ def test_a_wrong_checksum_is_damage_not_a_place_to_hide() -> None:
     data[0] ^= 1
     with pytest.raises(ImageProblem, match="damaged"):
         strain(bytes(data))
+
+
+def test_hard_links_to_what_the_layer_does_not_bring_are_remembered_for_the_layers_below() -> None:
+    entries = [file("own"), hard("a", "own"), hard("b", "below"), hard("c", "b"), hard("d", "below"), file("d")]
+    out, found = strain(stream(entries))
+    assert names(out) == ["own", "a", "d"] and found.lower_links == {b"b": b"below", b"c": b"below"}
