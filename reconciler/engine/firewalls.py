@@ -172,7 +172,10 @@ def _blocked(found: Ruleset, blocker: Blocker) -> str:
     whose = f" ({who}'s)" if who else ""
     *some, last = blocker.what
     what = f"{', '.join(some)} and {last}" if some else last
-    return f"{blocker.chain}{whose}: its {blocker.by} keeps {what}; try: {hints.command(who, blocker)}"
+    told = f"{blocker.chain}{whose}: its {blocker.by} keeps {what}"
+    if who == "firewalld" and all(firewalld.bound(found, one) for one in blocker.bridges):
+        return told  # the zone lets it by, another rule does not: only its owner knows why
+    return f"{told}; try: {hints.command(who, blocker)}"
 
 
 def _tell(ctx: Context, now: Standing) -> tuple[str, ...]:

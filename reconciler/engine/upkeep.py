@@ -95,7 +95,7 @@ def mend(ctx: Context, lock: LockKey, by: str = "") -> tuple[str, ...]:
 
 
 def _attached(ctx: Context) -> list[PodRecord]:
-    """The pods whose network stands, by the records."""
+    """The pods whose network stands, by the records, and whose infra container lives: none right after a boot."""
     found = []
     for row in index.all_pods(ctx.store):
         state = sandboxes.state_of(ctx, row.id)

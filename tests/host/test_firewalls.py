@@ -58,7 +58,7 @@ table inet house {
         ct state vmap { established : accept, related : accept, invalid : drop }
         iif lo accept
         tcp dport { 22, 18600 } accept
-        reject
+        counter reject
     }
 }
 """

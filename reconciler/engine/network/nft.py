@@ -17,7 +17,7 @@ from reconciler.model.errors import HostUnfit, TryLater
 
 _LIBRARY = "libnftables.so.1"
 _NETLINK_NETFILTER = 12
-_HANDLE, _JSON, _TERSE = 1 << 3, 1 << 4, 1 << 11
+_STATELESS, _HANDLE, _JSON, _TERSE = 1 << 2, 1 << 3, 1 << 4, 1 << 11
 _lock = threading.Lock()
 
 
@@ -45,8 +45,9 @@ def read_all(doing: str) -> list[dict[str, Any]]:
 
 
 def text(command: str, doing: str) -> str:
-    """What a ``list`` command shows people, with handles ("# handle 7" at the end of a rule's line)."""
-    return _call(command, doing, _HANDLE | _TERSE)
+    """What a ``list`` command shows people, with handles ("# handle 7" at the end of a rule's line) and without counts,
+    which change with each packet."""
+    return _call(command, doing, _STATELESS | _HANDLE | _TERSE)
 
 
 class _NoSuchThing(TryLater):

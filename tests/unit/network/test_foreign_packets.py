@@ -168,7 +168,11 @@ def test_what_iptables_nft_wrote_is_known_by_its_listing() -> None:
     listing = "\t\tct state related,established  counter packets 0 bytes 0 accept # handle 1\n"
     ruleset.translate(made, "inet", "t", listing)
     assert packets.dropped(made, chain, IN) is not None
-    ruleset.translate(made, "inet", "t", listing.replace("ct state related,established", "ct original proto-dst 80"))
+    assert ruleset.text_of(chain, chain.rules[0]) == "ct state related,established  packets 0 bytes 0 accept"
+    made = rules([{"xt": {"type": "match", "name": "conntrack"}}, ACCEPT])
+    (chain,) = made.base_chains("forward", "ip")
+    ruleset.translate(made, "inet", "t", "\t\tct state new ct original proto-dst 80 accept # handle 1\n")
+    assert packets.dropped(made, chain, IN) is None, "more is asked than is known"
 
 
 def test_our_own_tables_are_no_others() -> None:

@@ -123,7 +123,7 @@ def text_of(chain: Chain, rule: Rule) -> str:
 def lines(listing: str) -> dict[int, str]:
     """Each rule's line of a listing, by handle."""
     found = (_HANDLE.match(line.strip()) for line in listing.splitlines())
-    return {int(match[2]): match[1] for match in found if match}
+    return {int(match[2]): match[1].replace("counter ", "") for match in found if match}
 
 
 def translate(ruleset: Ruleset, family: str, table: str, listing: str) -> None:
