@@ -119,7 +119,7 @@ def _open(ctx: Context, found: Ruleset, pods: tuple[PodNetwork, ...]) -> tuple[b
     if "docker" in owners or any(docker.bound(found, one) for one in mentioned):
         tasks += [partial(docker.declare, tag, *place, bridges) for place in docker.places(found)]
     if "firewalld" in owners:
-        tasks += [partial(firewalld.add, one) for one in bridges if not firewalld.bound(found, one)]
+        tasks += [partial(firewalld.add, one) for one in bridges if not firewalld.knows(found, one)]
     tasks += [partial(firewalld.remove, one) for one in mentioned - {*bridges} if firewalld.bound(found, one)]
     for task in tasks:
         try:

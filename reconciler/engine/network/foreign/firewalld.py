@@ -34,6 +34,12 @@ def bound(ruleset: Ruleset, bridge: str) -> bool:
     )
 
 
+def knows(ruleset: Ruleset, bridge: str) -> bool:
+    """Whether the bridge is in a zone at all: one that its administrator chose stays as it is."""
+    chains = (chain for (_, table, _), chain in ruleset.chains.items() if table == TABLE)
+    return any(f"'{bridge}'" in str(rule.expressions) for chain in chains for rule in chain.rules)
+
+
 def _leads(expressions: tuple[Mapping[str, Any], ...], bridge: str, targets: set[str]) -> bool:
     words = str(expressions)
     return f"'{bridge}'" in words and any(f"'{target}'" in words for target in targets)
@@ -41,7 +47,7 @@ def _leads(expressions: tuple[Mapping[str, Any], ...], bridge: str, targets: set
 
 @effect("firewalld.add")
 def add(bridge: str) -> bool:
-    """Put the bridge into the zone, out of another one if need be. Raises TryLater with firewalld's words."""
+    """Put the bridge, which is in no zone, into ours. Raises TryLater with firewalld's words."""
     programs.run(_DOING, _PROGRAM, f"--zone={ZONE}", f"--change-interface={bridge}")
     return True
 
