@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from reconciler.controller.core import retry_delay
 from reconciler.controller.health import Health
 from reconciler.controller.log import Log, Silent
 from reconciler.engine.network import names
@@ -65,6 +66,7 @@ class FirewallWatcher:
         self._mend_at = self._review_at = _NEVER
         self._reviewed = -_NEVER
         self._troubles: dict[str, str] = {}
+        self._failures = 0
         self._thread = threading.Thread(target=self._run, name="firewall", daemon=True)
 
     def start(self) -> None:
@@ -142,6 +144,11 @@ class FirewallWatcher:
     def _mend(self) -> None:
         self._mend_at = _NEVER
         mended = self._ask("mend the network", lambda: self._engine.mend_network(self._judge.culprit()))
+        if mended is None:
+            self._failures += 1
+            self._mend_at = self._clock.now() + retry_delay(self._failures)
+            return
+        self._failures = 0
         for sentence in mended:
             self._log.warning("network mended", what=sentence)
         if mended and self._limit.count(self._clock.now()):
@@ -150,11 +157,11 @@ class FirewallWatcher:
     def _review(self) -> None:
         self._review_at = _NEVER
         self._reviewed = self._clock.now()
-        for sentence in self._ask("look at the firewalls", self._engine.review_firewalls):
+        for sentence in self._ask("look at the firewalls", self._engine.review_firewalls) or ():
             self._log.warning("firewall", what=sentence)
 
-    def _ask(self, doing: str, question: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-        """A question that cannot be answered is told once, and asked again at the next sign or resync."""
+    def _ask(self, doing: str, question: Callable[[], tuple[str, ...]]) -> tuple[str, ...] | None:
+        """None where it cannot be answered, which is told once."""
         try:
             with self._health.at(doing):
                 answer = question()
@@ -162,7 +169,7 @@ class FirewallWatcher:
             if self._troubles.get(doing) != error.message:
                 self._log.warning(f"cannot {doing}", cause=error.message)
             self._troubles[doing] = error.message
-            return ()
+            return None
         self._troubles.pop(doing, None)
         return answer
 

@@ -63,7 +63,7 @@ def review(ctx: Context) -> tuple[str, ...]:
         if ctx.config.network.firewall == "open":
             opened, trouble = _open(ctx, found, pods)
             found = _read() if opened else found
-        elif _close(ctx, found):  # it was open before the owner decided otherwise
+        elif _mentioned(found, ctx.layout.tag) and _close(ctx, found):  # it was open before the owner decided otherwise
             found = _read()
         return _tell(ctx, replace(_standing(ctx, found, pods), trouble=trouble))
 

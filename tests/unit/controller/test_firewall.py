@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from reconciler.controller.firewall import Judge, Limit
+from reconciler.controller.firewall import FirewallWatcher, Judge, Limit
 from reconciler.linux.netlink_events import ALL, Notice, What, attributes, messages
+from reconciler.model.clock import SystemClock
+from reconciler.model.errors import TryLater
+from tests.fakes.engine import FakeEngine
 
 OWN, OTHER = 100, 200
 TABLE = "reconciler_abcd"
@@ -73,6 +78,42 @@ def test_a_burst_of_repairs_then_a_pause() -> None:
     assert limit.free_at() == 11.0
     assert limit.count(11.0) is True, "the window has moved on by one"
     assert limit.free_at() == 12.0
+
+
+def test_a_repair_that_fails_is_tried_again() -> None:
+    """With the real thread, in the network namespace that the tests live in; the engine is a fake."""
+    tried = threading.Event()
+    times = []
+
+    class Failing(FakeEngine):
+        def mend_network(self, by: str = "") -> tuple[str, ...]:
+            times.append(by)
+            if len(times) == 1:
+                raise TryLater("cannot publish ports: nftables: busy")
+            tried.set()
+            return ("the bridge rc-abcd is gone: put right",)
+
+    log = Kept()
+    watcher = FirewallWatcher("abcd", Failing(), SystemClock(), log)
+    watcher.start()
+    try:
+        assert tried.wait(20)
+    finally:
+        watcher.stop()
+    assert log.said[0] == ("cannot mend the network", {"cause": "cannot publish ports: nftables: busy"})
+    assert ("network mended", {"what": "the bridge rc-abcd is gone: put right"}) in log.said
+
+
+class Kept:
+    """A log that is looked at."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, dict[str, object]]] = []
+
+    def info(self, event: str, **values: object) -> None:
+        self.said.append((event, values))
+
+    warning = error = info
 
 
 def test_damaged_messages_end_the_reading() -> None:
