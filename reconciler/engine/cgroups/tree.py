@@ -179,6 +179,7 @@ def tops(tag: str) -> tuple[str, ...]:
     return tuple(names.top(tag, driver) for driver in Driver)
 
 
+@effect("cgroup.remove-instance")
 def remove_instance(tag: str) -> None:
     """Remove all cgroups of an instance that has no process left. Raises Busy while there is one."""
     for path in tops(tag):
