@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -39,6 +39,8 @@ ABOUT = "names"
 OTHER_PORTS = range(1053, 1153)
 """Where it listens when somebody else has port 53."""
 
+_RESOLV_CONF = Path("/etc/resolv.conf")
+_RESOLVERS = "resolvers"
 _TROUBLE = "trouble"
 _STARTED = "started"
 """Renamed into the directory at each start, for those who watch it."""
@@ -133,7 +135,7 @@ def withdraw(ctx: Context, key: Key) -> None:
 def tend(ctx: Context) -> PidRef | None:
     """See that the server runs where pods need it, with all of them on record, and does not where none does; who it
     is now. For the controller, when it starts, when the server died and now and then."""
-    if not _in_use(ctx) and not any(map(_stands(ctx), _records(ctx))):
+    if not _in_use(ctx) and not any(_stands(ctx, record) for record in _records(ctx)):
         return None
     with _serving(ctx):  # records are read with the lock: one that is written meanwhile registers itself after us
         pods = [record for record in _records(ctx) if _matters(record)]
@@ -192,7 +194,8 @@ def _require_program(ctx: Context) -> None:
 
 def _unheard(ctx: Context, networks: Iterable[Network]) -> tuple[str, ...]:
     """Addresses of networks that the server was not told of yet."""
-    return tuple(a for one in networks if not (ctx.layout.dns_tables / one.file).exists() for a in one.listen)
+    known = set(_listen(ctx))
+    return tuple(address for one in networks for address in one.listen if address not in known)
 
 
 def _serve(
@@ -202,15 +205,25 @@ def _serve(
 
     ``thoroughly``: look at what was not touched, too.
     """
+    _stand(ctx, networks)
     found = server.find(ctx.layout.dns_tables)
-    fits = found is not None and found.command == _command(ctx, found.port)
+    fits = found is not None and found.runs(_command(ctx, found.port))
     if found is None or not fits or any(server.is_taken(address, found.port) for address in fresh):
-        _start(ctx, networks)
-    elif changed:
+        _start(ctx)
+    elif changed or (thoroughly and _resolvers_changed(ctx)):
         server.read_again(found)
     if found is not None and found.port != PORT and (fresh or (thoroughly and not redirect.stands(ctx.layout.tag))):
         _lead(ctx, found.port)
     _trouble(ctx, "")
+
+
+def _stand(ctx: Context, networks: Iterable[Network]) -> None:
+    """Make the bridges stand: the server gives up on an address that is not there when it reads."""
+    missing = [one.bridge for one in networks if not all(map(server.is_here, one.listen))]
+    if missing:
+        with locks.exclusive(ctx.layout.network_lock):
+            for one in missing:
+                bridge.ensure_bridge(one)
 
 
 def _command(ctx: Context, port: int) -> tuple[str, ...]:
@@ -244,25 +257,32 @@ def _put(ctx: Context, file: Path, text: str, before: str | None = None) -> bool
     return True
 
 
-def _start(ctx: Context, networks: tuple[Network, ...]) -> None:
+def _start(ctx: Context) -> None:
     """A new server in place of any other. It would not start with an address that is not there: a network whose
     bridge does not stand is left out until somebody needs it."""
     if (ctx.layout.dns_tables / table.PID_FILE).exists() and not server.find(ctx.layout.dns_tables):
         _emit(ctx, EventType.WARNING, "NameServerDied", "the name server had ended: it is started again")
     for other in server.all_of(ctx.layout.dns_tables):
         server.end(other)
-    with locks.exclusive(ctx.layout.network_lock):
-        for network in networks:
-            bridge.ensure_bridge(network.bridge)
     for file in _tables(ctx):
         if not all(map(server.is_here, table.listens_at(table.read(file)))):
             table.write(file, "")
     listen = _listen(ctx)
     port = _free_port(ctx, listen)
+    _resolvers_changed(ctx)
     server.start(_command(ctx, port), ctx.layout.dns / "log", ctx.enter_monitors)
     found = server.await_listening(ctx.layout.dns_tables, listen, port)
     _lead(ctx, port)
     files.write_atomic(ctx.layout.dns / _STARTED, f"{found.ref.pid}\n".encode())
+
+
+def _resolvers_changed(ctx: Context) -> bool:
+    """Whether the host has other resolvers than when this was last asked; the server learns of them when it reads."""
+    try:
+        now = " ".join(resolver.parse(_RESOLV_CONF.read_text(errors="replace")).nameservers)
+    except OSError:
+        now = ""
+    return _put(ctx, ctx.layout.dns / _RESOLVERS, now)
 
 
 def _lead(ctx: Context, port: int) -> None:
@@ -338,14 +358,10 @@ def _matters(record: PodRecord) -> bool:
     return bool(record.ips) or resolver.asks_us(record.spec.dns, host_network=record.spec.sandbox.host_network)
 
 
-def _stands(ctx: Context) -> Callable[[PodRecord], bool]:
+def _stands(ctx: Context, record: PodRecord) -> bool:
     """Whether a pod's network was set up, by its record: one that is only being made sees to its names itself."""
-
-    def stands(record: PodRecord) -> bool:
-        state = records.read(ctx.layout.pod(record.id), STATE, PodState) or PodState()
-        return _matters(record) and state.networked is not None and not (state.removing or state.ended)
-
-    return stands
+    state = records.read(ctx.layout.pod(record.id), STATE, PodState) or PodState()
+    return _matters(record) and state.networked is not None and not (state.removing or state.ended)
 
 
 def _in_use(ctx: Context) -> bool:

@@ -59,19 +59,15 @@ def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, 
         base = resolver.for_pods(host, _text(_RESOLVED), ctx.config.dns.servers)
         hostname = names.kernel_name(key, sandbox, domain)
         lies_in = names.domain_of(key, sandbox, domain)
-        hosts = files.hosts(names.short_name(key, sandbox), lies_in, addresses(record), spec.host_aliases)
+        hosts = files.hosts(names.short_name(key, sandbox), lies_in, record.ips, spec.host_aliases)
     asks_us = resolver.asks_us(spec.dns, host_network=sandbox.host_network)
-    ours = nameserver.addresses(ctx, record) if asks_us or not base.nameservers else ()
+    deaf = not base.nameservers and not sandbox.host_network  # the host's own resolver is on its loopback
+    ours = nameserver.addresses(ctx, record) if asks_us or deaf else ()
     conf, cut = resolver.of_pod(spec.dns, base, ours, key.namespace, domain, host_network=sandbox.host_network)
     told = [(resolver.FORMING, text) for text in cut]
     if asks_us and not ours and ctx.config.dns.enabled and (why := nameserver.why_not(ctx)):
         told.append(("MissingClusterDNS", f"dnsPolicy is as Default, for pods' names are not served: {why}"))
     return PodFiles(hosts, f"{hostname}\n", str(conf)), told
-
-
-def addresses(record: PodRecord) -> tuple[str, ...]:
-    """The pod's own, of each family."""
-    return record.ips
 
 
 def _text(path: Path) -> str:

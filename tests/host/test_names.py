@@ -109,6 +109,12 @@ def test_pods_find_each_other_within_their_namespace_and_across(
     assert resolve(instance, API, "www.example.org") == {"198.51.100.7"}, "other names are the host's resolver's"
     assert "www.example.org" in host_resolver
 
+    with upstream("127.0.0.10", "198.51.100.10"):
+        Path("/etc/resolv.conf").write_text("nameserver 127.0.0.10\n")
+        instance.ok("apply", folder)
+        moved = {"198.51.100.10"}
+        until(lambda: resolve(instance, API, "www.example.org") == moved, "the host's other resolver is asked")
+
     pinged = instance.run("exec", "api/app", "--", "ping", "-c1", "-4", "web.other")
     assert f"PING web.other ({there})" in pinged.stdout, "as libc resolves it"
     info = instance.ok("info")
@@ -125,6 +131,32 @@ def test_both_families(instance: Instance, image: str, folder: Path) -> None:
     (six,) = resolve(instance, API, "web", AAAA)
     hosts = instance.ok("exec", "web/app", "--", "cat", "/etc/hosts")
     assert f"{ip_of(instance, WEB)}\tweb\n{six}\tweb\n" in hosts
+
+
+def test_names_are_those_of_ones_own_network(
+    instance: Instance, image: str, folder: Path, host_resolver: list[str]
+) -> None:
+    """Whom a pod cannot reach it cannot find either; one server serves all networks, and is told of a new one."""
+
+    def on(network: str, key: Key) -> Manifest:
+        manifest = one(key, image)
+        manifest["metadata"]["annotations"] = {"reconciler/network": network}
+        return manifest
+
+    instance.ok("network", "create", "--internal", "shop")
+    instance.ok("network", "create", "--disable-dns", "dumb")
+    till, mute = Key("default", "till"), Key("default", "mute")
+    run(instance, folder, one(WEB, image))
+    first = running_server(instance)
+    run(instance, folder, one(WEB, image), on("shop", API), on("shop", till), on("dumb", mute))
+    assert running_server(instance) == first
+    assert resolve(instance, API, "till") == {ip_of(instance, till)}
+    assert resolve(instance, API, "web.default.svc.cluster.local") == set()
+    assert resolve(instance, WEB, "till.default.svc.cluster.local") == set()
+    assert resolve(instance, WEB, "mute.default.svc.cluster.local") == set()
+    assert "cluster.local" not in instance.ok("exec", "mute/app", "--", "cat", "/etc/resolv.conf")
+    instance.ok("down", folder)
+    instance.ok("network", "rm", "shop", "dumb")
 
 
 def test_a_name_goes_with_its_pod_and_moves_with_it(instance: Instance, image: str, folder: Path) -> None:

@@ -8,6 +8,7 @@ ends holds the lock of ``engine/nameserver.py``; any number may look at the same
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 from reconciler.engine import processes
 from reconciler.engine.dns.table import PID_FILE
 from reconciler.engine.effects import effect
+from reconciler.engine.network import sockets
 from reconciler.model.errors import TryLater
 from reconciler.model.observed import PidRef
 
@@ -31,7 +33,7 @@ PLACES = (Path("/usr/lib/podman/aardvark-dns"), Path("/usr/libexec/podman/aardva
 """Where Debian and others put it: beside netavark, not in PATH."""
 
 _START_TIMEOUT = 10.0
-_LISTEN_TIMEOUT = 2.0
+_LISTEN_TIMEOUT = 10.0
 _GATE = 'read -r go && exec "$@" </dev/null'
 
 
@@ -42,6 +44,10 @@ class Server:
     ref: PidRef
     command: tuple[str, ...]
     port: int
+
+    def runs(self, wanted: Sequence[str]) -> bool:
+        """Whether it was started with these arguments; the program may lie elsewhere by now, or behind a loader."""
+        return self.command[-len(wanted[1:]) :] == tuple(wanted[1:])
 
 
 def program() -> Path | None:
@@ -122,11 +128,12 @@ def start(wanted: Sequence[str], log: Path, enter: Callable[[int], None]) -> Non
 def await_listening(directory: Path, addresses: Iterable[str], port: int) -> Server:
     """The server, once it has the port at every address: it binds a moment after it said that it is ready.
 
-    Raises TryLater where it does not.
+    Looked up in the kernel's lists: to try the port would be in its way. Raises TryLater where it does not.
     """
     deadline = time.monotonic() + _LISTEN_TIMEOUT
     while True:
-        missing = [address for address in addresses if bind_error(address, port) == 0]
+        bound = {(line.ip, line.port) for line in _udp_sockets()}
+        missing = [address for address in addresses if (address, port) not in bound]
         found = find(directory)
         if found and not missing:
             return found
@@ -134,6 +141,12 @@ def await_listening(directory: Path, addresses: Iterable[str], port: int) -> Ser
             what = f"it does not listen at {', '.join(missing)}" if found else "it has ended"
             raise TryLater(f"cannot serve names: {what}")
         time.sleep(0.002)  # nobody tells when a socket is bound
+
+
+def _udp_sockets() -> Iterator[sockets.Line]:
+    for name in ("udp", "udp6"):
+        with contextlib.suppress(OSError):  # a kernel without IPv6
+            yield from sockets.parse(Path("/proc/thread-self/net", name).read_text())
 
 
 def bind_error(address: str, port: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
