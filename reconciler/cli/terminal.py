@@ -89,7 +89,7 @@ class Progress:
 
 
 def _words(text: str) -> str:
-    return re.sub(r"[\d.]+ ?(?:[kMG]?B)?", "#", text)
+    return re.sub(r"[\d.]+(?: ?[kMG]?B\b)?", "#", text)
 
 
 def _width(stream: TextIO) -> int:
