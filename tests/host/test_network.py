@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.network import bridge, ipv6, names, netlink, pod, portmap, subnet
+from reconciler.engine.network import bridge, hostips, ipv6, names, netlink, pod, portmap, subnet
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Published
 from reconciler.model.errors import HostUnfit, TryLater
@@ -149,6 +149,12 @@ def test_pods_reach_each_other_and_the_host_and_the_world_by_ipv6(lab: Lab) -> N
     assert ask(None, TCP, two.ip6, 80) == ["two", "fd10:101::1"]
     assert ask(one, TCP, "fd10:101::1", 81) == ["host", one.ip6]
     assert ask(one, TCP, OUTSIDE_IP6, 82) == ["outside", HOST_IP6], "the world sees the host's address"
+
+
+def test_the_hosts_own_addresses_are_those_it_reaches_the_world_from(lab: Lab) -> None:
+    assert hostips.host_ips() == ()
+    lab.outside()
+    assert hostips.host_ips() == (HOST_IP, HOST_IP6)
 
 
 def test_an_ipv6_address_can_be_used_at_once(lab: Lab) -> None:
