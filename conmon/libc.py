@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _prctl = _libc.prctl
@@ -17,8 +18,12 @@ MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 
 _AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_MOUNT_ATTR_IDMAP = 0x00100000
 _SYS_OPEN_TREE = 428  # the same on every architecture since 5.2
 _SYS_MOVE_MOUNT = 429
+_SYS_MOUNT_SETATTR = 442
 _SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
 
 _PR_SET_PDEATHSIG = 1
@@ -50,10 +55,22 @@ def setns(fd: int, flags: int) -> None:
     _check(_libc.setns(fd, flags))
 
 
-def open_tree(path: bytes) -> int:
-    """A detached copy of the mount at ``path``, as a descriptor (open_tree(2), Linux 5.2). Raises OSError."""
-    clone_cloexec = 1 | os.O_CLOEXEC
-    return _check(_libc.syscall(ctypes.c_long(_SYS_OPEN_TREE), _AT_FDCWD, path, clone_cloexec))
+def open_tree(path: bytes, *, deep: bool = False) -> int:
+    """A detached copy of the mount at ``path``, as a descriptor (open_tree(2), Linux 5.2); ``deep``: with those below
+    it. Raises OSError."""
+    flags = 1 | os.O_CLOEXEC | (_AT_RECURSIVE if deep else 0)
+    return _check(_libc.syscall(ctypes.c_long(_SYS_OPEN_TREE), _AT_FDCWD, path, flags))
+
+
+def map_ids(tree: int, namespace: int) -> None:
+    """Have the files of a detached mount belong to whom they would in a user namespace (mount_setattr(2), Linux 5.12).
+
+    Raises OSError: EINVAL where the file system cannot.
+    """
+    attributes = struct.pack("=QQQQ", _MOUNT_ATTR_IDMAP, 0, 0, namespace)
+    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
+    size = ctypes.c_size_t(len(attributes))
+    _check(_libc.syscall(ctypes.c_long(_SYS_MOUNT_SETATTR), tree, b"", flags, attributes, size))
 
 
 def move_mount(tree: int, target: bytes) -> None:

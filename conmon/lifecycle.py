@@ -229,7 +229,7 @@ class Monitor:
         """The container's end of its stdin; ours stays open until a client says that the input has ended."""
         self._stdin: int | None = None
         if not self._settings.options.stdin or self._console is not None:
-            return _nothing(self._settings.options.exec)
+            return _nothing()
         theirs, self._stdin = os.pipe2(os.O_CLOEXEC)
         os.fchmod(theirs, 0o777)
         return theirs
@@ -345,14 +345,13 @@ def _oom_files(settings: Settings) -> list[str]:
     return [f"{place}/oom" for place in places]
 
 
-def _nothing(executing: bool) -> int:
+def _nothing() -> int:
     """A stdin that ends at once.
 
-    Not the machine's /dev/null for a process in a running container: crun gives stdin to the process' user (before
-    1.24; at a container's creation it takes the container's own), who could then lock everybody out of it.
+    Not the machine's /dev/null: crun (before 1.24) gives stdin to the process' user, who could then lock everybody out
+    of it; in a container that is being created it takes the container's own, which is the machine's where the container
+    has a user namespace.
     """
-    if not executing:
-        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     empty = os.memfd_create("stdin", os.MFD_CLOEXEC)
     try:
         return os.open(f"/proc/self/fd/{empty}", os.O_RDONLY | os.O_CLOEXEC)

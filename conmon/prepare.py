@@ -12,16 +12,31 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
     mount SOURCE TARGET FSTYPE FLAGS DATA    mount(2); FLAGS decimal
     overlay TARGET UPPER WORK LOWER...       a container's root (see overlay.py), the uppermost LOWER first
     graft NAMESPACE SOURCE TARGET            at TARGET a copy of the mount at SOURCE in another mount namespace
+    idmap NAMESPACE SOURCE TARGET            at TARGET, made as needed, SOURCE and what is mounted below it,
+                                             its files belonging to whom they would in that user namespace
+    own PATH ID                              give PATH to this user and group
 """
 
 from __future__ import annotations
 
+import errno
 import os
 
 from conmon import libc, overlay
 from conmon.say import Fail
 
-ARITY = {"unshare": 0, "private": 1, "slave": 1, "detach": 1, "mkdir": 2, "chdir": 1, "mount": 5, "graft": 3}
+ARITY = {
+    "unshare": 0,
+    "private": 1,
+    "slave": 1,
+    "detach": 1,
+    "mkdir": 2,
+    "chdir": 1,
+    "mount": 5,
+    "graft": 3,
+    "idmap": 3,
+    "own": 2,
+}
 AT_LEAST = {"overlay": 4}
 
 
@@ -97,6 +112,36 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
             overlay.mount(target, upper, work, lowers)
         case "graft":
             _graft(*arguments)
+        case "idmap":
+            _idmap(*arguments)
+        case "own":
+            os.chown(arguments[0], int(arguments[1]), int(arguments[1]))
+
+
+def _idmap(namespace: bytes, source: bytes, target: bytes) -> None:
+    if os.path.isdir(source):
+        _mkdir(target, 0o711)
+    else:
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    users = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        tree = libc.open_tree(source, deep=True)
+        try:
+            _map(tree, users)
+            libc.move_mount(tree, target)
+        finally:
+            os.close(tree)
+    finally:
+        os.close(users)
+
+
+def _map(tree: int, users: int) -> None:
+    try:
+        libc.map_ids(tree, users)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise OSError(errno.EINVAL, "a file system there cannot show its files with other owners") from None
 
 
 def _graft(namespace: bytes, source: bytes, target: bytes) -> None:
@@ -142,6 +187,8 @@ def _check_numbers(operation: Operation) -> None:
             int(operation.arguments[1], 8)
         if operation.verb == "mount":
             int(operation.arguments[3])
+        if operation.verb == "own":
+            int(operation.arguments[1])
     except ValueError:
         raise Fail(f"cannot read prepare file: line {operation.line}: not a number") from None
 

@@ -31,6 +31,7 @@ from reconciler.model.errors import HostUnfit
 
 _LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_IDS = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
 _PATTERN = re.compile(r"[a-z0-9][-_a-z0-9/]*(\.[-_a-z0-9/]+)*(\.?\*)?")
 
 
@@ -86,15 +87,19 @@ class ResourcesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SecurityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[security]``. ``seccomp_profiles``: the directory of profiles of type Localhost, instead of ``seccomp`` below
     the state directory. ``allowed_unsafe_sysctls``: names, or beginnings as ``net.*``, that manifests may set beside
-    the safe ones. ``default_ulimits``: as ``nofile=1024:2048``, instead of Podman's defaults."""
+    the safe ones. ``default_ulimits``: as ``nofile=1024:2048``, instead of Podman's defaults. ``userns_ids``: the
+    user and group ids of this machine that pods with hostUsers: false get, as ``first:count``."""
 
     seccomp_profiles: str | None = None
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     default_ulimits: tuple[str, ...] = ()
+    userns_ids: str | None = None
 
     def __post_init__(self) -> None:
         if self.seccomp_profiles is not None and not self.seccomp_profiles.startswith("/"):
             raise ValueError(f"{self.seccomp_profiles!r} must be an absolute path")
+        if self.userns_ids is not None and not _IDS.fullmatch(self.userns_ids):
+            raise ValueError(f"{self.userns_ids!r} is not a range of ids such as 1879048192:6553600")
         for text in self.default_ulimits:
             rlimits.parse(text)
         for pattern in self.allowed_unsafe_sysctls:

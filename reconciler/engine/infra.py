@@ -25,6 +25,7 @@ def bundle_of(ctx: Context, pod: PodRecord, container: ContainerRecord, infra: P
         cgroup_parent=podgroups.of_record(ctx, pod),
         infra=infra,
         domain=ctx.config.dns.domain,
+        ids=pod.ids,
     )
 
 

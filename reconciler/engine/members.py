@@ -43,7 +43,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
         bundle = bundle_of(ctx, pod, record, infra)
         qos = qos_of(action.spec.containers)
         config = member_config(bundle, spec, image, _user(spec, image), ctx.facts, qos)
-        prepare = prepare_script(bundle, ctx.images.overlay_lowers(image), ctx.facts)
+        prepare = prepare_script(bundle, ctx.images.overlay_lowers(image), ctx.facts, spec)
         containers.launch(ctx, record, config, prepare)
     return record.id
 

@@ -28,7 +28,8 @@ STATE = "state.json"
 @dataclass(frozen=True, slots=True)
 class PodRecord:
     """``ip`` and ``ip6`` are empty for a pod on the host's network, ``ip6`` also where its network has no IPv6.
-    ``cgroup`` is where it was made; empty in records of a version that knew one place only."""
+    ``cgroup`` is where it was made; empty in records of a version that knew one place only. ``ids`` is the first of the
+    host's user and group ids that its user namespace has, 0 for one without."""
 
     id: PodId
     uid: str
@@ -40,6 +41,7 @@ class PodRecord:
     version: int = SPEC_VERSION
     ip6: str = ""
     cgroup: str = ""
+    ids: int = 0
 
     @property
     def ips(self) -> tuple[str, ...]:

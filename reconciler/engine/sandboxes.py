@@ -27,6 +27,7 @@ from reconciler.engine import (
     podgroups,
     processes,
     records,
+    users,
 )
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
@@ -70,8 +71,9 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
     """
     held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))
     try:
-        record = _record(ctx, spec, owner)
-        _write_pod(ctx, record)
+        with users.choosing(ctx, spec) as ids:
+            record = _record(ctx, spec, owner, ids)
+            _write_pod(ctx, record)
         _take_over(ctx, record)
         with nameserver.registering(ctx, record):
             podgroups.make(ctx, record, pod_resources(spec.containers))
@@ -227,12 +229,12 @@ def _inherit(old: Path, new: Path) -> None:
         raise TryLater(f"cannot take over {old}: {e.strerror}") from e
 
 
-def _record(ctx: Context, spec: PodSpec, owner: SourceId) -> PodRecord:
+def _record(ctx: Context, spec: PodSpec, owner: SourceId, ids: int) -> PodRecord:
     pod = PodId(new_id())
     lease = Lease("") if spec.sandbox.host_network else networks.lease(ctx, spec)
     uid, now = str(uuid.UUID(pod[:32])), ctx.clock.wall()
     cgroup = podgroups.choose(ctx, pod, spec)
-    return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6, cgroup=cgroup)
+    return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6, cgroup=cgroup, ids=ids)
 
 
 def _write_pod(ctx: Context, record: PodRecord) -> None:

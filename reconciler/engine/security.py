@@ -7,11 +7,12 @@ decisions into the facts that configs are made from.
 from __future__ import annotations
 
 import dataclasses
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import apparmor
+from reconciler.engine import apparmor, files, users
 from reconciler.engine.config import SecurityConfig
 from reconciler.engine.context import Context
 from reconciler.engine.images.image import Image
@@ -42,6 +43,10 @@ SAFE_SYSCTLS = frozenset(
     }
 )
 """The kubelet's (pkg/kubelet/sysctl/safe_sysctls.go): isolated by a namespace, and of no harm to other pods."""
+
+OVERLAY_MAPS = (5, 19)
+"""The first Linux whose overlayfs takes layers that are mounted with other owners."""
+MOST_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 
 SELINUX = Path("/sys/fs/selinux/enforce")
 SELINUX_LABEL = "system_u:system_r:container_t:s0"
@@ -88,6 +93,21 @@ def pod_problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:
         if name not in SAFE_SYSCTLS and not any(_matches(name, pattern) for pattern in allowed):
             text = f"cannot set sysctl {name}: it is not one of the safe ones, and config.toml does not allow it"
             yield Problem(FORBIDDEN, f"{text} ([security] allowed_unsafe_sysctls)")
+    if spec.sandbox.own_users and (why := _no_users(ctx)):
+        yield Problem(CONFIG_ERROR, why)
+
+
+def _no_users(ctx: Context) -> str:
+    """Why a pod cannot have users of its own here, as far as that can be told beforehand; "" where it can."""
+    doing = "cannot give the pod users of its own (hostUsers: false)"
+    release = platform.release().split(".")
+    if (int(release[0]), int("".join(c for c in release[1] if c.isdigit()) or 0)) < OVERLAY_MAPS:
+        return f"{doing}: layers with other owners need Linux 5.19, this is {platform.release()}"
+    if (files.read_or_none(MOST_NAMESPACES) or b"0").strip() == b"0":
+        return f"{doing}: user namespaces are switched off ({MOST_NAMESPACES})"
+    if closed := users.closed(ctx.layout.containers):
+        return f"{doing}: {closed} is closed to others, and their root is somebody else (chmod o+x {closed})"
+    return ""
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -112,7 +132,7 @@ def root_refused(security: Security, image: Image) -> str:
 def info(ctx: Context) -> dict[str, Any]:
     """What confines containers here, and what of it is less than wanted."""
     try:
-        facts = ctx.facts
+        facts, ids = ctx.facts, users.ranges(ctx.config.security.userns_ids)
     except ReconcilerError as e:
         return {"problem": e.message}
     told: dict[str, Any] = {
@@ -120,6 +140,7 @@ def info(ctx: Context) -> dict[str, Any]:
         "seccomp profiles": str(facts.seccomp_root),
         "apparmor": facts.apparmor or "not on this machine",
         "selinux": "on" if facts.selinux else "not on this machine",
+        "ids of user namespaces": ", ".join(f"{first}:{count}" for first, count in ids) or "none are free",
         "limits": ", ".join(map(str, facts.rlimits)),
         "allowed unsafe sysctls": ", ".join(ctx.config.security.allowed_unsafe_sysctls) or "none",
     }

@@ -18,6 +18,8 @@ Json = dict[str, Any]
 
 PROFILES = ("seccompProfile", "appArmorProfile")
 SELINUX_PLAIN = ("user", "role", "type")
+IDS = 65536
+TOO_HIGH = f"is more than {IDS - 1}, the last id of a pod with hostUsers: false"
 HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 
@@ -30,11 +32,14 @@ def check_pod_security(spec: Json) -> Flaws:
         for name in HOST_NAMESPACES:
             if spec.get(name):
                 yield _bad("cannot be true together with hostUsers: false", ("spec", name))
+        yield from _ids(context, at)
 
 
 def check_container_security(context: Json, at: Path, spec: Json) -> Flaws:
     """One container's context in the pod ``spec``."""
     yield from _profiles(context, at)
+    if spec.get("hostUsers") is False:
+        yield from _ids(context, at)
     added = yield from _capabilities(context, (*at, "capabilities"))
     if context.get("procMount") == "Unmasked" and spec.get("hostUsers") is not False:
         yield _bad("Unmasked needs hostUsers: false in the pod", (*at, "procMount"))
@@ -45,6 +50,16 @@ def check_container_security(context: Json, at: Path, spec: Json) -> Flaws:
         yield _bad("cannot be false in a privileged container", place)
     if added & {"CAP_SYS_ADMIN", names.ALL}:
         yield _bad("cannot be false together with the capability SYS_ADMIN", place)
+
+
+def _ids(context: Json, at: Path) -> Flaws:
+    """A user namespace of a pod has so many ids."""
+    for name in ("runAsUser", "runAsGroup", "fsGroup"):
+        if isinstance(context.get(name), int) and context[name] >= IDS:
+            yield _bad(f"{context[name]} {TOO_HIGH}", (*at, name))
+    for index, group in enumerate(context.get("supplementalGroups", ())):
+        if isinstance(group, int) and group >= IDS:
+            yield _bad(f"{group} {TOO_HIGH}", (*at, "supplementalGroups", index))
 
 
 def _bad(text: str, at: Path) -> Flaw:

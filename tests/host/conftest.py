@@ -124,4 +124,6 @@ def make_image(path: Path, *options: str) -> Path:
 
 def short_directory() -> Path:
     """Short, because socket names and overlay options are limited; named so that scripts/leftovers.py knows it."""
-    return Path(tempfile.mkdtemp(prefix="reconciler-t", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="reconciler-t", dir="/tmp"))
+    path.chmod(0o711)  # the root of a pod's user namespace is somebody else to the machine
+    return path

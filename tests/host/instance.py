@@ -139,6 +139,7 @@ def fresh_instance(images: Path, *options: str) -> Iterator[Instance]:
     """One more instance, at a root of its own that nothing was ever run in; ``images`` is a store to start from,
     ``options`` are for every command."""
     root = Path(tempfile.mkdtemp(prefix="reconciler-t", dir="/tmp"))
+    root.chmod(0o711)
     try:
         (root / "state").mkdir()
         subprocess.run(["cp", "--archive", "--link", images, root / "state" / "images"], check=True, timeout=60)

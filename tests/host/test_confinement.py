@@ -41,7 +41,7 @@ def apply(there: Instance, folder: Path, manifest: Manifest) -> None:
 def refused(there: Instance, folder: Path, manifest: Manifest) -> str:
     """What is said of a manifest that cannot run here as things stand."""
     file = put(folder / "pod.yaml", manifest)
-    done = there.run("apply", "--wait", "--timeout", 1, file)
+    done = there.run("apply", file)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout + done.stderr
 

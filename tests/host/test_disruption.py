@@ -120,6 +120,12 @@ def host_network(m: Manifest) -> None:
     member(m)["ports"][0]["containerPort"] = 18080
 
 
+def unmasked(m: Manifest) -> None:
+    """Only in a user namespace."""
+    m["spec"]["hostUsers"] = False
+    member(m)["securityContext"] = {"procMount": "Unmasked"}
+
+
 def drop(name: str) -> Change:
     return lambda m: m["spec"]["containers"].remove(member(m, name))
 
@@ -186,6 +192,8 @@ NOW: dict[str, Row] = {
     "hostIPC": Row(on_spec(hostIPC=True), EVERYTHING),
     "shareProcessNamespace": Row(on_spec(shareProcessNamespace=True), EVERYTHING),
     "hostname": Row(on_spec(hostname="other"), EVERYTHING),
+    "hostUsers": Row(on_spec(hostUsers=False), EVERYTHING),
+    "procMount": Row(unmasked, EVERYTHING),
     "sysctls": Row(pod_context(sysctls=[{"name": "kernel.shm_rmid_forced", "value": "1"}]), EVERYTHING),
     "subdomain": Row(on_spec(subdomain="s"), EVERYTHING),
     "setHostnameAsFQDN": Row(on_spec(subdomain="s", setHostnameAsFQDN=True), EVERYTHING),
@@ -199,7 +207,6 @@ class Refused(Exception):
 PROBE = {"exec": {"command": ["true"]}}
 
 LATER: dict[str, tuple[int, Change]] = {
-    "hostUsers": (3, on_spec(hostUsers=False)),
     "livenessProbe": (6, on_app(livenessProbe=PROBE)),
     "readinessProbe": (6, on_app(readinessProbe=PROBE)),
     "startupProbe": (6, on_app(startupProbe=PROBE)),

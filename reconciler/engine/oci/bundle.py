@@ -10,6 +10,9 @@ from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import SandboxSpec
 
+IDS = 65536
+"""How many user and group ids the user namespace of a pod has (kubelet: userNsUnitLength)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -17,7 +20,8 @@ class Bundle:
 
     ``directory`` is the OCI bundle; ``pod_directory`` holds hosts, hostname, resolv.conf and volumes/NAME.
     ``cgroup_parent`` is relative to the root of each hierarchy. ``infra`` is the pod's infra process, None
-    for the infra container itself. ``domain`` is that of the pods' names.
+    for the infra container itself. ``domain`` is that of the pods' names. ``ids`` is the first of the
+    host's ids that the pod's user namespace has, 0 where it has none of its own.
     """
 
     container: ContainerId
@@ -29,6 +33,12 @@ class Bundle:
     cgroup_parent: str
     infra: PidRef | None
     domain: str = ""
+    ids: int = 0
+
+    @property
+    def users(self) -> str | None:
+        """The pod's user namespace, to be joined and mapped by; None where it has none, or is only being made."""
+        return f"/proc/{self.infra.pid}/ns/user" if self.ids and self.infra is not None else None
 
     @property
     def rootfs(self) -> Path:

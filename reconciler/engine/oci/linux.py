@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine.oci.bundle import Bundle
+from reconciler.engine.oci.bundle import IDS, Bundle
 from reconciler.engine.oci.host import CgroupMode, HostCapabilities
 from reconciler.engine.oci.mounts import INFRA_MASKED, MASKED, READ_ONLY
 from reconciler.engine.oci.process import selinux_label
@@ -26,7 +26,7 @@ NOT_HOST_DEVICES = frozenset({"console", "fd", "mqueue", "pts", "ptmx", "shm", "
 def infra_linux(bundle: Bundle, facts: HostCapabilities) -> dict[str, Any]:
     """``seccomp`` is added by the caller."""
     linux: dict[str, Any] = {
-        "namespaces": _infra_namespaces(bundle.sandbox, facts),
+        "namespaces": _infra_namespaces(bundle, facts),
         "cgroupsPath": bundle.cgroups_path,
         "resources": {"devices": [_DENY_ALL], "cpu": {"shares": MIN_SHARES}},
         "maskedPaths": list(INFRA_MASKED),
@@ -34,7 +34,14 @@ def infra_linux(bundle: Bundle, facts: HostCapabilities) -> dict[str, Any]:
         "rootfsPropagation": "rprivate",
     }
     linux["sysctl"] = _sysctls(bundle.sandbox)
-    return linux
+    return linux | _id_mappings(bundle)
+
+
+def _id_mappings(bundle: Bundle) -> dict[str, Any]:
+    if not bundle.ids:
+        return {}
+    mapping = [{"containerID": 0, "hostID": bundle.ids, "size": IDS}]
+    return {"uidMappings": mapping, "gidMappings": mapping}
 
 
 def _sysctls(sandbox: SandboxSpec) -> dict[str, str]:
@@ -55,6 +62,8 @@ def member_linux(bundle: Bundle, spec: ContainerSpec, facts: HostCapabilities) -
     if facts.selinux is not None and spec.security.selinux:
         level = selinux_label(spec.security.selinux, facts.selinux).split(":", 3)[3]
         linux["mountLabel"] = f"system_u:object_r:container_file_t:{level}"
+    if facts.runtime == "runc":
+        linux |= _id_mappings(bundle)  # before 1.2 it does not read them from the namespace that it joins
     if privileged:
         linux["devices"] = host_devices(Path("/dev"))
     elif not spec.security.unmasked_proc:
@@ -109,20 +118,24 @@ def cpu_quota(resources: Resources) -> int | None:
     return max(resources.cpu_limit * CPU_PERIOD // 1000, MIN_QUOTA) if resources.cpu_limit else None
 
 
-def _infra_namespaces(sandbox: SandboxSpec, facts: HostCapabilities) -> list[dict[str, str]]:
-    return [{"type": kind} for kind in ("mount", *_shared(sandbox), *_own_pid(sandbox), *_cgroup(facts))]
+def _infra_namespaces(bundle: Bundle, facts: HostCapabilities) -> list[dict[str, str]]:
+    """The network's is made by the runtime within the pod's user namespace, and so belongs to it: else a fresh sysfs
+    could not be mounted there."""
+    sandbox = bundle.sandbox
+    users = ["user"] if bundle.ids else []
+    return [{"type": kind} for kind in (*users, "mount", *_shared(sandbox), *_own_pid(sandbox), *_cgroup(facts))]
 
 
 def _member_namespaces(bundle: Bundle, facts: HostCapabilities) -> list[dict[str, str]]:
     assert bundle.infra is not None, "a member has an infra container"
     sandbox = bundle.sandbox
-    joined = [*_shared(sandbox), *(["pid"] if _joins_pid(sandbox) else [])]
+    joined = [*(["user"] if bundle.ids else []), *_shared(sandbox), *(["pid"] if _joins_pid(sandbox) else [])]
     own = ["mount", *([] if _joins_pid(sandbox) else _own_pid(sandbox)), *_cgroup(facts)]
     path = f"/proc/{bundle.infra.pid}/ns"
     return [{"type": kind} for kind in own] + [{"type": kind, "path": f"{path}/{_FILE[kind]}"} for kind in joined]
 
 
-_FILE = {"network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
+_FILE = {"user": "user", "network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
 
 
 def _joins_pid(sandbox: SandboxSpec) -> bool:

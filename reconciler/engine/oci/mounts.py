@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def infra_mounts(bundle: Bundle) -> list[OciMount]:
 def member_mounts(bundle: Bundle, spec: ContainerSpec) -> list[OciMount]:
     """Defaults, then volumes, parents before what lies in them. A volume at a default's place replaces it."""
     taken = {_clean(m.path) for m in spec.mounts}
-    mine = sorted((_volume(bundle, m) for m in spec.mounts), key=lambda m: m["destination"].count("/"))
+    mine = sorted((_volume(bundle, m, n) for n, m in enumerate(spec.mounts)), key=lambda m: m["destination"].count("/"))
     defaults = [*_system(bundle, spec.security.privileged), *_pod_files(bundle, spec.security.read_only_root)]
     return [m for m in defaults if m["destination"] not in taken] + mine
 
@@ -71,17 +72,37 @@ def _system(bundle: Bundle, privileged: bool) -> list[OciMount]:
 def _pod_files(bundle: Bundle, read_only: bool) -> list[OciMount]:
     """As read-only as the root that they are seen in (Podman, containerd)."""
     options = ("ro", "nosuid", "noexec", "nodev") if read_only else ()
-    return [_bind(bundle.pod_directory / Path(path).name, path, *options) for path in POD_FILES]
+    return [_bind(_pod_directory(bundle) / Path(path).name, path, *options) for path in POD_FILES]
 
 
-def _volume(bundle: Bundle, mount: Mount) -> OciMount:
+def _volume(bundle: Bundle, mount: Mount, number: int) -> OciMount:
     volume = mount.volume
-    source = Path(volume.host_path) if volume.kind is VolumeKind.HOST_PATH else volume_directory(bundle, volume.name)
+    if volume.kind is not VolumeKind.HOST_PATH:
+        source = volume_directory(bundle, volume.name)
+    else:
+        source = _mapped_host_path(bundle, number) if bundle.users else Path(volume.host_path)
     return _bind(source, _clean(mount.path), "ro" if mount.read_only else "rw")
 
 
+def id_mapped(bundle: Bundle, spec: ContainerSpec) -> Iterator[tuple[str, str]]:
+    """What is mounted from the host into a container of a pod with users of its own: source, and the place where it
+    has the pod's ids (made by ``prepare``)."""
+    yield str(bundle.pod_directory), str(_pod_directory(bundle))
+    for number, mount in enumerate(spec.mounts):
+        if mount.volume.kind is VolumeKind.HOST_PATH:
+            yield mount.volume.host_path, str(_mapped_host_path(bundle, number))
+
+
+def _mapped_host_path(bundle: Bundle, number: int) -> Path:
+    return bundle.directory / f"mapped-{number}"
+
+
+def _pod_directory(bundle: Bundle) -> Path:
+    return bundle.directory / "mapped-pod" if bundle.users else bundle.pod_directory
+
+
 def volume_directory(bundle: Bundle, name: str) -> Path:
-    return bundle.pod_directory / "volumes" / name
+    return _pod_directory(bundle) / "volumes" / name
 
 
 def _clean(path: str) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.host import HostCapabilities
+from reconciler.engine.oci.mounts import id_mapped
+from reconciler.model.spec import ContainerSpec
 
 Lowers = tuple[Path, tuple[str, ...]]
 """A directory, and names relative to it: the topmost layer first, as overlayfs wants them."""
@@ -17,22 +19,36 @@ Lowers = tuple[Path, tuple[str, ...]]
 UNIFIED = "/sys/fs/cgroup/unified"
 
 
-def prepare_script(bundle: Bundle, lowers: Lowers | None, facts: HostCapabilities) -> str:
-    """``lowers`` None: the container has a rootfs that needs no overlay (the infra container)."""
+def prepare_script(
+    bundle: Bundle, lowers: Lowers | None, facts: HostCapabilities, spec: ContainerSpec | None = None
+) -> str:
+    """``lowers`` None: the container has a rootfs that needs no overlay (the infra container). ``spec`` is a member's:
+    it says what is mounted into it."""
     # slave, all the way down: what the host unmounts goes here too, nothing of ours gets back
     lines = [_line("unshare"), _line("slave", "/")]
     if facts.detach_unified:
         lines.append(_line("detach", UNIFIED))
     if bundle.infra is not None and bundle.own_shm:
-        lines.append(_line("mkdir", str(bundle.shm), "0700"))
+        lines.append(_line("mkdir", str(bundle.shm), "0711" if bundle.ids else "0700"))
         lines.append(_line("graft", f"/proc/{bundle.infra.pid}/ns/mnt", "/dev/shm", str(bundle.shm)))
+    if bundle.users and spec is not None:
+        lines += [_line("idmap", bundle.users, source, target) for source, target in id_mapped(bundle, spec)]
     if lowers is not None:
-        directory, names = lowers
-        lines.append(_line("chdir", str(directory)))
-        lines.append(
-            _line("overlay", str(bundle.rootfs), *(str(bundle.directory / n) for n in ("upper", "work")), *names)
-        )
+        lines += _root(bundle, *lowers)
     return "".join(lines)
+
+
+def _root(bundle: Bundle, directory: Path, names: tuple[str, ...]) -> list[str]:
+    """The layers lie on disk as they came, seen with the pod's ids; what the container writes over them lies there
+    with the ids that it has on this host (the kernel's overlayfs makes its own files as our root, whom the pod's ids
+    do not know)."""
+    upper, work = (str(bundle.directory / name) for name in ("upper", "work"))
+    lines = []
+    if bundle.users:
+        layers = str(bundle.directory / "mapped-layers")
+        lines += [_line("idmap", bundle.users, str(directory), layers), _line("own", upper, str(bundle.ids))]
+        directory = Path(layers)
+    return [*lines, _line("chdir", str(directory)), _line("overlay", str(bundle.rootfs), upper, work, *names)]
 
 
 def _line(*fields: str) -> str:

@@ -75,7 +75,11 @@ def test_defaults_spelled_out_are_the_same_pod(own: dict[str, Any]) -> None:
 
 
 def test_the_manifest_of_a_confined_pod_reads_back_as_the_same_pod() -> None:
-    for document in (both(POD_LEVEL), both({}, seccompProfile={"type": "Unconfined"})):
+    free = pod({"hostUsers": False}, securityContext={"procMount": "Unmasked"})
+    assert spec_of(free).sandbox.own_users
+    assert spec_of(free).containers[0].security.unmasked_proc
+    assert spec_of(pod({"hostUsers": True})) == spec_of(pod())
+    for document in (both(POD_LEVEL), both({}, seccompProfile={"type": "Unconfined"}), free):
         spec = spec_of(document)
         assert spec_of(pod_manifest(spec)) == spec
 
@@ -124,6 +128,18 @@ IPC = [{"name": "fs.mqueue.msg_max", "value": "1"}]
         (
             pod({"hostIPC": True, "securityContext": {"sysctls": SYSCTL + IPC}}),
             [f"{P}.sysctls[1].name: fs.mqueue.msg_max cannot be set together with hostIPC: it would be the machine's"],
+        ),
+        (
+            pod({"hostUsers": False, "hostPID": True}),
+            ["spec.hostPID: cannot be true together with hostUsers: false"],
+        ),
+        (
+            pod({"hostUsers": False}, securityContext={"runAsUser": 65536}),
+            [f"{C}.runAsUser: 65536 is more than 65535, the last id of a pod with hostUsers: false"],
+        ),
+        (
+            pod({"hostUsers": False, "securityContext": {"supplementalGroups": [1, 70000]}}),
+            [f"{P}.supplementalGroups[1]: 70000 is more than 65535, the last id of a pod with hostUsers: false"],
         ),
         (both({"supplementalGroups": [-1]}), [f"{P}.supplementalGroups[0]: -1 is less than 0"]),
         (

@@ -223,3 +223,38 @@ def test_under_systemd_the_runtime_is_told_the_slice_and_how_the_scope_is() -> N
     assert "org.systemd.property.TasksMax" not in bounded["annotations"], "runc sets it"
     assert bounded["linux"]["resources"]["pids"] == {"limit": 7}
     assert not [name for name in member(ContainerSpec("c", "i"))["annotations"] if name.startswith("org.systemd")]
+
+
+def test_a_pod_with_users_of_its_own() -> None:
+    """Its namespace is made by the infra container and joined by members, its files are seen with other owners."""
+    mapping = [{"containerID": 0, "hostID": 1 << 20, "size": 65536}]
+    infra = infra_config(replace(bundle(None), ids=1 << 20), FACTS)
+    assert namespaces(infra)["user"] == ""
+    assert infra["linux"]["uidMappings"] == infra["linux"]["gidMappings"] == mapping
+    spec = ContainerSpec("n", "i", mounts=(Mount("/e", EMPTY), Mount("/h", HOST)))
+    there = replace(bundle(), ids=1 << 20)
+    config = member_config(there, spec, IMAGE, User(), FACTS)
+    assert namespaces(config)["user"] == "/proc/42/ns/user"
+    assert "uidMappings" not in config["linux"]
+    assert member_config(there, spec, IMAGE, User(), replace(FACTS, runtime="runc"))["linux"]["uidMappings"] == mapping
+    sources = {m["destination"]: m.get("source") for m in config["mounts"]}
+    assert sources["/e"] == "/state/containers/c/mapped-pod/volumes/e"
+    assert sources["/etc/hosts"] == "/state/containers/c/mapped-pod/hosts"
+    assert sources["/h"] == "/state/containers/c/mapped-1"
+    script = prepare_script(there, (Path("/images"), ("top",)), FACTS, spec)
+    assert [line.split("\t") for line in script.splitlines()][2:] == [
+        ["mkdir", "/state/containers/c/shm", "0711"],
+        ["graft", "/proc/42/ns/mnt", "/dev/shm", "/state/containers/c/shm"],
+        ["idmap", "/proc/42/ns/user", "/state/pods/d", "/state/containers/c/mapped-pod"],
+        ["idmap", "/proc/42/ns/user", "/srv", "/state/containers/c/mapped-1"],
+        ["idmap", "/proc/42/ns/user", "/images", "/state/containers/c/mapped-layers"],
+        ["own", "/state/containers/c/upper", "1048576"],
+        ["chdir", "/state/containers/c/mapped-layers"],
+        ["overlay", "/state/containers/c/rootfs", "/state/containers/c/upper", "/state/containers/c/work", "top"],
+    ]
+
+
+def test_nothing_of_proc_is_hidden_where_a_manifest_says_so() -> None:
+    config = member(ContainerSpec("n", "i", security=Security(unmasked_proc=True)))
+    assert not {"maskedPaths", "readonlyPaths"} & config["linux"].keys()
+    assert BPF_ANNOTATION in config["annotations"] or "seccomp" in config["linux"] or FACTS.seccomp_profile is None
