@@ -19,7 +19,7 @@ from reconciler.engine.images.image import Image
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci import rlimits, seccomp
 from reconciler.engine.oci.host import HostCapabilities, settled_rlimits
-from reconciler.model.errors import InvalidInput, ReconcilerError
+from reconciler.model.errors import HostUnfit, InvalidInput, ReconcilerError
 from reconciler.model.observed import Problem
 from reconciler.model.spec import ContainerSpec, PodSpec, Security
 
@@ -62,12 +62,16 @@ def settle(facts: HostCapabilities, layout: Layout, config: SecurityConfig) -> H
     """The facts with what the owner decided, and with the security modules that this kernel runs."""
     wanted = rlimits.merged(map(rlimits.parse, config.default_ulimits))
     limits, clamped = settled_rlimits(wanted, facts.capabilities)
+    try:
+        profile = apparmor.default_profile()
+    except HostUnfit as e:  # containers ran without before; told, rather than that none runs
+        profile, clamped = None, (*clamped, f"no AppArmor profile: {e.message}")
     return dataclasses.replace(
         facts,
         rlimits=limits,
         clamped=clamped,
         seccomp_root=seccomp_root(layout, config),
-        apparmor=apparmor.default_profile(),
+        apparmor=profile,
         selinux=SELINUX_LABEL if SELINUX.exists() else None,
     )
 

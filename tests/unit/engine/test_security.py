@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine import apparmor, security
+from reconciler.engine.config import SecurityConfig
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.images.image import Image
 from reconciler.engine.layout import Layout
 from reconciler.model.key import Key
 from reconciler.model.spec import ContainerSpec, PodSpec, SandboxSpec, Security
+from tests.unit.oci.samples import FACTS
 
 BY_NAME = "container has runAsNonRoot and image has non-numeric user (web), cannot verify user is non-root"
 AS_ROOT = "container has runAsNonRoot and image will run as root"
@@ -67,6 +69,21 @@ def test_a_profile_of_apparmor_is_refused_where_there_is_none(monkeypatch: pytes
     assert told() == ["cannot use AppArmor profile mine: it is not loaded"]
     (tmp_path / "profiles").write_text("mine (complain)\n")
     assert told() == []
+
+
+def test_a_default_profile_that_cannot_be_loaded_is_told_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "enabled").write_text("Y\n")
+    (tmp_path / "profiles").write_text("")
+    (tmp_path / "parser").write_text("#!/bin/sh\necho no rights >&2\nexit 1\n")
+    (tmp_path / "parser").chmod(0o755)
+    monkeypatch.setattr(apparmor, "ENABLED", tmp_path / "enabled")
+    monkeypatch.setattr(apparmor, "LOADED", tmp_path / "profiles")
+    monkeypatch.setattr(apparmor, "_parser", lambda: str(tmp_path / "parser"))
+    facts = security.settle(FACTS, Layout.at(tmp_path), SecurityConfig())
+    assert facts.apparmor is None
+    assert "no AppArmor profile: cannot load AppArmor profile reconciler-default: no rights" in facts.clamped
 
 
 @pytest.mark.skipif(
