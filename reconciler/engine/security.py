@@ -97,7 +97,7 @@ def pod_problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:
         if name not in SAFE_SYSCTLS and not any(_matches(name, pattern) for pattern in allowed):
             text = f"cannot set sysctl {name}: it is not one of the safe ones, and config.toml does not allow it"
             yield Problem(FORBIDDEN, f"{text} ([security] allowed_unsafe_sysctls)")
-    if spec.sandbox.own_users and (why := _no_users(ctx)):
+    if not spec.sandbox.host_users and (why := _no_users(ctx)):
         yield Problem(CONFIG_ERROR, why)
 
 

@@ -38,7 +38,7 @@ def choosing(ctx: Context, spec: PodSpec) -> Iterator[int]:
 
     Raises HostUnfit when none are free.
     """
-    if not spec.sandbox.own_users:
+    if spec.sandbox.host_users:
         yield 0
         return
     with locks.exclusive(ctx.layout.run / "users.lock"):

@@ -81,7 +81,7 @@ def _sandbox(meta: dict[str, Any], spec: dict[str, Any], containers: tuple[Conta
         subdomain=subdomain,
         fqdn_as_hostname=bool(subdomain) and spec.get("setHostnameAsFQDN", False),
         sysctls=sysctls(spec.get("securityContext", {})),
-        own_users=not spec.get("hostUsers", True),
+        host_users=spec.get("hostUsers", True),
     )
 
 

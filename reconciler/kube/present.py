@@ -81,7 +81,7 @@ def _pod_spec(spec: PodSpec) -> Json:
     out |= nameservice.present(spec)
     if secrets := dict.fromkeys(name for c in spec.containers for name in c.pull_secrets):
         out["imagePullSecrets"] = [{"name": name} for name in secrets]
-    if box.own_users:
+    if not box.host_users:
         out["hostUsers"] = False
     if security := present_pod(box, spec.containers[0].security):
         out["securityContext"] = security

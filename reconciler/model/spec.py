@@ -216,7 +216,7 @@ class SandboxSpec:
     fqdn_as_hostname: bool = costs(Cost.POD, False)
     network: str = costs(Cost.POD, "")
     sysctls: Pairs = costs(Cost.POD, ())
-    own_users: bool = costs(Cost.POD, False)
+    host_users: bool = costs(Cost.POD, True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ USER_PATHS: dict[str, str] = {
     "SandboxSpec.share_pid": "spec.shareProcessNamespace",
     "SandboxSpec.network": "metadata.annotations[reconciler/network]",
     "SandboxSpec.sysctls": "spec.securityContext.sysctls",
-    "SandboxSpec.own_users": "spec.hostUsers",
+    "SandboxSpec.host_users": "spec.hostUsers",
     "ContainerSpec.name": "name",
     "ContainerSpec.image": "image",
     "ContainerSpec.pull_policy": "imagePullPolicy",
