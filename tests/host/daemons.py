@@ -44,6 +44,8 @@ class Ufw:
     def __init__(self, directory: Path) -> None:
         self._root = directory / "ufw"
         shutil.copytree(UNPACKED / "ufw", self._root, symlinks=True)
+        if not (self._root / "lib").exists():
+            (self._root / "lib").symlink_to("usr/lib")  # where Debian's packages have merged them
         share = self._root / "usr/share/ufw"
         shutil.copytree(share / "iptables", self._root / "etc/ufw", dirs_exist_ok=True)
         shutil.copy(share / "ufw.conf", self._root / "etc/ufw")
