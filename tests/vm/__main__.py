@@ -84,7 +84,7 @@ def in_machine(root: Root, debian: str, options: argparse.Namespace) -> list[str
     logs.mkdir(exist_ok=True)
     if options.reuse and not kept.exists():
         raise GuestError(f"there is nothing to go on with: {kept} is not there (--keep makes it)")
-    if not options.reuse:
+    if options.keep and not options.reuse:
         kept.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=root.directory.parent) as work:
         disk = kept if options.keep or options.reuse else Path(work) / "disk.qcow2"
