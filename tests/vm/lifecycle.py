@@ -178,9 +178,9 @@ class Lifecycle:
             assert len(set(addresses)) == len(addresses), addresses
             self.guest.answers(8080, "written")
             self.vm.run("reconciler system check")
-            for name in ("greeter", "server", "writer"):
-                count = self.vm.run(f"reconciler ps --format json | grep -c '\"{name}\"' || true").strip()
-                assert count == "1", f"{name} runs {count} times"
+            running = [name for one in json.loads(self.vm.run("reconciler ps --format json")) for name in one["Names"]]
+            for name in ("hello/greeter", "web/server", "web/writer", "farewell/one", "udp/one"):
+                assert running.count(name) == 1, f"{name} runs {running.count(name)} times: {running}"
         with self.story.step("at the shutdown containers were asked to end, and had the time to"):
             assert self.vm.run("cat /srv/farewell/bye").split() == ["bye"]
 
