@@ -94,7 +94,7 @@ class Guest:
                 "systemctl list-unit-files --no-legend 'reconciler*'",
                 "systemctl list-units --all --no-legend 'reconciler*'",
                 "find /usr/local /etc /run -name '*reconciler*' ! -path '/etc/reconciler*'",
-                "pgrep -af reconciler",
+                "pgrep -af '[r]econciler'",  # not the shell that asks
             ]
         for look in looks:
             found = self.vm.run(f"{look} 2>/dev/null || true").strip()

@@ -34,7 +34,7 @@ def run(vm: Machine, story: Story) -> None:
     guest = Guest(vm)
     command = f"sudo {PLACE}/.venv/bin/reconciler"
     with story.step("scripts/up installs what is missing and watches manifests/"):
-        vm.run("cd reconciler && nohup scripts/up >up.log 2>&1 </dev/null & disown", user="user")
+        vm.run("cd reconciler; setsid nohup scripts/up >up.log 2>&1 </dev/null &", user="user")
         guest.until("grep -q 'controller starts' /home/user/reconciler/up.log", "the controller starts", patience=1800)
     with story.step("the examples run"):
         guest.until(
