@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.engine import containers, files, oom, podfiles, portfacts, preflight, processes, sandboxes
+from reconciler.engine import containers, files, oom, podfiles, portfacts, preflight, processes, records, sandboxes
 from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import pods as index
@@ -31,7 +31,7 @@ UNKNOWN_EXIT = -1
 
 def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Observed:
     """Read everything about a key. ``held``: the caller holds the key's lock, so exits may be written down."""
-    sandbox, members = _sandbox(ctx, key, held=held)
+    sandbox, members = _sandbox(ctx, key, want, held=held)
     applied = sandbox.applied if sandbox else None
     images = preflight.images(ctx, [spec for spec in (applied, want) if spec is not None])
     fresh = [c for c in want.containers if not _stands(c, members)] if want else []
@@ -44,7 +44,9 @@ def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Obse
     return Observed(key, sandbox, members, images, problems)
 
 
-def _sandbox(ctx: Context, key: Key, *, held: bool) -> tuple[Sandbox | None, tuple[Container, ...]]:
+def _sandbox(
+    ctx: Context, key: Key, want: PodSpec | None, *, held: bool
+) -> tuple[Sandbox | None, tuple[Container, ...]]:
     found: tuple[Sandbox | None, tuple[Container, ...]] = (None, ())
     for pod in index.pods_of(ctx.store, key):
         record = sandboxes.record_of(ctx, pod)
@@ -52,13 +54,15 @@ def _sandbox(ctx: Context, key: Key, *, held: bool) -> tuple[Sandbox | None, tup
             continue
         state = sandboxes.state_of(ctx, pod)
         if found[0] is None or not state.ended:
-            found = _read_pod(ctx, record, state, held=held)
+            found = _read_pod(ctx, record, state, want, held=held)
         if not state.ended:
             break  # two lives at once only in the middle of a repair: the older one ends first
     return found
 
 
-def _read_pod(ctx: Context, record: PodRecord, state: PodState, *, held: bool) -> tuple[Sandbox, tuple[Container, ...]]:
+def _read_pod(
+    ctx: Context, record: PodRecord, state: PodState, want: PodSpec | None, *, held: bool
+) -> tuple[Sandbox, tuple[Container, ...]]:
     infra, members = None, []
     for container in index.containers_of(ctx.store, record.id):
         container_record = containers.record_of(ctx, container)
@@ -74,7 +78,7 @@ def _read_pod(ctx: Context, record: PodRecord, state: PodState, *, held: bool) -
     sandbox = Sandbox(
         id=record.id,
         uid=record.uid,
-        applied=record.spec,
+        applied=records.applied(record, want),
         owner=record.owner,
         infra=infra,
         networked=infra is not None and state.networked == infra.id,

@@ -7,7 +7,7 @@ and only by a holder of the key's lock; readers without the lock see a consisten
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,6 +46,19 @@ class PodRecord:
     @property
     def ips(self) -> tuple[str, ...]:
         return tuple(ip for ip in (self.ip, self.ip6) if ip)
+
+
+def applied(record: PodRecord, want: PodSpec | None) -> PodSpec:
+    """The spec that the pod runs by, in today's terms: a new version must see no change where there is none.
+
+    Version 1 knew no ``0.0.0.0`` but as "every address": a wanted one that differs in nothing else is what the pod has.
+    """
+    spec = record.spec
+    if record.version > 1 or want is None:
+        return spec
+    meant = {replace(port, host_ip=""): port for port in want.sandbox.ports if port.host_ip == "0.0.0.0"}
+    ports = tuple(sorted(meant.get(port, port) for port in spec.sandbox.ports))
+    return replace(spec, sandbox=replace(spec.sandbox, ports=ports))
 
 
 @dataclass(frozen=True, slots=True)

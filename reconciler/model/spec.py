@@ -14,8 +14,8 @@ from enum import StrEnum
 from reconciler.model.cost import Cost, costs, nested
 from reconciler.model.key import Key
 
-SPEC_VERSION = 1
-"""Version of the shape below, written into each record; a migration reads older ones."""
+SPEC_VERSION = 2
+"""Version of the shape below, written into each record; ``engine/records.py`` reads older ones by their own rules."""
 
 Pairs = tuple[tuple[str, str], ...]
 """A sorted, immutable mapping of strings."""

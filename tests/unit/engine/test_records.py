@@ -129,3 +129,19 @@ def test_a_pid_given_to_another_process_is_not_the_same_process() -> None:
     assert processes.alive(me)
     assert not processes.alive(PidRef(me.pid, me.start - 1))
     assert processes.wait_gone(PidRef(me.pid, me.start - 1), 5)
+
+
+def test_a_wanted_0_0_0_0_is_what_a_pod_of_version_1_has() -> None:
+    old = PodRecord(PodId("aa"), "u-1", KEY, _spec(), SourceId("dir:/x"), "10.0.0.2", 1.5, version=1)
+    spelled_out = PodSpec(KEY, SandboxSpec("web", (PortBinding(8080, 80, host_ip="0.0.0.0"),)))
+    assert records.applied(old, spelled_out).sandbox == spelled_out.sandbox
+    other = PodSpec(KEY, SandboxSpec("web", (PortBinding(8081, 80, host_ip="0.0.0.0"),)))
+    assert records.applied(old, other) == records.applied(old, None) == old.spec
+
+
+def test_to_a_pod_of_today_0_0_0_0_is_another_binding() -> None:
+    record = PodRecord(PodId("aa"), "u-1", KEY, _spec(), SourceId("dir:/x"), "10.0.0.2", 1.5)
+    assert (
+        records.applied(record, PodSpec(KEY, SandboxSpec("web", (PortBinding(8080, 80, host_ip="0.0.0.0"),))))
+        == _spec()
+    )
