@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
 
 def main() -> int:
@@ -16,9 +18,21 @@ def main() -> int:
     try:
         from reconciler.cli.app import run
 
-        return run(arguments)
+        return _leave(run(arguments))
     except KeyboardInterrupt:  # so early that nothing has begun
         return 130
+
+
+def _leave(code: int) -> int:
+    """End at once where threads are still at work that nobody waits for (warming up, a pull): in the middle of C code
+    they may crash an interpreter that is taken down around them. All that they do may be cut off anywhere."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            with suppress(OSError):  # its reader is gone
+                stream.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

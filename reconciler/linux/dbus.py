@@ -1,7 +1,7 @@
 """A call to another program over D-Bus, and the signals that come with the answer: what systemd is asked through.
 
-Just the wire format, on one connected socket (D-Bus Specification, "Message Protocol"): ``busctl`` would be a process for
-each call, a library a dependency. Little-endian, one call at a time, one thread per connection.
+Just the wire format, on one connected socket (D-Bus Specification, "Message Protocol"): ``busctl`` would be a process
+for each call, a library a dependency. Little-endian, one call at a time, one thread per connection.
 """
 
 from __future__ import annotations
