@@ -130,8 +130,8 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         PLACE + re.escape(f"{C}.volumeMounts[0].name: there is no volume called 'v'"),
     ),
     "security": (
-        with_app("security", securityContext={"seLinuxOptions": {"level": "s0"}}),
-        PLACE + re.escape(f"{C}.securityContext.seLinuxOptions: not supported yet"),
+        with_app("security", securityContext={"windowsOptions": {"runAsUserName": "x"}}),
+        PLACE + re.escape(f"{C}.securityContext.windowsOptions: not supported yet"),
     ),
     "alias-bomb": (alias_bomb(), PLACE + ".*aliases"),
     "large": ("# " + "x" * 50_000_000 + "\nkind: Pod\n", "it has 500000.. bytes, more than the 10485760"),
@@ -377,12 +377,12 @@ def test_ports_that_are_taken(healthy: dict[str, Any], instance: Instance, image
 
 
 UNSUPPORTED: dict[str, Callable[[Manifest], Any]] = {
-    f"{C}.securityContext.seLinuxOptions": lambda m: app(m).update(securityContext={"seLinuxOptions": {"level": "s0"}}),
-    f"{C}.securityContext.seccompProfile": lambda m: app(m).update(
-        securityContext={"seccompProfile": {"type": "Unconfined"}}
+    f"{C}.securityContext.windowsOptions": lambda m: app(m).update(
+        securityContext={"windowsOptions": {"runAsUserName": "x"}}
     ),
-    f"{C}.securityContext.runAsNonRoot": lambda m: app(m).update(securityContext={"runAsNonRoot": True}),
-    "spec.securityContext.fsGroup": lambda m: m["spec"].update(securityContext={"fsGroup": 7}),
+    "spec.securityContext.seLinuxChangePolicy": lambda m: m["spec"].update(
+        securityContext={"seLinuxChangePolicy": "Recursive"}
+    ),
     f"{C}.livenessProbe": lambda m: app(m).update(livenessProbe={"exec": {"command": ["true"]}}),
     f"{C}.lifecycle": lambda m: app(m).update(lifecycle={"preStop": {"exec": {"command": ["true"]}}}),
     f"{C}.envFrom": lambda m: app(m).update(envFrom=[{"configMapRef": {"name": "c"}}]),

@@ -9,11 +9,13 @@ is whole. The layers of an image are unpacked side by side.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import itertools
 import json
 import os
+import re
 import stat
 import subprocess
 import threading
@@ -185,6 +187,10 @@ def _tar(tree: Path, processes: Processes) -> Iterator[Callable[[memoryview], No
             raise ImageProblem(f"tar: {said}")
 
 
+_CUT_WRITE = re.compile(r"Wrote only \d+ of \d+ bytes")
+"""What tar says of a write that the last free block cut; the next one would have told why."""
+
+
 class _Words:
     """Reads a program's stderr to its end, so that it never blocks on us, and keeps the first of it."""
 
@@ -203,7 +209,9 @@ class _Words:
         """The first line; waits for the program to end."""
         self._thread.join()
         lines = self._text.decode(errors="replace").splitlines()
-        return lines[0].removeprefix("tar: ") if lines else "it failed without a word"
+        if not lines:
+            return "it failed without a word"
+        return _CUT_WRITE.sub(os.strerror(errno.ENOSPC), lines[0].removeprefix("tar: "))
 
 
 @contextmanager
