@@ -13,7 +13,7 @@ import msgspec
 from reconciler.engine import containers, relays
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
-from reconciler.engine.runtime import last_line
+from reconciler.engine.runtime import environment, last_line
 from reconciler.model.errors import Permanent, RuntimeFailed
 from reconciler.model.key import ContainerId
 
@@ -49,7 +49,8 @@ def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence
         try:
             call = [*_scored(process.get("oomScoreAdj")), program, "--log", str(_path_of(said)), *words]
             with relays.shielded() as (stdin, stdout, stderr):
-                code = subprocess.run(call, check=False, stdin=stdin, stdout=stdout, stderr=stderr).returncode
+                done = subprocess.run(call, check=False, stdin=stdin, stdout=stdout, stderr=stderr, env=environment())
+            code = done.returncode
         except OSError as e:
             raise RuntimeFailed(f"cannot run {program}: {e.strerror}") from e
         said.seek(0)

@@ -209,10 +209,11 @@ def _serve(
     found = server.find(ctx.layout.dns_tables)
     fits = found is not None and found.runs(_command(ctx, found.port))
     if found is None or not fits or any(server.is_taken(address, found.port) for address in fresh):
-        _start(ctx)
+        _start(ctx)  # and lead port 53 there
     elif changed or (thoroughly and _resolvers_changed(ctx)):
         server.read_again(found)
-    if found is not None and found.port != PORT and (fresh or (thoroughly and not redirect.stands(ctx.layout.tag))):
+    found = server.find(ctx.layout.dns_tables)
+    if found is not None and (fresh or (thoroughly and redirect.stands(ctx.layout.tag) != (found.port != PORT))):
         _lead(ctx, found.port)
     _trouble(ctx, "")
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from select import select
 
+from reconciler.model.errors import TryLater
+
 PIECE = 65536
 STDIN, STDOUT, STDERR = range(3)
 
@@ -21,7 +23,7 @@ STDIN, STDOUT, STDERR = range(3)
 @contextmanager
 def shielded() -> Iterator[tuple[int | None, int | None, int | None]]:
     """Descriptors to give to a child as stdin, stdout and stderr; None for our own. At the end, what the child itself
-    wrote has arrived; what it left running is not waited for."""
+    wrote has arrived; what it left running is not waited for. Raises TryLater where it did not arrive (a full disk)."""
     theirs: dict[int, int] = {}
     drains: list[_Drain] = []
     try:
@@ -30,7 +32,7 @@ def shielded() -> Iterator[tuple[int | None, int | None, int | None]]:
         if _precious(STDOUT):
             drains.append(_Drain(STDOUT))
             theirs[STDOUT] = drains[-1].theirs
-        if STDOUT in theirs and os.path.sameopenfile(STDOUT, STDERR):
+        if STDOUT in theirs and _same(STDOUT, STDERR):
             theirs[STDERR] = os.dup(theirs[STDOUT])  # one pipe, so that both keep their order
         elif _precious(STDERR):
             drains.append(_Drain(STDERR))
@@ -41,6 +43,16 @@ def shielded() -> Iterator[tuple[int | None, int | None, int | None]]:
             os.close(fd)
         for drain in drains:
             drain.end()
+    for drain in drains:
+        if drain.trouble is not None:
+            raise drain.trouble
+
+
+def _same(one: int, other: int) -> bool:
+    try:
+        return os.path.sameopenfile(one, other)
+    except OSError:
+        return False  # one of them is closed
 
 
 def _precious(fd: int) -> bool:
@@ -71,6 +83,8 @@ class _Drain:
     def __init__(self, target: int) -> None:
         self._source, self.theirs = os.pipe2(os.O_CLOEXEC)
         self._target = target
+        self.trouble: TryLater | None = None
+        """Why something of it did not arrive; None where all did."""
         self._thread = threading.Thread(target=self._copy, name=f"drain {target}", daemon=True)
         self._over, self._told = os.pipe2(os.O_CLOEXEC)
         self._thread.start()
@@ -90,8 +104,8 @@ class _Drain:
                 if not piece:
                     return
                 _write(self._target, piece)
-        except OSError:
-            return  # a full disk: the child is told by a broken pipe
+        except OSError as e:  # a full disk: a child that goes on writing is told by a broken pipe
+            self.trouble = TryLater(f"cannot write the command's output: {e.strerror}")
         finally:
             os.close(self._source)
 

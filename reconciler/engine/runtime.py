@@ -190,12 +190,27 @@ def run(
     """One bounded subprocess without a stdin. Raises RuntimeFailed when it cannot run or does not end."""
     try:
         return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, close_fds=True, cwd=cwd
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            close_fds=True,
+            cwd=cwd,
+            env=environment(),
         )
     except subprocess.TimeoutExpired as e:
         raise RuntimeFailed(f"cannot run {Path(argv[0]).name}: no end after {timeout:g} s") from e
     except OSError as e:
         raise RuntimeFailed(f"cannot run {argv[0]}: {e.strerror}") from e
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what leads crun 1.8 to the systemd of a user who logged in instead of the machine's."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_A_LOGIN}
+
+
+_OF_A_LOGIN = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
 
 def last_line(output: bytes) -> str:

@@ -36,7 +36,7 @@ from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord,
 from reconciler.engine.store import addresses
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
-from reconciler.model.errors import NotFound, TryLater
+from reconciler.model.errors import NotFound, ReconcilerError, TryLater
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
 from reconciler.model.qos import Qos, pod_resources, qos_of
@@ -117,7 +117,7 @@ def update_record(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> N
 
 def update_files(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> None:
     """Rewrite the pod's files of /etc by ``spec``, then write it down as the one the pod runs by."""
-    record = replace(require(ctx, pod), spec=spec, owner=owner)
+    record = replace(require(ctx, pod), spec=spec, owner=owner, version=SPEC_VERSION)
     _note(ctx, pod, files=podfiles.write(ctx, record))
     records.write(ctx.layout.pod(pod), RECORD, record)
 
@@ -161,7 +161,7 @@ def _announce_removal(ctx: Context, record: PodRecord) -> bool:
     try:
         _note(ctx, record.id, removing=True)
         networks.unpublish(ctx, record)
-    except TryLater:
+    except ReconcilerError:
         return False
     return True
 

@@ -106,7 +106,8 @@ def stop(path: str) -> None:
 def enter(path: str, pid: int) -> None:
     """Move a process into the scope at ``path``, made where it is not there.
 
-    Raises RuntimeFailed, ProcessLookupError.
+    Delegated: systemd lets nobody join one that is not, and ends all of it when one is killed for want of memory.
+    One that failed goes by itself, or it would be in the way for ever. Raises RuntimeFailed, ProcessLookupError.
     """
     unit, parent = names.unit(path), names.unit(path.rpartition("/")[0])
     properties: Properties = [
@@ -115,6 +116,8 @@ def enter(path: str, pid: int) -> None:
         ("PIDs", ("au", [pid])),
         ("Slice", ("s", parent)),
         ("TasksMax", ("t", _INFINITY)),
+        ("Delegate", ("b", True)),
+        ("CollectMode", ("s", "inactive-or-failed")),
     ]
     with _connected(f"move process {pid} into {unit}") as systemd:
         try:
@@ -124,7 +127,16 @@ def enter(path: str, pid: int) -> None:
                 raise ProcessLookupError(pid) from e
             if e.name != _EXISTS:
                 raise
-            systemd.call(*_MANAGER, "AttachProcessesToUnit", "ssau", unit, "", [pid])
+            _join(systemd, unit, pid)
+
+
+def _join(systemd: Connection, unit: str, pid: int) -> None:
+    try:
+        systemd.call(*_MANAGER, "AttachProcessesToUnit", "ssau", unit, "", [pid])
+    except DBusError as e:
+        if not Path(f"/proc/{pid}").exists():
+            raise ProcessLookupError(pid) from e
+        raise
 
 
 def take_away_if_empty(paths: Iterable[str]) -> None:

@@ -78,8 +78,9 @@ def remove_pod(path: str) -> None:
 
 def _remove(path: str) -> None:
     if names.driver_of(path) is Driver.SYSTEMD and hosts.current().all[0].at(path).is_dir():
-        _expect_nobody(path)
-        systemd.stop(path)
+        with systemd.alone():  # stopping would kill what is begun meanwhile
+            _expect_nobody(path)
+            systemd.stop(path)
     _remove_everywhere(path)
 
 

@@ -101,7 +101,11 @@ class LayerFilter:
     def _entry(self, data: bytes, place: int) -> _Entry | None:
         """The entry at ``place`` with all headers that belong to it, or None while some of them are missing."""
         extended: dict[bytes, bytes] = {}
+        long: dict[bytes, bytes] = {}
+        begun = place
         while True:
+            if place - begun > 2 * _META_LIMIT:
+                raise ImageProblem("the layer holds an entry with more than 2 MiB of headers")
             header = data[place : place + BLOCK]
             if len(header) < BLOCK:
                 return None
@@ -109,7 +113,8 @@ class LayerFilter:
             kind, size = header[156:157], _number(header[124:136])
             place += BLOCK
             if kind not in b"xgLK":
-                return self._plain(data, header, place, extended)
+                # as tar: extended headers win over long names, in whichever order they come
+                return self._plain(data, header, place, self._global | long | extended)
             if size > _META_LIMIT:
                 raise ImageProblem("the layer holds a header of more than 1 MiB")
             if len(data) < place + _padded(size):
@@ -121,11 +126,10 @@ class LayerFilter:
             elif kind == b"g":
                 self._global.update(_pax(content))
             else:
-                extended[b"path" if kind == b"L" else b"linkpath"] = content.split(b"\0", 1)[0]
+                long[b"path" if kind == b"L" else b"linkpath"] = content.split(b"\0", 1)[0]
 
     def _plain(self, data: bytes, header: bytes, place: int, extended: dict[bytes, bytes]) -> _Entry | None:
         kind = header[156:157]
-        extended = self._global | extended
         if kind == b"S":
             more = header[482]
             while more:
@@ -138,6 +142,8 @@ class LayerFilter:
             raise ImageProblem(f"the layer holds an entry of a kind ({kind!r}) that images may not have")
         body = _padded(size) if kind in _FILE else 0
         name = extended.get(b"GNU.sparse.name") or extended.get(b"path") or _name(header)
+        if body and name.endswith(b"/"):  # a directory to tar, which would read the content as further entries
+            raise ImageProblem("the layer holds a directory with content")
         link = extended.get(b"linkpath") or header[157:257].split(b"\0", 1)[0]
         real = extended.get(b"GNU.sparse.realsize") or extended.get(b"GNU.sparse.size")
         shown = _number(header[483:495]) if kind == b"S" else _decimal(real) if real else size

@@ -56,9 +56,10 @@ def resolve_user(view: LayerView, text: str) -> User:
 
 
 def _find_user(view: LayerView, wanted: str) -> _Entry:
+    """A number is never a name: a line "1000:x:0:0" in the image's passwd would make root of user 1000."""
     number = _number(wanted)
     for entry in _users(view):
-        if entry.name == wanted or entry.uid == number:
+        if entry.name == wanted if number is None else entry.uid == number:
             return entry
     if number is None:
         raise ImageProblem(f"cannot use user {wanted}: the image has no such user in /etc/passwd")
@@ -68,7 +69,7 @@ def _find_user(view: LayerView, wanted: str) -> _Entry:
 def _find_group(groups: tuple[_Group, ...], wanted: str) -> int:
     number = _number(wanted)
     for group in groups:
-        if group.name == wanted or group.gid == number:
+        if group.name == wanted if number is None else group.gid == number:
             return group.gid
     if number is None:
         raise ImageProblem(f"cannot use group {wanted}: the image has no such group in /etc/group")
@@ -83,13 +84,17 @@ def _number(text: str) -> int | None:
     return int(text)
 
 
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= len(str(_ID_MAX)) and int(text) <= _ID_MAX
+
+
 def _users(view: LayerView) -> tuple[_Entry, ...]:
     fields = (line.split(":") for line in (view.read_text("/etc/passwd") or "").splitlines())
-    whole = (f for f in fields if len(f) >= 6 and f[2].isdigit() and f[3].isdigit())
+    whole = (f for f in fields if len(f) >= 6 and _is_id(f[2]) and _is_id(f[3]))
     return tuple(_Entry(f[0], int(f[2]), int(f[3]), f[5] or "/") for f in whole)
 
 
 def _groups(view: LayerView) -> tuple[_Group, ...]:
     fields = (line.split(":") for line in (view.read_text("/etc/group") or "").splitlines())
-    whole = (f for f in fields if len(f) >= 4 and f[2].isdigit())
+    whole = (f for f in fields if len(f) >= 4 and _is_id(f[2]))
     return tuple(_Group(f[0], int(f[2]), tuple(f[3].split(","))) for f in whole)

@@ -67,6 +67,8 @@ def ensure_bridge(config: BridgeConfig) -> None:
             index = _create(ip, config)
         if config.network6 is not None:
             ipv6.prepare(config.name)
+        else:
+            ipv6.close(config.name)
         _address(ip, index, config)
     sysctls.ensure(Path("/proc/sys/net/ipv4/ip_forward"), "1")
     if config.network6 is not None:

@@ -73,12 +73,17 @@ def _lines(aliases: Sequence[HostAlias]) -> str:
 
 @effect("podfile.write")
 def put(path: Path, text: str) -> None:
-    """Make the file say ``text``, in the same inode; nothing is written where it does already."""
+    """Make the file say ``text``, in the same inode; nothing is written where it does already.
+
+    Containers may write there: whatever they wrote, of any size, is compared with what is wanted and no more.
+    """
+    want = text.encode()
     try:
-        if path.exists() and path.read_text() == text:
-            return
-        with open(path, "r+" if path.exists() else "x") as f:
-            f.write(text)
+        with open(path, "r+b" if path.exists() else "x+b") as f:
+            if f.read(len(want) + 1) == want and f.tell() == len(want):
+                return
+            f.seek(0)
+            f.write(want)
             f.truncate()
         path.chmod(0o644)
     except OSError as e:

@@ -55,6 +55,12 @@ def prepare(interface: str, conf: Path = CONF) -> None:
         sysctls.ensure(conf / interface / setting, value)
 
 
+def close(interface: str, conf: Path = CONF) -> None:
+    """For an interface of ours without IPv6 addresses: no router is heard there, as any pod could claim to be one."""
+    if (conf / interface).is_dir():
+        sysctls.ensure(conf / interface / "accept_ra", "0")
+
+
 def _others(conf: Path) -> list[Path]:
     """Every interface but loopback and our own."""
     ours = (names.parse_bridge, names.parse_link)

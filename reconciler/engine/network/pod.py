@@ -140,6 +140,8 @@ def _configure(ip: netlink.Socket, config: BridgeConfig, address: str, address6:
     dual = bool(address6) and config.network6 is not None
     if dual:
         ipv6.prepare(INSIDE)
+    else:
+        ipv6.close(INSIDE)
     ip.link("set", index=index, state="up")
     ip.link("set", index=_LOOPBACK, state="up")
     ip.addr("replace", index=index, address=address, prefixlen=config.network.prefixlen)

@@ -49,7 +49,7 @@ def rules(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = ()
         ("publish", f"{here} dnat ip to meta l4proto . th dport map @any4"),
         ("publish", f"{here6} dnat ip6 to ip6 daddr . meta l4proto . th dport map @exact6"),
         ("publish", f"{here6} dnat ip6 to meta l4proto . th dport map @any6"),
-        *(("guard", f"iifname {_quoted(n)} ip daddr 127.0.0.0/8 drop") for n in networks),
+        ("guard", 'iifname != "lo" ip daddr 127.0.0.0/8 drop'),
         ("prerouting", "jump publish"),
         ("output", "jump publish"),
         ("refused", f"ip6 daddr ::1 meta l4proto udp socket mark {HELD:#x} reject"),

@@ -159,6 +159,8 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not self.names and not self.name:
             raise ValueError("a rule needs the names of its system calls")
+        if self.names and self.name:
+            raise ValueError("a rule has either name or names")
 
 
 class ArchMap(msgspec.Struct, forbid_unknown_fields=True):

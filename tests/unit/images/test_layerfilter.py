@@ -141,3 +141,40 @@ def test_hard_links_to_what_the_layer_does_not_bring_are_remembered_for_the_laye
     entries = [file("own"), hard("a", "own"), hard("b", "below"), hard("c", "b"), hard("d", "below"), file("d")]
     out, found = strain(stream(entries))
     assert names(out) == ["own", "a", "d"] and found.lower_links == {b"b": b"below", b"c": b"below"}
+
+
+def header(kind: bytes, name: str, content: bytes) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, len(content)
+    return member.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def test_what_tar_takes_for_a_directory_has_no_content_to_hide_entries_in() -> None:
+    hidden = header(tarfile.SYMTYPE, "ln", b"")
+    plain = header(tarfile.REGTYPE, "x", hidden)
+    mark = tarfile.TarInfo("x")
+    mark.type, mark.size, mark.name = tarfile.REGTYPE, len(hidden), "x/"
+    first = mark.tobuf(tarfile.USTAR_FORMAT)
+    if first[:3] != b"x/\0":  # tarfile may drop the slash
+        first = bytearray(first)
+        first[:2] = b"x/"
+        first[148:156] = b" " * 8
+        first[148:156] = f"{sum(first):06o}\0 ".encode()
+    with pytest.raises(ImageProblem, match="a directory with content"):
+        strain(bytes(first) + plain[512:] + bytes(1024))
+
+
+@pytest.mark.parametrize("pax_first", [True, False])
+def test_of_two_names_the_filter_judges_the_one_that_tar_takes(pax_first: bool) -> None:
+    record = b"path=../evil\n"
+    pax = header(b"x", "p", b"%d %s" % (len(record) + 3, record))
+    long = header(b"L", "l", b"benign\0")
+    pair = pax + long if pax_first else long + pax
+    with pytest.raises(ImageProblem):
+        strain(pair + header(tarfile.REGTYPE, "y", b"") + bytes(1024))
+
+
+def test_headers_without_an_entry_are_not_gathered_for_ever() -> None:
+    endless = header(b"L", "l", b"n" * 500_000) * 8
+    with pytest.raises(ImageProblem, match="2 MiB of headers"):
+        strain(endless, step=1 << 16)

@@ -109,3 +109,11 @@ def test_what_the_image_does_not_know_is_told(view: LayerView, text: str, words:
 def test_an_image_without_passwd_knows_numbers(tmp_path: Path) -> None:
     assert resolve_user(LayerView((tmp_path,)), "") == User(home="/")
     assert resolve_user(LayerView((tmp_path,)), "5:6") == User(5, 6, home="/")
+
+
+def test_a_number_is_never_a_name_of_the_images_making(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("1000:x:0:0::/root:/bin/sh\nodd:x:²:0::/:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("7:x:0:\n")
+    assert resolve_user(LayerView((tmp_path,)), "1000") == User(1000, 0, (), "/")
+    assert resolve_user(LayerView((tmp_path,)), "1000:7") == User(1000, 7, (), "/")

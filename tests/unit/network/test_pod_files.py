@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,12 @@ def test_the_stamp_tells_contents_apart() -> None:
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(TryLater, match=r"cannot write .*hosts: No such file"):
         files.write(tmp_path / "missing", FILES)
+
+
+def test_what_a_container_wrote_there_is_replaced_whatever_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "hosts"
+    path.write_bytes(b"\xff\xfe not text")
+    os.truncate(path, 1 << 40)  # read whole, it would fill the memory
+    before = path.stat().st_ino
+    files.put(path, "127.0.0.1\tlocalhost\n")
+    assert path.read_text() == "127.0.0.1\tlocalhost\n" and path.stat().st_ino == before

@@ -231,6 +231,12 @@ def test_a_profile_of_the_machine_may_be_in_ocis_format_or_dockers(own: HostCapa
             "syscalls[0]: a rule needs the names",
             id="a rule for nothing",
         ),
+        pytest.param(
+            '{"defaultAction": "SCMP_ACT_ALLOW", '
+            '"syscalls": [{"name": "mount", "names": ["ptrace"], "action": "SCMP_ACT_KILL"}]}',
+            "syscalls[0]: a rule has either name or names",
+            id="a rule of which a half would be lost",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_profile_of_the_machine_is_told(own: HostCapabilities, text: str, says: str) -> None:
