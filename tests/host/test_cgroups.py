@@ -65,7 +65,8 @@ def test_everything_that_forks_in_a_cgroup_is_killed(layout: Layout) -> None:
     ours, theirs = os.pipe()
     path = places(f"{parent}/c")[0]
     path.mkdir()
-    script = f"echo $$ >{path}/cgroup.procs; sleep 1000 & sleep 1000 & sh -c 'sleep 1000 & sleep 1000' & echo up; wait; exec sleep 1000"
+    children = "sleep 1000 & sleep 1000 & sh -c 'sleep 1000 & sleep 1000' &"
+    script = f"echo $$ >{path}/cgroup.procs; {children} echo up; wait; exec sleep 1000"
     with subprocess.Popen(["sh", "-c", script], stdout=theirs) as child:
         os.close(theirs)
         assert os.read(ours, 16) == b"up\n"
