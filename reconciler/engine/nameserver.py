@@ -210,11 +210,11 @@ def _serve(
     fits = found is not None and found.runs(_command(ctx, found.port))
     if found is None or not fits or any(server.is_taken(address, found.port) for address in fresh):
         _start(ctx)  # and lead port 53 there
-    elif changed or (thoroughly and _resolvers_changed(ctx)):
-        server.read_again(found)
-    found = server.find(ctx.layout.dns_tables)
-    if found is not None and (fresh or (thoroughly and redirect.stands(ctx.layout.tag) != (found.port != PORT))):
-        _lead(ctx, found.port)
+    else:
+        if changed or (thoroughly and _resolvers_changed(ctx)):
+            server.read_again(found)
+        if fresh or (thoroughly and redirect.stands(ctx.layout.tag) != (found.port != PORT)):
+            _lead(ctx, found.port)
     _trouble(ctx, "")
 
 
