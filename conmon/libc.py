@@ -12,6 +12,8 @@ _prctl.argtypes = (ctypes.c_int, *([ctypes.c_ulong] * 4))
 
 CLONE_NEWNS = 0x00020000
 MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19

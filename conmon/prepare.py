@@ -15,6 +15,8 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
     idmap NAMESPACE SOURCE TARGET            at TARGET, made as needed, SOURCE and what is mounted below it,
                                              its files belonging to whom they would in that user namespace
     own PATH ID                              give PATH to this user and group
+    reveal TOP PATH...                       PATHs below TOP, with what is mounted there, for everybody to reach;
+                                             of what else is in TOP nothing is seen
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ ARITY = {
     "idmap": 3,
     "own": 2,
 }
-AT_LEAST = {"overlay": 4}
+AT_LEAST = {"overlay": 4, "reveal": 2}
 
 
 class Operation:
@@ -116,6 +118,8 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
             _idmap(*arguments)
         case "own":
             os.chown(arguments[0], int(arguments[1]), int(arguments[1]))
+        case "reveal":
+            _reveal(*arguments)
 
 
 def _idmap(namespace: bytes, source: bytes, target: bytes) -> None:
@@ -142,6 +146,19 @@ def _map(tree: int, users: int) -> None:
         if error.errno != errno.EINVAL:
             raise
         raise OSError(errno.EINVAL, "a file system there cannot show its files with other owners") from None
+
+
+def _reveal(top: bytes, *paths: bytes) -> None:
+    """An empty file system takes the place of ``top``, which others may not pass, and in it are the paths alone."""
+    trees = [libc.open_tree(path, deep=True) for path in paths]
+    try:
+        libc.mount(b"tmpfs", top, b"tmpfs", libc.MS_NOSUID | libc.MS_NODEV, b"mode=711")
+        for tree, path in zip(trees, paths, strict=True):
+            os.makedirs(path, 0o711)
+            libc.move_mount(tree, path)
+    finally:
+        for tree in trees:
+            os.close(tree)
 
 
 def _graft(namespace: bytes, source: bytes, target: bytes) -> None:

@@ -50,7 +50,7 @@ class ExitWatcher:
 
     def also(self, directory: Path, changed: Callable[[], None]) -> None:
         """Call ``changed`` when a file is renamed into ``directory`` (made if missing). To be said before ``start``."""
-        directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._others[self._inotify.add(str(directory), Mask.MOVED_TO | Mask.ONLY_DIRECTORY)] = changed
 
     def also_process(self, ref: PidRef, ended: Callable[[], None]) -> bool:

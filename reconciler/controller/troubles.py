@@ -37,7 +37,7 @@ def save(directory: Path, key: Key, troubles: Troubles) -> None:
         if not troubles:
             path.unlink(missing_ok=True)
         elif load(directory, key) != troubles:
-            directory.mkdir(mode=0o711, exist_ok=True)
+            directory.mkdir(mode=0o700, exist_ok=True)
             beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
             beside.write_text(json.dumps(troubles))
             beside.replace(path)

@@ -26,6 +26,7 @@ def bundle_of(ctx: Context, pod: PodRecord, container: ContainerRecord, infra: P
         infra=infra,
         domain=ctx.config.dns.domain,
         ids=pod.ids,
+        closed=ctx.layout.state,
     )
 
 

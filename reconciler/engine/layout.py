@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ STATE = Path("/var/lib/reconciler")
 RUN = Path("/run/reconciler")
 LOGS = Path("/var/log/pods")
 CONFIG = Path("/etc/reconciler/config.toml")
+
+PRIVATE = 0o700
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,25 +161,30 @@ class Layout:
         return f"/reconciler-{self.tag}/pod-{pod}"
 
     def make(self) -> None:
-        """Create the directories. State and run are for root alone (0711: users' namespaces must get through to a
-        rootfs); logs can be read by log agents."""
-        for path in (self.state, self.run, self.pods, self.containers, self.networks, self.images, self.cache):
-            _directory(path, 0o711)
-        for path in (self.exits, self.pids, self.locks, self.run / "runtime", self.trash):
-            _directory(path, 0o700)
+        """Create the directories, and close those that an older version left open (0711).
+
+        State and run are for root alone: layers, containers and volumes hold files that are set-user-id to root, which
+        no user of this machine may run. A container whose root is somebody else is shown the way (``oci/prepare``).
+        Logs can be read by log agents.
+        """
+        private = (self.state, self.pods, self.containers, self.networks, self.images, self.cache, self.trash)
+        for path in (*private, self.run, self.exits, self.pids, self.locks, self.run / "runtime"):
+            _directory(path, PRIVATE)
         _directory(self.logs, 0o755)
 
     def make_dns(self) -> None:
         for path in (self.dns, self.dns_tables):
-            _directory(path, 0o700)
+            _directory(path, PRIVATE)
 
 
 @effect("layout.make")
 def _directory(path: Path, mode: int) -> None:
-    """One that is there stays as it is."""
+    """One that is there stays as it is, unless it is to be private and is not."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True, mode=mode)
         path.chmod(mode)  # mkdir's mode is cut by the umask
+    elif mode == PRIVATE and (has := stat.S_IMODE(path.stat().st_mode)) & ~PRIVATE:
+        path.chmod(has & PRIVATE)
 
 
 def _tag(root: Path) -> str:

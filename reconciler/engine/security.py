@@ -109,7 +109,7 @@ def _no_users(ctx: Context) -> str:
         return f"{doing}: layers with other owners need Linux 5.19, this is {platform.release()}"
     if (files.read_or_none(MOST_NAMESPACES) or b"0").strip() == b"0":
         return f"{doing}: user namespaces are switched off ({MOST_NAMESPACES})"
-    if closed := users.closed(ctx.layout.containers):
+    if closed := users.closed(ctx.layout.state.parent):
         return f"{doing}: {closed} is closed to others, and their root is somebody else (chmod o+x {closed})"
     return ""
 

@@ -134,7 +134,7 @@ def remove_tree(path: Path) -> None:
 @effect("image.write")
 def write_file(path: Path, content: bytes) -> None:
     """Write a file so that it is whole or absent, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:
@@ -169,7 +169,7 @@ def sync_filesystem(path: Path) -> None:
 @effect("image.place-layer")
 def place_layer(made: Path, place: Path) -> None:
     """Move a whole unpacked layer to its place, unless another transfer was faster."""
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         made.rename(place)
     except OSError:

@@ -21,7 +21,8 @@ class Bundle:
     ``directory`` is the OCI bundle; ``pod_directory`` holds hosts, hostname, resolv.conf and volumes/NAME.
     ``cgroup_parent`` is relative to the root of each hierarchy. ``infra`` is the pod's infra process, None
     for the infra container itself. ``domain`` is that of the pods' names. ``ids`` is the first of the
-    host's ids that the pod's user namespace has, 0 where it has none of its own.
+    host's ids that the pod's user namespace has, 0 where it has none of its own. ``closed`` is the directory
+    above all these that nobody but the machine's root may pass.
     """
 
     container: ContainerId
@@ -34,6 +35,7 @@ class Bundle:
     infra: PidRef | None
     domain: str = ""
     ids: int = 0
+    closed: Path | None = None
 
     @property
     def users(self) -> str | None:

@@ -35,7 +35,14 @@ def prepare_script(
         lines += [_line("idmap", bundle.users, source, target) for source, target in id_mapped(bundle, spec)]
     if lowers is not None:
         lines += _root(bundle, *lowers)
+    if bundle.ids and bundle.closed is not None:
+        lines.append(_line("reveal", *map(str, (bundle.closed, bundle.directory, *_shared_root(lowers, facts)))))
     return "".join(lines)
+
+
+def _shared_root(lowers: Lowers | None, facts: HostCapabilities) -> tuple[Path, ...]:
+    """A rootfs that lies elsewhere than in the bundle."""
+    return () if lowers is not None else (facts.infra_rootfs,)
 
 
 def _root(bundle: Bundle, directory: Path, names: tuple[str, ...]) -> list[str]:

@@ -232,7 +232,7 @@ def test_a_pod_with_users_of_its_own() -> None:
     assert namespaces(infra)["user"] == ""
     assert infra["linux"]["uidMappings"] == infra["linux"]["gidMappings"] == mapping
     spec = ContainerSpec("n", "i", mounts=(Mount("/e", EMPTY), Mount("/h", HOST)))
-    there = replace(bundle(), ids=1 << 20)
+    there = replace(bundle(), ids=1 << 20, closed=Path("/state"))
     config = member_config(there, spec, IMAGE, User(), FACTS)
     assert namespaces(config)["user"] == "/proc/42/ns/user"
     assert "uidMappings" not in config["linux"]
@@ -251,7 +251,10 @@ def test_a_pod_with_users_of_its_own() -> None:
         ["own", "/state/containers/c/upper", "1048576"],
         ["chdir", "/state/containers/c/mapped-layers"],
         ["overlay", "/state/containers/c/rootfs", "/state/containers/c/upper", "/state/containers/c/work", "top"],
+        ["reveal", "/state", "/state/containers/c"],
     ]
+    script = prepare_script(replace(there, infra=None), None, FACTS)
+    assert script.splitlines()[-1].split("\t") == ["reveal", "/state", "/state/containers/c", "/cache/infra"]
 
 
 def test_nothing_of_proc_is_hidden_where_a_manifest_says_so() -> None:
