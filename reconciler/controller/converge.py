@@ -15,6 +15,7 @@ from reconciler.controller.core import Core
 from reconciler.controller.lock import holder, refuse_while_watched
 from reconciler.controller.sync import OnStep, Result, look
 from reconciler.controller.troubles import left_word
+from reconciler.controller.turns import DOWN, UP, Turns
 from reconciler.controller.wanted import Wanted
 from reconciler.controller.watch import Complaints
 from reconciler.engine.images.disk import Disk
@@ -150,8 +151,12 @@ def apply(
 
     Goes on until nothing is left to do (graces, pulls and settling included); with ``wait`` until every container
     is ready or succeeded, or that cannot come any more. ``timeout``: seconds after which it ends either way.
+
+    Raises Overtaken where a `down` of one of the sources was started meanwhile.
     """
-    return _Once(engine, sources, layout, clock or SystemClock(), on_progress).run(wait, timeout, pull)
+    wanted = Wanted(sources, _word(layout, sources, UP))
+    once = _Once(engine, sources, layout, clock or SystemClock(), on_progress, wanted, complain=True)
+    return once.run(wait, timeout, pull)
 
 
 def down(
@@ -165,11 +170,12 @@ def down(
 ) -> Report:
     """Stop and remove every pod that ``sources`` own, whatever their files say; ends when they are gone.
 
-    Raises Busy where a live controller watches one of them.
+    Raises Busy where a live controller watches one of them, Overtaken where somebody began to apply one meanwhile.
     """
     for source in sources:
         refuse_while_watched(layout.controller_lock, source.id, "take down")
-    return _Once(engine, sources, layout, clock or SystemClock(), on_progress, _Gone(sources)).run(True, timeout)
+    gone = _Gone(sources, _word(layout, sources, DOWN))
+    return _Once(engine, sources, layout, clock or SystemClock(), on_progress, gone).run(True, timeout)
 
 
 def down_all(
@@ -228,6 +234,10 @@ def owns(layout: Layout, source: SourceId) -> int | None:
     return live.pid if live and source in live.sources else None
 
 
+def _word(layout: Layout, sources: Sequence[DirectorySource], wish: str) -> Turns:
+    return Turns(layout.turns, [source.id for source in sources], wish)
+
+
 class _Once:
     """One run of the machinery until there is nothing left to do."""
 
@@ -238,9 +248,11 @@ class _Once:
         layout: Layout,
         clock: Clock,
         on_progress: OnStep | None,
-        going: Wanted | None = None,
+        wanted: Wanted,
+        *,
+        complain: bool = False,
     ) -> None:
-        """``going``: what says that pods are to go; no file has a say in it."""
+        """``complain``: files have a say in it, so what is wrong with them is told."""
         self.clock = clock
         self.sources = sources
         self.steps = 0
@@ -248,7 +260,7 @@ class _Once:
         self.on_progress = on_progress
         self.core = Core(
             engine,
-            going or Wanted(sources),
+            wanted,
             clock,
             exits=layout.exits,
             images=Disk(layout.images).index,
@@ -256,7 +268,7 @@ class _Once:
             on_step=self._step,
             on_change=lambda _key: self._notify(),
         )
-        self.complaints = None if going else Complaints(engine, self.core.log)
+        self.complaints = Complaints(engine, self.core.log) if complain else None
 
     def run(self, wait: bool, timeout: float | None, pull: Tell | None = None) -> Report:
         self.core.adopt()
@@ -277,6 +289,7 @@ class _Once:
                 timed_out = not self._wait_until(lambda: self._all_through(keys, wait), end)
         finally:
             self.core.stop()
+        self.core.wanted.check_turn()
         network += self._host("look at the firewalls", self.core.engine.review_firewalls)
         return Report(tuple(map(self._row, keys)), self._problems(), self.steps, timed_out, network)
 
@@ -368,6 +381,7 @@ class _Gone(Wanted):
         return self.owned()
 
     def resolve(self, key: Key) -> Resolution:
+        self.check_turn()
         if key in self.owned():
             return Resolution(Absent("its source was taken down"))
         owner = self.owner(key)

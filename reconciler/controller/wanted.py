@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from reconciler.controller.turns import Turns
 from reconciler.model.desired import Absent, Present, Unknown
 from reconciler.model.key import HAND, Key, SourceId
 from reconciler.model.login import Logins
@@ -20,10 +21,11 @@ from reconciler.sources.resolve import Resolution
 
 
 class Wanted:
-    """See the module. ``owners``: who each recorded pod belongs to."""
+    """See the module. ``turns``: what this command said it is about (None: what others say does not concern it)."""
 
-    def __init__(self, sources: Sequence[DirectorySource]) -> None:
+    def __init__(self, sources: Sequence[DirectorySource], turns: Turns | None = None) -> None:
         self.sources = tuple(sources)
+        self._turns = turns
         self._owners: dict[Key, SourceId] = {}
         self._lock = threading.Lock()
 
@@ -64,7 +66,8 @@ class Wanted:
             return self._owners.get(key)
 
     def resolve(self, key: Key) -> Resolution:
-        """What is wanted of ``key``, as of now."""
+        """What is wanted of ``key``, as of now. Raises Overtaken where it is no longer ours to say."""
+        self.check_turn()
         owner = self.owner(key)
         mine = next((source for source in self.sources if source.id == owner), None)
         if mine is not None:
@@ -77,6 +80,11 @@ class Wanted:
         if claim is None:
             return Resolution(Unknown(f"it belongs to {spoken(owner)}, which is not looked after here"))
         return self._take_over(key, owner, claim)
+
+    def check_turn(self) -> None:
+        """Raise Overtaken where a later command wants the contrary for one of the sources."""
+        if self._turns is not None:
+            self._turns.check()
 
     def secret(self, namespace: str, name: str) -> Logins | None:
         """The passwords of a Secret, from the first source that defines it."""

@@ -23,6 +23,7 @@ from reconciler.controller.lock import claim
 from reconciler.controller.log import Log, Silent
 from reconciler.controller.service import StatusLine, keep_told
 from reconciler.controller.sync import OnStep
+from reconciler.controller.turns import UP, Turns
 from reconciler.controller.wanted import Wanted
 from reconciler.engine.images.disk import Disk
 from reconciler.engine.layout import Layout
@@ -88,6 +89,7 @@ def watch(
     ]
     ids = [source.id for source in sources]
     with claim(options.layout.controller_lock, [source.path for source in sources], ids):
+        Turns(options.layout.turns, ids, UP)  # a `down` under way gives up; one that begins now is refused
         return _run(engine, sources, options, clock, stop)
 
 

@@ -80,6 +80,11 @@ class Layout:
         return self.state / "cache"
 
     @property
+    def turns(self) -> Path:
+        """The last word of a command on each source."""
+        return self.run / "turns"
+
+    @property
     def trash(self) -> Path:
         return self.state / "trash"
 

@@ -10,6 +10,7 @@
         ├── ImageProblem        an image cannot be had, or cannot be used
         ├── NotFound            a name that nothing answers to (lists what is near)
         ├── NotOwned            it belongs to another source
+        ├── Overtaken           a later command wants the contrary
         └── HostUnfit           this machine lacks something we need
 
 Messages read "cannot <verb> <thing>: <cause>", and are one line.
@@ -65,6 +66,10 @@ class NotFound(Permanent):
 
 class NotOwned(Permanent):
     """The object belongs to another source."""
+
+
+class Overtaken(Permanent):
+    """A command that was started later wants the contrary of what we do."""
 
 
 class HostUnfit(Permanent):

@@ -66,18 +66,48 @@ def test_the_same_folder_is_applied(watched: bool, instance: Instance, image: st
         assert "level=warning" not in log
 
 
+def take_down(instance: Instance, folder: Path) -> subprocess.Popen[str]:
+    words = instance.command("down", folder)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 def test_removed_and_put_back_at_the_same_time(instance: Instance, image: str, folder: Path) -> None:
-    """`down` and `apply` at once: whoever is last wins; both end well, and nothing is left half done."""
+    """`down` and `apply` at once: whoever came last wins, the other gives up; nothing is left half done."""
     fill(folder, image, "first")
     instance.ok("apply", "--wait", "--timeout", 60, folder)
-    down = subprocess.Popen(
-        instance.command("down", folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    command = begin(instance, folder)
-    for process in (down, command):
-        said, _ = process.communicate(timeout=4 * DEADLINE)
+    both = (take_down(instance, folder), begin(instance, folder))
+    told = [process.communicate(timeout=2 * DEADLINE)[0] for process in both]
+    ends = [process.returncode for process in both]
+    assert ends in ([0, 0], [0, 1], [1, 0]), told
+    for code, said in zip(ends, told, strict=True):
+        assert ("came later" in said) == (code == 1), said
         assert "Traceback" not in said
         assert "internal error" not in said
     instance.ok("apply", "--wait", "--timeout", 60, folder)
     expect_one_of_each(instance)
     expect_settled(instance, folder)
+
+
+def test_a_later_command_ends_an_earlier_contrary_one(instance: Instance, image: str, folder: Path) -> None:
+    """`apply` starts while `down` waits for a stubborn container: its pod is wanted again. And the other way round."""
+    stubborn = container("one", image, command=["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
+    put(folder / "a.yaml", pod("a", stubborn, terminationGracePeriodSeconds=3))
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    before = instance.running("a")
+    down = take_down(instance, folder)
+    events = instance.engine.events
+    until(lambda: any(event.reason == "Killing" for event in events()), "down has begun")
+    apply = begin(instance, folder)
+    said, _ = down.communicate(timeout=DEADLINE)
+    assert (down.returncode, "`apply` of" in said and "came later" in said) == (1, True), said
+    said, _ = apply.communicate(timeout=2 * DEADLINE)
+    assert apply.returncode == 0, said
+    assert instance.running("a") != before
+
+    put(folder / "b.yaml", pod("b", container("one", image, args=["-c", "exit 1"], command=["sh"])))
+    waiting = begin(instance, folder)  # for ever: a crash loop
+    until(lambda: instance.containers("b"), "apply has begun")
+    instance.ok("down", folder)
+    said, _ = waiting.communicate(timeout=DEADLINE)
+    assert (waiting.returncode, "`down` of" in said and "came later" in said) == (1, True), said
+    assert not instance.engine.keys()
