@@ -7,15 +7,17 @@ does can reach the machine's network or mounts. cgroups and processes are the ma
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from reconciler.engine.context import Settings
 from reconciler.engine.engine import Engine
@@ -23,6 +25,7 @@ from reconciler.engine.layout import Layout
 from reconciler.linux.syscalls import KERNEL, MountFlag, Namespace
 from tests.host import instance as instances
 from tests.host.instance import Instance
+from tests.slowness import seconds
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 IMAGE = "localhost/reconciler/busybox:1"
@@ -35,6 +38,20 @@ LONGEST_FIRST = ("test_kills.py", "test_reboot.py")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST_FIRST)
+
+
+CLEARING = seconds(180.0)
+"""Seconds that clearing up after one test may take. pytest-timeout does not count there once the test has failed."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Where clearing up hangs, say in which line of which thread, and give the worker up: the rest is run by others."""
+    faulthandler.dump_traceback_later(CLEARING, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session", autouse=True)
