@@ -7,7 +7,6 @@ passes.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import (
     boundary,
-    cgroups,
     check,
     containers,
     execute,
@@ -31,6 +29,7 @@ from reconciler.engine import (
     portfacts,
     reindex,
     reset,
+    retirement,
     sandboxes,
     upkeep,
 )
@@ -40,7 +39,7 @@ from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
 from reconciler.model import actions as a
 from reconciler.model.clock import Clock, SystemClock
-from reconciler.model.errors import Busy, HostUnfit
+from reconciler.model.errors import HostUnfit
 from reconciler.model.events import Event, EventType
 from reconciler.model.interfaces import KeyLock
 from reconciler.model.key import ContainerId, Key
@@ -212,14 +211,9 @@ class Engine:
         return self.context.images
 
     def retire(self) -> None:
-        """Where no pod is left: end the zygote and take the cgroups away. The next pod has both made again."""
-        ctx = self.context
-        if index.all_pods(ctx.store):
-            return
-        with boundary.told("end the zygote"), contextlib.suppress(Busy):  # busy: another process begins just now
-            ctx.monitors.end()
-            nameserver.end_if_last(ctx)
-            cgroups.remove_instance(ctx.layout.tag)
+        """Where no pod is left: end what serves them all (see ``retirement``). The next pod has it made again."""
+        with boundary.told("end the zygote"):
+            retirement.retire(self.context)
 
     def halt(self, most: float | None = None, on_stop: halt.OnStop | None = None) -> int:
         """End every container, with its grace (at most ``most`` seconds); how many there were (see ``halt``)."""

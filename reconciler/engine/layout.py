@@ -7,7 +7,7 @@ state/  (survives a reboot)             run/  (gone after one)
   containers/<container id>/              exits/<container id>   exit codes, renamed into place; ID.oom
     record.json, config.json              pids/<container id>    init pid, written by the runtime
     rootfs/ (empty) upper/ work/          runtime/<crun|runc>/   the OCI runtime's own state
-    prepare                               network.lock, firewall.lock
+    prepare                               instance.lock, network.lock, firewall.lock, ...
   images/                               logs/
   state.db                                <namespace>_<pod>_<uid>/<container>/<attempt>.log
   cache/                                dns/networks/<bridge>   what the name server knows
@@ -120,6 +120,11 @@ class Layout:
     @property
     def controller_lock(self) -> Path:
         return self.run / "controller.lock"
+
+    @property
+    def instance_lock(self) -> Path:
+        """Held by those who begin something of this instance, together; by the one who ends it, alone."""
+        return self.run / "instance.lock"
 
     @property
     def network_lock(self) -> Path:

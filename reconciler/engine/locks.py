@@ -46,11 +46,8 @@ def sweep(directory: Path, needed: Collection[str]) -> None:
         if path.name not in needed:
             fd = _open(path)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_at(fd, path):
+                if _takes(fd) and _is_at(fd, path):
                     _unlink(path)
-            except BlockingIOError:
-                pass
             finally:
                 os.close(fd)
 
@@ -64,6 +61,36 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold such a file together with any number of others, while nobody has it for itself."""
+    fd = _open(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def exclusive_if_free(path: Path) -> Iterator[bool]:
+    """Have such a file for ourselves if nobody holds it at this moment; whether that is so."""
+    fd = _open(path)
+    try:
+        yield _takes(fd)
+    finally:
+        os.close(fd)
+
+
+def _takes(fd: int) -> bool:
+    """Lock it unless somebody else has; whether that is so."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _locked(path: Path) -> int:

@@ -278,7 +278,8 @@ def _ask(layout: Layout, facts: HostCapabilities) -> tuple[Runtime | None, str]:
     if saved.get("key") == key and (not saved["reason"] or _is_fresh(file)):
         return Runtime(name, path, saved["version"], state_dir), saved["reason"]
     runtime = Runtime(name, path, version_of(path), state_dir)
-    with locks.exclusive(layout.cache / "probe.lock"):  # so that whatever lies about of a probe is a dead one's
+    # the first: so that whatever lies about of a probe is a dead one's; the second: nobody takes its cgroup away
+    with locks.exclusive(layout.cache / "probe.lock"), locks.shared(layout.instance_lock):
         _sweep(layout, runtime)
         try:
             reason = _probe(layout, runtime, facts)

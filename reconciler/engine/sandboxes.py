@@ -20,6 +20,7 @@ from reconciler.engine import (
     containers,
     files,
     infra,
+    locks,
     nameserver,
     netrecords,
     networks,
@@ -238,7 +239,8 @@ def _record(ctx: Context, spec: PodSpec, owner: SourceId, ids: int) -> PodRecord
 
 
 def _write_pod(ctx: Context, record: PodRecord) -> None:
-    index.add_pod(ctx.store, record.id, record.key, record.spec.sandbox.ports)
+    with locks.shared(ctx.layout.instance_lock):  # whoever retires the instance sees the pod, or was before it
+        index.add_pod(ctx.store, record.id, record.key, record.spec.sandbox.ports)
     directory = ctx.layout.pod(record.id)
     _make_directory(directory)
     records.write(directory, RECORD, record)
