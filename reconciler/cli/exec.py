@@ -43,6 +43,7 @@ class TakesCommand(click.Command):
 @click.option("-n", "-N", "--namespace", help="Only pods of this namespace.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for the command.")
 @click.option("-w", "--workdir", metavar="DIR", help="Run the command in this directory.")
+@click.option("-i", "--stdin", "--interactive", "stdin", is_flag=True, help="Let the command read our stdin.")
 @pass_options
 def exec_(
     options: Options,
@@ -52,6 +53,7 @@ def exec_(
     namespace: str | None,
     env: tuple[str, ...],
     workdir: str | None,
+    stdin: bool,
 ) -> int:
     """Run a command inside a running container.
 
@@ -60,6 +62,7 @@ def exec_(
 
     \b
     Example:  reconciler exec web/app -- ls -l /
+              tar c . | reconciler exec -i web/app -- tar x -C /site
     """
     engine = options.engine()
     found = find_container(observed(engine), name, namespace=namespace, member=member)
@@ -71,7 +74,7 @@ def exec_(
     from reconciler.engine.execute import NotStarted
 
     try:
-        return engine.exec(found.container.id, command, env=env, cwd=workdir)
+        return engine.exec(found.container.id, command, env=env, cwd=workdir, stdin=stdin)
     except NotStarted as error:
         complain(error.message)
         return error.code

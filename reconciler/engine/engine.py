@@ -252,13 +252,20 @@ class Engine:
             return firewalls.review(self.context)
 
     def exec(
-        self, container: ContainerId, argv: Sequence[str], *, env: Sequence[str] = (), cwd: str | None = None
+        self,
+        container: ContainerId,
+        argv: Sequence[str],
+        *,
+        env: Sequence[str] = (),
+        cwd: str | None = None,
+        stdin: bool = False,
     ) -> int:
-        """Run a command in a running container with our own streams; its exit code, 128 + signal if one ended it.
+        """Run a command in a running container with our own output, and our ``stdin`` if it is to read that; its exit
+        code, 128 + signal if one ended it.
 
         Raises NotFound, RuntimeFailed.
         """
-        return execute.run(self.context, container, argv, env, cwd)
+        return execute.run(self.context, container, argv, env, cwd, stdin)
 
     def check(self) -> tuple[check.Leak, ...]:
         """What carries this instance's name but belongs to nothing that is recorded (see ``check``)."""

@@ -1,4 +1,4 @@
-"""A command in a running container, with the caller's own streams and no terminal."""
+"""A command in a running container, with the caller's output and, if wanted, input; no terminal."""
 
 from __future__ import annotations
 
@@ -30,11 +30,15 @@ class NotStarted(Permanent):
 
 
 @effect("runtime.exec")
-def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence[str], cwd: str | None) -> int:
+def run(
+    ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence[str], cwd: str | None, stdin: bool
+) -> int:
     """The command's exit code; 128 + signal where a signal ended the runtime itself. It has the user, capabilities and
     directory of the container's first process.
 
-    ``env`` are ``NAME=value`` strings added to the container's own. Raises NotFound, NotStarted, RuntimeFailed.
+    ``env`` are ``NAME=value`` strings added to the container's own; ``stdin``: whether it reads ours.
+
+    Raises NotFound, NotStarted, RuntimeFailed.
     """
     containers.require(ctx, container)
     variables = dict(pair.partition("=")[::2] for pair in env)
@@ -48,8 +52,8 @@ def run(ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence
         program, *words = runtime.exec_argv(container, _path_of(wanted))
         try:
             call = [*_scored(process.get("oomScoreAdj")), program, "--log", str(_path_of(said)), *words]
-            with relays.shielded() as (stdin, stdout, stderr):
-                done = subprocess.run(call, check=False, stdin=stdin, stdout=stdout, stderr=stderr, env=environment())
+            with relays.shielded(stdin) as (given, stdout, stderr):
+                done = subprocess.run(call, check=False, stdin=given, stdout=stdout, stderr=stderr, env=environment())
             code = done.returncode
         except OSError as e:
             raise RuntimeFailed(f"cannot run {program}: {e.strerror}") from e

@@ -1,17 +1,17 @@
 """Our own streams, as a command in a container may have them.
 
-crun gives the streams of a process to its user: a file that stdin or stdout was redirected to, or the machine's
-/dev/null, would then belong to whoever runs in the container. So only pipes, sockets and terminals are passed as they
-are; from and to anything else a thread copies.
+crun gives the streams of a process to its user: a file that stdin or stdout was redirected to, the machine's /dev/null
+or the caller's terminal would then belong to whoever runs in the container, who could also put words into that
+terminal. So only pipes and sockets are passed as they are; from and to anything else a thread copies.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from select import select
 
 from reconciler.model.errors import TryLater
@@ -21,13 +21,16 @@ STDIN, STDOUT, STDERR = range(3)
 
 
 @contextmanager
-def shielded() -> Iterator[tuple[int | None, int | None, int | None]]:
-    """Descriptors to give to a child as stdin, stdout and stderr; None for our own. At the end, what the child itself
-    wrote has arrived; what it left running is not waited for. Raises TryLater where it did not arrive (a full disk)."""
+def shielded(stdin: bool) -> Iterator[tuple[int | None, int | None, int | None]]:
+    """Descriptors to give to a child as stdin, stdout and stderr; None for our own. Without ``stdin`` it gets an empty
+    one, and ours is left to whoever reads it next. At the end, what the child itself wrote has arrived; what it left
+    running is not waited for. Raises TryLater where it did not arrive (a full disk)."""
     theirs: dict[int, int] = {}
     drains: list[_Drain] = []
     try:
-        if _precious(STDIN):
+        if not stdin:
+            theirs[STDIN] = _empty()
+        elif _precious(STDIN):
             theirs[STDIN] = _fed(STDIN)
         if _precious(STDOUT):
             drains.append(_Drain(STDOUT))
@@ -56,11 +59,17 @@ def _same(one: int, other: int) -> bool:
 
 
 def _precious(fd: int) -> bool:
+    """Whether it is open, and no pipe or socket without a name, which has no owner to lose."""
     try:
-        mode = os.fstat(fd).st_mode
+        return not str(Path(f"/proc/self/fd/{fd}").readlink()).startswith(("pipe:[", "socket:["))
     except OSError:
         return False
-    return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd))
+
+
+def _empty() -> int:
+    ours, end = os.pipe2(os.O_CLOEXEC)
+    os.close(end)
+    return ours
 
 
 def _fed(source: int) -> int:

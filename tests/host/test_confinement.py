@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -171,7 +173,7 @@ def test_a_user_in_a_container_cannot_reach_our_files_through_its_streams(
     file = tmp_path / "file"
     file.write_text("read\n")
     with file.open() as source, (tmp_path / "out").open("w") as out:
-        words = there.command("exec", "streams", "--", "sh", "-c", script)
+        words = there.command("exec", "-i", "streams", "--", "sh", "-c", script)
         done = subprocess.run(words, stdin=source, stdout=out, stderr=out, timeout=60, check=False)
     assert done.returncode == 0
     assert (tmp_path / "out").read_text().splitlines()[-3:] == ["read", "said", "told"]
@@ -189,3 +191,42 @@ def test_what_a_command_leaves_running_is_not_waited_for(there: Instance, folder
         words = there.command("exec", "left", "--", "sh", "-c", "sleep 1000 & echo said")
         done = subprocess.run(words, stdout=out, timeout=30, check=False)
     assert (done.returncode, (tmp_path / "out").read_text()) == (0, "said\n")
+
+
+def test_a_loop_keeps_what_it_reads_unless_a_command_is_to_have_it(there: Instance, folder: Path) -> None:
+    apply(there, folder, pod("loop", member("one")))
+    for option, said in (("", "one: two: three:"), ("-i", "one:twothree")):
+        words = " ".join(there.command("exec", *option.split(), "loop", "--", "cat"))
+        loop = f"while read line; do echo $line:; {words}; done"
+        done = subprocess.run(["sh", "-c", loop], input="one\ntwo\nthree\n", capture_output=True, text=True, timeout=60)
+        assert "".join(done.stdout.split()) == said.replace(" ", ""), done.stderr
+
+
+def test_a_command_gets_nothing_of_the_terminal_it_is_started_from(there: Instance, folder: Path) -> None:
+    """Neither its device, to read or to put words into, nor its owner: that stays the user who sits there."""
+    apply(there, folder, pod("terminal", member("one", securityContext={"runAsUser": 33})))
+    ours, theirs = os.openpty()
+    try:
+        os.fchown(theirs, 1234, 5)
+        before = os.fstat(theirs)
+        for options in ([], ["-i"]):
+            os.write(ours, b"typed\n")
+            script = "for n in 0 1 2; do readlink /proc/self/fd/$n; done; read word; echo got $word"
+            words = there.command("exec", *options, "terminal", "--", "sh", "-c", script)
+            done = subprocess.run(words, stdin=theirs, stdout=theirs, stderr=theirs, timeout=60, check=False)
+            assert done.returncode == 0
+            said = read_until(ours, b"got.*\r\n").split("\r\n")
+            seen = [line.partition(":")[0].strip() for line in said if line and line != "typed"]
+            assert seen == [*["pipe"] * 3, "got typed" if options else "got"]
+            after = os.fstat(theirs)
+            assert (after.st_uid, after.st_gid, after.st_mode) == (1234, 5, before.st_mode)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def read_until(fd: int, pattern: bytes) -> str:
+    said = b""
+    while not re.search(pattern, said):
+        said += os.read(fd, 65536)
+    return said.decode()
