@@ -23,6 +23,8 @@ KINDS = {b"stdout": b"\2", b"stderr": b"\3"}
 """The first byte of a record; a terminal's output is stdout."""
 QUEUE = 1 << 20
 """Bytes of output that may wait for one client."""
+RECORD = 8192
+"""Bytes of output in a record, as clients expect."""
 INPUT = 32768
 """Bytes of input per read."""
 LINGER = 1.0
@@ -219,9 +221,10 @@ class Attach:
     def output(self, stream: bytes, data: bytes) -> None:
         """What one read of the container's stdout or stderr gave, for everybody."""
         if self._clients:
-            record = KINDS[stream] + data
-            for client in tuple(self._clients):
-                client.send(record)
+            for start in range(0, len(data), RECORD):
+                record = KINDS[stream] + data[start : start + RECORD]
+                for client in tuple(self._clients):
+                    client.send(record)
 
     def close(self) -> None:
         """The end for all clients, after those who read have got everything, and for the socket's name."""

@@ -73,6 +73,14 @@ def test_records_go_to_all_from_the_moment_they_connect(place: Place) -> None:
     assert not (place.bundle / "attach").exists()
 
 
+def test_more_than_a_record_holds_is_several(place: Place) -> None:
+    client = place.connect()
+    place.attach.output(b"stderr", b"x" * 8192 + b"y")
+    assert client.recv(65536) == b"\3" + b"x" * 8192
+    assert client.recv(65536) == b"\3y"
+    client.close()
+
+
 def test_a_slow_client_gets_all_in_order_and_a_stuck_one_is_dropped(
     place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
