@@ -26,6 +26,7 @@ from reconciler.model.spec import PortBinding, Protocol
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NUMBERS = {Protocol.UDP: socket.IPPROTO_UDP}
+_DOING = "forget connections of a pod"
 _COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 
 
@@ -50,7 +51,7 @@ def _flush(family: int, ip: str, bindings: list[PortBinding]) -> int:
 
     ours = _local_addresses(family)
     try:
-        with NFCTSocket(nfgen_family=family) as table:
+        with NFCTSocket(nfgen_family=family) as table, netlink.bounded(table, _DOING):
             doomed = [
                 orig
                 for protocol in {_NUMBERS[one.protocol] for one in bindings}
@@ -110,5 +111,5 @@ def _local_addresses(family: int) -> frozenset[str]:
 
 
 def _ours(number: int) -> TryLater | HostUnfit:
-    message = f"cannot forget connections of a pod: {os.strerror(number)}"
+    message = f"cannot {_DOING}: {os.strerror(number)}"
     return HostUnfit(message) if number in (errno.EPERM, errno.EPROTONOSUPPORT) else TryLater(message)

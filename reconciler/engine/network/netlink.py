@@ -2,10 +2,15 @@
 
 Importing pyroute2 costs 0.1-0.3 s, so it happens at first use (``preload`` can be called from a thread at the
 start); opening a socket costs 0.3 ms, so none is kept, and none can cross a fork.
+
+The kernel puts its answer into the socket before the request returns, so nothing waits long here; but pyroute2 would
+wait for ever for an answer that the kernel had to drop (it files the error under another request's number). So each
+socket has a deadline.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -23,6 +28,9 @@ T = TypeVar("T")
 NODAD = 0x02
 """IFA_F_NODAD of <linux/if_addr.h>: an IPv6 address that is ours without asking the neighbours for a second."""
 
+PATIENCE = 20.0
+"""Seconds until a socket is given up, from its opening on: of what is waited for there, the longest takes 0.1 s."""
+
 Socket = Any
 """pyroute2's IPRoute, which is not typed."""
 
@@ -33,21 +41,38 @@ def preload() -> None:
 
 
 @contextmanager
-def here(doing: str) -> Iterator[Socket]:
+def here(doing: str, patience: float = PATIENCE) -> Iterator[Socket]:
     """An rtnetlink socket in the calling thread's network namespace. ``doing`` completes "cannot …".
 
-    Raises TryLater with the kernel's words, HostUnfit where the right to do it is missing.
+    Raises TryLater with the kernel's words or after ``patience`` seconds, HostUnfit where the right to do it is missing.
     """
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
-        with IPRoute() as ip:
+        with IPRoute() as ip, bounded(ip, doing, patience):
             yield ip
     except NetlinkError as e:
         raise _ours(doing, e.code) from e
     except OSError as e:
         raise _ours(doing, e.errno or 0) from e
+
+
+@contextmanager
+def bounded(one: Socket, doing: str, patience: float = PATIENCE) -> Iterator[None]:
+    """Give up what is waited for at a socket of pyroute2's when ``patience`` seconds are over. Raises TryLater then."""
+    one.asyncore.local.keep_event_loop = True  # one loop for all requests, as the deadline is the loop's
+    loop: asyncio.AbstractEventLoop = one.asyncore.get_loop()
+
+    def give_up() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+
+    loop.call_later(patience, give_up)
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise TryLater(f"cannot {doing}: the kernel has not answered within {patience:g} s") from None
 
 
 @contextmanager

@@ -71,3 +71,28 @@ def test_a_process_that_is_gone_has_no_namespace() -> None:
         netlink.namespace("attach it", PidRef(4194305, 1)),
     ):
         pass
+
+
+def test_an_answer_of_rtnetlink_that_does_not_come_is_not_waited_for_for_ever() -> None:
+    """As where the kernel had to drop it: here the request goes nowhere."""
+    with (
+        pytest.raises(TryLater, match=r"cannot look: the kernel has not answered within 0\.05 s"),
+        netlink.here("look", 0.05) as ip,
+    ):
+        assert netlink.index_of(ip, "lo") == 1
+        ip.asyncore.send = len
+        netlink.index_of(ip, "lo")
+    with netlink.here("look") as ip:
+        assert netlink.index_of(ip, "lo") == 1, "the next one is asked as ever"
+
+
+def test_nor_one_of_the_connection_table() -> None:
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
+
+    with (
+        pytest.raises(TryLater, match=r"cannot look: the kernel has not answered within 0\.05 s"),
+        NFCTSocket() as table,
+        netlink.bounded(table, "look", 0.05),
+    ):
+        table.asyncore.send = len
+        list(table.dump())
