@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 
-from reconciler.engine import locks, netrecords, networks
+from reconciler.engine import locks, nameserver, netrecords, networks
 from reconciler.engine.context import Context
 from reconciler.engine.network import bridge, names
 from reconciler.engine.network.foreign import docker, firewalld, flows, hints, legacy, ruleset
@@ -97,9 +97,9 @@ def pod_networks(ctx: Context) -> tuple[PodNetwork, ...]:
             continue
         here = (one for one in published if ip_address(one.ip) in config.network)
         ports = tuple(sorted({(port.protocol.lower(), port.container_port) for one in here for port in one.ports}))
-        names_served = record.dns and ctx.config.dns.enabled
+        names_port = nameserver.port(ctx) if record.dns and ctx.config.dns.enabled else 0
         for subnet, gateway in zip(config.networks, (config.gateway, config.gateway6), strict=False):
-            found.append(PodNetwork(config.name, subnet, gateway, ports, config.internal, names_served))
+            found.append(PodNetwork(config.name, subnet, gateway, ports, config.internal, names_port))
     return tuple(found)
 
 

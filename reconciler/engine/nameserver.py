@@ -20,7 +20,7 @@ from typing import Any
 from reconciler.engine import boundary, files, locks, netrecords, networks, records
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names, redirect, resolver, server, table
-from reconciler.engine.dns.server import PORT
+from reconciler.engine.dns.server import PORT, Server
 from reconciler.engine.network import bridge, ports
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.records import RECORD, STATE, PodRecord, PodState
@@ -31,7 +31,7 @@ from reconciler.model.events import EventType
 from reconciler.model.key import Key
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
-from reconciler.model.spec import PortBinding, Protocol
+from reconciler.model.spec import PodSpec, PortBinding, Protocol, share_address
 
 ABOUT = "names"
 """What events about the name server are about."""
@@ -89,6 +89,12 @@ def why_not(ctx: Context) -> str:
     return table.read(ctx.layout.dns / _TROUBLE)
 
 
+def port(ctx: Context) -> int:
+    """Where the gateways serve names: also where 53 leads elsewhere, that is what the host's own filters see."""
+    found = server.find(ctx.layout.dns_tables)
+    return found.port if found else PORT
+
+
 # --- pods come and go -----------------------------------------------------------------------------------------------
 
 
@@ -115,21 +121,44 @@ def register(ctx: Context, record: PodRecord) -> None:
 
 
 def _register(ctx: Context, record: PodRecord, network: Network | None) -> None:
-    if network is not None and ctx.config.dns.enabled:
-        with _serving(ctx):
-            _require_program(ctx)
-            fresh = _unheard(ctx, (network,))
-            _serve(ctx, (network,), fresh, changed=_write(ctx, network, record))
+    if network is None or not ctx.config.dns.enabled:
+        return
+    with _remembering(ctx), _locked(ctx):
+        _require_program(ctx)
+        fresh = _unheard(ctx, (network,))
+        _serve(ctx, (network,), fresh, changed=_write(ctx, network, record))
 
 
 def withdraw(ctx: Context, key: Key) -> None:
-    """Nothing leads to the pod any more."""
+    """Nothing leads to the pod any more. Where that cannot be written the others' names are served all the same: it is
+    told, and mended by ``tend``."""
     if not ctx.layout.dns_tables.exists():
         return
-    with _serving(ctx):
-        changed = [_put(ctx, file, table.without(table.read(file), key)) for file in _tables(ctx)]
-        if any(changed) and (found := server.find(ctx.layout.dns_tables)):
-            server.read_again(found)
+    try:
+        with _locked(ctx):
+            changed = [_put(ctx, file, table.without(table.read(file), key)) for file in _tables(ctx)]
+            if any(changed) and (found := server.find(ctx.layout.dns_tables)):
+                server.read_again(found)
+    except ReconcilerError as e:
+        with contextlib.suppress(ReconcilerError):
+            _emit(
+                ctx, EventType.WARNING, "NameNotWithdrawn", f"names still lead to pod {key}, which is gone: {e.message}"
+            )
+
+
+def make_room(ctx: Context, spec: PodSpec) -> None:
+    """Before a pod holds its host ports, or listens at them itself: where one of them is the server's, that goes to
+    another port, to which port 53 is led."""
+    if _is_in_the_way(ctx, server.find(ctx.layout.dns_tables), spec):
+        with _remembering(ctx), _locked(ctx):
+            if _is_in_the_way(ctx, server.find(ctx.layout.dns_tables), spec):
+                _start(ctx, spec)
+
+
+def gives_way(ctx: Context) -> int:
+    """The process that lets go of a host port where a pod wants it (``make_room``), or 0."""
+    found = server.find(ctx.layout.dns_tables)
+    return found.ref.pid if found else 0
 
 
 def tend(ctx: Context) -> PidRef | None:
@@ -137,7 +166,8 @@ def tend(ctx: Context) -> PidRef | None:
     is now. For the controller, when it starts, when the server died and now and then."""
     if not _in_use(ctx) and not any(_stands(ctx, record) for record in _records(ctx)):
         return None
-    with _serving(ctx):  # records are read with the lock: one that is written meanwhile registers itself after us
+    # records are read with the lock: one that is written meanwhile registers itself after us
+    with _remembering(ctx), _locked(ctx):
         pods = [record for record in _records(ctx) if _matters(record)]
         if not pods or not ctx.config.dns.enabled:
             _end(ctx)
@@ -156,13 +186,15 @@ def tend(ctx: Context) -> PidRef | None:
 
 
 def mend(ctx: Context) -> tuple[str, ...]:
-    """Lead port 53 to the server again where somebody flushed that; the sentence to tell."""
+    """Lead port 53 to the server again where somebody changed that; the sentence to tell."""
     found = server.find(ctx.layout.dns_tables)
-    if found is None or found.port == PORT or redirect.stands(ctx.layout.tag):
+    if found is None or redirect.leads(ctx.layout.tag, _listen(ctx), found.port):
         return ()
     with locks.exclusive(ctx.layout.dns_lock):
-        _lead(ctx, found.port)
-    return (f"the table {redirect.table_name(ctx.layout.tag)} was gone: put right",)
+        found = server.find(ctx.layout.dns_tables)  # it may be another one by now
+        if found is None or not redirect.ensure(ctx.layout.tag, _listen(ctx), found.port):
+            return ()
+    return (f"the table {redirect.table_name(ctx.layout.tag)} did not lead to the name server: put right",)
 
 
 def end_if_last(ctx: Context) -> None:
@@ -177,13 +209,19 @@ def end_if_last(ctx: Context) -> None:
 
 
 @contextmanager
-def _serving(ctx: Context) -> Iterator[None]:
-    """With the lock; what goes wrong is remembered and told when it is news, and keeps nobody from anything."""
+def _locked(ctx: Context) -> Iterator[None]:
+    with locks.exclusive(ctx.layout.dns_lock), boundary.told("serve names"):
+        yield
+
+
+@contextmanager
+def _remembering(ctx: Context) -> Iterator[None]:
+    """What goes wrong is remembered and told when it is news, and keeps nobody from anything."""
     try:
-        with locks.exclusive(ctx.layout.dns_lock), boundary.told("serve names"):
-            yield
+        yield
     except ReconcilerError as e:
-        _trouble(ctx, e.message)
+        with contextlib.suppress(ReconcilerError), locks.exclusive(ctx.layout.dns_lock):
+            _trouble(ctx, e.message)
 
 
 def _require_program(ctx: Context) -> None:
@@ -213,8 +251,8 @@ def _serve(
     else:
         if changed or (thoroughly and _resolvers_changed(ctx)):
             server.read_again(found)
-        if fresh or (thoroughly and redirect.stands(ctx.layout.tag) != (found.port != PORT)):
-            _lead(ctx, found.port)
+        if fresh or thoroughly:
+            redirect.ensure(ctx.layout.tag, _listen(ctx), found.port)
     _trouble(ctx, "")
 
 
@@ -258,9 +296,9 @@ def _put(ctx: Context, file: Path, text: str, before: str | None = None) -> bool
     return True
 
 
-def _start(ctx: Context) -> None:
-    """A new server in place of any other. It would not start with an address that is not there: a network whose
-    bridge does not stand is left out until somebody needs it."""
+def _start(ctx: Context, coming: PodSpec | None = None) -> None:
+    """A new server in place of any other, at no port that a pod wants or the ``coming`` one will. It would not start
+    with an address that is not there: a network whose bridge does not stand is left out until somebody needs it."""
     if (ctx.layout.dns_tables / table.PID_FILE).exists() and not server.find(ctx.layout.dns_tables):
         _emit(ctx, EventType.WARNING, "NameServerDied", "the name server had ended: it is started again")
     for other in server.all_of(ctx.layout.dns_tables):
@@ -269,11 +307,11 @@ def _start(ctx: Context) -> None:
         if not all(map(server.is_here, table.listens_at(table.read(file)))):
             table.write(file, "")
     listen = _listen(ctx)
-    port = _free_port(ctx, listen)
+    port = _free_port(ctx, listen, coming)
     _resolvers_changed(ctx)
     server.start(_command(ctx, port), ctx.layout.dns / "log", ctx.enter_monitors)
     found = server.await_listening(ctx.layout.dns_tables, listen, port)
-    _lead(ctx, port)
+    redirect.ensure(ctx.layout.tag, listen, port)
     files.write_atomic(ctx.layout.dns / _STARTED, f"{found.ref.pid}\n".encode())
 
 
@@ -286,35 +324,50 @@ def _resolvers_changed(ctx: Context) -> bool:
     return _put(ctx, ctx.layout.dns / _RESOLVERS, now)
 
 
-def _lead(ctx: Context, port: int) -> None:
-    """Lead port 53 to where the server is, or take that away."""
-    if port == PORT:
-        redirect.remove(ctx.layout.tag)
-    else:
-        redirect.declare(ctx.layout.tag, _listen(ctx), port)
-
-
 def _listen(ctx: Context) -> tuple[str, ...]:
     """Every address at which the server is to listen."""
     return tuple(address for file in _tables(ctx) for address in table.listens_at(table.read(file)))
 
 
-def _free_port(ctx: Context, listen: tuple[str, ...]) -> int:
-    """Port 53, or another one where somebody has that, which is told."""
-    taken = next((address for address in listen if server.is_taken(address, PORT)), None)
-    if taken is None:
+def _is_in_the_way(ctx: Context, found: Server | None, spec: PodSpec) -> bool:
+    return found is not None and _is_wanted(spec, found.port, _listen(ctx))
+
+
+def _is_wanted(spec: PodSpec, port: int, listen: Iterable[str]) -> bool:
+    """Whether the pod is to have this host port, by either protocol, at one of the addresses; one on the host's
+    network listens there itself."""
+    mine = [(one.host_port, one.host_ip) for one in spec.sandbox.ports]
+    if spec.sandbox.host_network:
+        mine += [(one.host_port, one.host_ip) for container in spec.containers for one in container.ports]
+    places = [host_ip for host_port, host_ip in mine if host_port == port]
+    return any(share_address(place, address) for place in places for address in listen)
+
+
+def _free_port(ctx: Context, listen: tuple[str, ...], coming: PodSpec | None) -> int:
+    """Port 53, or another one where somebody has that or is to have it, which is told."""
+    pods = [record.spec for record in _records(ctx)] + ([coming] if coming else [])
+    holder = _who_has(PORT, listen, pods)
+    if not holder:
         return PORT
     for port in OTHER_PORTS:
-        if not any(server.is_taken(address, port) for address in listen):
-            text = f"port 53 at {taken} is held by {_holder(taken)}: names are served at port {port}, where 53 leads to"
+        if not _who_has(port, listen, pods):
+            text = f"port 53 is {holder}: names are served at port {port}, where 53 leads to"
             _emit(ctx, EventType.NORMAL, "DNSPortTaken", text)
             return port
-    raise TryLater(f"cannot serve names: port 53 at {taken} is held by {_holder(taken)}, and no other is free")
+    raise TryLater(f"cannot serve names: port 53 is {holder}, and no other is free")
 
 
-def _holder(address: str) -> str:
-    bindings = [PortBinding(PORT, PORT, protocol, address) for protocol in (Protocol.UDP, Protocol.TCP)]
-    return next((str(holder) for holder in ports.holders(bindings)), "another process")
+def _who_has(port: int, listen: tuple[str, ...], pods: Iterable[PodSpec]) -> str:
+    """Why the server cannot have the port, as what follows "is"; "" where it can."""
+    for pod in pods:
+        if _is_wanted(pod, port, listen):
+            return f"pod {pod.key}'s"
+    taken = next((address for address in listen if server.is_taken(address, port)), None)
+    if taken is None:
+        return ""
+    bindings = [PortBinding(port, port, protocol, taken) for protocol in (Protocol.UDP, Protocol.TCP)]
+    holder = next((str(holder) for holder in ports.holders(bindings)), "another process")
+    return f"held by {holder} at {taken}"
 
 
 def _end(ctx: Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.engine import netrecords
+from reconciler.engine import nameserver, netrecords
 from reconciler.engine.context import Context
 from reconciler.engine.network import ports
 from reconciler.engine.store import pods as index
@@ -30,7 +30,8 @@ def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:
     held = _by_number(ours)
     free = [w for w in wanted if not _meets(w, held)]
     ipv6 = not netrecords.why_no_ipv6(ctx)
-    return HostFacts((*pods, *(ports.holders(free, ipv6=ipv6) if free else ())))
+    others = ports.holders(free, ipv6=ipv6, gives_way=lambda: nameserver.gives_way(ctx)) if free else ()
+    return HostFacts((*pods, *others))
 
 
 def problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:

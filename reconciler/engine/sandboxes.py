@@ -70,6 +70,7 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
 
     Raises PortTaken before anything is written; RuntimeFailed.
     """
+    nameserver.make_room(ctx, spec)
     held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))
     try:
         with users.choosing(ctx, spec) as ids:

@@ -6,21 +6,26 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from reconciler.engine.cgroups import names
-from reconciler.engine.dns import server
+from reconciler.engine.dns import redirect, server
 from reconciler.engine.dns.server import Server
+from reconciler.linux.syscalls import in_network
 from reconciler.model.key import Key
 from tests.host.dnslab import AAAA, resolve, taken, upstream
 from tests.host.instance import Instance, fresh_instance, until, wait_for_end
 from tests.host.manifests import Manifest, container, pod, put
+from tests.host.netlab import Server as LabServer
+from tests.host.netlab import ask
+
+T = TypeVar("T")
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -256,6 +261,96 @@ def test_somebody_else_has_port_53(instance: Instance, image: str, folder: Path)
     instance.ok("apply", folder)
     assert running_server(instance).port == 53, "free again"
     assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+
+
+def in_pod(instance: Instance, key: Key, call: Callable[[], T]) -> T:
+    sandbox = instance.engine.observe(key, None).sandbox
+    assert sandbox is not None
+    assert sandbox.infra is not None
+    assert sandbox.infra.pid is not None
+    fd = os.open(f"/proc/{sandbox.infra.pid.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return in_network(fd, call)
+    finally:
+        os.close(fd)
+
+
+def test_a_pod_may_publish_port_53(instance: Instance, image: str, folder: Path) -> None:
+    """Also where the name server runs already: it goes to another port, and both are reached by port 53."""
+    run(instance, folder, one(WEB, image), one(API, image))
+    first, before = running_server(instance), instance.running("web")
+    assert first.port == 53
+    pihole = Key("default", "pihole")
+    published = [{"containerPort": 5353, "hostPort": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    manifest = pod("pihole", container("app", image, ports=published))
+    run(instance, folder, one(WEB, image), one(API, image), manifest)
+    assert running_server(instance).port == 1053
+    assert "port 53 is pod default/pihole's: names are served at port 1053" in events(instance)
+    kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+    servers = in_pod(instance, pihole, lambda: [LabServer("pihole", kind, "0.0.0.0", 5353) for kind in kinds])
+    try:
+        for kind in kinds:
+            assert ask(None, kind, "127.0.0.1", 53)[0] == "pihole"
+        for asker, name in ((WEB, "api"), (API, "pihole"), (pihole, "web")):
+            assert resolve(instance, asker, name) == {ip_of(instance, Key("default", name))}
+        moved = running_server(instance)
+        os.kill(moved.ref.pid, signal.SIGKILL)
+        wait_for_end([moved.ref])
+        instance.ok("apply", folder)
+        assert running_server(instance).port == 1053
+        assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+        assert ask(None, socket.SOCK_DGRAM, "127.0.0.1", 53)[0] == "pihole"
+    finally:
+        for server_ in servers:
+            server_.close()
+    assert instance.running("web") == before
+
+
+def test_a_pod_on_the_hosts_network_may_serve_port_53(instance: Instance, image: str, folder: Path) -> None:
+    run(instance, folder, one(WEB, image), one(API, image))
+    assert running_server(instance).port == 53
+    serving = container("app", image, ports=[{"containerPort": 53, "protocol": "UDP"}])
+    run(instance, folder, one(WEB, image), one(API, image), pod("coredns", serving, hostNetwork=True))
+    with taken(socket.SOCK_DGRAM, "0.0.0.0", 53):  # as the pod's process does
+        assert running_server(instance).port == 1053
+        assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+
+
+def test_a_way_that_leads_elsewhere_is_put_right(instance: Instance, image: str, folder: Path) -> None:
+    with taken(socket.SOCK_DGRAM, "0.0.0.0", 53):
+        run(instance, folder, one(WEB, image), one(API, image))
+        tag, table = instance.engine.layout.tag, redirect.table_name(instance.engine.layout.tag)
+        gateways = ["10.101.0.1"]
+        redirect._declare(tag, gateways, 1099)
+        (sentence,) = instance.engine.mend_network()
+        assert sentence == f"the table {table} did not lead to the name server: put right"
+        assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+        assert instance.engine.mend_network() == ()
+    moved = running_server(instance)
+    os.kill(moved.ref.pid, signal.SIGKILL)
+    wait_for_end([moved.ref])
+    instance.ok("apply", folder)
+    assert running_server(instance).port == 53
+    redirect._declare(tag, gateways, 1053)  # as one that was killed before it took that away
+    assert instance.engine.mend_network() != ()
+    assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+
+
+def test_a_name_that_cannot_be_withdrawn_costs_the_others_nothing(instance: Instance, image: str, folder: Path) -> None:
+    gone = Key("default", "gone")
+    run(instance, folder, one(WEB, image), one(API, image), one(gone, image))
+    layout = instance.engine.layout
+    in_the_way = layout.dns / "networks.new"
+    in_the_way.mkdir()  # nothing can be written there
+    run(instance, folder, one(WEB, image), one(API, image))
+    assert "NameNotWithdrawn" in events(instance)
+    assert "NoNames" not in events(instance)
+    assert resolve(instance, API, "web") == {ip_of(instance, WEB)}
+    in_the_way.rmdir()
+    in_the_way.write_text("left by one that was killed")
+    instance.engine.tend_names()
+    assert resolve(instance, API, "gone") == set()
+    assert not in_the_way.exists()
 
 
 def test_without_the_package_pods_run_and_it_is_told(

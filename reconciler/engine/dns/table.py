@@ -4,12 +4,12 @@
     NAMESPACE/NAME IPV4S IPV6S NAME[,NAME]    one line for each pod, empty where it has no address of the family
 
 The server reads every file of the directory (but its own pid file) when it starts and at SIGHUP, so a file is written
-beside the directory and renamed into it. Both are derived: what is lost is written again from the records.
+beside the directory and renamed into it. Both are derived: what is lost is written again from the records. Writers
+hold the lock of ``engine/nameserver.py``.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -20,6 +20,7 @@ from reconciler.model.errors import TryLater
 from reconciler.model.key import Key
 
 PID_FILE = "aardvark.pid"
+_NEW = ".new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def write(file: Path, text: str) -> None:
         if not text:
             file.unlink(missing_ok=True)
             return
-        beside = file.parent.with_name(f"{file.parent.name}.{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        beside = file.parent.with_name(f"{file.parent.name}{_NEW}")  # one writer at a time: what a killed one left goes
         beside.write_text(text)
         beside.rename(file)
     except OSError as e:

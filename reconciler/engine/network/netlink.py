@@ -44,7 +44,7 @@ def preload() -> None:
 def here(doing: str, patience: float = PATIENCE) -> Iterator[Socket]:
     """An rtnetlink socket in the calling thread's network namespace. ``doing`` completes "cannot …".
 
-    Raises TryLater with the kernel's words or after ``patience`` seconds, HostUnfit where the right to do it is missing.
+    Raises TryLater with the kernel's words or when ``patience`` (seconds) is over, HostUnfit where a right is missing.
     """
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError

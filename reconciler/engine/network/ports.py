@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from reconciler.engine.effects import effect
@@ -53,10 +53,12 @@ def hold(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> list[socket.s
     return held
 
 
-def holders(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> tuple[PortHolder, ...]:
+def holders(
+    bindings: Iterable[PortBinding], *, ipv6: bool = True, gives_way: Callable[[], int] = lambda: 0
+) -> tuple[PortHolder, ...]:
     """Who has those of the ports that cannot be bound now; what stands in the way otherwise is told by ``problems``.
 
-    The caller leaves out the ports that its own pods hold.
+    The caller leaves out the ports that its own pods hold. ``gives_way``: the process that lets go where it is asked.
     """
     taken: list[PortBinding] = []
     for binding in bindings:
@@ -67,8 +69,13 @@ def holders(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> tuple[Port
                 taken.append(binding)
     if not taken:
         return ()
-    owners = sockets.Owners()
-    return tuple(_holder(binding, owners) for binding in taken)
+    owners, yielding = sockets.Owners(), gives_way()
+    found = ((binding, owners.all_of(binding)) for binding in taken)
+    return tuple(
+        _told(binding, next((pid for pid in pids if pid != yielding), 0))
+        for binding, pids in found
+        if not pids or set(pids) != {yielding}
+    )
 
 
 def problems(bindings: Iterable[PortBinding], why_no_ipv6: str) -> Iterator[str]:
@@ -125,7 +132,7 @@ def _bind(binding: PortBinding, ipv6: bool) -> socket.socket:
 def _refusal(binding: PortBinding, e: OSError) -> PortTaken | InvalidInput | HostUnfit:
     doing = f"cannot publish port {binding}"
     if e.errno == errno.EADDRINUSE:
-        return PortTaken(f"{doing}: it is held by {_holder(binding, sockets.Owners())}")
+        return PortTaken(f"{doing}: it is held by {_told(binding, sockets.Owners().of(binding))}")
     if e.errno in (errno.EADDRNOTAVAIL, errno.EINVAL) or isinstance(e, socket.gaierror):
         return InvalidInput(f"{doing}: {binding.host_ip} is no address of this host")
     return HostUnfit(f"{doing}: {e.strerror}")
@@ -162,8 +169,7 @@ def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def _holder(binding: PortBinding, owners: sockets.Owners) -> PortHolder:
-    pid = owners.of(binding)
+def _told(binding: PortBinding, pid: int) -> PortHolder:
     command = ""
     if pid:
         with suppress(OSError), open(f"/proc/{pid}/comm") as f:

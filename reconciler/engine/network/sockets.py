@@ -64,10 +64,13 @@ class Owners:
 
     def of(self, binding: PortBinding) -> int:
         """The pid that has the port, or 0 where that cannot be known."""
-        for line in self._lines(binding):
-            if owner := self._by_inode().get(line.inode):
-                return owner[0]
-        return self._unlisted(binding)
+        return next(iter(self.all_of(binding)), 0)
+
+    def all_of(self, binding: PortBinding) -> tuple[int, ...]:
+        """Every pid that has the port at one of its addresses, as far as that can be known."""
+        owners = (self._by_inode().get(line.inode) for line in self._lines(binding))
+        listed = tuple(dict.fromkeys(owner[0] for owner in owners if owner))
+        return listed or tuple(filter(None, (self._unlisted(binding),)))
 
     def _lines(self, binding: PortBinding) -> list[Line]:
         """Who may be in the way: listeners first."""

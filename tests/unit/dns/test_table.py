@@ -97,7 +97,22 @@ def test_a_pid_file_is_not_believed_alone(tmp_path: Path) -> None:
 
 
 def test_port_53_is_led_on_for_both_families_and_protocols() -> None:
-    rules = "".join(redirect.rules("t", ["10.101.0.1", "fd00::1"], 1053))
-    assert rules.count("dnat ip to 10.101.0.1:1053") == rules.count("dnat ip6 to [fd00::1]:1053") == 4
-    assert rules.count("udp dport 53") == rules.count("tcp dport 53") == 4
-    assert [hook for hook in ("prerouting", "output") if f"hook {hook} " in rules] == ["prerouting", "output"]
+    rules = list(redirect.rules(["10.101.0.1", "fd00::1"], 1053))
+    for chain in ("prerouting", "output"):
+        here = [rule for where, rule in rules if where == chain]
+        assert sum("dnat ip to 10.101.0.1:1053" in rule for rule in here) == 2
+        assert sum("dnat ip6 to [fd00::1]:1053" in rule for rule in here) == 2
+        assert sum("udp dport 53" in rule for rule in here) == sum("tcp dport 53" in rule for rule in here) == 2
+
+
+def test_port_53_is_led_nowhere_where_the_server_has_it() -> None:
+    assert list(redirect.rules(["10.101.0.1"], 53)) == []
+
+
+def test_what_a_killed_writer_left_beside_is_written_over(tmp_path: Path) -> None:
+    directory = tmp_path / "networks"
+    directory.mkdir()
+    (tmp_path / "networks.new").write_text("half")
+    table.write(directory / "rc-abcd", "whole\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["networks"]
+    assert (directory / "rc-abcd").read_text() == "whole\n"

@@ -16,7 +16,6 @@ from reconciler.engine.network.foreign import packets
 from reconciler.engine.network.foreign.packets import Network, Packet
 from reconciler.engine.network.foreign.ruleset import Chain, Ruleset, text_of
 
-PORT_OF_NAMES = 53
 _BRIDGED = Path("/proc/sys/net/bridge")
 _ROUTES = {4: Path("/proc/thread-self/net/route"), 6: Path("/proc/thread-self/net/ipv6_route")}
 
@@ -32,7 +31,8 @@ class PodNetwork:
     ports: tuple[tuple[str, int], ...] = ()
     internal: bool = False
     """It has no way out by its owner's wish."""
-    serves_names: bool = True
+    names_port: int = 53
+    """At the gateway, as ``input`` sees it; 0 where no names are served."""
 
     @property
     def family(self) -> str:
@@ -124,8 +124,8 @@ def flows(network: PodNetwork, outside: str) -> Iterator[Flow]:
         yield there_and_back("pods from published ports", first)
     if is_bridged_filtered(family):
         yield there_and_back("pods from each other", Packet(family, bridge, bridge, pods, pods, "tcp"))
-    for protocol in ("udp", "tcp") if network.serves_names else ():
-        first = Packet(family, bridge, "", pods, gateway, protocol, PORT_OF_NAMES, local=True)
+    for protocol in ("udp", "tcp") if network.names_port else ():
+        first = Packet(family, bridge, "", pods, gateway, protocol, network.names_port, local=True)
         yield Flow("pods from the names that the gateway knows", (("input", first),))
     for protocol, _ in network.ports[:1]:
         back = Packet(family, bridge, "", pods, gateway, protocol, None, "established", dnat=True, local=True)
