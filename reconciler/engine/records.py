@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from reconciler.engine.files import read_or_none, write_atomic
+from reconciler.engine.typed import decoder
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import Exit, Instant
 from reconciler.model.qos import Qos
@@ -142,6 +143,6 @@ def read(directory: Path, name: str, kind: type[T]) -> T | None:
     if data is None:
         return None
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder(kind).decode(data)
     except msgspec.MsgspecError:
         return None

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from reconciler.engine.oci.host import HostCapabilities
+from reconciler.engine.typed import decoder
 from reconciler.model.errors import HostUnfit, InvalidInput
 
 EPERM = 1
@@ -91,7 +92,7 @@ def localhost(root: Path, name: str) -> dict[str, Any]:
         raise InvalidInput(f"cannot use seccomp profile {name}: {path}: {e.strerror}") from e
     try:
         profile = msgspec.json.decode(data)
-        msgspec.convert(profile, Profile)
+        decoder(Profile).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as e:
         raise InvalidInput(f"cannot use seccomp profile {name}: {path}: {_sentence(str(e))}") from e
     checked: dict[str, Any] = profile
