@@ -25,7 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
         slowness.slow_down_subprocess()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    leave_out_done(config, items)
     for item in items:
         own = item.get_closest_marker("timeout")
         if own and own.args and slowness.FACTOR != 1:
@@ -35,6 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("host"):
             item.add_marker(pytest.mark.skip(reason="needs root: real containers"))
+
+
+def leave_out_done(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """RECONCILER_TEST_DONE: a file of test ids, one a line, that were run before (tests/vm goes on with a run)."""
+    if path := os.environ.get("RECONCILER_TEST_DONE"):
+        done = set(Path(path).read_text().splitlines())
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in done])
+        items[:] = [item for item in items if item.nodeid not in done]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

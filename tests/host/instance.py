@@ -30,8 +30,10 @@ from tests.slowness import seconds
 
 T = TypeVar("T")
 
-DEADLINE = seconds(30.0)
+PATIENCE = 30.0
 """Seconds that anything a test waits for may take on a busy machine; usually it takes a tenth of one."""
+
+DEADLINE = seconds(PATIENCE)
 
 
 class Instance:
@@ -53,7 +55,8 @@ class Instance:
         return dict(zip(self._options, self._options[1:], strict=False)).get("--runtime")
 
     def command(self, *arguments: object) -> list[str]:
-        return [sys.executable, "-m", "reconciler", "--root", str(self.root), *self._options, *map(str, arguments)]
+        words = [*self._options, *map(str, arguments)]
+        return [sys.executable, "-m", "reconciler", "--root", str(self.root), *patient(words)]
 
     def run(self, *arguments: object, timeout: float = 90, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -153,11 +156,20 @@ def fresh_instance(images: Path, *options: str) -> Iterator[Instance]:
         shutil.rmtree(root)
 
 
-def until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
+def patient(words: list[str]) -> list[str]:
+    """A command line whose ``--timeout`` is one of this machine's slowness."""
+    return [
+        f"{seconds(float(word)):g}" if before == "--timeout" and word.isdecimal() else word
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+
+
+def until(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
     """The first true answer of ``condition``, which is asked again and again (tests cannot subscribe to all there is).
 
-    Fails saying ``what`` did not come to be.
+    Fails saying ``what`` did not come to be. ``patience``: seconds on a machine of our days.
     """
+    deadline = seconds(patience)
     end = time.monotonic() + deadline
     while True:
         answer = condition()

@@ -15,10 +15,16 @@ from tests.vm import host, hosttests, quickstart
 from tests.vm.host import CODENAMES
 from tests.vm.lifecycle import Lifecycle
 from tests.vm.machine import GuestError, Machine
+from tests.vm.results import Results
 from tests.vm.root import Root, obtain
 from tests.vm.steps import Failed, Story
 
-PARTS = ("install", "tests", "lifecycle")
+PARTS = {"install": "quick start", "tests": "host tests", "lifecycle": "the service's life"}
+ABOUT = """
+. /etc/os-release
+version() { systemctl --version | sed -n '1s/^systemd \\([0-9]*\\).*/\\1/p'; }
+echo "Debian $VERSION_ID in a virtual machine ($(uname -r), systemd $(version), $(stat -fc %T /sys/fs/cgroup))"
+"""
 
 
 def arguments() -> argparse.Namespace:
@@ -35,7 +41,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-k", dest="expression", default="", metavar="EXPR", help="host tests to run, as pytest's -k")
     parser.add_argument("--shell", action="store_true", help="log in instead (root; exit ends the machine)")
     parser.add_argument("--keep", action="store_true", help="keep the disk; the next run with --reuse goes on with it")
-    parser.add_argument("--reuse", action="store_true", help="go on with the disk that --keep kept")
+    parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="go on with the disk that --keep kept, and leave out the host tests that passed on it",
+    )
     parser.add_argument("--accel", choices=["kvm", "tcg"], help="do not try, use this")
     parser.add_argument("--cpus", type=int, default=min(os.cpu_count() or 1, 4), metavar="N", help="[%(default)s]")
     parser.add_argument("--memory", type=int, default=4096, metavar="MIB", help="[%(default)s]")
@@ -95,9 +105,11 @@ def in_machine(root: Root, debian: str, options: argparse.Namespace) -> list[str
                 if options.shell:
                     vm.login("root")
                     return []
-                do_parts(vm, story, options, logs)
-                if options.keep:
-                    vm.power_off()
+                try:
+                    do_parts(vm, story, options, logs)
+                finally:  # also when interrupted: the next run finds the disk whole
+                    if options.keep or options.reuse:
+                        vm.power_off()
         finally:
             for log in Path(work).glob("*.log"):
                 shutil.copy(log, logs)
@@ -105,20 +117,37 @@ def in_machine(root: Root, debian: str, options: argparse.Namespace) -> list[str
 
 
 def do_parts(vm: Machine, story: Story, options: argparse.Namespace, logs: Path) -> None:
-    """Each part is tried although another failed: one run shall tell all that it can."""
-    story.say(vm.run(". /etc/os-release; echo $PRETTY_NAME, $(uname -r), $(stat -fc %T /sys/fs/cgroup)").strip())
-    log = logs / f"host-tests-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    for part in options.only or PARTS:
-        story.say(f"part: {part}")
-        try:
-            if part == "install":
-                quickstart.run(vm, story)
-            elif part == "tests":
-                hosttests.run(vm, story, options.expression, log)
-            else:
-                Lifecycle(vm, story).run()
-        except Failed:
-            continue
+    """Each part is tried although another failed: one run shall tell all that it can. The outcome is a row for the
+    README's table, also of a run that is interrupted."""
+    machine = vm.run(ABOUT).strip()
+    story.say(machine)
+    results = Results(logs / "host-tests.json", go_on=options.reuse)
+    told = []
+    try:
+        for part in options.only or PARTS:
+            story.say(f"part: {part}")
+            begun = time.monotonic()
+            outcome = "interrupted"
+            try:
+                do_part(part, vm, story, options, logs, results)
+                outcome = "passed"
+            except Failed:
+                outcome = "FAILED"
+            finally:
+                minutes = f"{outcome}, {(time.monotonic() - begun) / 60:.0f} min"
+                told.append(f"{PARTS[part]}: {results if part == 'tests' else minutes}")
+    finally:
+        print(f"| {machine}, {vm.accel} | `scripts/test-vm` | {time.strftime('%F')}: {'. '.join(told)} |", flush=True)
+
+
+def do_part(part: str, vm: Machine, story: Story, options: argparse.Namespace, logs: Path, results: Results) -> None:
+    if part == "install":
+        quickstart.run(vm, story)
+    elif part == "tests":
+        log = logs / f"host-tests-{time.strftime('%Y%m%d-%H%M%S')}.log"
+        hosttests.run(vm, story, options.expression, log, results)
+    else:
+        Lifecycle(vm, story).run()
 
 
 if __name__ == "__main__":

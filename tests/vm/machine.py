@@ -235,20 +235,20 @@ class Machine:
             told = (error.stdout or b"").decode(errors="replace")[-4000:]
             raise GuestError(f"in the guest: {command}\nnot done within {timeout:.0f} s\n{told}") from None
 
-    def show(self, command: str, *, user: str = "root", log: Path | None = None) -> int:
-        """Run a command whose output the user sees as it comes (and ``log`` keeps); its exit code."""
+    def show(self, command: str, *, log: Path, heard: Callable[[str], None], user: str = "root") -> int:
+        """Run a command whose output the user sees as it comes, ``log`` keeps and ``heard`` gets; its exit code."""
         words = [*self.ssh(user), f"bash -c {shlex.quote(command)} 2>&1"]
-        with contextlib.ExitStack() as stack:
-            out = stack.enter_context(log.open("a")) if log else None
-            running = stack.enter_context(
-                subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
-            )
+        with (
+            log.open("a", buffering=1) as out,
+            subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
+            ) as running,
+        ):
             assert running.stdout is not None
             for line in running.stdout:
                 print(f"   | {line}", end="", flush=True)
-                if out:
-                    out.write(line)
-                    out.flush()
+                out.write(line)
+                heard(line)
         return running.returncode
 
     def login(self, user: str = "user") -> int:
