@@ -38,7 +38,7 @@ def run(vm: Machine, story: Story) -> None:
         guest.until("grep -q 'controller starts' /home/user/reconciler/up.log", "the controller starts", patience=1800)
     with story.step("the examples run"):
         guest.until(
-            f"{command} get pods web hello | grep -c ' Running ' | grep -qx 2 && {command} get pods web | grep -q 2/2",
+            f"{command} get pods web | grep -q ' 2/2 *Running ' && {command} get pods hello | grep -q ' 1/1 *Running '",
             "web and hello run",
         )
         guest.answers(8080, "written")
