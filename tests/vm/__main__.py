@@ -19,7 +19,7 @@ from tests.vm.results import Results
 from tests.vm.root import Root, obtain
 from tests.vm.steps import Failed, Story
 
-PARTS = {"install": "quick start", "tests": "host tests", "lifecycle": "the service's life"}
+PARTS = {"install": "quick start", "lifecycle": "the service's life", "tests": "host tests"}
 ABOUT = """
 . /etc/os-release
 version() { systemctl --version | sed -n '1s/^systemd \\([0-9]*\\).*/\\1/p'; }
@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--debian", choices=[*CODENAMES, "all"], default="all", help="which release [all]")
     parser.add_argument(
-        "--only", action="append", choices=PARTS, help="this part only; may be said again [install, tests, lifecycle]"
+        "--only", action="append", choices=PARTS, help="this part only; may be said again [install, lifecycle, tests]"
     )
     parser.add_argument("-k", dest="expression", default="", metavar="EXPR", help="host tests to run, as pytest's -k")
     parser.add_argument("--shell", action="store_true", help="log in instead (root; exit ends the machine)")

@@ -54,7 +54,6 @@ class Machine:
         self.accel = accel
         self.disk = disk or work / "disk.qcow2"
         self.log = work / "console.log"
-        self.has_checkout = False
         self._sockets = tempfile.TemporaryDirectory(prefix="reconciler-vm-")  # a socket's name must be short
         self._qemu: subprocess.Popen[bytes] | None = None
         self._lines = threading.Condition()

@@ -14,9 +14,7 @@ PLACE = "/home/user/reconciler"
 
 
 def clone(vm: Machine, story: Story) -> None:
-    """This checkout's HEAD, in the guest's user's home; one that a kept disk has is brought up to date."""
-    if vm.has_checkout:
-        return
+    """This checkout's HEAD, in the guest's user's home; one that is there, with commits of its own, is put right."""
     with story.step("the checkout is cloned"):
         bundle = subprocess.run(
             ["git", "bundle", "create", "-q", "-", "HEAD"], cwd=CHECKOUT, capture_output=True, check=True
@@ -25,7 +23,6 @@ def clone(vm: Machine, story: Story) -> None:
         take = f"git -C {PLACE} fetch -q /tmp/checkout.bundle HEAD && git -C {PLACE} reset -q --hard FETCH_HEAD"
         new = f"git clone -q /tmp/checkout.bundle {PLACE}"
         vm.run(f"if test -d {PLACE}; then {take}; else {new}; fi && rm /tmp/checkout.bundle", user="user")
-        vm.has_checkout = True
 
 
 def run(vm: Machine, story: Story) -> None:
