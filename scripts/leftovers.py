@@ -18,18 +18,34 @@ PREFIX = "reconciler-"
 """How everything of ours outside an instance's directories begins (and the tests' own directories)."""
 
 
+MACHINES_OWN = ("/init.scope", "/system.slice/")
+"""Cgroups of systemd's own services. The kernel's threads are in the root."""
+
+
 def processes() -> Iterator[str]:
-    """Every process but this one and those that started it, by its command line (zombies are leaks too)."""
+    """Every process but this one and those that started it, by its command line (zombies are leaks too).
+
+    Where there is no process namespace of the tests' own, those that the machine has anyway are left out.
+    """
     mine = set(ancestry(os.getpid()))
+    shared = Path("/proc/1/comm").read_text().strip() == "systemd"
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) in mine:
             continue
         try:
+            if shared and is_the_machines((entry / "cgroup").read_text()):
+                continue
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
             name = (entry / "comm").read_text().strip()
         except OSError:
             continue
         yield f"process {entry.name} {command or f'[{name}]'}"
+
+
+def is_the_machines(cgroups: str) -> bool:
+    """``cgroups``: as /proc/PID/cgroup has them."""
+    path = cgroups.strip().rpartition(":")[2]
+    return path == "/" or path.startswith(MACHINES_OWN)
 
 
 def ancestry(pid: int) -> Iterator[int]:
@@ -58,7 +74,8 @@ def cgroups() -> Iterator[str]:
     """Those of ours; one with processes of another process namespace (shown as 0) is somebody else's."""
     for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         if hierarchy.is_dir():
-            yield from (f"cgroup {path}" for path in hierarchy.glob(f"{PREFIX}*") if not is_foreign(path))
+            ours = (*hierarchy.glob(f"{PREFIX}*"), *hierarchy.glob(f"reconciler.slice/{PREFIX}*"))
+            yield from (f"cgroup {path}" for path in ours if not is_foreign(path))
 
 
 def is_foreign(cgroup: Path) -> bool:

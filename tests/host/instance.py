@@ -250,7 +250,8 @@ def expect_nothing_left(root: Path) -> None:
 def _cgroups(tag: str) -> Iterator[str]:
     for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         if hierarchy.is_dir():
-            yield from (f"cgroup {path}" for path in hierarchy.glob(f"reconciler-{tag}*/**/pod-*"))
+            for pods in (f"reconciler-{tag}*/**/pod-*", f"reconciler.slice/reconciler-{tag}*/**/*pod*.slice"):
+                yield from (f"cgroup {path}" for path in hierarchy.glob(pods))
 
 
 def _links(tag: str) -> Iterator[str]:

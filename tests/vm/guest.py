@@ -84,7 +84,7 @@ class Guest:
             "pgrep -a conmon",
             "ip -brief link | grep -v -e '^lo ' -e '^e'",
             "nft list tables | grep reconciler",
-            "find /sys/fs/cgroup -name '*reconciler-*'",
+            "find /sys/fs/cgroup -name '*reconciler*'",
             "find /var/lib /run /var/log/pods /tmp -maxdepth 1 -name 'reconciler*'",
             "ls -A /var/log/pods",
             "grep reconciler /proc/self/mounts",

@@ -34,6 +34,7 @@ def run(vm: Machine, story: Story, expression: str, log: Path, results: Results)
     vm.run(f"mkdir -p {PLACE}/.cache", user="user")
     vm.put("\n".join(results.done).encode(), DONE)
     settings = {
+        "RECONCILER_TEST_SYSTEMD": "1",
         "RECONCILER_TEST_SLOWNESS": SLOWNESS[accel],
         "RECONCILER_TEST_JOBS": vm.cpus,
         "RECONCILER_TEST_DONE": DONE,
