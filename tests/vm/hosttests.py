@@ -14,7 +14,19 @@ SLOWNESS = {"tcg": 10, "kvm": 2}
 """What deadlines are multiplied by (tests/slowness.py); Python takes 6 to 12 times as long there."""
 
 OWN = (
-    *("cgroups", "resources", "oom", "reboot", "halt", "install", "reset", "userns", "confinement", "parity"),
+    *(
+        "cgroups",
+        "resources",
+        "oom",
+        "reboot",
+        "halt",
+        "install",
+        "reset",
+        "userns",
+        "confinement",
+        "apparmor",
+        "parity",
+    ),
     *("network", "dual_stack", "publish", "ports", "port_lives", "named_networks", "names", "firewalls"),
     *("firewall_daemons", "upkeep", "adoption", "disruption", "monitors", "conmon", "runtime", "oci", "pod_shares"),
 )
