@@ -76,7 +76,6 @@ def _check_rotation(options: Options) -> None:
 
 def _refuse_unbuilt(options: Options) -> None:
     unbuilt = {
-        "--restore": options.restore is not None,
         "--sdnotify-socket": options.sdnotify_socket is not None,
     }
     for name, asked in unbuilt.items():

@@ -16,15 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from conmon import framing
 from reconciler.model.key import ContainerId
+from tests.host.conformance.programs import BOTH, C_CONMON, OURS
 from tests.host.conmon_box import DEADLINE, RUNTIMES, Box, monitors_of, moved_into, parent, pidfd, readable, wait_gone
 
 pytestmark = pytest.mark.host
-
-C_CONMON = "/usr/bin/conmon"
-OURS = framing.interpreter()
-BOTH = pytest.mark.parametrize("program", [OURS, [C_CONMON]], ids=["ours", "the C conmon"])
 
 
 @pytest.fixture

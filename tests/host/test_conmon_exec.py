@@ -13,8 +13,9 @@ import pytest
 
 from conmon.framing import via_directory
 from reconciler.model.key import ContainerId
+from tests.host.conformance.programs import BOTH, OURS
 from tests.host.conmon_box import DEADLINE, Box, parent, pidfd, readable, wait_gone
-from tests.host.test_conmon import BOTH, OURS, Run
+from tests.host.test_conmon import Run
 from tests.host.test_conmon_attach import joined, taken
 
 pytestmark = pytest.mark.host

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.key import ContainerId
+from tests.host.conformance.programs import BOTH, OURS
 from tests.host.conmon_box import DEADLINE, Box, moved_into, parent, pidfd, readable, wait_gone
-from tests.host.test_conmon import BOTH, OURS, Run
+from tests.host.test_conmon import Run
 
 pytestmark = pytest.mark.host
 LINES = "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.key import ContainerId
+from tests.host.conformance.programs import BOTH, OURS
 from tests.host.conmon_box import Box, parent, pidfd, wait_gone
-from tests.host.test_conmon import BOTH, OURS, Run
+from tests.host.test_conmon import Run
 from tests.host.test_conmon_attach import connect, joined, taken
 from tests.host.test_conmon_logs import write
 
