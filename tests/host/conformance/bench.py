@@ -58,6 +58,7 @@ class Bench:
         self.log = directory / "log"
         self.ended = self.exits / self.cid
         self._launched: list[Launched] = []
+        self._clients: list[socket.socket] = []
 
     def words(self) -> list[str]:
         """A command line that says all there is to say; a test adds to it (the last of two options counts)."""
@@ -121,12 +122,15 @@ class Bench:
         client.settimeout(DEADLINE)
         client.connect(name)
         os.close(directory)
+        self._clients.append(client)
         return client
 
     def clear(self) -> None:
         """End what is left of it."""
         for launched in self._launched:
             launched.clear()
+        for client in self._clients:
+            client.close()
         os.close(self._start)
 
 
