@@ -182,7 +182,7 @@ def _link_name(index: int) -> str:
 
 
 class Heard:
-    """What a batch of notices gives reason for: ``damage`` to look at once, ``gone`` to look a little later,
+    """What a batch of notices gives reason for: ``damage`` to look at once, ``gone`` (or come) to look a little later,
     ``foreign`` to read others' rules, ``ours`` (another port is published) to read them a little later."""
 
     def __init__(self) -> None:
@@ -232,12 +232,17 @@ class Judge:
                     heard.damage = True
                 case What.FORWARDING if not one.on and (one.index == ALL or self._is_bridge(one.index)):
                     heard.damage = True
+                case What.FORWARDING if one.index != ALL and not self._is_ours(one.index):
+                    heard.gone = True  # another's interface is new, or is to forward from now on
         for index, link in last.items():
             self._last_word(index, link, heard)
         return heard
 
     def _is_bridge(self, index: int) -> bool:
         return index in self._bridges or self._name_of(index).startswith(self._bridge)
+
+    def _is_ours(self, index: int) -> bool:
+        return self._is_bridge(index) or self._name_of(index).startswith(self._link)
 
     def _last_word(self, index: int, link: Notice, heard: Heard) -> None:
         if not link.name.startswith(self._bridge):

@@ -127,6 +127,11 @@ class Layout:
         return self.run / "instance.lock"
 
     @property
+    def forwarding(self) -> Path:
+        """What is still to be closed where this host was made to forward IPv6."""
+        return self.run / "forwarding"
+
+    @property
     def network_lock(self) -> Path:
         return self.run / "network.lock"
 

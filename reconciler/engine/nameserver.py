@@ -21,7 +21,7 @@ from reconciler.engine import boundary, files, locks, netrecords, networks, reco
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names, redirect, resolver, server, table
 from reconciler.engine.dns.server import PORT, Server
-from reconciler.engine.network import bridge, ports
+from reconciler.engine.network import ports
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.records import RECORD, STATE, PodRecord, PodState
 from reconciler.engine.store import events
@@ -256,13 +256,13 @@ def _serve(
     _trouble(ctx, "")
 
 
-def _stand(ctx: Context, networks: Iterable[Network]) -> None:
+def _stand(ctx: Context, wanted: Iterable[Network]) -> None:
     """Make the bridges stand: the server gives up on an address that is not there when it reads."""
-    missing = [one.bridge for one in networks if not all(map(server.is_here, one.listen))]
+    missing = [one.bridge for one in wanted if not all(map(server.is_here, one.listen))]
     if missing:
         with locks.exclusive(ctx.layout.network_lock):
             for one in missing:
-                bridge.ensure_bridge(one)
+                networks.stand(ctx, one)
 
 
 def _command(ctx: Context, port: int) -> tuple[str, ...]:

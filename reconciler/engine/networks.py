@@ -53,9 +53,14 @@ def ensure(ctx: Context, name: str = "") -> BridgeConfig:
         ctx.cache.mtu = host.mtu
         record = _require(ctx, name) if name not in ("", DEFAULT) else _choose(ctx, host)
         chosen = netrecords.bridge_of(ctx, record)
-        bridge.ensure_bridge(chosen)
+        stand(ctx, chosen)
     _tell_clashes(ctx, subnet.clashes(host.routes, *chosen.networks), record)
     return chosen
+
+
+def stand(ctx: Context, config: BridgeConfig) -> None:
+    """Make the network's bridge stand. For holders of the lock; raises TryLater or HostUnfit."""
+    bridge.ensure_bridge(config, ctx.layout.forwarding)
 
 
 def survey(ctx: Context) -> HostNetwork:
@@ -168,7 +173,7 @@ def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
     """
     network = ensure(ctx, record.spec.sandbox.network)
     with locks.exclusive(ctx.layout.network_lock):
-        bridge.ensure_bridge(network)
+        stand(ctx, network)
         if record.spec.sandbox.ports:
             index.set_published(ctx.store, record.id, True)
         _declare(ctx)
@@ -191,7 +196,14 @@ def restore(ctx: Context, used: Collection[str]) -> None:
     configs = [ensure(ctx, name) for name in sorted(used)]
     with locks.exclusive(ctx.layout.network_lock):
         for config in configs:
-            bridge.ensure_bridge(config)
+            stand(ctx, config)
+        _declare(ctx)
+
+
+def follow(ctx: Context) -> None:
+    """Have the table say the interfaces of others that are there now. Where pods are attached; raises TryLater or
+    HostUnfit."""
+    with locks.exclusive(ctx.layout.network_lock):
         _declare(ctx)
 
 

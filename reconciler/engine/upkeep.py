@@ -82,6 +82,8 @@ def mend(ctx: Context, lock: LockKey, by: str = "") -> tuple[str, ...]:
     pods = _attached(ctx)
     found = flaws(ctx)
     if not found:
+        if pods:
+            networks.follow(ctx)
         return ()
     networks.restore(ctx, {record.spec.sandbox.network for record in pods})
     told = tuple(_tell(ctx, found, by))

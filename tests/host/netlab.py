@@ -94,7 +94,7 @@ class Lab:
                 index = netlink.index_of(ip, link)
                 ip.addr("add", index=index, address=here, prefixlen=64, flags=netlink.NODAD)
                 ip.link("set", index=index, state="up")
-            netlink.inside("set up the machine", fd, lambda ip: _reach(ip, there, here))
+            netlink.inside("set up the machine", fd, lambda ip: reach(ip, there, here))
         finally:
             os.close(fd)
         return node
@@ -115,7 +115,7 @@ class Lab:
         return node
 
 
-def _reach(ip: netlink.Socket, address: str, gateway: str) -> None:
+def reach(ip: netlink.Socket, address: str, gateway: str) -> None:
     index = netlink.index_of(ip, "eth0")
     ip.addr("add", index=index, address=address, prefixlen=64, flags=netlink.NODAD)
     ip.link("set", index=index, state="up")

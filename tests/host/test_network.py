@@ -31,6 +31,7 @@ from tests.host.netlab import (
     Node,
     ask,
     bridged,
+    reach,
     serve,
     set_sysctl,
 )
@@ -205,6 +206,58 @@ def test_the_host_becomes_its_pods_router_and_nobody_elses() -> None:
         set_sysctl("ipv6/conf/up0/forwarding", "1")  # its owner wants it
         assert portmap.declare(made.tag, [made.config], [])
         assert ask(one, TCP, "2001:db8:59::2", 80) == ["two", "2001:db8:58::2"]
+
+
+def test_an_interface_that_comes_later_is_closed_too_and_hears_routers() -> None:
+    """As it would have been without us. One that goes is no damage to our rules."""
+    with bare_lab() as made:
+        made.outside()
+        bridge.ensure_bridge(made.config)
+        portmap.declare(made.tag, [made.config], [])
+        one = made.machine("up7", "2001:db8:57::1", "2001:db8:57::2")
+        two = made.machine("up9", "2001:db8:59::1", "2001:db8:59::2")
+        serve(made, two, "two", TCP, 80)
+        assert ipv6.closed() == ("up0", "up7", "up9")
+        assert portmap.flaw(made.tag, [made.config], []) == ""
+        assert portmap.declare(made.tag, [made.config], [])
+        assert ask(one, TCP, "2001:db8:59::2", 80, 0.3) == []
+        conf = Path("/proc/sys/net/ipv6/conf/up9")
+        assert [(conf / name).read_text().strip() for name in ("forwarding", "accept_ra")] == ["0", "1"]
+        assert Path("/proc/sys/net/ipv6/conf/rc-tst2/forwarding").read_text().strip() == "1", "a router for its pods"
+        pod.remove_link("up9")
+        assert portmap.flaw(made.tag, [made.config], []) == ""
+        assert portmap.declare(made.tag, [made.config], [])
+        assert not portmap.declare(made.tag, [made.config], [])
+
+
+def way_back(network: str) -> None:
+    with netlink.here("route it to the host") as ip:
+        ip.route("add", family=socket.AF_INET6, dst=network, gateway=HOST_IP6)
+
+
+def test_others_networks_of_guests_are_not_cut_off() -> None:
+    """Podman and libvirt find forwarding on, and mark nothing: a bridge with an address, and ports without any."""
+    with bare_lab() as made:
+        outside = made.outside()
+        serve(made, outside, "outside", TCP, 80)
+        outside.run(lambda: way_back("2001:db8:60::/64"))
+        bridge.ensure_bridge(made.config)
+        guest = made.node()
+        fd = os.open(f"/proc/{guest.ref.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with netlink.here("make a network as podman does") as ip:
+                ip.link("add", ifname="podman1", kind="bridge")
+                index = netlink.index_of(ip, "podman1")
+                ip.addr("add", index=index, address="2001:db8:60::1", prefixlen=64, flags=netlink.NODAD)
+                ip.link("set", index=index, state="up")
+                ip.link("add", ifname="veth0", kind="veth", master=index, peer={"ifname": "eth0", "net_ns_fd": fd})
+                ip.link("set", index=netlink.index_of(ip, "veth0"), state="up")
+            netlink.inside("set up the guest", fd, lambda ip: reach(ip, "2001:db8:60::2", "2001:db8:60::1"))
+        finally:
+            os.close(fd)
+        portmap.declare(made.tag, [made.config], [])
+        assert ipv6.closed() == ("up0",)
+        assert ask(guest, TCP, OUTSIDE_IP6, 80) == ["outside", "2001:db8:60::2"]
 
 
 def test_a_kernel_without_ipv6_is_told_and_does_without() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine import effects
-from reconciler.engine.network import bridge, pod, portmap, ports, sysctls  # noqa: F401 (they register their effects)
+from reconciler.engine.network import bridge, ipv6, pod, portmap, ports, sysctls  # noqa: F401 (they register their effects)
 from reconciler.engine.network.portmap import Published
 from reconciler.model.spec import PortBinding
 from tests.host.netlab import Lab, Node, ask, bridged, lab, serve
@@ -63,6 +63,46 @@ def test_taking_down_is_finished_by_the_next_try(point: str, moment: str) -> Non
         assert pod.links("tst2") == ()
 
 
+CONF = Path("/proc/sys/net/ipv6/conf")
+
+
+def test_a_host_that_begins_to_forward_closes_what_was_closed(tmp_path: Path) -> None:
+    """SIGKILL after each sysctl of it: the next one finishes, and closes nothing that its owner opened meanwhile."""
+    killed = 0
+    while True:
+        with lab() as made:
+            for link in ("up0", "up9"):
+                made.machine(link, f"2001:db8:{link[2:]}::1", f"2001:db8:{link[2:]}::2")
+            memory = tmp_path / "forwarding"
+            again = _forward(memory, f"sysctl.set:after:{killed + 1}")
+            if again.returncode == 0:
+                break
+            assert again.returncode == -signal.SIGKILL, again.stderr
+            killed += 1
+            done = _forward(memory)
+            assert done.returncode == 0, done.stderr
+            assert (CONF / "all/forwarding").read_text() == "1\n"
+            assert ipv6.closed() == ("up0", "up9")
+            assert [(CONF / link / "accept_ra").read_text() for link in ("up0", "up9")] == ["2\n", "2\n"]
+            assert (CONF / "default/forwarding").read_text() == "0\n"
+            assert not memory.exists()
+            (CONF / "up0/forwarding").write_text("1")
+            assert _forward(memory).returncode == 0
+            assert ipv6.closed() == ("up9",)
+    assert killed >= 6, "two to hear routers, one to forward, three to close"
+
+
+def _forward(memory: Path, fault: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, __file__, "forward", str(memory)],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | ({effects.FAULT: fault} if fault else {}) | {"PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
 def _work(node: Node, what: str, fault: str = "") -> subprocess.CompletedProcess[str]:
     """What a process of ours does, in the network namespace of the test."""
     environment = os.environ | ({effects.FAULT: fault} if fault else {})
@@ -95,4 +135,7 @@ def _main(what: str, pod_id: str, pid: str, start: str, ip: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    if sys.argv[1] == "forward":
+        ipv6.forward(Path(sys.argv[2]))
+    else:
+        _main(*sys.argv[1:])

@@ -54,11 +54,11 @@ class BridgeConfig:
         return (self.network,) if self.network6 is None else (self.network, self.network6)
 
 
-def ensure_bridge(config: BridgeConfig) -> None:
+def ensure_bridge(config: BridgeConfig, memory: Path | None = None) -> None:
     """Make the bridge stand: there, with its addresses and MAC, up, and the host forwarding.
 
     The MAC is fixed: a bridge would otherwise take the lowest of its ports', and pods' ARP entries would go
-    stale as pods come and go. Raises TryLater or HostUnfit.
+    stale as pods come and go. ``memory``: see ``ipv6.forward``. Raises TryLater or HostUnfit.
     """
     doing = f"set up the bridge {config.name}"
     with netlink.here(doing) as ip:
@@ -72,7 +72,8 @@ def ensure_bridge(config: BridgeConfig) -> None:
         _address(ip, index, config)
     sysctls.ensure(Path("/proc/sys/net/ipv4/ip_forward"), "1")
     if config.network6 is not None:
-        ipv6.forward()
+        ipv6.forward(memory)
+        ipv6.route(config.name)
 
 
 def stands(name: str) -> bool:

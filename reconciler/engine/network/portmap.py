@@ -14,7 +14,7 @@ see ``foreign``. Callers hold ``layout.network_lock``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -81,7 +81,7 @@ def flaw(tag: str, networks: Sequence[BridgeConfig], published: Iterable[Publish
     now = _current(tag)
     if not now.chains:
         return GONE
-    if not _is_whole(tag, networks, now):
+    if not _is_ours_whole(tag, networks, now):
         return "has lost a rule or a chain"
     gone, new = difference(now.elements, _index(e for one in published for e in elements(one)))
     if new:
@@ -138,9 +138,10 @@ class _Table:
 
 
 def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Element], now: _Table) -> bool:
-    whole = _is_whole(tag, networks, now)
+    closed = ipv6.closed()
+    whole = _is_whole(tag, networks, now, closed)
     gone, new = difference(now.elements, want)
-    frame = rules.frame(tag, networks, ipv6.closed())
+    frame = rules.frame(tag, networks, closed)
     commands = ("" if whole else frame) + _change(tag, gone, new)
     if commands:
         try:
@@ -156,9 +157,15 @@ def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Ele
     return bool(commands)
 
 
-def _is_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table) -> bool:
-    wanted = tuple((chain, rules.digest(rule)) for chain, rule in rules.rules(tag, networks, ipv6.closed()))
+def _is_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table, closed: Sequence[str]) -> bool:
+    wanted = tuple((chain, rules.digest(rule)) for chain, rule in rules.rules(tag, networks, closed))
     return now.rules == wanted and now.chains >= {*rules.CHAINS}
+
+
+def _is_ours_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table) -> bool:
+    """But for the rule about others' interfaces."""
+    settled = tuple(rule for rule in now.rules if not rules.is_about_others(rule[1]))
+    return _is_whole(tag, networks, replace(now, rules=settled), closed=())
 
 
 def _route_localnet(name: str, value: str) -> None:

@@ -38,6 +38,9 @@ CHAINS = {
     "postrouting": "type nat hook postrouting priority 100;",
 }
 
+_BETWEEN = "meta nfproto ipv6"
+"""How the rule begins that is about others' interfaces."""
+
 Rule = tuple[str, str]
 
 
@@ -73,7 +76,12 @@ def frame(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = ()
 
 def digest(rule: str) -> str:
     """A rule's comment, by which it is known again."""
-    return hashlib.sha256(rule.encode()).hexdigest()[:12]
+    return ("others " if rule.startswith(_BETWEEN) else "") + hashlib.sha256(rule.encode()).hexdigest()[:12]
+
+
+def is_about_others(comment: str) -> bool:
+    """Whether that is the rule about others' interfaces: they come and go, and nobody has changed anything of ours."""
+    return comment.startswith("others ")
 
 
 def _forward(tag: str, networks: Sequence[BridgeConfig]) -> Iterator[Rule]:
@@ -92,7 +100,7 @@ def _not_between(closed: Sequence[str]) -> Iterator[Rule]:
     """A name that nft would read as something else cannot be a rule."""
     names_ = ", ".join(f'"{name}"' for name in closed if not set(name) & set('"\\*'))
     if names_:
-        yield "forward", f"meta nfproto ipv6 iifname {{ {names_} }} oifname {{ {names_} }} drop"
+        yield "forward", f"{_BETWEEN} iifname {{ {names_} }} oifname {{ {names_} }} drop"
 
 
 def _postrouting(network: BridgeConfig) -> Iterator[Rule]:

@@ -37,7 +37,8 @@ def judge(*bridges: int) -> Judge:
         pytest.param([Notice(What.NO_ADDRESS, index=2)], False, False, False, id="another link loses an address"),
         pytest.param([Notice(What.FORWARDING, index=ALL, on=False)], True, False, False, id="forwarding goes off"),
         pytest.param([Notice(What.FORWARDING, index=ALL)], False, False, False, id="forwarding goes on"),
-        pytest.param([Notice(What.FORWARDING, index=2, on=False)], False, False, False, id="of one link only"),
+        pytest.param([Notice(What.FORWARDING, index=2, on=False)], False, True, False, id="of another's link only"),
+        pytest.param([Notice(What.FORWARDING, index=7)], False, False, False, id="our bridge forwards"),
         pytest.param([Notice(What.LINK, LINK, index=9)], True, False, False, id="a link has left its bridge"),
         pytest.param(
             [Notice(What.LINK, LINK, index=9), Notice(What.LINK, LINK, index=9, master=7)], False, False, False,
