@@ -35,6 +35,7 @@ from reconciler.engine import (
 )
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
+from reconciler.engine.network import ports
 from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
 from reconciler.model import actions as a
@@ -86,6 +87,7 @@ class Engine:
 
         Raises HostUnfit when they cannot be.
         """
+        ports.make_room()
         layout = Layout.at(settings.root)
         try:
             layout.make()

@@ -1,12 +1,14 @@
 """nftables through libnftables (the library behind nft(8)): 0.2 ms a call where the program takes 7.
 
-The library keeps global state in its parser, so one thread at a time. It ends the *process* when it cannot open
-its netlink socket: that is tried first.
+The library keeps global state in its parser, so one thread at a time. It ends the *process* when it cannot open its
+netlink socket, or when that has a number that select(2) cannot take: that is tried first. It waits without a deadline,
+but never for long: the kernel puts its answer (or ENOBUFS in its place) into the socket before the request returns.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import socket
 import threading
@@ -18,6 +20,8 @@ from reconciler.model.errors import HostUnfit, TryLater
 _LIBRARY = "libnftables.so.1"
 _NETLINK_NETFILTER = 12
 _STATELESS, _HANDLE, _JSON, _TERSE = 1 << 2, 1 << 3, 1 << 4, 1 << 11
+_SELECTABLE, _SPARE = 1024, 64
+"""FD_SETSIZE, and how many files other threads may open before the library does."""
 _lock = threading.Lock()
 
 
@@ -85,9 +89,14 @@ def _failure(doing: str, words: str) -> TryLater | HostUnfit:
 
 def _open(doing: str) -> ctypes.CDLL:
     try:
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER).close()
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as tried:
+            number = tried.fileno()
+        if number >= _SELECTABLE - _SPARE:
+            raise TryLater(f"cannot {doing}: too many files are open")
         return _library()
     except OSError as e:
+        if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            raise TryLater(f"cannot {doing}: {e.strerror}") from e
         raise HostUnfit(f"cannot {doing}: {e.strerror or e}", hint="install nftables (libnftables1)") from e
 
 

@@ -10,15 +10,17 @@ Everything here is about the calling thread's network namespace.
 from __future__ import annotations
 
 import errno
+import fcntl
 import resource
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
+from reconciler.engine.boundary import hint
 from reconciler.engine.effects import effect
 from reconciler.engine.network import sockets
 from reconciler.engine.network.rules import HELD
-from reconciler.model.errors import HostUnfit, InvalidInput, PortTaken
+from reconciler.model.errors import HostUnfit, InvalidInput, PortTaken, TryLater
 from reconciler.model.observed import PortHolder
 from reconciler.model.spec import EVERY, PortBinding, Protocol
 
@@ -31,6 +33,14 @@ _KINDS = {
 _SPARE = 512
 """Files that a process has open for other reasons, at most."""
 
+_MOST = 1 << 18
+"""Files that are enough for every port of each protocol."""
+
+_SELECTABLE = 1024
+"""FD_SETSIZE: libnftables and others cannot wait for a descriptor with a higher number."""
+
+_SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
 
 @effect("ports.hold")
 def hold(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> list[socket.socket]:
@@ -38,14 +48,13 @@ def hold(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> list[socket.s
 
     ``ipv6`` False: what is asked for on every address is on every IPv4 one, for pods have no others. Raises PortTaken
     naming who has one, InvalidInput for a host IP that this host does not have, HostUnfit for a protocol that the
-    kernel does not know, and where this process may not open that many files.
+    kernel does not know, TryLater where this process has too many files open just now.
     """
-    wanted = tuple(bindings)
-    _make_room(len(wanted))
+    make_room()
     held: list[socket.socket] = []
     try:
-        for binding in wanted:
-            held.append(_bind(binding, ipv6))
+        for binding in bindings:
+            held.append(_out_of_the_way(_bind(binding, ipv6)))
     except BaseException:
         for one in held:
             one.close()
@@ -114,11 +123,12 @@ def _is_here(address: str) -> bool:
     return True
 
 
-def _make_room(count: int) -> None:
-    """Let this process open so many files more; a usual limit is 1,024. What we start gets limits of its own."""
+def make_room() -> None:
+    """Let this process open as many files as it may, within reason; a usual limit is 1,024. Containers get limits of
+    their own."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if count > _SPARE // 2 and soft != resource.RLIM_INFINITY:
-        wanted = soft + count if hard == resource.RLIM_INFINITY else min(hard, soft + count)
+    wanted = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
@@ -129,12 +139,24 @@ def _bind(binding: PortBinding, ipv6: bool) -> socket.socket:
         raise _refusal(binding, e) from e
 
 
-def _refusal(binding: PortBinding, e: OSError) -> PortTaken | InvalidInput | HostUnfit:
+def _out_of_the_way(holder: socket.socket) -> socket.socket:
+    """The same with a high number, so that a thousand of them leave the low ones to those who need them."""
+    try:
+        high = fcntl.fcntl(holder.fileno(), fcntl.F_DUPFD_CLOEXEC, _SELECTABLE)
+    except OSError:  # there is no more room, or none so high
+        return holder
+    with holder:
+        return socket.socket(fileno=high)
+
+
+def _refusal(binding: PortBinding, e: OSError) -> TryLater | InvalidInput | HostUnfit:
     doing = f"cannot publish port {binding}"
     if e.errno == errno.EADDRINUSE:
         return PortTaken(f"{doing}: it is held by {_told(binding, sockets.Owners().of(binding))}")
     if e.errno in (errno.EADDRNOTAVAIL, errno.EINVAL) or isinstance(e, socket.gaierror):
         return InvalidInput(f"{doing}: {binding.host_ip} is no address of this host")
+    if e.errno in _SHORT_OF:
+        return TryLater(f"{doing}: {e.strerror}", hint=hint(e))
     return HostUnfit(f"{doing}: {e.strerror}")
 
 

@@ -96,3 +96,10 @@ def test_nor_one_of_the_connection_table() -> None:
     ):
         table.asyncore.send = len
         list(table.dump())
+
+
+def test_nftables_is_not_asked_with_a_socket_that_it_cannot_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would end the process."""
+    monkeypatch.setattr(nft, "_SELECTABLE", 0)
+    with pytest.raises(TryLater, match=r"cannot look: too many files are open"):
+        nft.read("list ruleset", "look")

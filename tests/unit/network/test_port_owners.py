@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from reconciler.engine.network import ports
 from reconciler.engine.network.sockets import Line, Owners, in_the_way, parse
+from reconciler.model.errors import TryLater
 from reconciler.model.spec import PortBinding, Protocol
 from tests.fakes.linux import RecordingKernel
 
@@ -107,3 +109,39 @@ def test_our_own_socket_that_does_not_listen_is_found() -> None:
         port = mine.getsockname()[1]
         (holder,) = ports.holders([PortBinding(port, 80)])
         assert (holder.pid, holder.binding.host_port) == (os.getpid(), port)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_pass(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others close theirs: nothing has to be edited."""
+
+    def full(_binding: PortBinding, _ipv6: bool) -> socket.socket:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(ports, "_bound", full)
+    with pytest.raises(TryLater, match=r"cannot publish port 8080/tcp: Too many open files") as refused:
+        ports.hold([PortBinding(8080, 80)])
+    assert refused.value.hint == "raise the limit of open files"
+
+
+def test_held_ports_leave_the_low_numbers_to_others() -> None:
+    """select(2), by which libnftables waits, knows none above 1023; and the soft limit is no obstacle."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    held = ports.hold([PortBinding(port, 80, host_ip="127.0.0.1") for port in range(31500, 31520)])
+    try:
+        assert min(one.fileno() for one in held) >= 1024
+        assert [one.getsockname()[1] for one in held] == list(range(31500, 31520))
+        assert not any(os.get_inheritable(one.fileno()) for one in held)
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_who_gives_way_is_no_holder() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+        mine.bind(("127.0.0.1", 0))
+        wanted = [PortBinding(mine.getsockname()[1], 53, Protocol.UDP)]
+        assert ports.holders(wanted, gives_way=os.getpid) == ()
+        (holder,) = ports.holders(wanted, gives_way=lambda: 1)
+        assert holder.pid == os.getpid()
