@@ -79,6 +79,17 @@ def close(ctx: Context) -> None:
             settings.put(ctx.store, TOLD, _as_text(Standing()))
 
 
+def follow(ctx: Context) -> None:
+    """After a bridge went: take back what was opened for it. What cannot be is told, and found by ``left``."""
+    if not bridge.bridges(ctx.layout.tag):
+        close(ctx)
+        return
+    try:
+        review(ctx)
+    except ReconcilerError as e:
+        events.emit(ctx.store, ctx.clock, ABOUT, EventType.WARNING, UNREACHABLE, e.message)
+
+
 def left(ctx: Context) -> tuple[str, ...]:
     """What stands open for bridges that are not there any more, by our naming rule."""
     found = _read()

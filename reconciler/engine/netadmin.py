@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from reconciler.engine import locks, netrecords, networks
+from reconciler.engine import firewalls, locks, netrecords, networks
 from reconciler.engine.context import Context
 from reconciler.engine.netrecords import NetworkRecord
 from reconciler.engine.network import bridge, names, subnet
@@ -80,7 +80,7 @@ def create(ctx: Context, wish: Wish) -> NetworkRecord:
 
 
 def remove(ctx: Context, name: str) -> None:
-    """Forget a network and take its bridge away.
+    """Forget a network and take its bridge away, and what others' firewalls let through for it.
 
     Raises NotFound, InvalidInput for the instance's own, TryLater naming the pods that are in it.
     """
@@ -98,6 +98,7 @@ def remove(ctx: Context, name: str) -> None:
         bridge.remove_bridge(netrecords.bridge_of(ctx, record).name)  # first: no bridge may be without a record
         netrecords.remove(ctx, name)
         networks.redeclare(ctx)
+    firewalls.follow(ctx)
 
 
 def users(ctx: Context, name: str) -> tuple[Key, ...]:

@@ -3,6 +3,7 @@ traffic from another machine."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from reconciler.engine.network import bridge, names, nft
 from tests.host.instance import Instance, until
 from tests.host.manifests import put
 from tests.host.netlab import HOST_IP, Lab, lab
-from tests.host.test_upkeep import answers, web
+from tests.host.test_upkeep import PORT, answers, web
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -140,6 +141,33 @@ def test_beside_docker_a_published_port_is_reached_from_outside(
     # the last pod takes it along
     (folder / "web.yaml").unlink()
     until(lambda: iptables("-S") == before, "docker's chains are as they were")
+
+
+def test_a_network_that_is_removed_is_closed_again(host: Lab, instance: Instance, image: str, folder: Path) -> None:
+    """Whether another one is left or not; no controller is needed."""
+    host.outside()
+    iptables(program="iptables-nft-restore", text=DOCKER)
+    before = iptables("-S")
+
+    def opened() -> set[str]:
+        return {word for line in iptables("-S", "DOCKER-USER").splitlines() for word in line.split() if "rc-" in word}
+
+    instance.ok("network", "create", "inner")
+    bridge = names.bridge_name(instance.engine.layout.tag)
+    (inner,) = json.loads(instance.ok("network", "inspect", "inner"))
+    there = web(image, "there", PORT + 1)
+    there["metadata"]["annotations"] = {"reconciler/network": "inner"}
+    put(folder / "web.yaml", web(image))
+    put(folder / "there.yaml", there)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    assert opened() == {bridge, inner["network_interface"]}
+    (folder / "there.yaml").unlink()
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    instance.ok("network", "rm", "inner")
+    assert opened() == {bridge}
+    assert answers()
+    instance.ok("down", folder)
+    assert iptables("-S") == before
 
 
 def test_where_its_owner_says_so_docker_is_left_alone(host: Lab, instance: Instance, image: str, folder: Path) -> None:
