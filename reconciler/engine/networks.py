@@ -33,11 +33,9 @@ MACHINE_ID = Path("/etc/machine-id")
 def lease(ctx: Context, spec: PodSpec) -> Lease:
     """The addresses that the pod has or gets, in the network it asks for."""
     name = spec.sandbox.network
-    config = ensure(ctx, name)
-    if not name:
-        return addresses.lease(ctx.store, spec.key, netrecords.pool_of(name, config))
-    with locks.exclusive(ctx.layout.network_lock):  # it may be gone again meanwhile
-        _require(ctx, name)
+    ensure(ctx, name)
+    with locks.exclusive(ctx.layout.network_lock):  # it may be gone again meanwhile, or have another subnet
+        config = netrecords.bridge_of(ctx, _require(ctx, name))
         return addresses.lease(ctx.store, spec.key, netrecords.pool_of(name, config))
 
 
@@ -239,9 +237,8 @@ def published(ctx: Context) -> tuple[Published, ...]:
     """What the maps should hold, by the index."""
     leases = addresses.leases(ctx.store)
     rows = (row for row in index.all_pods(ctx.store, with_ports=True) if row.published)
-    return tuple(
-        Published(row.id, leases[row.key].ip, row.ports, leases[row.key].ip6) for row in rows if row.key in leases
-    )
+    found = ((row, leases.get(row.key, Lease(""))) for row in rows)
+    return tuple(Published(row.id, lease.ip, row.ports, lease.ip6) for row, lease in found if lease.ip)
 
 
 def _forget_flows(record: PodRecord) -> None:

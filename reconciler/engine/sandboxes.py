@@ -12,6 +12,7 @@ import socket
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,11 @@ from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ports
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
-from reconciler.engine.store import addresses
+from reconciler.engine.store import addresses, events
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
 from reconciler.model.errors import NotFound, ReconcilerError, TryLater
+from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
 from reconciler.model.qos import Qos, pod_resources, qos_of
@@ -145,7 +147,7 @@ def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
     if record is not None:
         _remove_logs(ctx, record)
     if record is not None and not announced:
-        networks.unpublish(ctx, record)
+        _unpublish_anyway(ctx, record)
     if record is not None and keep_address:
         _end(ctx, pod)
     else:
@@ -166,6 +168,16 @@ def _announce_removal(ctx: Context, record: PodRecord) -> bool:
     except ReconcilerError:
         return False
     return True
+
+
+def _unpublish_anyway(ctx: Context, record: PodRecord) -> None:
+    """Once more, now that there is space again. What still keeps it (a kernel that lost nftables) keeps no pod from
+    going: without its row in the index the next declaration leaves its ports out."""
+    try:
+        networks.unpublish(ctx, record)
+    except ReconcilerError as e:
+        with suppress(ReconcilerError):
+            events.emit(ctx.store, ctx.clock, str(record.key), EventType.WARNING, "PortsNotUnpublished", e.message)
 
 
 def forgotten(ctx: Context) -> tuple[Key, ...]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.engine import netadmin
-from reconciler.engine.context import Settings
+from reconciler.engine import netadmin, netrecords, networks
+from reconciler.engine.context import Context, Settings
 from reconciler.engine.engine import Engine
-from reconciler.engine.network import bridge
-from reconciler.model.errors import InvalidInput
+from reconciler.engine.network import bridge, portmap
+from reconciler.engine.network.bridge import BridgeConfig
+from reconciler.engine.store import addresses
+from reconciler.model.errors import HostUnfit, InvalidInput
+from reconciler.model.key import Key
+from reconciler.model.spec import PodSpec
 from tests.host.instance import Instance, until
 from tests.host.lives import expect_settled
 from tests.host.manifests import container, pod, put
@@ -112,6 +117,44 @@ def test_a_controller_takes_up_a_pod_whose_network_comes(instance: Instance, ima
     refused = instance.run("network", "rm", "-f", "late")
     assert refused.returncode == 1
     assert "would bring its pods back" in refused.stderr
+
+
+def test_an_address_is_of_the_subnet_that_the_network_has_by_then(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process, with another configuration, chose it anew in between."""
+    ctx, spec = engine.context, PodSpec(Key("default", "web"))
+    ensure = networks.ensure
+
+    def overtaken(ctx: Context, name: str = "") -> BridgeConfig:
+        made = ensure(ctx, name)
+        record = netrecords.read(ctx, name)
+        assert record is not None
+        netrecords.write(ctx, replace(record, subnet="10.77.0.0/24"))
+        return made
+
+    monkeypatch.setattr(networks, "ensure", overtaken)
+    assert networks.lease(ctx, spec).ip == "10.77.0.2"
+    addresses.release(ctx.store, spec.key)
+    networks.remove_if_last(ctx, lambda _ctx: None)
+
+
+def test_a_pod_goes_also_where_its_ports_cannot_be_unpublished(
+    instance: Instance, image: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder / "web.yaml", pod("web", container("one", image, ports=[{"containerPort": 80, "hostPort": 18080}])))
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+
+    def unfit(_ctx: Context, _record: object) -> None:
+        raise HostUnfit("cannot publish ports: Operation not supported")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "unpublish", unfit)
+        instance.remove_everything()
+    assert instance.engine.keys() == ()
+    told = [event.message for event in instance.engine.events() if event.reason == "PortsNotUnpublished"]
+    assert told == ["cannot publish ports: Operation not supported"]
+    assert portmap.current(instance.engine.layout.tag) == frozenset()
 
 
 MADE = {"subnets": ("10.1.0.0/24",)}

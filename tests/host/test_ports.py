@@ -17,7 +17,7 @@ import pytest
 from reconciler.engine.network import bridge, conntrack, nft, portmap, ports
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Published
-from reconciler.model.errors import HostUnfit, InvalidInput, PortTaken
+from reconciler.model.errors import HostUnfit, InvalidInput, PortTaken, TryLater
 from reconciler.model.key import PodId
 from reconciler.model.spec import PortBinding, Protocol
 from tests.host.netlab import HOST_IP, HOST_IP6, OUTSIDE_IP, OUTSIDE_IP6, Lab, Node, ask, bridged, serve, set_sysctl
@@ -459,6 +459,30 @@ def test_a_thousand_ports_are_published_in_time(plain: Lab) -> None:
     print("a thousand ports, ms:", took)
     assert len(portmap.current("tst2")) == 2
     assert max(took.values()) < 300, "50 ms at most, of which reading back is the most"
+
+
+def test_a_kernel_that_cannot_look_at_sockets_publishes_all_the_same(
+    plain: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without nft_socket, here as nftables tells it."""
+    run = nft.run
+
+    def poorer(commands: str, doing: str) -> None:
+        if "socket mark" in commands:
+            raise TryLater(f"cannot {doing}: nftables: Could not process rule: No such file or directory")
+        run(commands, doing)
+
+    monkeypatch.setattr(nft, "run", poorer)
+    node = plain.pod("10.101.0.2")
+    serve(plain, node, "web", TCP, 80)
+    one = published(node, binding(TCP))
+    assert declare(plain, one)
+    assert ask(None, TCP, "127.0.0.1", 8080)[0] == "web"
+    assert portmap.flaw(plain.tag, [plain.config], [one]) == ""
+    assert not declare(plain, one)
+    assert declare(plain)
+    monkeypatch.undo()
+    assert not declare(plain), "and so it stays"
 
 
 def _break_a_rule() -> None:

@@ -141,25 +141,38 @@ def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Ele
     closed = ipv6.closed()
     whole = _is_whole(tag, networks, now, closed)
     gone, new = difference(now.elements, want)
-    frame = rules.frame(tag, networks, closed)
-    commands = ("" if whole else frame) + _change(tag, gone, new)
+    commands = ("" if whole else rules.frame(tag, networks, closed)) + _change(tag, gone, new)
     if commands:
         try:
             _apply(commands)
         except TryLater:
             if whole:
                 raise
-            # made by another version, or by somebody else: it has what cannot be flushed
-            table = f"{rules.FAMILY} {names.table_name(tag)}"
-            _apply(f"add table {table}\ndelete table {table}\n" + frame + _change(tag, (), want.values()))
+            _anew(tag, networks, closed, _change(tag, (), want.values()))
     for network in networks:
         _route_localnet(network.name, "1")
     return bool(commands)
 
 
+def _anew(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str], elements: str) -> None:
+    """The table was made by another version, or by somebody else, and has what cannot be flushed; or this kernel does
+    not know all of it. Raises what stands in the way of the whole."""
+    table = f"{rules.FAMILY} {names.table_name(tag)}"
+    removal = f"add table {table}\ndelete table {table}\n"
+    try:
+        _apply(removal + rules.frame(tag, networks, closed) + elements)
+    except TryLater as whole:
+        try:
+            _apply(removal + rules.frame(tag, networks, closed, sockets=False) + elements)
+        except TryLater:
+            raise whole from None
+
+
 def _is_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table, closed: Sequence[str]) -> bool:
-    wanted = tuple((chain, rules.digest(rule)) for chain, rule in rules.rules(tag, networks, closed))
-    return now.rules == wanted and now.chains >= {*rules.CHAINS}
+    """A table that was made for a kernel without nft_socket is whole."""
+    wanted = (rules.rules(tag, networks, closed, sockets=sockets) for sockets in (True, False))
+    shown = [tuple((chain, rules.digest(rule)) for chain, rule in one) for one in wanted]
+    return now.rules in shown and now.chains >= {*rules.CHAINS}
 
 
 def _is_ours_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table) -> bool:

@@ -4,7 +4,8 @@ publish      from outside, from pods (prerouting) and from the host itself (outp
 guard        a pod never reaches the host's 127.0.0.0/8, though the bridge routes it (route_localnet, without
              which 127.0.0.1:PORT cannot lead to a pod); the kernel itself takes no ::1 from a wire
 refused      nothing can be forwarded from ::1 (there is no route_localnet for IPv6): TCP and SCTP are refused by the
-             socket that holds the port, which does not listen; a datagram for it is refused here
+             socket that holds the port, which does not listen; a datagram for it is refused here (by a kernel without
+             nft_socket it is lost: the rest must not depend on that)
 forward      pods of different networks do not reach each other but by published ports, and nothing leads into an
              internal network or out of it; by IPv6 the host forwards for its pods alone (see ``ipv6``)
 postrouting  the source becomes the bridge's where the answer would otherwise not come back through us
@@ -44,8 +45,11 @@ _BETWEEN = "meta nfproto ipv6"
 Rule = tuple[str, str]
 
 
-def rules(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = ()) -> tuple[Rule, ...]:
-    """Every rule, as chain and text, in order. ``closed``: interfaces between which nothing is forwarded by IPv6."""
+def rules(
+    tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = (), *, sockets: bool = True
+) -> tuple[Rule, ...]:
+    """Every rule, as chain and text, in order. ``closed``: interfaces between which nothing is forwarded by IPv6;
+    ``sockets``: the kernel can look at the socket that a packet is for."""
     here, here6 = "fib daddr type local", "ip6 daddr != ::1 fib daddr type local"
     return (
         ("publish", f"{here} dnat ip to ip daddr . meta l4proto . th dport map @exact4"),
@@ -55,22 +59,21 @@ def rules(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = ()
         ("guard", 'iifname != "lo" ip daddr 127.0.0.0/8 drop'),
         ("prerouting", "jump publish"),
         ("output", "jump publish"),
-        ("refused", f"ip6 daddr ::1 meta l4proto udp socket mark {HELD:#x} reject"),
+        ("refused", f"ip6 daddr ::1 meta l4proto udp {'socket' if sockets else 'meta'} mark {HELD:#x} reject"),
         *_forward(tag, networks),
         *_not_between(closed),
         *(rule for n in networks for rule in _postrouting(n)),
     )
 
 
-def frame(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = ()) -> str:
+def frame(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str] = (), *, sockets: bool = True) -> str:
     """The commands that make the table without its elements; they replace rules that are there, and keep the maps."""
     table = f"{FAMILY} {names.table_name(tag)}"
     lines = [f"add table {table}", f"flush table {table}"]
     lines += [f"add map {table} {name} {{ type {kind}; }}" for name, kind in MAPS.items()]
     lines += [f"add chain {table} {name}" + (f" {{ {hook} }}" if hook else "") for name, hook in CHAINS.items()]
-    lines += [
-        f'add rule {table} {chain} {rule} comment "{digest(rule)}"' for chain, rule in rules(tag, networks, closed)
-    ]
+    wanted = rules(tag, networks, closed, sockets=sockets)
+    lines += [f'add rule {table} {chain} {rule} comment "{digest(rule)}"' for chain, rule in wanted]
     return "\n".join(lines) + "\n"
 
 

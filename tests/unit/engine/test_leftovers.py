@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine import boundary, containers, files, locks, processes, sandboxes
+from reconciler.engine import boundary, containers, files, locks, networks, processes, sandboxes
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.records import RECORD, ContainerRecord, PodRecord, write
 from reconciler.engine.store import addresses, settings
 from reconciler.engine.store import pods as index
-from reconciler.engine.store.addresses import Pool
+from reconciler.engine.store.addresses import Lease, Pool
 from reconciler.model.errors import TryLater
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
-from reconciler.model.spec import ContainerSpec, PodSpec
+from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding
 
 KEY = Key("default", "web")
 POD, CONTAINER = PodId("a" * 64), ContainerId("c" * 64)
@@ -228,3 +228,12 @@ def test_errors_of_the_system_are_told_in_one_line_with_what_to_do() -> None:
 def test_errors_of_this_program_are_not_hidden() -> None:
     with pytest.raises(AssertionError), boundary.told("do it"):
         raise AssertionError
+
+
+def test_a_pod_without_an_ipv4_address_is_not_published(engine: Engine) -> None:
+    """An element that leads nowhere would keep every other from being written."""
+    ctx = engine.context
+    index.add_pod(ctx.store, POD, KEY, (PortBinding(8080, 80),))
+    index.set_published(ctx.store, POD, True)
+    addresses.file(ctx.store, KEY, Lease("", "fd00::2", "default"))
+    assert networks.published(ctx) == ()

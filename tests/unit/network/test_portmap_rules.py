@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
@@ -143,3 +144,14 @@ def test_networks_are_kept_apart_only_where_there_are_several() -> None:
         'iifname "rc-abcd-343434" oifname != "rc-abcd-343434" drop',
         'oifname "rc-abcd-343434" iifname != "rc-abcd-343434" drop',
     ], "also what is published does not lead into an internal network"
+
+
+@pytest.mark.parametrize("sockets", [True, False])
+def test_a_table_is_whole_with_and_without_a_look_at_sockets(sockets: bool) -> None:
+    wanted = rules.rules("abcd", [CONFIG], ("eth0", "wlan0"), sockets=sockets)
+    shown = tuple((chain, rules.digest(rule)) for chain, rule in wanted)
+    table = portmap._Table(rules=shown, chains=frozenset(rules.CHAINS))
+    assert portmap._is_whole("abcd", [CONFIG], table, ("eth0", "wlan0"))
+    assert not portmap._is_whole("abcd", [CONFIG], table, ("eth0",)), "it is to be written again"
+    assert portmap._is_ours_whole("abcd", [CONFIG], table), "but nobody has damaged it"
+    assert not portmap._is_ours_whole("abcd", [CONFIG], replace(table, rules=shown[1:]))
