@@ -149,9 +149,9 @@ def _moment(text: str) -> float:
 def _parsed(text: str) -> float | None:
     try:
         moment = datetime.fromisoformat(re.sub(r"\.(\d{6})\d*", r".\1", text.replace("Z", "+00:00")))
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):  # no date, or one before the first year
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _created(image: Image) -> float:

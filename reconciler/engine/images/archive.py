@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from reconciler.engine.effects import effect
 from reconciler.engine.images.disk import remove_tree, write_file
+from reconciler.engine.images.manifest import Part, document
 from reconciler.engine.images.processes import Processes, plain_environment
 from reconciler.engine.images.reference import LOCAL, parse
 from reconciler.engine.images.transfer import Source, choose
@@ -72,46 +73,58 @@ def spooled(stream: BinaryIO, work: Path) -> Path:
 
 
 def _docker(listing: Any, what: str) -> Iterator[Held]:
-    if not isinstance(listing, list) or not all(isinstance(item, dict) for item in listing):
-        raise ImageProblem(f"cannot load {what}: its manifest.json is not a list of images")
-    for number, item in enumerate(listing):
-        names = tuple(str(parse(str(tag)).full()) for tag in item.get("RepoTags") or ())
+    source = Source("", what, "load")
+    # Read as a field of an object, so that messages can say which of its items is wrong.
+    items = Part({"images": listing}, "its manifest.json", source.problem).parts("images")
+    if not items:
+        raise source.problem("its manifest.json lists no images")
+    for number, item in enumerate(items):
+        names = tuple(_name(tag, source) for tag in item.texts("RepoTags"))
         yield Held(Source(f"docker-archive:archive:@{number}", what, "load"), names)
 
 
 def _oci(layout: Path, work: Path, what: str) -> Iterator[Held]:
-    try:
-        index = json.loads((layout / "index.json").read_bytes())
-        manifests = [dict(entry) for entry in index["manifests"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ImageProblem(f"cannot load {what}: it has no index.json of an OCI image layout") from None
     source = Source("oci:one", what, "load")
-    for entry in manifests:
+    entries = _entries(layout / "index.json", "its index.json", source)
+    if not entries:
+        raise source.problem("its index.json lists no images")
+    for entry in entries:
         one_image(layout, work, _for_this_machine(layout, entry, source))
-        yield Held(source, _oci_names(entry.get("annotations") or {}))
+        yield Held(source, _oci_names(entry.texts_by_name("annotations"), source))
 
 
-def _for_this_machine(layout: Path, entry: dict[str, Any], source: Source) -> dict[str, Any]:
-    """Follow a list of manifests to the one that this machine can run."""
-    if "index" not in entry.get("mediaType", "") and "manifest.list" not in entry.get("mediaType", ""):
-        return entry
-    digest = str(entry.get("digest"))
+def _entries(file: Path, name: str, source: Source) -> tuple[Part, ...]:
+    """What a list of manifests lists. ``name`` is how messages call it."""
     try:
-        listed = json.loads((layout / "blobs/sha256" / Path(digest.removeprefix("sha256:")).name).read_bytes())
-        manifests = [dict(inner) for inner in listed["manifests"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise source.problem(f"the list of manifests {digest} cannot be read") from None
+        return document(file.read_bytes(), name, source.problem).parts("manifests")
+    except OSError as error:
+        raise source.problem(f"{name} cannot be read: {error.strerror}") from None
+
+
+def _for_this_machine(layout: Path, entry: Part, source: Source) -> dict[str, Any]:
+    """Follow a list of manifests to the one that this machine can run."""
+    media = entry.text("mediaType")
+    if "index" not in media and "manifest.list" not in media:
+        return entry.content
+    digest = entry.digest("digest").removeprefix("sha256:")
+    manifests = _entries(layout / "blobs/sha256" / digest, f"the list of manifests {digest[:12]}", source)
     chosen = choose(manifests, source)
-    return next(inner for inner in manifests if inner.get("digest") == chosen)
+    return next(inner.content for inner in manifests if inner.content.get("digest") == chosen)
 
 
-def _oci_names(annotations: dict[str, Any]) -> tuple[str, ...]:
+def _oci_names(annotations: dict[str, str], source: Source) -> tuple[str, ...]:
     """A whole name, as podman and containerd write it. A mere tag (what skopeo writes) is not one."""
-    text = str(annotations.get(_FULL_NAME) or annotations.get(_REF_NAME) or "")
-    if "/" not in text and ":" not in text:
-        return ()
-    reference = parse(text)
-    return (str(reference.full() if reference.registry else replace(reference, registry=LOCAL)),)
+    text = annotations.get(_FULL_NAME) or annotations.get(_REF_NAME) or ""
+    return (_name(text, source, LOCAL),) if "/" in text or ":" in text else ()
+
+
+def _name(text: str, source: Source, registry: str = "") -> str:
+    """The name in full; ``registry`` for one that has none, "" the default one. Raises ImageProblem."""
+    try:
+        reference = parse(text)
+    except ImageProblem as error:
+        raise source.problem(error.message) from None
+    return str(replace(reference, registry=registry) if registry and not reference.registry else reference.full())
 
 
 @effect("image.select-one")
@@ -179,5 +192,5 @@ def _read(archive: Path, member: tarfile.TarInfo, what: str) -> Any:
         file = tar.extractfile(member)
         try:
             return json.loads(file.read(_JSON_LIMIT) if file else b"")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ImageProblem(f"cannot load {what}: its {member.name} is not JSON") from None

@@ -10,7 +10,9 @@ from typing import Any
 
 from reconciler.engine.images.disk import Disk
 from reconciler.engine.images.index import Record
-from reconciler.engine.images.transfer import Source, parsed
+from reconciler.engine.images.manifest import config as read_config
+from reconciler.engine.images.manifest import manifest as read_manifest
+from reconciler.engine.images.transfer import Source
 
 _ANNOTATED = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = (
@@ -24,28 +26,28 @@ def details(record: Record, disk: Disk) -> dict[str, Any]:
     ``Size`` is in bytes of unpacked files. Raises ImageProblem where the manifest or config is damaged, OSError
     where it is gone."""
     source = Source("", f"image {record.id[:12]}", "inspect")
-    manifest = parsed(disk.blob(record.manifest).read_bytes(), source)
-    config = parsed(disk.blob(record.id).read_bytes(), source)
-    inner: dict[str, Any] = config.get("config") or {}
-    rootfs: dict[str, Any] = config.get("rootfs") or {}
+    manifest = read_manifest(disk.blob(record.manifest).read_bytes(), source.problem)
+    config = read_config(disk.blob(record.id).read_bytes(), source.problem)
+    whole = config.content
+    inner = whole.part("config").content
     return {
         "Id": record.id,
         "Digest": record.manifest,
         "RepoTags": [name.name for name in record.names if "@" not in name.name],
         "RepoDigests": list(record.digests),
-        "Comment": str(config.get("comment") or ""),
+        "Comment": whole.text("comment"),
         "Created": record.created,
         "Config": {key: inner[key] for key in _CONFIG if inner.get(key)},
-        "Author": str(config.get("author") or ""),
-        "Architecture": str(config.get("architecture") or ""),
-        "Os": str(config.get("os") or ""),
+        "Author": whole.text("author"),
+        "Architecture": whole.text("architecture"),
+        "Os": whole.text("os"),
         "Size": record.size,
-        "RootFS": {"Type": str(rootfs.get("type") or "layers"), "Layers": list(rootfs.get("diff_ids") or [])},
-        "Labels": inner.get("Labels"),
-        "Annotations": manifest.get("annotations") or {},
-        "ManifestType": str(manifest.get("mediaType") or _ANNOTATED),
+        "RootFS": {"Type": whole.part("rootfs").text("type") or "layers", "Layers": list(config.diff_ids)},
+        "Labels": config.labels or None,
+        "Annotations": manifest.annotations,
+        "ManifestType": manifest.media or _ANNOTATED,
         "User": record.user,
-        "History": [_step(step) for step in config.get("history") or [] if isinstance(step, dict)],
+        "History": [_step(step) for step in config.history],
     }
 
 

@@ -412,7 +412,7 @@ class Images:
 
 
 def _record(fetched: Fetched, names: tuple[Name, ...], digests: tuple[str, ...], size: int) -> Record:
-    config: dict[str, Any] = fetched.config.get("config") or {}
+    config = fetched.config
     return Record(
         id=fetched.id,
         names=names,
@@ -420,20 +420,14 @@ def _record(fetched: Fetched, names: tuple[Name, ...], digests: tuple[str, ...],
         manifest=fetched.manifest,
         layers=fetched.layers,
         size=size,
-        created=str(fetched.config.get("created") or ""),
-        entrypoint=_strings(config.get("Entrypoint")),
-        cmd=_strings(config.get("Cmd")),
-        env=_strings(config.get("Env")),
-        user=str(config.get("User") or ""),
-        working_dir=str(config.get("WorkingDir") or ""),
-        stop_signal=str(config.get("StopSignal") or ""),
+        created=config.created,
+        entrypoint=config.entrypoint,
+        cmd=config.cmd,
+        env=config.env,
+        user=config.user,
+        working_dir=config.working_dir,
+        stop_signal=config.stop_signal,
     )
-
-
-def _strings(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 def _pulled_since(record: Record, name: str, moment: float) -> bool:

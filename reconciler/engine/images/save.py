@@ -19,8 +19,10 @@ from reconciler.engine.effects import effect
 from reconciler.engine.images.archive import decompress, one_image
 from reconciler.engine.images.disk import Disk, remove_file, remove_tree
 from reconciler.engine.images.index import Record
+from reconciler.engine.images.manifest import Blob, Manifest
+from reconciler.engine.images.manifest import manifest as read_manifest
 from reconciler.engine.images.processes import Processes
-from reconciler.engine.images.transfer import Skopeo, Source, digest_of, parsed
+from reconciler.engine.images.transfer import Skopeo, Source, digest_of
 
 ArchiveForm = Literal["docker-archive", "oci-archive"]
 Chosen = tuple[Record, str]
@@ -93,12 +95,12 @@ def _write_one(image: Chosen, file: str, form: ArchiveForm, disk: Disk, work: Pa
     record, name = image
     source = Source("oci:one", f"image {name or record.id[:12]}", "save")
     raw = disk.blob(record.manifest).read_bytes()
-    manifest, layout = parsed(raw, source), disk.root
-    if form == "docker-archive" and any(_is_zstd(layer) for layer in manifest["layers"]):
+    manifest, layout = read_manifest(raw, source.problem), disk.root
+    if form == "docker-archive" and any(map(_is_zstd, manifest.layers)):
         layout = work / "plain"
         remove_tree(layout)
         raw = unpacked_layout(record, manifest, layout, disk, processes, source)
-    media = str(manifest.get("mediaType") or _OCI_MANIFEST)
+    media = manifest.media or _OCI_MANIFEST
     one_image(layout, work, {"mediaType": media, "digest": digest_of(raw), "size": len(raw)})
     tag = f":{name}" if name and "@" not in name else ""
     Skopeo(source, disk, work, processes).write(f"{form}:out/{file}{tag}")
@@ -137,13 +139,13 @@ def join_archives(parts: Iterable[Path], file: Path) -> None:
             whole.addfile(info, io.BytesIO(raw))
 
 
-def _is_zstd(layer: dict[str, Any]) -> bool:
-    return str(layer.get("mediaType")).endswith("+zstd")
+def _is_zstd(layer: Blob) -> bool:
+    return layer.media.endswith("+zstd")
 
 
 @effect("image.unpacked-layout")
 def unpacked_layout(
-    record: Record, manifest: dict[str, Any], layout: Path, disk: Disk, processes: Processes, source: Source
+    record: Record, manifest: Manifest, layout: Path, disk: Disk, processes: Processes, source: Source
 ) -> bytes:
     """A layout of the same image with its zstd layers uncompressed, for docker's archives have no zstd.
 
@@ -153,7 +155,7 @@ def unpacked_layout(
     blobs.mkdir(parents=True)
     (blobs / record.id).symlink_to(disk.blob(record.id).absolute())
     layers = []
-    for layer, known in zip(manifest["layers"], record.layers, strict=True):
+    for layer, known in zip(manifest.layers, record.layers, strict=True):
         digest = known.diff_id if _is_zstd(layer) else known.blob
         place = blobs / digest.removeprefix("sha256:")
         if not place.exists():
@@ -161,9 +163,9 @@ def unpacked_layout(
                 decompress("zstd", disk.blob(known.blob), place, processes, f"cannot save {source.what}")
             else:
                 place.symlink_to(disk.blob(known.blob).absolute())
-        media = str(layer["mediaType"]).removesuffix("+zstd")
+        media = layer.media.removesuffix("+zstd")
         layers.append({"mediaType": media, "digest": digest, "size": place.stat().st_size})
-    raw = json.dumps({**manifest, "layers": layers}).encode()
+    raw = json.dumps({**manifest.content, "layers": layers}).encode()
     (blobs / digest_of(raw).removeprefix("sha256:")).write_bytes(raw)
     return raw
 

@@ -117,7 +117,8 @@ def _meant(images: Iterable[dict[str, Any]], text: str) -> Iterator[tuple[dict[s
 
 
 def _bears(image: dict[str, Any], name: Reference) -> bool:
-    names = [str(n) for n in image.get("names") or ()]
+    said = image.get("names")
+    names = [str(n) for n in said] if isinstance(said, list) else []
     if str(name) in names:
         return True
     return bool(name.digest) and image.get("digest") == name.digest and any(_of(n, name) for n in names)
@@ -153,7 +154,7 @@ def _read(file: str, _stamp: tuple[int, int]) -> tuple[dict[str, Any], ...]:
     """podman replaces its list as a whole; one that cannot be read has nothing."""
     try:
         images = json.loads(Path(file).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ()
     return tuple(image for image in images if isinstance(image, dict)) if isinstance(images, list) else ()
 
@@ -176,6 +177,6 @@ def _docker_id(path: str, name: str) -> str:
             connection.request("GET", f"/images/{quote(name, safe='/:@')}/json")
             answer = connection.getresponse()
             said = json.loads(answer.read()) if answer.status == 200 else {}
-        except (OSError, ValueError, http.client.HTTPException):
+        except (OSError, ValueError, RecursionError, http.client.HTTPException):
             return ""
     return id_prefix(str(said.get("Id", ""))) if isinstance(said, dict) else ""

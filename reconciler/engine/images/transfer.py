@@ -14,13 +14,15 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from reconciler.engine.effects import effect
 from reconciler.engine.images.disk import Disk, remove_tree, write_file
+from reconciler.engine.images.manifest import Config, Manifest, Part, document, is_list, listed
+from reconciler.engine.images.manifest import config as read_config
+from reconciler.engine.images.manifest import manifest as read_manifest
 from reconciler.engine.images.processes import Finished, Processes, TimedOut
 from reconciler.engine.images.unpack import Layer
 from reconciler.model.errors import ImageProblem, ReconcilerError, TryLater
@@ -35,7 +37,6 @@ _STALL_LIMIT = 120.0
 _POLICIES = ("~/.config/containers/policy.json", "/etc/containers/policy.json")
 _OPEN_POLICY = b'{"default":[{"type":"insecureAcceptAnything"}]}'
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Fetched:
     manifest: str
     digests: tuple[str, ...]
     layers: tuple[Layer, ...]
-    config: dict[str, Any]
+    config: Config
 
 
 class Unreachable(TryLater):
@@ -111,20 +112,21 @@ def fetch(source: Source, top: bytes, disk: Disk, skopeo: Skopeo, progress: Prog
     Raises ImageProblem or Unreachable; blobs that came whole stay for the next try.
     """
     reference, raw, digests = source.reference, top, [digest_of(top)]
-    if source.by_digest and parsed(top, source).get("schemaVersion") == 2:
+    if source.by_digest:
         reference = source.by_digest(digests[0])
-        if "manifests" in parsed(top, source):
-            reference = source.by_digest(choose(parsed(top, source)["manifests"], source))
+        many = document(top, "its manifest", source.problem)
+        if is_list(many):
+            reference = source.by_digest(choose(many.parts("manifests"), source))
             raw = skopeo.inspect(reference)
             digests = [digest_of(raw)] if source.platform else [digest_of(raw), *digests]
-    manifest = parsed(raw, source)
+    manifest = read_manifest(raw, source.problem)
     config = skopeo.inspect(reference, "--config")
-    if digest_of(config) != manifest.get("config", {}).get("digest"):
+    if digest_of(config) != manifest.config:
         raise source.problem("its config is not the one that its manifest names")
-    facts = parsed(config, source)
-    blobs = [_checked(layer.get("digest"), source) for layer in manifest.get("layers", [])]
-    layers = _layers(blobs, facts, source)
-    skopeo.copy(reference, sum(int(layer.get("size", 0)) for layer in manifest.get("layers", [])), progress)
+    facts = read_config(config, source.problem)
+    blobs = [layer.digest for layer in manifest.layers]
+    layers = _layers(blobs, facts.diff_ids, source)
+    skopeo.copy(reference, sum(layer.size for layer in manifest.layers), progress)
     if source.unpacked and blobs != [layer.diff_id for layer in layers]:
         layers = tuple(Layer(layer.diff_id, layer.diff_id) for layer in layers)
         raw = _with_plain_layers(manifest, layers, disk)
@@ -134,28 +136,27 @@ def fetch(source: Source, top: bytes, disk: Disk, skopeo: Skopeo, progress: Prog
     return Fetched(digest_of(config).removeprefix("sha256:"), digests[0], tuple(digests), layers, facts)
 
 
-def _with_plain_layers(manifest: dict[str, Any], layers: tuple[Layer, ...], disk: Disk) -> bytes:
+def _with_plain_layers(manifest: Manifest, layers: tuple[Layer, ...], disk: Disk) -> bytes:
     """The manifest of the same image with its layers as they came, without compression."""
-    docker = "docker" in str(manifest.get("mediaType"))
+    docker = "docker" in manifest.media
     media = "application/vnd.docker.image.rootfs.diff.tar" if docker else "application/vnd.oci.image.layer.v1.tar"
     plain = [
         {"mediaType": media, "digest": layer.blob, "size": disk.blob(layer.blob).stat().st_size} for layer in layers
     ]
-    return json.dumps({**manifest, "layers": plain}).encode()
+    return json.dumps({**manifest.content, "layers": plain}).encode()
 
 
-def choose(manifests: list[dict[str, Any]], source: Source) -> str:
+def choose(entries: Iterable[Part], source: Source) -> str:
     """The digest, out of a manifest list, of the image for the source's platform. Raises ImageProblem."""
     system, architecture, variants = _wanted(source.platform)
+    manifests = listed(entries)
     for variant in variants:
         for entry in manifests:
-            runs_on = entry.get("platform") or {}
-            if (runs_on.get("os"), runs_on.get("architecture")) != (system, architecture):
+            if (entry.system, entry.architecture) != (system, architecture):
                 continue
-            if runs_on.get("variant", "") == variant or variants == ("",):
-                return _checked(entry.get("digest"), source)
-    platforms = [entry.get("platform") or {} for entry in manifests]
-    offered = sorted({f"{p.get('os')}/{p.get('architecture')}" for p in platforms if p.get("os") != "unknown"})
+            if entry.variant == variant or variants == ("",):
+                return entry.digest
+    offered = sorted({f"{m.system}/{m.architecture}" for m in manifests if m.system not in ("", "unknown")})
     raise source.problem(f"it is not made for {system}/{architecture}, only for {', '.join(offered) or 'nothing'}")
 
 
@@ -356,8 +357,7 @@ def _last_message(stderr: str) -> str:
     return re.sub(r"^(?:initializing source docker:\S+: |pinging container registry )", "", text).strip()
 
 
-def _layers(blobs: list[str], config: dict[str, Any], source: Source) -> tuple[Layer, ...]:
-    diff_ids = [_checked(diff_id, source) for diff_id in config.get("rootfs", {}).get("diff_ids") or ()]
+def _layers(blobs: list[str], diff_ids: tuple[str, ...], source: Source) -> tuple[Layer, ...]:
     if not diff_ids:
         raise source.problem("it has no layers")
     if len(diff_ids) != len(blobs):
@@ -367,20 +367,3 @@ def _layers(blobs: list[str], config: dict[str, Any], source: Source) -> tuple[L
 
 def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def _checked(digest: object, source: Source) -> str:
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise source.problem(f"{digest!r} is not a sha256 digest")
-    return digest
-
-
-def parsed(raw: bytes, source: Source) -> dict[str, Any]:
-    """A manifest or config as a mapping. Raises ImageProblem."""
-    try:
-        data = json.loads(raw)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise source.problem("its manifest or config is not JSON")
-    return data

@@ -6,6 +6,7 @@ that no path ever leads out of it. Reads only; stateless, so any thread may use 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 OPAQUE = "trusted.overlay.opaque"
 """Hides what the layers below have in the same directory (kernel: overlayfs.rst)."""
 
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _LINKS_MAX = 40
 """As the kernel's MAXSYMLINKS."""
 _READ_MAX = 4 << 20
@@ -97,7 +99,9 @@ def _look_up(directory: Directory, name: str) -> Path | Directory | None:
         place = layer / name
         try:
             mode = place.lstat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as e:
+            if e.errno not in _NOT_THERE:
+                raise
             continue
         if not stat.S_ISDIR(mode):
             hidden = stat.S_ISCHR(mode) and place.lstat().st_rdev == 0

@@ -98,7 +98,8 @@ def test_inspect_tells_what_manifest_and_config_say(tmp_path: Path) -> None:
     found = images.get(ONE)
     assert found is not None
     disk.blob(ONE).write_text(json.dumps(config))
-    disk.blob(found.digest).write_text(json.dumps({"schemaVersion": 2, "annotations": {"k": "v"}}))
+    manifest = {"schemaVersion": 2, "config": {"digest": "sha256:" + ONE}, "annotations": {"k": "v"}}
+    disk.blob(found.digest).write_text(json.dumps(manifest))
     told = images.inspect("a:1")
     assert (told["Id"], told["Digest"], told["RepoTags"]) == (ONE, found.digest, ["localhost/a:1"])
     assert told["Config"] == {"Env": ["A=1"], "Cmd": ["sh"], "Labels": {"x": "y"}}

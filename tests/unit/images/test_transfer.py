@@ -6,6 +6,7 @@ import platform
 
 import pytest
 
+from reconciler.engine.images.manifest import Part
 from reconciler.engine.images.transfer import NotOffered, Source, Unreachable, choose, explain
 from reconciler.model.errors import ImageProblem
 
@@ -54,6 +55,10 @@ def test_an_archive_has_no_registry_to_blame() -> None:
     assert error.message == "cannot load images from a.tar: file not found in tar"
 
 
+def entries(*listed: dict[str, object]) -> tuple[Part, ...]:
+    return Part({"manifests": list(listed)}, "its manifest", REGISTRY.problem).parts("manifests")
+
+
 def entry(arch: str, digit: str, variant: str = "", os: str = "linux") -> dict[str, object]:
     return {"digest": "sha256:" + digit * 64, "platform": {"os": os, "architecture": arch, "variant": variant}}
 
@@ -63,18 +68,18 @@ def entry(arch: str, digit: str, variant: str = "", os: str = "linux") -> dict[s
 )
 def test_the_image_for_this_machine_is_chosen(monkeypatch: pytest.MonkeyPatch, machine: str, digit: str) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    offered = [
+    offered = entries(
         entry("amd64", "0", os="windows"),
         entry("amd64", "1"),
         entry("arm64", "3", "v8"),
         entry("arm", "6", "v6"),
         entry("arm", "5", "v7"),
         entry("riscv64", "7"),
-    ]
+    )
     assert choose(offered, REGISTRY) == "sha256:" + digit * 64
 
 
 def test_a_list_without_this_machine_says_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     with pytest.raises(ImageProblem, match=r"not made for linux/amd64, only for linux/s390x, windows/amd64"):
-        choose([entry("s390x", "1"), entry("amd64", "2", os="windows")], REGISTRY)
+        choose(entries(entry("s390x", "1"), entry("amd64", "2", os="windows")), REGISTRY)
