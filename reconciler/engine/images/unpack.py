@@ -192,18 +192,24 @@ _CUT_WRITE = re.compile(r"Wrote only \d+ of \d+ bytes")
 
 
 class _Words:
-    """Reads a program's stderr to its end, so that it never blocks on us, and keeps the first of it."""
+    """Reads a program's stderr to its end, so that it never blocks on us, and keeps the first of it.
+
+    By a descriptor of its own: who gives up closes the program's, whose number may be another file's at once.
+    """
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self._fd = os.dup(fd)
         self._text = b""
         self._thread = threading.Thread(target=self._read, name="tar-stderr", daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        while chunk := os.read(self._fd, 4096):
-            if len(self._text) < 4096:
-                self._text += chunk
+        try:
+            while chunk := os.read(self._fd, 4096):
+                if len(self._text) < 4096:
+                    self._text += chunk
+        finally:
+            os.close(self._fd)
 
     def said(self) -> str:
         """The first line; waits for the program to end."""
