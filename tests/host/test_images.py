@@ -176,6 +176,25 @@ def test_a_layer_that_is_not_the_one_its_config_names_is_refused(images: Images,
         images.load(layout)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"layers": None}, {"layers": [7]}, {"config": None}, {"config": []}, {"schemaVersion": "2"}, {"annotations": 1}],
+    ids=str,
+)
+def test_an_odd_manifest_is_refused_in_one_line(images: Images, tmp_path: Path, odd: dict[str, object]) -> None:
+    """By skopeo or by us, whoever sees it first (each oddity by itself: tests/unit/images/test_odd_manifests.py)."""
+    layout = lab.oci_layout(tmp_path / "oci", [layer(Entry("f"))])
+    index = json.loads((layout / "index.json").read_bytes())
+    old = layout / "blobs/sha256" / index["manifests"][0]["digest"].removeprefix("sha256:")
+    new = json.dumps({**json.loads(old.read_bytes()), **odd}).encode()
+    old.with_name(lab.digest(new).removeprefix("sha256:")).write_bytes(new)
+    index["manifests"][0] |= {"digest": lab.digest(new), "size": len(new)}
+    (layout / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ImageProblem, match=r"^cannot load images from \S*oci: [^\n]+$"):
+        images.load(layout)
+    assert images.list() == ()
+
+
 # --- layers ---------------------------------------------------------------------------------------------------------
 
 
