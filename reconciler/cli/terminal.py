@@ -10,6 +10,8 @@ import os
 import re
 import sys
 import threading
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import TextIO
 
 RED, GREEN, YELLOW = "31", "32", "33"
@@ -47,45 +49,71 @@ def complain(message: str, hint: str = "") -> None:
 
 class Progress:
     """One line on standard error that is written over on a terminal; elsewhere a plain line for each change of more
-    than numbers, and one with the last numbers."""
+    than numbers, and one with the last numbers.
+
+    A thread writes: who has something to say holds a pod's lock, and a terminal that was stopped (Ctrl-S) or a pipe
+    that nobody reads must not make others wait for it.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._tty = self._stream.isatty()
         self._shown = ""
         self._unsaid = ""
+        self._said: SimpleQueue[str | None] = SimpleQueue()
         self._lock = threading.Lock()
+        self._writer: threading.Thread | None = None
 
     def say(self, text: str) -> None:
-        """Show ``text``; the same text again is not repeated."""
+        """Show ``text``; the same text again is not repeated. Returns at once."""
         with self._lock:
-            if text == self._shown:
-                return
-            before, self._shown = self._shown, text
-            if self._tty:
-                width = _width(self._stream)
-                self._stream.write("\r\x1b[2K" + harmless(text)[: width - 1])
-            elif _words(before) == _words(text):
-                self._unsaid = text
-                return
-            else:
-                self._say_rest()
-                self._stream.write(harmless(text) + "\n")
-            self._stream.flush()
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write, name="progress", daemon=True)
+                self._writer.start()
+            self._said.put(text)
+
+    def done(self) -> None:
+        """Wait until all is written, and leave a terminal's line empty for what comes next."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                self._said.put(None)
+        if writer is not None:
+            writer.join()
+
+    def _write(self) -> None:
+        while (text := self._said.get()) is not None:
+            with suppress(OSError, ValueError):  # nobody reads it any more
+                self._show(text)
+        with suppress(OSError, ValueError):
+            self._end()
+
+    def _show(self, text: str) -> None:
+        if text == self._shown:
+            return
+        before, self._shown = self._shown, text
+        if self._tty:
+            width = _width(self._stream)
+            self._stream.write("\r\x1b[2K" + harmless(text)[: width - 1])
+        elif _words(before) == _words(text):
+            self._unsaid = text
+            return
+        else:
+            self._say_rest()
+            self._stream.write(harmless(text) + "\n")
+        self._stream.flush()
 
     def _say_rest(self) -> None:
         if self._unsaid:
             self._stream.write(harmless(self._unsaid) + "\n")
         self._unsaid = ""
 
-    def done(self) -> None:
-        """Leave a terminal's line empty for what comes next."""
-        with self._lock:
-            if self._tty and self._shown:
-                self._stream.write("\r\x1b[2K")
-            self._say_rest()
-            self._stream.flush()
-            self._shown = ""
+    def _end(self) -> None:
+        if self._tty and self._shown:
+            self._stream.write("\r\x1b[2K")
+        self._say_rest()
+        self._stream.flush()
+        self._shown = ""
 
 
 def _words(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 from pathlib import Path
 
@@ -111,3 +113,25 @@ def test_a_later_command_ends_an_earlier_contrary_one(instance: Instance, image:
     said, _ = waiting.communicate(timeout=DEADLINE)
     assert (waiting.returncode, "`down` of" in said and "came later" in said) == (1, True), said
     assert not instance.engine.keys()
+
+
+def test_output_that_nobody_reads_holds_nobody_up(instance: Instance, image: str, folder: Path) -> None:
+    """`apply | less`, or a terminal stopped by Ctrl-S: the command waits for its reader, but not with a pod's lock."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(writer, b"x" * 4096)  # full from the start
+        fill(folder, image, "first")
+        words = instance.command("apply", "--wait", "--timeout", 60, folder)
+        command = subprocess.Popen(words, stdout=writer, stderr=writer)
+        until(lambda: all(set(instance.running(p)) == {"infra", "one", "two"} for p in PODS), "the pods run")
+        instance.ok("diff", folder)
+        fill(folder, image, "second")
+        instance.ok("apply", "--wait", "--timeout", 60, folder)
+        assert command.poll() is None
+    finally:
+        os.close(writer)
+        while os.read(reader, 65536):
+            pass
+        os.close(reader)
+    assert command.wait(DEADLINE) == 0

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
+from contextlib import suppress
 
 import pytest
 
@@ -62,3 +65,29 @@ def test_progress_elsewhere_tells_of_mere_numbers_the_first_and_the_last():
         progress.say(text)
     progress.done()
     assert stream.getvalue().splitlines() == ["got 0 of 9 MB", "got 9 of 9 MB", "done 1 of 2", "done 2 of 2"]
+
+
+def test_progress_that_nobody_reads_holds_nobody_up():
+    """20,000 lines are far more than a pipe takes; all are there for whoever begins to read."""
+    reader, writer = os.pipe()
+    with open(reader, "rb") as end, open(writer, "w") as stream:
+        progress = Progress(stream)
+        for step in range(20_000):
+            progress.say("one" if step % 2 else "other")
+        done = threading.Thread(target=progress.done)
+        done.start()
+        text = b""
+        while text.count(b"\n") < 20_000:
+            text += end.read1()
+        done.join(10)
+        assert not done.is_alive()
+
+
+def test_progress_goes_on_where_its_reader_has_gone():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with suppress(BrokenPipeError), open(writer, "w") as stream:
+        progress = Progress(stream)
+        progress.say("one")
+        progress.say("two")
+        progress.done()
