@@ -7,9 +7,9 @@ profile is loaded into the kernel by whoever first needs it; a reboot forgets it
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
+from reconciler.engine import children
 from reconciler.engine.effects import effect
 from reconciler.model.errors import HostUnfit
 
@@ -77,11 +77,9 @@ def missing(name: str) -> str:
 @effect("apparmor.load")
 def load(parser: str, *options: str) -> None:
     """Replace the profile in the kernel. Raises HostUnfit."""
-    done = subprocess.run(
-        [parser, "--replace", *options], input=PROFILE, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = children.run([parser, "--replace", *options], timeout=60, given=PROFILE.encode())
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
         raise HostUnfit(f"cannot load AppArmor profile {DEFAULT}: {said}")
 
 

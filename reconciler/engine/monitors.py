@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from conmon import framing
+from reconciler.engine import children
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.model.errors import RuntimeFailed
@@ -181,8 +182,7 @@ class Monitors:
                     os.write(go_writer, b"g")
                 status = process.wait(_START_TIMEOUT)
             except BaseException as error:
-                process.kill()
-                process.wait()
+                children.end(process)
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise _failed(request, "conmon does not daemonise") from None
                 raise
@@ -233,19 +233,17 @@ class Monitors:
     def _run_zygote(self, ready: socket.socket) -> None:
         words = [*framing.interpreter(), "--zygote", str(self._socket), "--ready", str(ready.fileno())]
         try:
-            subprocess.run(
+            done = children.run(
                 [*words, "--idle", str(self._idle), " " * _PADDING],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                timeout=_START_TIMEOUT,
                 cwd="/",
                 env={"PATH": os.defpath},
                 pass_fds=(ready.fileno(),),
-                timeout=_START_TIMEOUT,
-                check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise _NoZygote(str(error)) from None
+        if done.returncode:
+            raise _NoZygote(f"it ended with status {done.returncode}")
 
 
 class _NoZygote(Exception):

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.engine import cgroups, files, locks
+from reconciler.engine import cgroups, children, files, locks
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci import host
@@ -189,16 +189,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """One bounded subprocess without a stdin. Raises RuntimeFailed when it cannot run or does not end."""
     try:
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-            close_fds=True,
-            cwd=cwd,
-            env=environment(),
-        )
+        return children.run(argv, timeout=timeout, cwd=cwd, env=environment())
     except subprocess.TimeoutExpired as e:
         raise RuntimeFailed(f"cannot run {Path(argv[0]).name}: no end after {timeout:g} s") from e
     except OSError as e:

@@ -77,7 +77,25 @@ def test_everything_that_forks_in_a_cgroup_is_killed(layout: Layout) -> None:
         while os.read(ours, 16):  # until all that held the pipe are gone
             pass
     os.close(ours)
-    assert not any(ref and processes.alive(ref) for ref in refs)
+    assert all(processes.wait_gone(ref, DEADLINE) for ref in refs if ref), "files are closed a moment before the end"
+    cgroups.remove_pod(parent)
+
+
+def test_what_is_frozen_is_killed_as_well(layout: Layout, sleeper: subprocess.Popen[bytes]) -> None:
+    """v1 keeps a frozen process from dying until somebody lets it go on."""
+    freezer = cgroups.current().v1("freezer")
+    parent = layout.cgroup_parent(PodId(new_id()))
+    cgroups.make_pod(parent)
+    inner = f"{parent}/c/deeper"
+    directory = freezer.root / inner[1:] if freezer else places(inner)[0]
+    directory.mkdir(parents=True)
+    (directory / "cgroup.procs").write_text(str(sleeper.pid))
+    if freezer:
+        (directory / "freezer.state").write_text("FROZEN")
+    else:
+        (directory / "cgroup.freeze").write_text("1")
+    cgroups.kill_all(f"{parent}/c")
+    assert wait_for(sleeper) == -9
     cgroups.remove_pod(parent)
 
 

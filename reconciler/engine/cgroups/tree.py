@@ -215,6 +215,16 @@ def kill_all(path: str) -> None:
         for pid in fresh:
             _kill_inside(pid, path)
         killed |= fresh
+    _thaw(path)
+
+
+def _thaw(path: str) -> None:
+    """Let what is frozen go on, as a frozen process of v1 does not die (v2 lets it: cgroup-v2.rst, cgroup.freeze)."""
+    freezer = hosts.current().v1("freezer")
+    for directory in tree(freezer.at(path)) if freezer else ():
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if (directory / "freezer.state").read_text().strip() != "THAWED":
+                _write(directory / "freezer.state", "THAWED")
 
 
 def _kill_inside(pid: int, path: str) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.engine import processes
+from reconciler.engine import children, processes
 from reconciler.engine.dns.table import PID_FILE
 from reconciler.engine.effects import effect
 from reconciler.engine.network import sockets
@@ -115,8 +115,7 @@ def start(wanted: Sequence[str], log: Path, enter: Callable[[int], None]) -> Non
         enter(process.pid)
         process.communicate(b"go\n", _START_TIMEOUT)
     except BaseException as e:
-        process.kill()
-        process.communicate()
+        children.end(process)
         if isinstance(e, subprocess.TimeoutExpired):
             raise TryLater(f"cannot start {wanted[0]}: it is not ready after {_START_TIMEOUT:.0f} s") from None
         raise

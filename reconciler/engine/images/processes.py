@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from reconciler.engine import children
 from reconciler.engine.effects import effect
 from reconciler.model.errors import HostUnfit, TryLater
 
@@ -58,12 +59,7 @@ class Processes:
         try:
             yield process
         finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
+            children.end(process)
             with self._lock:
                 self._running.discard(process)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
+from reconciler.engine import children
 from reconciler.engine.effects import effect
 from reconciler.model.errors import HostUnfit, TryLater
 
@@ -65,8 +65,8 @@ def _build(directory: Path, program: Path, data: bytes) -> None:
 
 def _copy_libraries(program: Path, rootfs: Path) -> None:
     """Every file that the dynamic linker would map, at the place where it looks for it."""
-    listing = subprocess.run(["ldd", str(program)], capture_output=True, text=True, timeout=10, check=False).stdout
-    for word in listing.split():
+    listing = children.run(["ldd", str(program)], timeout=10).stdout
+    for word in listing.decode(errors="surrogateescape").split():
         if word.startswith("/"):
             target = rootfs / word.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -42,12 +42,13 @@ QUALIFIED = frozenset(
             "shutil.copy",
             "subprocess.run",
         ),
-        *("subprocess.call", "subprocess.check_call", "subprocess.check_output", "sqlite3.connect"),
+        *("children.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output", "sqlite3.connect"),
     }
 )
 """Those whose name alone says too little."""
 
 EXCEPTED = {
+    "children:run": "its callers are looked at as if they had started the program themselves",
     "effects:_trace": "it is the gate",
     "effects:_fault": "it is the gate",
     "network.foreign.programs:run": "also lists rules; its callers that change something are marked",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+from reconciler.engine import children
 from reconciler.model.errors import TryLater
 
 PATIENCE = 30
@@ -17,10 +18,10 @@ def run(doing: str, program: str, *arguments: str, text: str | None = None) -> s
     """
     command = [program, *arguments]
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = children.run(command, timeout=PATIENCE, given=None if text is None else text.encode())
     except (OSError, subprocess.TimeoutExpired) as e:
         raise TryLater(f"cannot {doing}: {e}") from e
     if done.returncode:
-        words = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
-        raise TryLater(f"cannot {doing}: {program}: {words}")
-    return done.stdout
+        words = " ".join((done.stderr or done.stdout).decode(errors="replace").split())
+        raise TryLater(f"cannot {doing}: {program}: {words or f'exit code {done.returncode}'}")
+    return done.stdout.decode(errors="replace")
