@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -17,7 +18,7 @@ from tests.host.instance import Instance, until
 from tests.host.manifests import put
 from tests.host.netlab import HOST_IP, Lab
 from tests.host.test_firewalls import firewall, host, told
-from tests.host.test_upkeep import answers, web
+from tests.host.test_upkeep import PORT, answers, web
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -72,6 +73,37 @@ def test_firewalld_has_our_bridge_in_its_trusted_zone(
         assert firewalld.command("--permanent", "--zone=trusted", "--list-interfaces") == "", "nothing outlives us"
         (folder / "web.yaml").unlink()
         until(lambda: not is_trusted(), "the last pod takes it along")
+
+
+def test_a_network_that_is_removed_leaves_its_zone(
+    host: Lab, instance: Instance, image: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No controller is needed."""
+    host.outside()
+    firewalld = Firewalld(tmp_path)
+    monkeypatch.setenv("PATH", firewalld.path)
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", firewalld.environment["DBUS_SYSTEM_BUS_ADDRESS"])
+    instance.ok("network", "create", "inner")
+    (inner,) = json.loads(instance.ok("network", "inspect", "inner"))
+    bridge = names.bridge_name(instance.engine.layout.tag)
+
+    def trusted() -> list[str]:
+        found = ruleset.read()
+        return [one for one in (bridge, inner["network_interface"]) if bound(found, one)]
+
+    with firewalld.running():
+        there = web(image, "there", PORT + 1)
+        there["metadata"]["annotations"] = {"reconciler/network": "inner"}
+        put(folder / "web.yaml", web(image))
+        put(folder / "there.yaml", there)
+        instance.ok("apply", "--wait", "--timeout", 60, folder)
+        assert trusted() == [bridge, inner["network_interface"]]
+        (folder / "there.yaml").unlink()
+        instance.ok("apply", "--wait", "--timeout", 60, folder)
+        instance.ok("network", "rm", "inner")
+        assert trusted() == [bridge]
+        instance.ok("down", folder)
+        assert trusted() == []
 
 
 def test_iptables_legacy_is_seen(host: Lab, instance: Instance, image: str, folder: Path) -> None:
