@@ -312,7 +312,7 @@ def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:
     words = ["--api-version", "-c", request.cid, "-u", request.cid, "-n", request.name]
     words += ["-r", runtime[0], "-b", str(request.bundle), "-p", str(request.pidfile)]
     words += ["--exit-dir", str(request.exit_dir), "--persist-dir", str(request.persist_dir)]
-    words += ["-l", f"k8s-file:{request.log}" if request.log else "none", "--no-sync-log", *own]
+    words += ["-l", f"k8s-file:{request.log}" if request.log else "none", "--no-sync-log", "--syslog", *own]
     if request.monitor_pidfile is not None:
         words += ["-P", str(request.monitor_pidfile)]
     return words + [word for argument in runtime[1:] for word in ("--runtime-arg", argument)]

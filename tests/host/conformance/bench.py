@@ -7,11 +7,15 @@ Nothing waits by sleeping: a monitor's end is told by a pidfd, everything else b
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
+import termios
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -230,3 +234,34 @@ def records(client: socket.socket) -> list[bytes]:
 
 def joined(taken: list[bytes], kind: bytes = b"\2") -> bytes:
     return b"".join(record[1:] for record in taken if record[:1] == kind)
+
+
+def heard(client: socket.socket) -> None:
+    """Until the monitor has read what a client sends (2.1.6 goes on reading only where the container has a stdin)."""
+    client.send(b"x")
+    unread = bytearray(4)
+    deadline = time.monotonic() + DEADLINE
+    while fcntl.ioctl(client, termios.TIOCOUTQ, unread) or any(unread):
+        assert time.monotonic() < deadline, "the monitor does not read from its client"
+        select.select([], [], [], 0.005)
+
+
+def command(bench: Bench, text: bytes, name: str = "ctl") -> None:
+    fd = os.open(bench.bundle / name, os.O_WRONLY | os.O_NONBLOCK)  # fails when nobody reads
+    try:
+        assert select.select([], [fd], [], DEADLINE)[1]
+        os.write(fd, text)
+    finally:
+        os.close(fd)
+
+
+def idle(pid: int) -> bool:
+    """Whether a process uses no processor for a moment (in ticks of 10 ms)."""
+
+    def ticks() -> int:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = ticks()
+    select.select([], [], [], 0.3)
+    return ticks() - before <= 2

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import socket
 import stat
-import termios
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.host.conformance.bench import DEADLINE, Bench, joined, records
+from tests.host.conformance.bench import Bench, command, heard, idle, joined, records
 from tests.host.conformance.programs import Program
 
 pytestmark = pytest.mark.host
@@ -108,16 +105,6 @@ def test_all_clients_get_all_output_from_when_they_came(bench: Bench) -> None:
     launched.done()
 
 
-def heard(client: socket.socket) -> None:
-    """Until the monitor has read what a client sends (2.1.6 goes on reading only where the container has a stdin)."""
-    client.send(b"x")
-    unread = bytearray(4)
-    deadline = time.monotonic() + DEADLINE
-    while fcntl.ioctl(client, termios.TIOCOUTQ, unread) or any(unread):
-        assert time.monotonic() < deadline, "the monitor does not read from its client"
-        select.select([], [], [], 0.005)
-
-
 def test_the_end_of_input_is_passed_on(bench: Bench) -> None:
     launched = bench.launch("-i", container="cat; echo end")
     launched.created()
@@ -155,7 +142,7 @@ def test_what_nobody_wants_to_read_is_swallowed(bench: Bench) -> None:
     launched = bench.launch(container="cat; echo end")
     launched.created()
     client = bench.connect()
-    client.send(b"hello\n")
+    heard(client)
     bench.start()
     assert joined(records(client)) == b"end\n"
     launched.done()
@@ -190,15 +177,6 @@ def test_a_container_that_is_slow_to_read_slows_its_client(bench: Bench) -> None
     launched.done()
 
 
-def command(bench: Bench, text: bytes, name: str = "ctl") -> None:
-    fd = os.open(bench.bundle / name, os.O_WRONLY | os.O_NONBLOCK)  # fails when nobody reads
-    try:
-        assert select.select([], [fd], [], DEADLINE)[1]
-        os.write(fd, text)
-    finally:
-        os.close(fd)
-
-
 def test_the_log_is_renewed_on_request(bench: Bench) -> None:
     """Bad lines cost what was written with them, and nothing else. The numbers must be there, and do not matter."""
     go = bench.fifo("go")
@@ -230,15 +208,3 @@ def test_others_may_come_and_go_at_the_pipes(bench: Bench) -> None:
     assert idle(monitor), "it spins"
     (bench.directory / "go").write_text("\n")
     launched.done()
-
-
-def idle(pid: int) -> bool:
-    """Whether a process uses no processor for a moment (in ticks of 10 ms)."""
-
-    def ticks() -> int:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
-
-    before = ticks()
-    select.select([], [], [], 0.3)
-    return ticks() - before <= 2
