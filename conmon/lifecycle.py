@@ -159,6 +159,10 @@ class Monitor:
 
     def run(self) -> int:
         """Create the container and stay until it has ended; its status. Raises Fail."""
+        if self._settings.options.sdnotify_socket:
+            from conmon.notify import Relay
+
+            Relay(self._loop, self._settings.bundle, self._settings.options.sdnotify_socket)
         # 6. Streams.
         stdout_end = self._open_stdout()
         stderr, stderr_end = _pipe_to_container()

@@ -1,8 +1,4 @@
-"""From options to settings: the checks in the protocol's order and with its words, before anything is daemonised.
-
-What is accepted on the command line but not built yet is refused here, by name: a caller that asks for
-a terminal must not get a container without one.
-"""
+"""From options to settings: the checks in the protocol's order and with its words, before anything is daemonised."""
 
 from __future__ import annotations
 
@@ -42,7 +38,6 @@ def check(options: Options) -> Settings:
         raise Fail("Delay before invoking exit command must be greater than or equal to 0")
     _check_rotation(options)
     logs = drivers(options)
-    _refuse_unbuilt(options)
     return Settings(options, logs, prepare.load(options.prepare) if options.prepare is not None else [])
 
 
@@ -72,12 +67,3 @@ def _check_rotation(options: Options) -> None:
         raise Fail("log-max-files must be non-negative")
     if options.log_rotate and options.log_max_files < 1:
         raise Fail("log-max-files must be at least 1 when log-rotate is enabled")
-
-
-def _refuse_unbuilt(options: Options) -> None:
-    unbuilt = {
-        "--sdnotify-socket": options.sdnotify_socket is not None,
-    }
-    for name, asked in unbuilt.items():
-        if asked:
-            raise Fail(f"{name} is not implemented yet")

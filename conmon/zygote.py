@@ -88,7 +88,8 @@ def _preload() -> None:
     import conmon.attach
     import conmon.console
     import conmon.control
-    import conmon.logs.rotation  # noqa: F401
+    import conmon.logs.rotation
+    import conmon.notify  # noqa: F401
 
 
 class Zygote:
