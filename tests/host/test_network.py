@@ -258,6 +258,9 @@ def test_others_networks_of_guests_are_not_cut_off() -> None:
         portmap.declare(made.tag, [made.config], [])
         assert ipv6.closed() == ("up0",)
         assert ask(guest, TCP, OUTSIDE_IP6, 80) == ["outside", "2001:db8:60::2"]
+        with netlink.here("make it the uplink of a virtual machines' host") as ip:
+            ip.route("add", family=socket.AF_INET6, dst="2001:db8:61::/64", gateway="2001:db8:60::2")
+        assert ipv6.closed() == ("podman1", "up0")
 
 
 def test_a_kernel_without_ipv6_is_told_and_does_without() -> None:

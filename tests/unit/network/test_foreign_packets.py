@@ -18,6 +18,14 @@ OUT = Packet("ip", "rc-abcd", "eth0", PODS, None, "tcp")
 NET = PodNetwork("rc-abcd", PODS, "10.101.0.1", (("tcp", 80), ("udp", 53)))
 
 
+@pytest.mark.parametrize(("port", "ports"), [(53, [53, 53]), (1053, [1053, 1053]), (0, [])])
+def test_names_are_asked_for_where_the_server_is(port: int, ports: list[int]) -> None:
+    """``input`` comes after port 53 was led elsewhere."""
+    network = PodNetwork("rc-abcd", PODS, "10.101.0.1", names_port=port)
+    steps = [step for flow in flows.flows(network, "eth0") for step in flow.steps]
+    assert [packet.port for hook, packet in steps if hook == "input"] == ports
+
+
 def rules(*many: list[Any], policy: str = "drop", **others: list[list[Any]]) -> Ruleset:
     """A base chain ``forward`` with these rules; ``others`` are chains by name."""
     objects: list[dict[str, Any]] = [
