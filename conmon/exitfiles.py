@@ -11,8 +11,7 @@ from conmon import fds, libc, process, say
 
 def replace(path: str, text: str) -> None:
     """Write a small file so that nobody ever sees half of it. Raises OSError."""
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}")
+    temporary = _temporary(path)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         os.write(fd, text.encode())
@@ -21,15 +20,49 @@ def replace(path: str, text: str) -> None:
     os.rename(temporary, path)
 
 
-def write_status(status: int, persist_dir: str | None, exit_dir: str | None, cid: str) -> None:
+def _temporary(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name}.{os.getpid()}")
+
+
+class Reserve:
+    """Room for an exit file while there is some: logs may have filled the disk by the time that it is written.
+
+    It is a file without a name, which goes with the monitor. Where there can be none, ``replace`` must do.
+    """
+
+    def __init__(self, directory: str | None) -> None:
+        self._fd: int | None = None
+        if directory is not None:
+            try:
+                self._fd = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+                os.write(self._fd, b"none")
+            except OSError:
+                return
+
+    def replace(self, path: str, text: str) -> None:
+        """As the function. Raises OSError."""
+        if self._fd is None:
+            replace(path, text)
+            return
+        os.pwrite(self._fd, text.encode(), 0)
+        os.ftruncate(self._fd, len(text))
+        temporary = _temporary(path)
+        os.link(f"/proc/self/fd/{self._fd}", temporary, src_dir_fd=self._fd)  # a directory: linkat(2), which follows
+        os.rename(temporary, path)
+        os.close(self._fd)
+        self._fd = None
+
+
+def write_status(status: int, persist_dir: str | None, exit_dir: str | None, cid: str, reserve: Reserve) -> None:
     """Leave the status in ``<persist_dir>/exit`` and ``<exit_dir>/<cid>``, in that order, without a newline.
 
-    The second one wakes whoever waits for exits. Neither prevents the other.
+    The second one wakes whoever waits for exits; ``reserve`` is for it. Neither prevents the other.
     """
     for path in (persist_dir and f"{persist_dir}/exit", exit_dir and f"{exit_dir}/{cid}"):
         if path:
             try:
-                replace(path, str(status))
+                (reserve.replace if path == f"{exit_dir}/{cid}" else replace)(path, str(status))
             except OSError as error:
                 say.warn(f"Failed to write {status} to exit file {path}: {error.strerror}")
 

@@ -97,7 +97,8 @@ def _monitor(settings: Settings, detach: Detach, given: list[int]) -> int:
         raise Fail("--attach specified but _OCI_ATTACHPIPE was not")
     sync = Sync(sync_fd, key(api_version=options.api_version, executing=options.exec))
     # 5. Part from its terminal and session; orphans in the container become ours.
-    fds.to_null((0, 1, 2))
+    if not settings.passthrough:
+        fds.to_null((0, 1, 2))
     try:
         os.setsid()
     except PermissionError:
@@ -156,6 +157,7 @@ class Monitor:
         self._input: Stdin | None = None
         self._console: Console | None = None
         self._oom: Watch | None = None
+        self._reserve = exitfiles.Reserve(settings.options.exit_dir)
 
     def run(self) -> int:
         """Create the container and stay until it has ended; its status. Raises Fail."""
@@ -181,7 +183,10 @@ class Monitor:
         signals(self._loop, (signal.SIGCHLD, *_FORWARDED), self._signal)
         stdio = (stdin_end, stdout_end, stderr_end)
         console = self._console.path if self._console is not None else None
-        self._runtime = spawn(self._settings, stdio, self._held, self._oom_score, console, self._start_fd)
+        passed = (0, 1, 2) if self._settings.passthrough else stdio
+        self._runtime = spawn(self._settings, passed, self._held, self._oom_score, console, self._start_fd)
+        if self._settings.passthrough:
+            fds.to_null((0, 1, 2))
         fds.close_all(stdio if self._start_fd is None else (*stdio, self._start_fd))
         # 10., 12. Output is taken while the runtime works: a full pipe must not stop it.
         self._loop.run(lambda: self._runtime in self._ended)
@@ -284,13 +289,14 @@ class Monitor:
             if self._stdout is not None:
                 self._stdout.drain()
             self._stderr.drain()
-        if not options.no_sync_log:
-            for log in self._settings.logs:
+        for log in self._settings.logs:
+            log.end()
+            if not options.no_sync_log:
                 log.sync()
         fds.close_all(self._held)
         self.close()
         result = -1 if status is None else status
-        exitfiles.write_status(result, options.persist_dir, options.exit_dir, self._settings.cid)
+        exitfiles.write_status(result, options.persist_dir, options.exit_dir, self._settings.cid, self._reserve)
         if options.exec:
             self._sync.send(result, b"command timed out" if status is None else None)
         return result

@@ -53,6 +53,7 @@ class Options:
         self.log_global_size_max = -1
         self.log_rotate = False
         self.log_max_files = 1
+        self.log_dated = False
         self.log_allowlist_dir: list[str] = []
         self.log_tag: str | None = None
         self.log_label: list[str] = []
@@ -100,6 +101,7 @@ TABLE = (
     Option("full-attach", "", FLAG, "Attach socket in the bundle, without the short symbolic link"),
     Option("leave-stdin-open", "", FLAG, "Keep stdin open when an attached client leaves"),
     Option("log-allowlist-dir", "", ARRAY, "Directory in which logs may be rotated; repeatable"),
+    Option("log-dated", "", FLAG, "With --log-rotate: the kubelet's names, older ones gzipped (not in the C conmon)"),
     Option("log-global-size-max", "", INT64, "Bytes of output kept altogether"),
     Option("log-label", "", ARRAY, "KEY=VALUE field for journald; repeatable"),
     Option("log-level", "", STRING, "error, warning, info, debug or trace"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from conmon import prepare, say
-from conmon.logs import Driver, drivers
+from conmon.logs import drivers, passes_through
+from conmon.logs.driver import Driver
 from conmon.options import Options
 from conmon.say import Fail
 
@@ -20,7 +21,10 @@ class Settings:
         self.bundle = options.bundle if options.bundle is not None else os.getcwd()
         self.pidfile = options.container_pidfile or f"{os.getcwd()}/pidfile-{self.cid}"
         somewhere = options.bundle is not None or not options.exec
-        self.reachable = somewhere and (options.full_attach or options.socket_dir_path is not None)
+        self.passthrough = passes_through(options)
+        self.reachable = (
+            somewhere and not self.passthrough and (options.full_attach or options.socket_dir_path is not None)
+        )
         """Whether there are an attach socket and control pipes. Who names no place for the socket has no use for
         them, and a monitor is the lighter for it (the C conmon would make them, with a link in /var/run/crio)."""
         self.logs = logs

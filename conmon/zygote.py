@@ -88,6 +88,8 @@ def _preload() -> None:
     import conmon.attach
     import conmon.console
     import conmon.control
+    import conmon.logs.dated
+    import conmon.logs.journald
     import conmon.logs.rotation
     import conmon.notify  # noqa: F401
 

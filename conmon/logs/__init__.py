@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from conmon import say
+from conmon.logs.driver import Driver
 from conmon.logs.k8sfile import K8sFile, Limits
 from conmon.options import Options
 from conmon.say import Fail
 
-Driver = K8sFile
-"""Something with ``write(stream, data)``, ``reopen()``, ``sync()`` and ``close()``. ``none`` is the absence of one."""
-
-_NOTHING = ("off", "null", "none")
-_UNBUILT = ("journald", "passthrough")
+PASSTHROUGH = "passthrough"
+"""The container's stdio is ours: there is nothing to read, and no log. ``none``: what is read goes nowhere."""
+_JOURNALD = "journald"
+_WITHOUT_PATH = ("off", "null", "none", _JOURNALD, PASSTHROUGH)
 
 
 def drivers(options: Options) -> list[Driver]:
@@ -19,8 +19,8 @@ def drivers(options: Options) -> list[Driver]:
     if not options.log_path:
         raise Fail("Log driver not provided. Use --log-path")
     named = [split(path) for path in options.log_path]
-    opened = [_k8s_file(path, options) for name, path in named if name == "k8s-file"]
-    journald = any(name == "journald" for name, _ in named)
+    opened: list[Driver] = [_k8s_file(path, options) for name, path in named if name == "k8s-file"]
+    journald = any(name == _JOURNALD for name, _ in named)
     if opened and not journald:
         _refuse_journald_options(options)
     if journald and len(options.cid or "") <= 12:
@@ -28,15 +28,25 @@ def drivers(options: Options) -> list[Driver]:
     _check_labels(options.log_label)
     if options.no_container_partial_message and not journald:
         say.warn("--no-container-partial-message has no effect without journald log driver")
-    for name, _ in named:
-        if name in _UNBUILT:
-            raise Fail(f"log driver {name} is not implemented yet")
-    return opened
+    return [*opened, _journal(options)] if journald else opened
+
+
+def passes_through(options: Options) -> bool:
+    """Whether --log-path says that the container gets our own stdio."""
+    return any(split(path)[0] == PASSTHROUGH for path in options.log_path)
+
+
+def _journal(options: Options) -> Driver:
+    from conmon.logs.journald import Journald
+
+    mark = not options.no_container_partial_message
+    return Journald(options.cid or "", options.name, options.log_tag, options.log_label, mark_partial=mark)
 
 
 def _k8s_file(path: str, options: Options) -> K8sFile:
     keep = options.log_max_files if options.log_rotate else 0
-    limits = Limits(options.log_size_max, options.log_global_size_max, keep, options.log_allowlist_dir)
+    size, total, dated = options.log_size_max, options.log_global_size_max, options.log_dated
+    limits = Limits(size, total, keep, options.log_allowlist_dir, dated=dated)
     return K8sFile(path, limits, sync=not options.no_sync_log)
 
 
@@ -55,7 +65,7 @@ def split(text: str) -> tuple[str, str]:
         if len(words) < 2:
             raise Fail("k8s-file requires a filename")
         return "k8s-file", words[1]
-    if driver in _NOTHING or driver in _UNBUILT:
+    if driver in _WITHOUT_PATH:
         return driver, ""
     if len(words) > 1:
         raise Fail(f"No such log driver {driver}")

@@ -6,7 +6,12 @@ import os
 import time
 
 from conmon import say
+from conmon.logs.driver import Driver
 from conmon.say import Fail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from conmon.logs.dated import Keeper
 
 
 class Limits:
@@ -14,20 +19,33 @@ class Limits:
 
     ``size`` bounds one file, ``total`` all that is ever written; what comes after it is dropped. ``keep`` full
     files are kept, 0: none, a full log is discarded. ``allowed``: see ``rotation.rotate``.
+
+    ``dated``: full files are named and packed as the kubelet's (``dated.py``). A file then ends with the read that
+    fills it: while files are moved about, no line is in nobody's hands but ours.
     """
 
-    def __init__(self, size: int = 0, total: int = 0, keep: int = 0, allowed: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        size: int = 0,
+        total: int = 0,
+        keep: int = 0,
+        allowed: list[str] | None = None,
+        *,
+        dated: bool = False,
+    ) -> None:
         self.size = max(size, 0)
         self.total = max(total, 0)
         self.keep = keep
+        self.dated = dated
         self.allowed = allowed or []
 
 
-class K8sFile:
+class K8sFile(Driver):
     """An open log. A record is never cut in two by another, nor by the end of a file.
 
-    When the disk is full, lines are lost, which is said once; the container and its exit code go on. When a
-    full log cannot be replaced, it grows, which is said once, too, and tried again after as much again.
+    When the disk is full, lines are lost, which is said once, and how many when there is space again; the container
+    and its exit code go on. When a full log cannot be replaced, it grows, which is said once, too, and tried again
+    after as much again.
     """
 
     def __init__(self, path: str, limits: Limits | None = None, *, sync: bool = True) -> None:
@@ -35,37 +53,38 @@ class K8sFile:
         self.path = path
         self._clock = Clock()
         self._failing = False
+        self._lost = 0
         self._limits = limits or Limits()
+        self._keeper: Keeper | None = None
         self._sync = sync
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise Fail(f"Failed to open log file: {error.strerror}: {path}") from None
-        self._size = os.fstat(self._fd).st_size if self._limits.size else 0
+        self._size = _end_last_record(path, self._fd)
         self._total = 0
         self._stuck = False
 
     def write(self, stream: bytes, data: bytes) -> None:
-        """Append what one read of ``stream`` (stdout or stderr) gave."""
         text = records(data, self._clock.stamp(time.time_ns()), stream)
         if self._limits.total:
             text = self._allowance(text)
-        if self._limits.size:
-            self._write_sized(text)
-        else:
+        if not self._limits.size:
             self._write(text)
+        elif self._limits.dated:
+            self._write(text)
+            self._size += len(text)
+            if self._size >= self._limits.size:
+                self.reopen()
+        else:
+            self._write_sized(text)
 
     def reopen(self) -> None:
-        """Replace the log now: with --log-rotate it is kept as ``.1``, without it is gone."""
-        from conmon.logs import rotation
-
+        """Replace the log now: with --log-rotate it is kept, without it is gone."""
         if self._sync:
             self.sync()
         try:
-            if self._limits.keep:
-                fd = rotation.rotate(self.path, self._fd, self._limits.keep, self._limits.allowed)
-            else:
-                fd = rotation.replace(self.path)
+            fd = self._replace()
         except OSError as error:
             if not self._stuck:
                 say.warn(f"cannot replace log {self.path}: {error.strerror}; it goes on growing")
@@ -77,8 +96,22 @@ class K8sFile:
         self._size = os.fstat(fd).st_size
         self._stuck = False
 
+    def _replace(self) -> int:
+        """The new log's descriptor. Raises OSError."""
+        from conmon.logs import rotation
+
+        limits = self._limits
+        if not limits.keep:
+            return rotation.replace(self.path)
+        if not limits.dated:
+            return rotation.rotate(self.path, self._fd, limits.keep, limits.allowed)
+        if self._keeper is None:
+            from conmon.logs.dated import Keeper
+
+            self._keeper = Keeper(self.path, limits.keep, limits.allowed)
+        return self._keeper.rotate(self._fd)
+
     def sync(self) -> None:
-        """Bring it to the disk."""
         try:
             os.fsync(self._fd)
         except OSError as error:
@@ -107,14 +140,30 @@ class K8sFile:
         return text[:end]
 
     def _write(self, text: bytes) -> None:
+        done = 0
         try:
-            while text:
-                text = text[os.write(self._fd, text) :]
-            self._failing = False
+            while done < len(text):
+                done += os.write(self._fd, text[done:] if done else text)
         except OSError as error:
-            if not self._failing:
-                say.warn(f"cannot write log {self.path}: {error.strerror}; output is lost")
-            self._failing = True
+            self._lose(text, done, error)
+            return
+        if self._failing:
+            say.warn(f"log {self.path} can be written again; {self._lost} records were lost")
+            self._failing = False
+            self._lost = 0
+
+    def _lose(self, text: bytes, done: int, error: OSError) -> None:
+        """Only ``done`` bytes of ``text`` were written: half a record at their end is taken back."""
+        whole = text.rfind(b"\n", 0, done) + 1
+        self._lost += text.count(b"\n", whole)
+        if not self._failing:
+            say.warn(f"cannot write log {self.path}: {error.strerror}; output is lost")
+        self._failing = True
+        try:
+            if done > whole:
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (done - whole))
+        except OSError:
+            return  # half a record is left; the next one stands in the same line
 
 
 class Clock:
@@ -145,6 +194,22 @@ def records(data: bytes, stamp: bytes, stream: bytes) -> bytes:
     if end < len(data):
         text += stamp + b" " + stream + b" P " + data[end:] + b"\n"
     return text
+
+
+def _end_last_record(path: str, fd: int) -> int:
+    """End a line that a killed monitor left half written, so that no other begins in it. The log's size."""
+    size = os.fstat(fd).st_size
+    if size:
+        try:
+            reader = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                torn = os.pread(reader, 1, size - 1) not in (b"\n", b"")
+            finally:
+                os.close(reader)
+            size += os.write(fd, b"\n") if torn else 0
+        except OSError:
+            pass  # a log that cannot be read, or a full disk: the first record stands in that line
+    return size
 
 
 def _whole(text: bytes, room: int) -> int:

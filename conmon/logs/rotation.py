@@ -36,11 +36,9 @@ def rotate(path: str, current: int, keep: int, allowed: list[str]) -> int:
     moved it: then what is there now is opened, and nothing is moved. ``allowed``: the directories in which
     logs may be rotated; empty for all.
     """
-    _check_place(path, allowed)
-    fcntl.lockf(current, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it ends when the old descriptor is closed
-    if not _is_at(current, path):
-        return os.open(path, _FLAGS | os.O_NOFOLLOW, MODE)
-    fd = _fresh(f"{path}.new")
+    fd = fresh(path, current, allowed)
+    if fd is None:
+        return reopened(path)
     try:
         for number in range(keep - 1, 0, -1):
             _move(f"{path}.{number}", f"{path}.{number + 1}")
@@ -50,6 +48,21 @@ def rotate(path: str, current: int, keep: int, allowed: list[str]) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def fresh(path: str, current: int, allowed: list[str]) -> int | None:
+    """A new file ``<path>.new``, after a look at the place and with a lock that lasts until ``current`` is closed.
+
+    None if the log is not at ``path`` any more. Raises OSError.
+    """
+    _check_place(path, allowed)
+    fcntl.lockf(current, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return _fresh(f"{path}.new") if _is_at(current, path) else None
+
+
+def reopened(path: str) -> int:
+    """The descriptor of what is at ``path`` now, made if need be. Raises OSError."""
+    return os.open(path, _FLAGS | os.O_NOFOLLOW, MODE)
 
 
 def _check_place(path: str, allowed: list[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,56 @@ def test_a_full_disk_loses_lines_and_is_told_once(capfd: pytest.CaptureFixture[s
     log.write(b"stdout", b"b\n")
     log.close()
     assert capfd.readouterr().err == "[conmon:w]: cannot write log /dev/full: No space left on device; output is lost\n"
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """``small(room)``: from now on a disk with room for so many bytes."""
+    real = os.write
+    left = 1 << 60
+
+    def write(fd: int, data: bytes) -> int:
+        nonlocal left
+        if fd == 2:
+            return real(fd, data)
+        if left == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done = real(fd, data[:left])
+        left -= done
+        return done
+
+    def have(room: int) -> None:
+        nonlocal left
+        left = room
+
+    monkeypatch.setattr(os, "write", write)
+    yield have
+    monkeypatch.undo()
+
+
+def test_a_disk_with_space_again_has_whole_records_only_and_it_is_told(
+    tmp_path: Path, small: Callable[[int], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log"
+    log = K8sFile(str(path))
+    log.write(b"stdout", b"before\n")
+    small(80)
+    log.write(b"stdout", b"one\ntwo\nthree\n")
+    log.write(b"stdout", b"four\n")
+    small(1 << 60)
+    log.write(b"stdout", b"after\n")
+    log.close()
+    assert [line.split(b" ", 3)[3] for line in path.read_bytes().splitlines()] == [b"before", b"one", b"after"]
+    assert capfd.readouterr().err == (
+        f"[conmon:w]: cannot write log {path}: No space left on device; output is lost\n"
+        f"[conmon:w]: log {path} can be written again; 3 records were lost\n"
+    )
+
+
+def test_a_record_that_a_killed_monitor_left_half_written_ends_there(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"T stdout F whole\nT stdout F ha")
+    log = K8sFile(str(path))
+    log.write(b"stdout", b"new\n")
+    log.close()
+    assert [line.split(b" ", 3)[3] for line in path.read_bytes().splitlines()] == [b"whole", b"ha", b"new"]

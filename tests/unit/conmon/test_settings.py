@@ -69,8 +69,6 @@ REFUSED = {
         [*RUN, "-l", "journald", "--log-label", "a=b"],
         "[conmon:e]: Container label names must contain only uppercase letters, numbers and underscore",
     ),
-    "journald, for now": ([*RUN, "-l", "journald"], "[conmon:e]: log driver journald is not implemented yet"),
-    "passthrough, for now": ([*RUN, "-l", "passthrough"], "[conmon:e]: log driver passthrough is not implemented yet"),
     "no file of operations": (
         [*RUN, *LOG, "--prepare", "/nowhere"],
         "[conmon:e]: cannot read prepare file /nowhere: No such file or directory",
@@ -129,6 +127,7 @@ def test_a_log_path_of_colons_only() -> None:
         (["--socket-dir-path", "/s"], True),
         (["-e", "--exec-process-spec", "x", "--full-attach"], False),
         (["-e", "--exec-process-spec", "x", "-b", "/b", "--full-attach"], True),
+        (["--full-attach", "-l", "passthrough"], False),
     ],
 )
 def test_who_has_an_attach_socket(more: list[str], reachable: bool) -> None:
