@@ -1,7 +1,9 @@
 """What the kernel killed in a container because memory ran out, as the container's monitor noted it.
 
 Our monitor counts, in ``exits/ID.oom`` (``KILLS PEAK``), which wakes the controller; a foreign one leaves an empty
-``oom`` in the bundle. Each new kill is an event, told once: the number told last is in the container's facts.
+``oom`` in the bundle, the first time. Each new kill is an event, told once: the number told last is in the container's
+facts. What a foreign one left is told at the container's end: it comes just before it, most often, and is never more
+than one.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def ended_by(layout: Layout, container: ContainerId, code: int, facts: Container
 def tell(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodSpec, end: Exit | None) -> int:
     """Tell of kills that were not told yet; the number that is told now. For holders of the key's lock."""
     count, peak = kills(ctx.layout, record.id)
-    if count <= facts.oom_kills or (end is None and not processes.alive(PidRef(facts.pid, facts.pid_start))):
+    counted = ctx.layout.oom_count(record.id).exists()
+    lives = counted and processes.alive(PidRef(facts.pid, facts.pid_start))
+    if count <= facts.oom_kills or (end is None and not lives):
         return facts.oom_kills  # its end is about to be told
     who = f"Container {record.name}" if record.name and not record.infra else "The infra container"
     limit = (facts.resources or record.spec.resources).memory_limit

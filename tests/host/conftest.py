@@ -105,16 +105,8 @@ def image(root: Path, loaded_images: Path) -> str:
 
 @pytest.fixture
 def instance(root: Path) -> Iterator[Instance]:
-    """The root's command line and engine. Afterwards its controllers are stopped, its pods killed and removed, and
-    ``system check`` must have nothing to say."""
-    made = Instance(root)
-    yield made
-    made.stop_controllers()
-    leaks = made.engine.check()
-    made.remove_everything()
-    assert leaks == (), f"while pods were there: {[str(leak) for leak in leaks]}"
-    after = made.engine.check()
-    assert after == (), f"after their removal: {[str(leak) for leak in after]}"
+    """The root's command line and engine."""
+    yield from instances.checked(Instance(root))
 
 
 @pytest.fixture

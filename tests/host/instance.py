@@ -33,6 +33,9 @@ T = TypeVar("T")
 PATIENCE = 30.0
 """Seconds that anything a test waits for may take on a busy machine; usually it takes a tenth of one."""
 
+CONMON = Path(os.environ["RECONCILER_TEST_CONMON"]) if "RECONCILER_TEST_CONMON" in os.environ else None
+"""The monitor program that all instances are to use, by --conmon; None: our own."""
+
 DEADLINE = seconds(PATIENCE)
 
 
@@ -42,17 +45,30 @@ class Instance:
     def __init__(self, root: Path, *options: str) -> None:
         """``options``: more global options of the command line."""
         self.root = root
-        self._options = options
+        self._options = (*(("--conmon", str(CONMON)) if CONMON else ()), *options)
         self._controllers: list[subprocess.Popen[str]] = []
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine.open(Settings(root=self.root, runtime=self.runtime))
+        return self.opened(self.runtime)
+
+    def opened(self, runtime: str | None = None) -> Engine:
+        """A new engine, as another process would have it."""
+        return Engine.open(Settings(root=self.root, runtime=runtime, conmon=self.conmon))
 
     @property
     def runtime(self) -> str | None:
         """The OCI runtime that the options ask for."""
-        return dict(zip(self._options, self._options[1:], strict=False)).get("--runtime")
+        return self._option("--runtime")
+
+    @property
+    def conmon(self) -> Path | None:
+        """The monitor program that the options ask for."""
+        path = self._option("--conmon")
+        return Path(path) if path else None
+
+    def _option(self, name: str) -> str | None:
+        return dict(zip(self._options, self._options[1:], strict=False)).get(name)
 
     def command(self, *arguments: object) -> list[str]:
         words = [*self._options, *map(str, arguments)]
@@ -135,6 +151,18 @@ def _reason() -> Any:
 
 
 _REASON = _reason()
+
+
+def checked(made: Instance) -> Iterator[Instance]:
+    """For a fixture: afterwards controllers are stopped, pods killed and removed, and ``system check`` must have
+    nothing to say."""
+    yield made
+    made.stop_controllers()
+    leaks = made.engine.check()
+    made.remove_everything()
+    assert leaks == (), f"while pods were there: {[str(leak) for leak in leaks]}"
+    after = made.engine.check()
+    assert after == (), f"after their removal: {[str(leak) for leak in after]}"
 
 
 @contextmanager

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.engine.containers import MONITOR_PID
-from reconciler.engine.context import Settings
-from reconciler.engine.engine import Engine
 from reconciler.model.events import Event
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, PidRef
@@ -119,4 +117,4 @@ def log_of(instance: Instance) -> str:
 def use_runtime(instance: Instance, name: str) -> None:
     """Let all of the instance run under that OCI runtime, commands and the test's own engine alike."""
     instance._options = ("--runtime", name)
-    instance.__dict__["engine"] = Engine.open(Settings(root=instance.root, runtime=name))
+    instance.__dict__["engine"] = instance.opened(name)

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine.context import Settings
-from reconciler.engine.engine import Engine
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.model.spec import ContainerSpec, PodSpec
@@ -42,7 +40,7 @@ def database(instance: Instance) -> list[Path]:
 def reopened(instance: Instance) -> Instance:
     """The same instance as another process meets it."""
     instance.engine.context.store.close()
-    instance.__dict__["engine"] = Engine.open(Settings(root=instance.root))
+    instance.__dict__["engine"] = instance.opened()
     return instance
 
 

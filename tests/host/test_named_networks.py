@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine import netadmin, netrecords, networks
-from reconciler.engine.context import Context, Settings
+from reconciler.engine.context import Context
 from reconciler.engine.engine import Engine
 from reconciler.engine.network import bridge, portmap
 from reconciler.engine.network.bridge import BridgeConfig
@@ -226,4 +226,4 @@ def _lose_the_index(instance: Instance) -> None:
     for path in (database, Path(f"{database}-wal"), Path(f"{database}-shm")):
         path.unlink(missing_ok=True)
     shutil.rmtree(instance.engine.layout.cache)
-    instance.__dict__["engine"] = Engine.open(Settings(root=instance.root))
+    instance.__dict__["engine"] = instance.opened()

@@ -20,8 +20,6 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine import cgroups, processes
-from reconciler.engine.context import Settings
-from reconciler.engine.engine import Engine
 from reconciler.engine.network import bridge, portmap
 from reconciler.model.key import Key
 from reconciler.model.observed import PidRef
@@ -48,7 +46,7 @@ def reboot(instance: Instance, tmp_path: Path) -> Iterator[Callable[[], None]]:
         subprocess.run(["mount", "--bind", other, BOOT_ID], check=True, timeout=30)
         mounted += 1
         processes.boot_id.cache_clear()
-        instance.__dict__["engine"] = Engine.open(Settings(root=instance.root))
+        instance.__dict__["engine"] = instance.opened()
 
     yield pretend
     instance.remove_everything()
