@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from pathlib import Path
 
 from reconciler.engine.boundary import hint
 from reconciler.engine.effects import effect
-from reconciler.model.errors import TryLater
+from reconciler.model.errors import Busy, TryLater
 from reconciler.model.key import Key
+
+PATIENCE, _AGAIN = 15.0, 0.005
+"""Seconds that another instance is waited for, and between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,21 @@ def exclusive_if_free(path: Path) -> Iterator[bool]:
     fd = _open(path)
     try:
         yield _takes(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def among_instances(path: Path, doing: str, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold a lock file that is another instance's as well, so that its troubles do not become ours: raises
+    Busy("cannot ``doing``…") when it is held for more than ``patience`` seconds."""
+    fd, end = _open(path), time.monotonic() + patience
+    try:
+        while not _takes(fd):
+            if time.monotonic() > end:
+                raise Busy(f"cannot {doing}: another instance of reconciler does just that ({path} is locked)")
+            time.sleep(_AGAIN)
+        yield
     finally:
         os.close(fd)
 

@@ -78,10 +78,10 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
         with users.choosing(ctx, spec) as ids:
             record = _record(ctx, spec, owner, ids)
             _write_pod(ctx, record)
-        _take_over(ctx, record)
-        with nameserver.registering(ctx, record):
-            podgroups.make(ctx, record, pod_resources(spec.containers))
-            _start_infra(ctx, record, held)
+            _take_over(ctx, record)
+            with nameserver.registering(ctx, record):
+                podgroups.make(ctx, record, pod_resources(spec.containers))
+                _start_infra(ctx, record, held)
         return record.id
     finally:
         for sock in held:

@@ -1,8 +1,8 @@
 """User namespaces of pods (hostUsers: false): which of this machine's ids each of them has.
 
-A pod gets 65536 ids that no other pod of the instance has, for its life; its record says which. So ids are chosen under
-a lock of the instance, held until the record is written. Volumes and layers lie on disk with the ids that containers
-see (idmapped mounts), so a later life of the pod may have others.
+A pod gets 65536 ids that nobody else on this machine has, for its life; its record says which. So ids are chosen under
+a lock that all instances share, by what is on record and in use, and used before it is released. Volumes and layers lie
+on disk with the ids that containers see (idmapped mounts), so a later life of the pod may have others.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconciler.engine import locks, records
+from reconciler.engine import idmaps, locks, records
 from reconciler.engine.context import Context
+from reconciler.engine.idmaps import Range
 from reconciler.engine.oci.bundle import IDS
 from reconciler.engine.records import RECORD, PodRecord
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import HostUnfit
 from reconciler.model.spec import PodSpec
 
-Range = tuple[int, int]
-"""The first, and how many."""
+LOCK = Path("/run/reconciler-users.lock")
+"""The one file that instances share: their ids come out of one pool."""
 
 SUBIDS = (Path("/etc/subuid"), Path("/etc/subgid"))
 OWNERS = ("containers", "kubelet")
@@ -34,29 +35,33 @@ ID_MAX = 0xFFFFFFFE
 
 @contextmanager
 def choosing(ctx: Context, spec: PodSpec) -> Iterator[int]:
-    """The first id for a pod that is about to be recorded, 0 for one that shares the machine's users.
+    """The first id for a pod that is about to be made, 0 for one that shares the machine's users. No instance on this
+    machine chooses others until the block ends: then its first process has them, which the others see.
 
-    Raises HostUnfit when none are free.
+    Raises HostUnfit when none are free, Busy.
     """
     if spec.sandbox.host_users:
         yield 0
         return
-    with locks.exclusive(ctx.layout.run / "users.lock"):
+    with locks.among_instances(LOCK, "give the pod users of its own"):
         pods = (records.read(ctx.layout.pod(row.id), RECORD, PodRecord) for row in index.all_pods(ctx.store))
-        yield choose(
-            ranges(ctx.config.security.userns_ids), {pod.ids for pod in pods if pod and pod.ids}, ctx.layout.tag
-        )
+        ours = {(pod.ids, IDS) for pod in pods if pod and pod.ids}
+        yield choose(ranges(ctx.config.security.userns_ids), ours | idmaps.in_use(), ctx.layout.tag)
 
 
-def choose(allowed: Collection[Range], taken: Collection[int], tag: str) -> int:
-    """A free range among those that are allowed; instances (by their tag) begin to look at different ones.
+def choose(allowed: Collection[Range], taken: Collection[Range], tag: str) -> int:
+    """A free range among those that are allowed.
+
+    Podman takes the lowest that is free, and does not look at ours: so the lower half comes last. Instances (by their
+    tag) begin to look at different ones, so that what one left on disk is seldom another's.
 
     Raises HostUnfit.
     """
     slots = [first for begin, count in allowed for first in range(begin, begin + count - IDS + 1, IDS)]
-    start = int.from_bytes(tag.encode(), "big") % max(len(slots), 1)
-    for first in (*slots[start:], *slots[:start]):
-        if all(abs(first - other) >= IDS for other in taken):
+    low, high = slots[: len(slots) // 2], slots[len(slots) // 2 :]
+    start = int.from_bytes(tag.encode(), "big") % max(len(high), 1)
+    for first in (*high[start:], *high[:start], *reversed(low)):
+        if all(first + IDS <= other or other + count <= first for other, count in taken):
             return first
     raise HostUnfit(
         f"cannot give the pod users of its own: none of the {len(slots)} ranges of {IDS} ids is free",

@@ -147,3 +147,49 @@ def test_what_cannot_be_had_is_told(there: Instance, folder: Path) -> None:
         there.root.chmod(0o711)
     assert done.returncode == 1
     assert f"{there.root} is closed to others" in done.stdout + done.stderr
+
+
+def test_instances_and_others_on_the_machine_have_no_ids_in_common(
+    there: Instance, loaded_images: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Out of one pool of five ranges, of which somebody else (podman, say) has one in use: two instances that make two
+    pods each, all at the same time."""
+    pool, free = 1_000_000_000, member("one")
+    stranger = subprocess.Popen(["unshare", "--user", "sleep", "1000"])
+    with fresh_instance(loaded_images, "--runtime", there.runtime or "") as other:
+        try:
+            until(lambda: own_namespace(stranger.pid), "the stranger is in a namespace of its own")
+            taken = pool + 3 * IDS
+            Path(f"/proc/{stranger.pid}/uid_map").write_text(f"0 {taken + 7} 1\n")
+            for instance in (there, other):
+                instance.engine.layout.config.write_text(f'[security]\nuserns_ids = "{pool}:{5 * IDS}"\n')
+            files = [
+                put(tmp_path / f"{name}.yaml", *(pod(f"{name}{n}", free, hostUsers=False) for n in range(2)))
+                for name in ("here", "other")
+            ]
+            words = ("apply", "--wait", "--timeout", 60)
+            makers = [
+                subprocess.Popen(instance.command(*words, file), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                for instance, file in zip((there, other), files, strict=True)
+            ]
+            for maker in makers:
+                said, _ = maker.communicate(timeout=90)
+                assert maker.returncode == 0, said
+            firsts = [first_id(there, f"here{n}/one") for n in range(2)]
+            firsts += [first_id(other, f"other{n}/one") for n in range(2)]
+            assert sorted([*firsts, taken]) == [pool + n * IDS for n in range(5)]
+            done = there.run("apply", put(folder / "more.yaml", pod("more", free, hostUsers=False)))
+            assert done.returncode == 1
+            assert "none of the 5 ranges of 65536 ids is free" in done.stdout + done.stderr
+            stranger.kill()
+            stranger.wait()
+            apply(there, folder, pod("more", free, hostUsers=False))
+            assert first_id(there, "more/one") == taken
+        finally:
+            stranger.kill()
+            stranger.wait()
+            there.engine.layout.config.unlink(missing_ok=True)
+
+
+def own_namespace(pid: int) -> bool:
+    return Path(f"/proc/{pid}/ns/user").stat().st_ino != Path("/proc/self/ns/user").stat().st_ino

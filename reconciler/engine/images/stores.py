@@ -133,11 +133,16 @@ def _of(name: str, wanted: Reference) -> bool:
 
 def _listings() -> Iterator[tuple[Path, str]]:
     """Each list of images of podman's, and how skopeo is told of its place."""
+    graph, run = podman_directories()
+    for listing in graph.glob("*-images/images.json"):
+        yield listing, f"{listing.parent.name.removesuffix('-images')}@{graph}+{run}"
+
+
+def podman_directories() -> tuple[Path, Path]:
+    """Where podman keeps what lasts, and what ends with the machine (containers-storage.conf(5))."""
     config = next((c for c in (os.environ.get("CONTAINERS_STORAGE_CONF"), *_CONFIGS) if c and Path(c).is_file()), "")
     said = _settings(config, stamp(Path(config))) if config else {}
-    graph, run = str(said.get("graphroot") or _GRAPH), str(said.get("runroot") or _RUN)
-    for listing in Path(graph).glob("*-images/images.json"):
-        yield listing, f"{listing.parent.name.removesuffix('-images')}@{graph}+{run}"
+    return Path(str(said.get("graphroot") or _GRAPH)), Path(str(said.get("runroot") or _RUN))
 
 
 @lru_cache(maxsize=4)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.engine import users
-from reconciler.model.errors import HostUnfit
+from reconciler.engine import idmaps, locks, users
+from reconciler.model.errors import Busy, HostUnfit
 
-TWO = ((1 << 20, 2 * 65536),)
+IDS = 65536
+LOWER, UPPER = 1 << 20, (1 << 20) + IDS
+TWO = ((LOWER, 2 * IDS),)
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz234567", min_size=4, max_size=4), st.integers(1, 40))
 def test_no_two_pods_have_an_id_in_common(tag: str, count: int) -> None:
-    taken: set[int] = set()
+    taken: set[users.Range] = set()
     for _ in range(count):
-        taken.add(users.choose(((100_000, 41 * 65536),), taken, tag))
-    ordered = sorted(taken)
+        taken.add((users.choose(((100_000, 41 * 65536),), taken, tag), IDS))
+    ordered = sorted(first for first, _ in taken)
     assert len(ordered) == count
     assert all(b - a >= 65536 for a, b in itertools.pairwise(ordered))
     assert ordered[0] >= 100_000 and ordered[-1] + 65536 <= 100_000 + 41 * 65536
@@ -32,15 +35,40 @@ def test_instances_begin_at_different_places() -> None:
 
 
 def test_when_none_is_free_it_is_told_what_helps() -> None:
-    taken = {users.choose(TWO, set(), "abcd")}
-    taken.add(users.choose(TWO, taken, "abcd"))
+    taken = {(users.choose(TWO, set(), "abcd"), IDS)}
+    taken.add((users.choose(TWO, taken, "abcd"), IDS))
     with pytest.raises(HostUnfit, match="none of the 2 ranges of 65536 ids is free") as refused:
         users.choose(TWO, taken, "abcd")
     assert "userns_ids" in refused.value.hint
 
 
-def test_a_range_that_overlaps_by_one_id_is_taken() -> None:
-    assert users.choose(TWO, {(1 << 20) - 65535}, "abcd") == (1 << 20) + 65536
+@pytest.mark.parametrize(
+    ("others", "first"),
+    [
+        pytest.param({(LOWER - 9, 9), (UPPER + IDS, 9)}, UPPER, id="beside it"),
+        pytest.param({(UPPER, 1)}, LOWER, id="its first"),
+        pytest.param({(UPPER + IDS - 1, 1000)}, LOWER, id="its last"),
+        pytest.param({(UPPER + 7, 1)}, LOWER, id="one within"),
+        pytest.param({(LOWER - 9, 10)}, UPPER, id="one of the other's"),
+        pytest.param({(UPPER - 1, 2)}, None, id="one of each"),
+        pytest.param({(0, 1 << 32)}, None, id="all"),
+    ],
+)
+def test_a_range_that_somebody_has_one_id_of_is_taken(others: set[users.Range], first: int | None) -> None:
+    if first is not None:
+        assert users.choose(TWO, others, "abcd") == first
+    else:
+        with pytest.raises(HostUnfit):
+            users.choose(TWO, others, "abcd")
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz234567", min_size=4, max_size=4))
+def test_the_lowest_which_podman_gives_out_are_taken_last(tag: str) -> None:
+    allowed, taken = ((0, 8 * IDS),), set[users.Range]()
+    for _ in range(8):
+        taken.add((users.choose(allowed, taken, tag), IDS))
+        assert len(taken) <= 4 or min(taken) == ((8 - len(taken)) * IDS, IDS)
+    assert len(taken) == 8
 
 
 @pytest.fixture
@@ -84,3 +112,50 @@ def test_the_first_closed_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").chmod(0o710)
     found = users.closed(tmp_path / "a/b")
     assert found is not None and (found == tmp_path / "a" or found in tmp_path.parents)
+
+
+def test_what_processes_have_is_in_use(tmp_path: Path) -> None:
+    """Our own are not, nor those mapped to themselves; a process may end while it is looked at."""
+    process(tmp_path / "self", "mine", "0 0 4294967295")
+    process(tmp_path / "1", "mine", "0 0 4294967295")
+    process(tmp_path / "20", "podman's", "0 2147483648 1024", "0 2147483650 1024")
+    process(tmp_path / "21", "podman's", "0 2147483648 1024", "0 2147483650 1024")
+    process(tmp_path / "30", "systemd's", "         0          0         65536\n 70000 90000 5")
+    (tmp_path / "40").mkdir()
+    (tmp_path / "sys").mkdir()
+    found = set(idmaps.of_processes(tmp_path))
+    assert found == {(2147483648, 1024), (2147483650, 1024), (90000, 5)}
+
+
+def process(place: Path, namespace: str, uids: str, gids: str | None = None) -> None:
+    """One in a namespace that others with its name share."""
+    (place / "ns").mkdir(parents=True)
+    shared = place.parent / f"namespace of {namespace}"
+    shared.touch()
+    (place / "ns/user").hardlink_to(shared)
+    (place / "uid_map").write_text(f"{uids}\n")
+    (place / "gid_map").write_text(f"{gids or uids}\n")
+
+
+def test_what_podmans_containers_have_on_record_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lasting, passing = tmp_path / "graph/overlay-containers", tmp_path / "run/overlay-containers"
+    for place in (lasting, passing):
+        place.mkdir(parents=True)
+    (tmp_path / "storage.conf").write_text(f'[storage]\ngraphroot = "{lasting.parent}"\nrunroot = "{passing.parent}"\n')
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(tmp_path / "storage.conf"))
+    one = {"uidmap": [{"container_id": 0, "host_id": 5000, "size": 10}], "gidmap": None}
+    odd = [{"uidmap": "x"}, {"uidmap": [7, {"host_id": "1", "size": 2}]}, 3, {"gidmap": [{"host_id": 1, "size": 2}]}]
+    (lasting / "containers.json").write_text(json.dumps([one, *odd]))
+    (passing / "volatile-containers.json").write_text("[{")
+    assert set(idmaps.of_podman()) == {(5000, 10), (1, 2)}
+
+
+def test_another_instance_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
+    with (
+        locks.among_instances(tmp_path / "lock", "do it"),
+        pytest.raises(Busy, match=r"cannot do it: another instance .*lock is locked"),
+        locks.among_instances(tmp_path / "lock", "do it", patience=0),
+    ):
+        raise AssertionError("both have it")
+    with locks.among_instances(tmp_path / "lock", "do it", patience=0):
+        pass
