@@ -132,6 +132,11 @@ class Layout:
         return self.run / "forwarding"
 
     @property
+    def shares_lock(self) -> Path:
+        """Held by whoever writes what the pods of a level weigh together."""
+        return self.run / "shares.lock"
+
+    @property
     def network_lock(self) -> Path:
         return self.run / "network.lock"
 

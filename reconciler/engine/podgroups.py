@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from reconciler.engine import cgroups, records
+from reconciler.engine import cgroups, locks, records
 from reconciler.engine.cgroups import names
 from reconciler.engine.context import Context
 from reconciler.engine.oci.linux import to_shares
@@ -91,8 +91,10 @@ def _is_burstable(path: str) -> bool:
 def _share(ctx: Context, pod: PodId, path: str, thousandths: int) -> None:
     """The Burstable pods together get what they request together (kubelet: qos_container_manager, setCPUCgroupConfig).
 
-    Within the transaction, so that of two who do this at once the later one writes the greater truth.
+    With a lock around both, so that of two who do this at once the later one writes the greater truth. Not within the
+    transaction: it would keep everybody from writing anything while systemd takes its time.
     """
     if _is_burstable(path):
-        with index.requests(ctx.store, pod, thousandths) as together:
+        with locks.exclusive(ctx.layout.shares_lock):
+            together = index.request(ctx.store, pod, thousandths)
             cgroups.set_level(path.rpartition("/")[0], to_shares(together))

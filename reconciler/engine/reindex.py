@@ -46,8 +46,7 @@ def _file_pod(ctx: Context, record: PodRecord, state: PodState) -> None:
     if state.networked is not None and ports:
         index.set_published(ctx.store, record.id, True)
     addresses.file(ctx.store, record.key, Lease(record.ip, record.ip6, record.spec.sandbox.network or DEFAULT))
-    with index.requests(ctx.store, record.id, podgroups.requested(ctx, record, state.resources)):
-        pass
+    index.request(ctx.store, record.id, podgroups.requested(ctx, record, state.resources))
 
 
 def _directories(parent: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,19 @@ from typing import Any, Self
 
 METHOD_CALL, METHOD_RETURN, ERROR, SIGNAL = 1, 2, 3, 4
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SIGNATURE = 1, 2, 3, 4, 5, 6, 8
-_MOST = 1 << 20
-"""Bytes of a message that we take; systemd's answers to us have a few hundred."""
-_FIXED = {"y": ("B", 1), "b": ("I", 4), "u": ("I", 4), "i": ("i", 4), "t": ("Q", 8), "x": ("q", 8)}
+_MOST = 1 << 27
+"""Bytes that a message may have (D-Bus Specification, "Message Format"); systemd's answers to us have a few hundred."""
+_PIECE = 1 << 16
+_FIXED = {kind: (code, struct.calcsize("<" + code)) for kind, code in zip("ynqbiuhxtd", "BhHIiIIqQd", strict=True)}
+"""Types of one size, which is their alignment: how ``struct`` has them, and bytes."""
 
 Variant = tuple[str, Any]
 """A signature and a value of it."""
+
+
+_STRANGE = "it does not speak D-Bus as we know it"
+_MALFORMED = (struct.error, IndexError, ValueError, TypeError, RecursionError)
+"""What reading bytes raises that are not what they should be."""
 
 
 class DBusError(Exception):
@@ -35,24 +43,37 @@ class DBusError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """``data``: its body as it came, read when it is asked for. systemd tells everybody of all that it does: what does
+    not concern us costs nothing, and cannot be in the way."""
+
     kind: int
     fields: dict[int, Any]
-    body: tuple[Any, ...]
+    data: bytes
 
     @property
     def member(self) -> str:
         return str(self.fields.get(_MEMBER, ""))
+
+    @property
+    def body(self) -> tuple[Any, ...]:
+        """Raises OSError where it is not what its signature says."""
+        reader = _Reader(self.data)
+        try:
+            return tuple(reader.get(part) for part in split(self.fields.get(_SIGNATURE, "")))
+        except _MALFORMED as e:
+            raise OSError(_STRANGE) from e
 
 
 class Connection:
     """Connected directly to a program's own socket: there is no bus between, so nobody has a name."""
 
     def __init__(self, path: Path, timeout: float) -> None:
-        """Raises OSError."""
+        """``timeout``: seconds for everything that is done with it, however much is told meanwhile. Raises OSError."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._serial = 0
+        self._deadline = time.monotonic() + timeout
         try:
-            self._socket.settimeout(timeout)
+            self._hurry()
             self._socket.connect(str(path))
             self._authenticate()
         except BaseException:
@@ -78,6 +99,7 @@ class Connection:
     ) -> tuple[Any, ...]:
         """The answer's values; signals that come before it are added to ``signals``. Raises DBusError, OSError."""
         self._serial += 1
+        self._hurry()
         self._socket.sendall(pack_call(self._serial, path, interface, member, signature, values))
         while True:
             message = self.receive()
@@ -95,8 +117,11 @@ class Connection:
         head = self._read(16)
         order, _kind, _flags, _version, length, _serial, fields = struct.unpack("<cBBBIII", head)
         if order != b"l" or length + fields > _MOST:
-            raise OSError("it does not speak D-Bus as we know it")
-        return unpack(head + self._read(_padded(fields, 8) + length))
+            raise OSError(_STRANGE)
+        try:
+            return unpack(head + self._read(_padded(fields, 8) + length))
+        except _MALFORMED as e:
+            raise OSError(_STRANGE) from e
 
     def _authenticate(self) -> None:
         """All in one piece, as sd-bus does it: systemd answers when it has read the whole of it. A call that reached it
@@ -112,13 +137,21 @@ class Connection:
         return line
 
     def _read(self, count: int) -> bytes:
-        data = b""
+        data = bytearray()
         while len(data) < count:
-            piece = self._socket.recv(count - len(data))
+            self._hurry()
+            piece = self._socket.recv(min(count - len(data), _PIECE))
             if not piece:
                 raise ConnectionResetError("it hung up")
             data += piece
-        return data
+        return bytes(data)
+
+    def _hurry(self) -> None:
+        """What comes next may take the rest of the time. Raises TimeoutError where there is none."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("it takes too long")
+        self._socket.settimeout(left)
 
 
 def pack_call(serial: int, path: str, interface: str, member: str, signature: str, values: Sequence[Any]) -> bytes:
@@ -136,13 +169,11 @@ def pack_call(serial: int, path: str, interface: str, member: str, signature: st
 
 
 def unpack(data: bytes) -> Message:
-    """A whole message."""
+    """A whole message, whose fields alone are read."""
     kind, length = data[1], struct.unpack_from("<I", data, 4)[0]
     reader = _Reader(data, 12)
     fields = {code: value for code, (_, value) in reader.get("a(yv)")}
-    start = len(data) - length
-    body = _Reader(data[start:])
-    return Message(kind, fields, tuple(body.get(part) for part in split(fields.get(_SIGNATURE, ""))))
+    return Message(kind, fields, data[len(data) - length :])
 
 
 def split(signature: str) -> list[str]:
@@ -231,6 +262,8 @@ class _Reader:
             return signature, self.get(signature)
         if kind[0] == "a":
             return self._array(kind[1:])
+        if kind[0] not in "({":
+            raise ValueError(f"there is no type {kind}")
         return tuple(self.get(part) for part in split(kind[1:-1]))
 
     def _array(self, kind: str) -> list[Any]:

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.linux.dbus import Connection, DBusError, Message, _Reader, _Writer, pack_call, split, unpack
+from tests.fakes.systemd import packed
 
 PROPERTIES = [
     ("CPUWeight", ("t", 39)),
@@ -87,16 +89,6 @@ class Systemd:
         self._listener.close()
 
 
-def packed(kind: int, fields: list[tuple[int, tuple[str, object]]], signature: str, *values: object) -> bytes:
-    body = _Writer()
-    for part, value in zip(split(signature), values, strict=True):
-        body.put(part, value)
-    head = _Writer(bytearray(struct.pack("<cBBBII", b"l", kind, 0, 1, len(body.data), 1)))
-    head.put("a(yv)", [*fields, (8, ("g", signature))])
-    head.align(8)
-    return bytes(head.data + body.data)
-
-
 def test_an_answer_is_found_behind_signals(tmp_path: Path) -> None:
     def answer(_: Message, serial: int) -> bytes:
         signal = packed(4, [(3, ("s", "JobRemoved"))], "uos", 1, "/job/1", "done")
@@ -129,3 +121,79 @@ def test_one_that_hangs_up_or_is_no_dbus_is_an_os_error(tmp_path: Path) -> None:
     with Connection(tmp_path / "s", 10) as connection, pytest.raises(OSError, match=r"does not speak|hung up"):
         connection.call("/p", "i.f", "M")
     systemd.close()
+
+
+def signal(name: str, signature: str, body: bytes) -> bytes:
+    """One whose body is these very bytes, whether they are what the signature says or not."""
+    head = _Writer(bytearray(struct.pack("<cBBBII", b"l", 4, 0, 1, len(body), 1)))
+    head.put("a(yv)", [(3, ("s", name)), (8, ("g", signature))])
+    head.align(8)
+    return bytes(head.data) + body
+
+
+@pytest.mark.parametrize(
+    ("signature", "body"),
+    [
+        pytest.param("s", b"\xff\xff\xff\x7f", id="a text that is cut off"),
+        pytest.param("a{sv}", struct.pack("<I", 1 << 30), id="an array that is cut off"),
+        pytest.param("az", struct.pack("<I", 4) + b"abcd", id="a type that does not exist"),
+        pytest.param("(", b"", id="no signature"),
+    ],
+)
+def test_what_systemd_tells_others_is_not_read(signature: str, body: bytes, tmp_path: Path) -> None:
+    def answer(_: Message, serial: int) -> bytes:
+        return signal("PropertiesChanged", signature, body) + packed(2, [(5, ("u", serial))], "u", 7)
+
+    systemd = Systemd(tmp_path / "s", answer)
+    signals: list[Message] = []
+    with Connection(tmp_path / "s", 10) as connection:
+        assert connection.call("/p", "i.f", "M", signals=signals) == (7,)
+    systemd.close()
+    assert [one.member for one in signals] == ["PropertiesChanged"]
+
+
+@pytest.mark.parametrize(("signature", "body"), [("az", struct.pack("<I", 4) + b"abcd"), ("u", b"\1"), ("(", b"")])
+def test_a_body_that_cannot_be_read_is_an_os_error(signature: str, body: bytes) -> None:
+    message = unpack(signal("M", signature, body))
+    with pytest.raises(OSError, match="does not speak D-Bus"):
+        _ = message.body
+
+
+def test_every_fixed_type_is_known() -> None:
+    values = (1, -2, 3, True, -5, 6, -7, 8, 0.5, 10)
+    writer = _Writer()
+    writer.put("(ynqbiuxtdh)", values)
+    assert _Reader(bytes(writer.data)).get("(ynqbiuxtdh)") == values
+
+
+class Chatty:
+    """Says something that nobody asked for, again and again, and never answers."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection, suppress(OSError):  # the other side has enough of it
+            connection.recv(4096)
+            connection.sendall(b"OK 0123\r\n")
+            while True:
+                connection.sendall(signal("UnitNew", "s", struct.pack("<I", 1) + b"x\0"))
+
+    def close(self) -> None:
+        self._thread.join(10)
+        self._listener.close()
+
+
+def test_however_much_is_told_meanwhile_a_call_has_its_time(tmp_path: Path) -> None:
+    chatty = Chatty(tmp_path / "s")
+    with Connection(tmp_path / "s", 0.2) as connection:
+        with pytest.raises(TimeoutError):
+            connection.call("/p", "i.f", "M")
+        with pytest.raises(TimeoutError):
+            connection.receive()
+    chatty.close()

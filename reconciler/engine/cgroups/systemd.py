@@ -79,7 +79,9 @@ def start(path: str, properties: Properties) -> None:
         except DBusError as e:
             if e.name != _EXISTS:
                 raise
-            _set(systemd, unit, properties)
+            if properties:
+                _set(systemd, unit, properties)  # systemd knows it, which does not mean that it runs
+            _run(systemd, "StartUnit", "ss", unit, "replace")
 
 
 @effect("slice.set")
@@ -107,7 +109,8 @@ def enter(path: str, pid: int) -> None:
     """Move a process into the scope at ``path``, made where it is not there.
 
     Delegated: systemd lets nobody join one that is not, and ends all of it when one is killed for want of memory.
-    One that failed goes by itself, or it would be in the way for ever. Raises RuntimeFailed, ProcessLookupError.
+    One that failed goes by itself, or it would be in the way for ever. One that ends or fails between two of our
+    questions is made anew. Raises RuntimeFailed, ProcessLookupError.
     """
     unit, parent = names.unit(path), names.unit(path.rpartition("/")[0])
     properties: Properties = [
@@ -119,24 +122,48 @@ def enter(path: str, pid: int) -> None:
         ("Delegate", ("b", True)),
         ("CollectMode", ("s", "inactive-or-failed")),
     ]
-    with _connected(f"move process {pid} into {unit}") as systemd:
-        try:
-            _run(systemd, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", properties, [])
-        except DBusError as e:
-            if not Path(f"/proc/{pid}").exists():
-                raise ProcessLookupError(pid) from e
-            if e.name != _EXISTS:
-                raise
-            _join(systemd, unit, pid)
+    with _connected(f"move process {pid} into {unit}") as systemd, _alive(pid):
+        for last in (False, True):
+            try:
+                _run(systemd, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", properties, [])
+                return
+            except DBusError as e:
+                if e.name != _EXISTS:
+                    raise
+            if _joined(systemd, path, pid, must=last):
+                return
+            with contextlib.suppress(DBusError):
+                systemd.call(*_MANAGER, "ResetFailedUnit", "s", unit)
 
 
-def _join(systemd: Connection, unit: str, pid: int) -> None:
+@contextmanager
+def _alive(pid: int) -> Iterator[None]:
+    """What systemd refuses for a process that has ended meanwhile is told as that."""
     try:
-        systemd.call(*_MANAGER, "AttachProcessesToUnit", "ssau", unit, "", [pid])
+        yield
     except DBusError as e:
         if not Path(f"/proc/{pid}").exists():
             raise ProcessLookupError(pid) from e
         raise
+
+
+def _joined(systemd: Connection, path: str, pid: int, *, must: bool) -> bool:
+    """Whether the process is in the scope now. Raises DBusError where it ``must`` be and is not.
+
+    An older version made scopes that are not delegated, in which its monitors live on: systemd lets nobody join one,
+    the kernel does.
+    """
+    try:
+        systemd.call(*_MANAGER, "AttachProcessesToUnit", "ssau", names.unit(path), "", [pid])
+    except DBusError:
+        with contextlib.suppress(OSError):
+            procs = hosts.current().all[0].at(path) / "cgroup.procs"
+            procs.write_text(str(pid))
+            return True
+        if must:
+            raise
+        return False
+    return True
 
 
 def take_away_if_empty(paths: Iterable[str]) -> None:

@@ -33,7 +33,6 @@ def make_pod(path: str, resources: Resources = NOTHING_SET, cpu_shares: int = DE
     instance's own cgroup. Raises RuntimeFailed."""
     tag, driver = names.tag_of(path), names.driver_of(path)
     above = {names.top(tag, driver): cpu_shares, names.level(tag, Qos.BEST_EFFORT, driver): MIN_SHARES}
-    above |= {names.SLICE: cpu_shares}
     if driver is Driver.SYSTEMD:
         with systemd.alone():
             _make_slices(names.parents(path), above)
@@ -47,12 +46,16 @@ def make_pod(path: str, resources: Resources = NOTHING_SET, cpu_shares: int = DE
 
 
 def _make_slices(paths: Iterable[str], cpu_shares: dict[str, int]) -> None:
-    """Outer ones first. Each is started by us: a change of one that systemd made by itself would outlive it."""
+    """Outer ones first. Each is started by us: a change of one that systemd made by itself would outlive it.
+
+    What all instances together weigh on this machine is its administrator's to say: that slice has systemd's default.
+    """
     for path in paths:
         if not hosts.current().all[0].at(path).is_dir():
-            systemd.start(path, systemd.weight(cpu_shares.get(path, DEFAULT_SHARES)))
+            shares = cpu_shares.get(path, DEFAULT_SHARES)
+            systemd.start(path, [] if path == names.SLICE else systemd.weight(shares))
         elif path in cpu_shares:
-            values.set_level(path, cpu_shares[path])
+            values.set_level_alone(path, cpu_shares[path])
 
 
 @effect("cgroup.make")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from reconciler.engine.cgroups import hierarchies as hosts
@@ -99,7 +99,16 @@ def _update_slice(path: str, resources: Resources) -> None:
 
 
 def set_level(path: str, cpu_shares: int) -> None:
-    """The CPU shares of a cgroup that holds pods; where it is not there (any more), nothing."""
+    """The CPU shares of a cgroup that holds pods; where it is not there (any more), nothing.
+
+    systemd would remember them for a slice that was stopped meanwhile, so nobody does that.
+    """
+    with systemd.alone() if names.driver_of(path) is Driver.SYSTEMD else nullcontext():
+        set_level_alone(path, cpu_shares)
+
+
+def set_level_alone(path: str, cpu_shares: int) -> None:
+    """The same, for those who are ``systemd.alone`` where the cgroup is systemd's."""
     where = hosts.current()
     hierarchy = where.all[0] if where.mode is CgroupMode.V2 else where.v1("cpu")
     if hierarchy is None:

@@ -7,8 +7,7 @@ a row without a record means nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.engine.store.tx import Store
@@ -73,13 +72,11 @@ def all_pods(store: Store, *, with_ports: bool = False) -> tuple[PodRow, ...]:
     )
 
 
-@contextmanager
-def requests(store: Store, pod: PodId, thousandths: int) -> Iterator[int]:
-    """Write what a Burstable pod requests, in thousandths of a CPU; gives what all of them do, while nobody else can
-    write another."""
+def request(store: Store, pod: PodId, thousandths: int) -> int:
+    """Write what a Burstable pod requests, in thousandths of a CPU; returns what all of them do together."""
     with store.transaction() as tx:
         tx.execute("UPDATE pods SET requested = ? WHERE id = ?", (thousandths, pod))
-        yield int(tx.execute("SELECT TOTAL(requested) FROM pods").fetchone()[0])
+        return int(tx.execute("SELECT TOTAL(requested) FROM pods").fetchone()[0])
 
 
 def is_empty(store: Store) -> bool:

@@ -314,7 +314,7 @@ def test_under_systemd_every_slice_is_started_from_the_top_and_stopped_when_empt
     assert fake.said == [("start", units[0]), ("start", units[1]), ("enter", "reconciler-abcd-monitors.scope 7")]
     fake.said.clear()
     cgroups.make_pod(path, Resources(cpu_request=1000, memory_limit=8192, pids_limit=9), 2048)
-    assert fake.said == [("set", units[0]), ("set", units[1]), ("start", units[2]), ("start", units[3])]
+    assert fake.said == [("set", units[1]), ("start", units[2]), ("start", units[3])]
     found = {file: (tree / path[1:] / file).read_text() for file in ("cpu.weight", "memory.max", "pids.max")}
     assert found == {"cpu.weight": "39", "memory.max": "8192", "pids.max": "9"}
     assert cgroups.pods("abcd") == {POD: (path,)}
