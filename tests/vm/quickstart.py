@@ -47,8 +47,8 @@ def run(vm: Machine, story: Story) -> None:
         guest.until(f"{command} logs --tail 1 hello | grep Goodbye", "the new greeting")
         assert vm.run(f"{command} get pods web -o json") == before
     with story.step("Ctrl-C ends the controller, pods go on"):
-        vm.run("pkill -INT -f 'bin/reconciler watch'")
-        guest.until("! pgrep -f 'bin/reconciler watch'", "the controller has ended")
+        vm.run("pkill -INT -f '[b]in/reconciler watch'")
+        guest.until("! pgrep -f '[b]in/reconciler watch'", "the controller has ended")
         guest.answers(8080, "written")
     with story.step("system reset leaves nothing"):
         vm.run(f"{command} system check", user="user")
