@@ -244,10 +244,14 @@ class Machine:
             ) as running,
         ):
             assert running.stdout is not None
-            for line in running.stdout:
-                print(f"   | {line}", end="", flush=True)
-                out.write(line)
-                heard(line)
+            try:
+                for line in running.stdout:
+                    print(f"   | {line}", end="", flush=True)
+                    out.write(line)
+                    heard(line)
+            except BaseException:
+                running.kill()  # who is interrupted does not wait for the command
+                raise
         return running.returncode
 
     def login(self, user: str = "user") -> int:
