@@ -185,12 +185,15 @@ def down_all(
     timeout: float | None = None,
     on_progress: OnStep | None = None,
     keys: Collection[Key] | None = None,
+    tries: int | None = None,
 ) -> Report:
     """As ``down``, but every pod of the instance, or every one of ``keys`` (whose network goes), whoever owns it.
 
-    The caller makes sure that no controller brings them back.
+    The caller makes sure that no controller brings them back. ``tries``: a pod whose removal fails as often in a row
+    is not waited for any longer.
     """
-    return _Once(engine, (), layout, SystemClock(), on_progress, _Everything(engine, keys)).run(True, timeout)
+    wanted = _Everything(engine, keys)
+    return _Once(engine, (), layout, SystemClock(), on_progress, wanted, tries=tries).run(True, timeout)
 
 
 def diff(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock | None = None) -> tuple[PodDiff, ...]:
@@ -251,11 +254,14 @@ class _Once:
         wanted: Wanted,
         *,
         complain: bool = False,
+        tries: int | None = None,
     ) -> None:
-        """``complain``: files have a say in it, so what is wrong with them is told."""
+        """``complain``: files have a say in it, so what is wrong with them is told. ``tries``: how often in a row a
+        pod may fail until nothing more is expected of it; None: as long as it is waited for, else TRIES."""
         self.clock = clock
         self.sources = sources
         self.steps = 0
+        self.tries = tries
         self.changed = threading.Condition()
         self.on_progress = on_progress
         self.core = Core(
@@ -337,7 +343,8 @@ class _Once:
         """Whether nothing more is to be expected of this key."""
         failure = self.core.failure(key)
         if failure is not None and not self.core.queue.holds(key):
-            return isinstance(failure.error, Permanent) or (not wait and failure.times >= TRIES)
+            tries = self.tries or (None if wait else TRIES)
+            return isinstance(failure.error, Permanent) or (tries is not None and failure.times >= tries)
         result = self.core.result(key)
         if result is None or self._is_under_way(key) or any(map(self._is_under_way, result.blocked_by)):
             return False

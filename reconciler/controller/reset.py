@@ -17,6 +17,9 @@ from reconciler.engine.engine import Engine
 from reconciler.model.errors import Busy, ReconcilerError
 from reconciler.model.key import Key
 
+TRIES = 7
+"""How often in a row a pod's removal may fail, which takes half a minute, until it is erased with the rest."""
+
 
 def refuse_while_watched(engine: Engine, verb: str = "reset") -> None:
     """Raise Busy where a controller is live: it would bring back at once what is taken away."""
@@ -46,5 +49,5 @@ def reset(engine: Engine, *, timeout: float | None = None, on_progress: OnStep |
     refuse_while_watched(engine)
     with claim(engine.layout.controller_lock, [], []):
         with suppress(ReconcilerError):  # a broken index or record: what it would have told is erased by its name
-            converge.down_all(engine, layout=engine.layout, timeout=timeout, on_progress=on_progress)
+            converge.down_all(engine, layout=engine.layout, timeout=timeout, on_progress=on_progress, tries=TRIES)
         engine.erase()

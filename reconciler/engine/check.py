@@ -153,7 +153,8 @@ def _directories(ctx: Context, known: _Known) -> Iterator[Leak]:
     layout = ctx.layout
     yield from _strangers("directory", layout.pods, known.pods, "pod without a record")
     yield from _strangers("directory", layout.containers, known.containers, "container without a record")
-    yield from _strangers("directory", layout.trash, (), "left by a removal that was cut short")
+    for trash in (layout.trash, layout.run_trash):
+        yield from _strangers("directory", trash, (), "left by a removal that was cut short")
     logs = {f"{r.key.namespace}_{r.key.name}_{r.uid}" for r in known.pods.values()}
     if layout.owns_logs:
         yield from _strangers("directory", layout.logs, logs, "logs of a pod that has no record")

@@ -314,7 +314,7 @@ def _forget_files(ctx: Context, container: ContainerId, bundle: Path) -> None:
     for path in (ctx.layout.exits / container, ctx.layout.oom_count(container), ctx.layout.pids / container):
         path.unlink(missing_ok=True)
     for state in (ctx.layout.run / "runtime").glob(f"*/{container}"):
-        files.discard(state, ctx.layout.trash)  # of a runtime that is not installed any more
+        files.discard(state, ctx.layout.run_trash)  # of a runtime that is not installed any more
     files.discard(bundle, ctx.layout.trash)
 
 

@@ -107,6 +107,7 @@ class Engine:
         ctx = self.context
         with boundary.told("tidy up"):
             files.empty(ctx.layout.trash)
+            files.empty(ctx.layout.run_trash)
             ctx.images.tidy()
             for key in sandboxes.forgotten(ctx):
                 with self.lock(key):

@@ -57,7 +57,7 @@ def read_with_time(path: Path) -> tuple[bytes, float]:
 
 @effect("tree.discard")
 def discard(tree: Path, trash: Path) -> None:
-    """Take a file or directory out of sight in one step (rename into ``trash``), then delete it at leisure.
+    """Take a file or directory out of sight in one step (rename into ``trash``, on its file system), then delete it.
 
     Nothing happens where it is gone already. Killed in between, the rest lies in ``trash``, which ``empty`` deletes
     some other time, perhaps while we still delete: the name there is the tree's from the moment of the rename, so

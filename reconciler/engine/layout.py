@@ -89,6 +89,11 @@ class Layout:
         return self.state / "trash"
 
     @property
+    def run_trash(self) -> Path:
+        """The same for what lies below ``run``, which is on another file system than the state (/run is a tmpfs)."""
+        return self.run / "trash"
+
+    @property
     def database(self) -> Path:
         return self.state / "state.db"
 

@@ -375,7 +375,7 @@ def _end(ctx: Context) -> None:
     for one in server.all_of(ctx.layout.dns_tables):
         server.end(one)
     redirect.remove(ctx.layout.tag)
-    files.discard(ctx.layout.dns_tables, ctx.layout.trash)
+    files.discard(ctx.layout.dns_tables, ctx.layout.run_trash)
     table.write(ctx.layout.dns / _TROUBLE, "")
 
 

@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,3 +129,22 @@ def on_terminal(words: list[str], answer: bytes) -> tuple[int, str]:
             shown += piece
     os.close(ours)
     return running.returncode, shown.decode()
+
+
+def test_run_and_state_are_on_file_systems_of_their_own(root: Path, image: str, folder: Path) -> None:
+    """As on every machine whose /run is a tmpfs: nothing can be renamed from one to the other."""
+    run = Path(tempfile.mkdtemp(prefix="reconciler-t", dir="/dev/shm"))
+    subprocess.run(["mount", "-t", "tmpfs", "none", run], check=True, timeout=30)
+    (root / "run").symlink_to(run)
+    made = Instance(root)
+    put(folder / "a.yaml", pod("a", container("one", image, ports=[{"containerPort": 80, "hostPort": PORT}])))
+    try:
+        made.ok("apply", "--wait", "--timeout", 60, folder)
+        assert (run / "dns" / "networks").is_dir(), "what the name server reads"
+        made.ok("down", "--timeout", 60, folder)
+        assert not (run / "dns" / "networks").exists()
+        assert made.engine.check() == ()
+    finally:
+        made.remove_everything()
+        subprocess.run(["umount", "--lazy", run], check=True, timeout=30)
+        run.rmdir()

@@ -12,7 +12,7 @@ from reconciler.controller.converge import Report
 from reconciler.controller.lock import claim
 from reconciler.engine.layout import Layout
 from reconciler.model.clock import SystemClock
-from reconciler.model.errors import Busy, InvalidInput
+from reconciler.model.errors import Busy, InvalidInput, TryLater
 from reconciler.model.observed import Problem
 from reconciler.sources.directory import DirectorySource
 from tests.fakes.engine import FakeEngine
@@ -204,6 +204,18 @@ class TestDown:
             pytest.raises(Busy, match=r"cannot take down .*: controller \(pid \d+\) watches it"),
         ):
             converge.down(commands.engine, sources, layout=commands.layout)
+
+
+def test_a_pod_that_never_goes_is_given_up_by_who_erases_it_anyway(commands: Commands) -> None:
+    commands.apply()
+
+    def perform(*_: object) -> None:
+        raise TryLater("cannot stop it")
+
+    commands.engine.perform = perform  # type: ignore[method-assign]
+    report = converge.down_all(commands.engine, layout=commands.layout, timeout=30, tries=2)
+    assert not report.timed_out
+    assert [(row.converged, row.why) for row in report.rows] == [(False, ("cannot stop it",))]
 
 
 class TestStatus:
