@@ -47,6 +47,8 @@ class Stdin:
         self._ending = False
         self._later = later
         self.resume: Callable[[], None] = lambda: None
+        self.closed: Callable[[], None] = lambda: None
+        """Called when the container has no stdin any more."""
         if fd is not None:
             self.open(fd)
 
@@ -83,6 +85,7 @@ class Stdin:
             os.close(self._fd)
             self._fd = None
             self._pending = b""
+            self.closed()
 
     def _ready(self) -> None:
         self._flush()
@@ -207,16 +210,21 @@ class Client:
 class Attach:
     """The listening socket ``attach`` in the bundle, and who is connected."""
 
-    def __init__(self, loop: Loop, bundle: str, link: str | None, stdin: Stdin) -> None:
-        """``link``: where to put a short symbolic link to the bundle. Raises Fail."""
+    def __init__(self, loop: Loop, bundle: str, link: str | None, stdin: Stdin, listener: int | None = None) -> None:
+        """``link``: where to put a short symbolic link to the bundle. ``listener``: the socket, where another monitor
+        made both. Raises Fail."""
         self._loop = loop
         self._bundle = bundle
         self._stdin = stdin
         self._clients: list[Client] = []
         stdin.resume = self._refresh
-        self._link = _make_link(bundle, link) if link is not None else None
-        self._listener = _listen(bundle)
+        self._link = _make_link(bundle, link) if link is not None and listener is None else link
+        self._listener = _listen(bundle) if listener is None else socket.socket(fileno=listener)
         loop.watch(self._listener.fileno(), self._accept)
+
+    @property
+    def fd(self) -> int:
+        return self._listener.fileno()
 
     def output(self, stream: bytes, data: bytes) -> None:
         """What one read of the container's stdout or stderr gave, for everybody."""

@@ -23,13 +23,25 @@ _MOST = 4096
 class Console:
     """Waits for the terminal; ``arrived(master)`` is called once, at most."""
 
-    def __init__(self, loop: Loop, arrived: Callable[[int], None]) -> None:
-        """Raises Fail if there is no place for the socket ($TMPDIR, else /tmp)."""
+    def __init__(self, loop: Loop, arrived: Callable[[int], None], ends: list[int] | None = None) -> None:
+        """``ends``: of a terminal that is there already, the master and what ``hold_other_end`` gave.
+
+        Raises Fail if there is no place for the socket ($TMPDIR, else /tmp).
+        """
         self._loop = loop
         self._arrived = arrived
         self._rows_columns: tuple[int, int] | None = None
         self._master: int | None = None
         self._connection: socket.socket | None = None
+        self._listener: socket.socket | None = None
+        self.ends = ends or []
+        self.path = ""
+        if ends:
+            self._master = ends[0]
+        else:
+            self._listen()
+
+    def _listen(self) -> None:
         self.path = f"{os.environ.get('TMPDIR') or '/tmp'}/conmon-term.{os.urandom(6).hex()}"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         old = os.umask(0o077)
@@ -41,7 +53,7 @@ class Console:
             raise Fail(f"Failed to bind to console-socket {self.path}: {error.strerror}") from None
         finally:
             os.umask(old)
-        loop.watch(self._listener.fileno(), self._accept)
+        self._loop.watch(self._listener.fileno(), self._accept)
 
     def resize(self, rows: int, columns: int) -> None:
         """Now, or as soon as there is a terminal."""
@@ -64,6 +76,7 @@ class Console:
         return self._master is not None
 
     def _accept(self) -> None:
+        assert self._listener is not None
         try:
             self._connection, _ = self._listener.accept()
         except OSError:
@@ -73,7 +86,7 @@ class Console:
         self._loop.watch(self._connection.fileno(), self._receive)
 
     def _stop_listening(self) -> None:
-        if self._listener.fileno() >= 0:
+        if self._listener is not None and self._listener.fileno() >= 0:
             self._loop.forget(self._listener.fileno())
             self._listener.close()
             os.unlink(self.path)
@@ -101,15 +114,16 @@ class Console:
             termios.tcsetattr(master, termios.TCSANOW, attributes)
         except termios.error as error:
             say.warn(f"Failed to set console terminal settings: {error.args[-1]}")
-        hold_other_end(master)
+        self.ends = [master, *hold_other_end(master)]
         if self._rows_columns is not None:
             self.resize(*self._rows_columns)
         self._arrived(master)
 
 
-def hold_other_end(master: int) -> None:
+def hold_other_end(master: int) -> list[int]:
     """Open the terminal's other end ourselves: it cannot hang up while processes of the container close and open it."""
     try:
-        fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        return [fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)]
     except OSError as error:
         say.warn(f"cannot hold the terminal open: {error.strerror}")
+        return []

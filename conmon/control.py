@@ -22,12 +22,23 @@ _RESIZE, _REOPEN = 1, 2
 class Control:
     """The open pipes. They stay behind in the bundle at the end."""
 
-    def __init__(self, loop: Loop, bundle: str, resize: Callable[[int, int], None], reopen: Callable[[], None]) -> None:
-        """``resize(rows, columns)``, ``reopen()`` of the logs. Raises Fail if a pipe cannot be made."""
+    def __init__(
+        self,
+        loop: Loop,
+        bundle: str,
+        resize: Callable[[int, int], None],
+        reopen: Callable[[], None],
+        *,
+        again: bool = False,
+    ) -> None:
+        """``resize(rows, columns)``, ``reopen()`` of the logs. ``again``: another monitor made the pipes.
+
+        Raises Fail if one cannot be made.
+        """
         self._resize = resize
         self._reopen = reopen
-        Lines(loop, _fifo(f"{bundle}/ctl"), self._command)
-        Lines(loop, _fifo(f"{bundle}/winsz"), self._size)
+        Lines(loop, _fifo(f"{bundle}/ctl", again), self._command)
+        Lines(loop, _fifo(f"{bundle}/winsz", again), self._size)
 
     def _command(self, line: bytes) -> bool:
         """``TYPE HEIGHT WIDTH``: 1 resizes, 2 renews the logs (the numbers must be there, but do not matter)."""
@@ -104,14 +115,16 @@ def _bad(text: str) -> bool:
     return False
 
 
-def _fifo(path: str) -> int:
-    """A new pipe, open at both ends by one descriptor: there is never a hang-up. Raises Fail."""
+def _fifo(path: str, again: bool) -> int:
+    """A new pipe (``again``: or the one that is there), open at both ends by one descriptor: there is never a hang-up.
+    Raises Fail."""
     try:
         try:
             os.mkfifo(path, 0o660)
         except FileExistsError:
-            os.unlink(path)
-            os.mkfifo(path, 0o660)
+            if not again:
+                os.unlink(path)
+                os.mkfifo(path, 0o660)
         return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Fail(f"Failed to mkfifo at {path}: {error.strerror}") from None

@@ -45,10 +45,15 @@ def close_all(numbers: Iterable[int]) -> None:
 def close_all_but(keep: Sequence[int]) -> None:
     """Close every descriptor that is not in ``keep``."""
     last = -1
-    for fd in (*sorted(keep), max([-1, *opened(), *keep]) + 1):
+    for fd in (*sorted(keep), max([_highest(), *keep]) + 1):
         if fd > last + 1:  # Python 3.11 makes of an empty range close_range(N, -1): everything
             os.closerange(last + 1, fd)
         last = fd
+
+
+def _highest() -> int:
+    """The last open descriptor, or one above it."""
+    return max(map(int, os.listdir("/proc/self/fd")))
 
 
 def to_null(numbers: Iterable[int]) -> None:

@@ -6,6 +6,7 @@ one packet:
 
     STALE          wrong version; it listens no more, nothing was done
     TAKEN          a process for this request exists; without this packet nothing was done
+    BUSY           to one that wants it to end: it has monitors, and stays
     ``=STATUS PID``  what the command line would have exited with, and the pid of the monitor (or 0)
 """
 
@@ -19,8 +20,11 @@ PROTOCOL = 2
 PACKET = 32768
 TAKEN = b"+"
 STALE = b"stale"
+BUSY = b"busy"
 PING = 0
 """The length in the greeting of a client that only asks whether a zygote of its version is there."""
+END = -1
+"""The length in the greeting of a client that wants a zygote without monitors to end."""
 MOST_FDS = 250
 """A little below SCM_MAX_FD."""
 

@@ -11,14 +11,17 @@ import os
 import time
 from collections.abc import Callable
 
-from conmon import exitfiles, fds, libc, process, say
+from conmon import exitfiles, fds, keeping, libc, process, say
+from conmon.flight import Flight
+from conmon.keeping import Kept, Line
+from conmon.logs.k8sfile import K8sFile
 from conmon.loop import Loop, signals
 from conmon.oom import Watch
-from conmon.options import parse, usage, version
-from conmon.pump import Held, Stream
+from conmon.options import Options, parse, usage, version
+from conmon.pump import READ, Held, Stream
 from conmon.runtime import spawn
 from conmon.say import Fail
-from conmon.settings import Settings, check
+from conmon.settings import Settings, check, resumed
 from conmon.sync import Sync, key
 
 TYPE_CHECKING = False
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 Detach = Callable[[Settings], None]
 """Step 3: part from the launcher. Returns in the monitor only."""
+
+UNKNOWN = -1
+"""The status of a container that took too long, or whose end nobody saw who could have been told its status."""
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _PIPES = ("_OCI_SYNCPIPE", "_OCI_STARTPIPE", "_OCI_ATTACHPIPE")
@@ -40,16 +46,16 @@ def fork_away(settings: Settings) -> None:
         return
     status = 0
     try:
-        write_conmon_pidfile(settings, pid)
+        write_conmon_pidfile(settings.options, pid)
     except Fail as fail:
         say.failure(fail)
         status = 1
     os._exit(status)
 
 
-def write_conmon_pidfile(settings: Settings, pid: int) -> None:
+def write_conmon_pidfile(options: Options, pid: int) -> None:
     """--conmon-pidfile, if there is one. Raises Fail."""
-    path = settings.options.conmon_pidfile
+    path = options.conmon_pidfile
     if path is not None:
         try:
             exitfiles.replace(path, str(pid))
@@ -57,8 +63,13 @@ def write_conmon_pidfile(settings: Settings, pid: int) -> None:
             raise Fail(f"Failed to write conmon pidfile {path}: {error.strerror}") from None
 
 
-def main(argv: list[str], detach: Detach = fork_away, inherited: list[int] | None = None) -> int:
-    """Everything; the exit status. ``inherited``: the descriptors >= 3 that the caller gave us, default all."""
+def main(
+    argv: list[str], detach: Detach = fork_away, inherited: list[int] | None = None, line: Line | None = None
+) -> int:
+    """Everything; the exit status. ``inherited``: the descriptors >= 3 that the caller gave us, default all.
+
+    ``line``: to a zygote that can replace us.
+    """
     given = fds.opened() if inherited is None else inherited
     try:
         options = parse(argv)
@@ -66,20 +77,46 @@ def main(argv: list[str], detach: Detach = fork_away, inherited: list[int] | Non
             os.write(1, (usage() if options.help else version()).encode())
             return 0
         settings = check(options)
-        return _monitor(settings, detach, given)
+        return _monitor(settings, detach, given, line or Line())
     except Fail as fail:
         say.failure(fail)
         return 1
 
 
-def _monitor(settings: Settings, detach: Detach, given: list[int]) -> int:
-    options = settings.options
-    # 1. This process' standing.
+def resume(kept: Kept, line: Line) -> int:
+    """Take the place of a monitor that has died; the exit status. The container is the zygote's child.
+
+    The first act is the pid file: where that cannot be, the container was removed, and nobody wants us.
+    """
+    options = parse(kept.argv)
+    oom_score = _stand()
+    settings = resumed(options)
+    try:
+        write_conmon_pidfile(options, os.getpid())
+    except Fail:
+        return keeping.UNWANTED
+    if not os.path.isdir(settings.bundle):
+        return keeping.UNWANTED
+    os.setsid()
+    libc.become_subreaper()
+    sync = Sync(None, "")
+    monitor = Monitor(settings, sync, kept.all(keeping.HELD), oom_score, line=line)
+    return _live(settings, sync, oom_score, monitor, lambda: monitor.resume(kept))
+
+
+def _stand() -> str | None:
+    """1. This process' standing. The old out-of-memory score."""
     os.umask(0o022)
     oom_score = process.avoid_oom_kill()
     process.default_signals()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(1))
+    return oom_score
+
+
+def _monitor(settings: Settings, detach: Detach, given: list[int], line: Line) -> int:
+    options = settings.options
+    oom_score = _stand()
     # 2. Wait until the launcher has put us where it wants us (its cgroup).
     sync_fd, start_fd, attach_fd = (_pipe(name) for name in _PIPES)
     ours = (sync_fd, start_fd, attach_fd)
@@ -105,10 +142,16 @@ def _monitor(settings: Settings, detach: Detach, given: list[int]) -> int:
         pass  # a group's leader already, as with --sync from a shell
     libc.become_subreaper()
     # 6.-13. and the end.
+    monitor = Monitor(settings, sync, held, oom_score, start_fd, attach_fd, line)
+    return _live(settings, sync, oom_score, monitor, monitor.run)
+
+
+def _live(settings: Settings, sync: Sync, oom_score: str | None, monitor: Monitor, run: Callable[[], int]) -> int:
+    """A monitor's work to its end, whatever goes wrong in it. The exit status."""
+    options = settings.options
     status = 1
-    monitor = Monitor(settings, sync, held, oom_score, start_fd, attach_fd)
     try:
-        status = monitor.run()
+        status = run()
     except (Fail, OSError) as error:
         text = str(error)
         say.failure(Fail(text))
@@ -142,6 +185,7 @@ class Monitor:
         oom_score: str | None,
         start: int | None = None,
         attach: int | None = None,
+        line: Line | None = None,
     ) -> None:
         self._settings = settings
         self._sync = sync
@@ -149,6 +193,7 @@ class Monitor:
         self._oom_score = oom_score
         self._start_fd = start
         self._attach_fd = attach
+        self._line = line or Line()
         self._loop = Loop()
         self._ended: dict[int, int] = {}
         self._runtime = 0
@@ -158,18 +203,23 @@ class Monitor:
         self._console: Console | None = None
         self._oom: Watch | None = None
         self._reserve = exitfiles.Reserve(settings.options.exit_dir)
+        self._stdin: int | None = None
+        self._stdout: Stream | None = None
+        self._stderr: Stream | None = None
+        self._deadline: float | None = None
+        self._flight: Flight | None = None
+        self._marked = next((log for log in settings.logs if isinstance(log, K8sFile)), None)
 
     def run(self) -> int:
         """Create the container and stay until it has ended; its status. Raises Fail."""
-        if self._settings.options.sdnotify_socket:
-            from conmon.notify import Relay
-
-            Relay(self._loop, self._settings.bundle, self._settings.options.sdnotify_socket)
+        self._relay_notices()
         # 6. Streams.
+        if self._line.fd >= 0 and not self._settings.options.exec:
+            self._flight = Flight()
         stdout_end = self._open_stdout()
         stderr, stderr_end = _pipe_to_container()
-        self._stderr_held = Held(self._log)
-        self._stderr = Stream(self._loop, stderr, b"stderr", self._stderr_held)
+        words = Held(self._log)
+        self._stderr = Stream(self._loop, stderr, b"stderr", words, self._flight)
         stdin_end = self._open_stdin()
         # 7. What others reach the container through.
         if self._settings.reachable:
@@ -192,16 +242,38 @@ class Monitor:
         self._loop.run(lambda: self._runtime in self._ended)
         terminal_is_there = self._console is None or self._console.finish()
         if self._ended[self._runtime] != 0 and not (options.exec and os.path.exists(self._settings.pidfile)):
-            return self._refused()
+            self._stderr.drain()
+            return self._refused(words.text)
         if not terminal_is_there:
             raise Fail("Runtime did not set up terminal")
         # 13. The pid is known.
         self._container = self._read_pid()
-        self._stderr_held.release()
+        words.release()
+        if options.timeout > 0:
+            self._deadline = time.monotonic() + options.timeout
         if not options.exec:
             self._oom = Watch(self._loop, self._container, _oom_files(self._settings), options.oom_file)
+            self._keep()
         if options.api_version or not options.exec:
             self._sync.send(self._container)
+        self._watch_stranger(0)
+        return self._end(self._wait())
+
+    def resume(self, kept: Kept) -> int:
+        """Go on where another monitor died, with a container that runs or has ended meanwhile; its status."""
+        options = self._settings.options
+        self._container, self._deadline = kept.container, kept.deadline
+        self._stdin = kept.fd(keeping.STDIN)
+        self._relay_notices()
+        self._take_streams(kept)
+        if self._settings.reachable:
+            self._open_doors(kept)
+        signals(self._loop, (signal.SIGCHLD, *_FORWARDED), self._signal)
+        if kept.status is None:
+            self._loop.watch(self._line.fd, self._told)
+        else:
+            self._ended[self._container] = kept.status
+        self._oom = Watch(self._loop, self._container, _oom_files(self._settings), options.oom_file, again=True)
         return self._end(self._wait())
 
     def close(self) -> None:
@@ -216,12 +288,17 @@ class Monitor:
         if self._attach is not None:
             self._attach.remove_link()
 
+    def _relay_notices(self) -> None:
+        if self._settings.options.sdnotify_socket:
+            from conmon.notify import Relay
+
+            Relay(self._loop, self._settings.bundle, self._settings.options.sdnotify_socket)
+
     def _open_stdout(self) -> int:
         """The runtime's end of stdout. With a terminal, our end comes over the console socket."""
-        self._stdout: Stream | None = None
         if not self._settings.options.terminal:
             ours, theirs = _pipe_to_container()
-            self._stdout = Stream(self._loop, ours, b"stdout", self._log)
+            self._stdout = Stream(self._loop, ours, b"stdout", self._log, self._flight)
             return theirs
         from conmon.console import Console
 
@@ -230,20 +307,65 @@ class Monitor:
 
     def _terminal(self, master: int) -> None:
         """The terminal is there: what is said on it is stdout, and input goes to it."""
-        self._stdout = Stream(self._loop, os.dup(master), b"stdout", self._log)
+        self._stdout = Stream(self._loop, os.dup(master), b"stdout", self._log, self._flight)
         if self._input is not None:
             self._input.open(os.dup(master))
 
     def _open_stdin(self) -> int:
         """The container's end of its stdin; ours stays open until a client says that the input has ended."""
-        self._stdin: int | None = None
         if not self._settings.options.stdin or self._console is not None:
             return _nothing()
         theirs, self._stdin = os.pipe2(os.O_CLOEXEC)
         os.fchmod(theirs, 0o777)
         return theirs
 
-    def _open_doors(self) -> None:
+    def _keep(self) -> None:
+        """From now on another monitor can go on in our place."""
+        found = [(keeping.HELD, fd) for fd in self._held]
+        if self._console is not None:
+            found += zip((keeping.TERMINAL, keeping.PEER), self._console.ends, strict=False)
+        elif self._stdout is not None:
+            found.append((keeping.STDOUT, self._stdout.fd))
+        found += [(keeping.FLIGHT, self._flight.fd)] if self._flight is not None else []
+        found += [(keeping.STDERR, self._stderr.fd)] if self._stderr is not None else []
+        found += [(keeping.STDIN, self._stdin)] if self._stdin is not None else []
+        found += [(keeping.ATTACH, self._attach.fd)] if self._attach is not None else []
+        self._line.keep(self._container, self._deadline, [(role, fd) for role, fd in found if fd >= 0])
+
+    def _take_streams(self, kept: Kept) -> None:
+        if (flight := kept.fd(keeping.FLIGHT)) is not None:
+            self._flight = Flight(flight)
+            self._land(self._flight)
+        ends = [*kept.all(keeping.TERMINAL), *kept.all(keeping.PEER)]
+        if ends:
+            from conmon.console import Console
+
+            self._console = Console(self._loop, self._terminal, ends)
+            self._stdout = Stream(self._loop, os.dup(ends[0]), b"stdout", self._log, self._flight)
+        elif (stdout := kept.fd(keeping.STDOUT)) is not None:
+            self._stdout = Stream(self._loop, stdout, b"stdout", self._log, self._flight)
+        if (stderr := kept.fd(keeping.STDERR)) is not None:
+            self._stderr = Stream(self._loop, stderr, b"stderr", self._log, self._flight)
+
+    def _land(self, flight: Flight) -> None:
+        """Finish what another monitor had read: once in the log, whole, even if it was half there."""
+        left = flight.left
+        if left is not None:
+            there = left.place is not None and self._marked is not None and not self._marked.cut(*left.place)
+            if not there:
+                self._log(left.stream, left.data)
+        flight.landed(READ)
+
+    def _told(self) -> None:
+        """The zygote knows how our container ended; or it was killed, and nobody will."""
+        status = self._line.status()
+        if status is not None:
+            self._ended[self._container] = status
+        else:
+            self._loop.forget(self._line.fd)
+            self._watch_stranger(UNKNOWN)
+
+    def _open_doors(self, kept: Kept | None = None) -> None:
         """The attach socket and the control pipes. What they need is imported here: most monitors do without."""
         from conmon.attach import Attach, Stdin, link_path
         from conmon.control import Control
@@ -252,8 +374,12 @@ class Monitor:
         link = None if options.full_attach else link_path(options.socket_dir_path or "", options.cuuid or "")
         close = options.stdin and not options.leave_stdin_open
         self._input = Stdin(self._loop, self._stdin, close_at_eof=close, later=self._console is not None)
-        self._attach = Attach(self._loop, bundle, link, self._input)
-        Control(self._loop, bundle, self._resize, self._reopen_logs)
+        self._input.closed = self._line.no_input
+        terminal, listener = (kept.fd(keeping.TERMINAL), kept.fd(keeping.ATTACH)) if kept is not None else (None, None)
+        if terminal is not None:
+            self._input.open(os.dup(terminal))
+        self._attach = Attach(self._loop, bundle, link, self._input, listener)
+        Control(self._loop, bundle, self._resize, self._reopen_logs, again=kept is not None)
 
     def _resize(self, rows: int, columns: int) -> None:
         if self._console is not None:
@@ -263,19 +389,15 @@ class Monitor:
         for log in self._settings.logs:
             log.reopen()
 
-    def _refused(self) -> int:
+    def _refused(self, words: bytes) -> int:
         """The runtime failed: its words go to the launcher. There is no exit file."""
-        self._stderr.drain()
-        words = self._stderr_held.text or f"runtime ended with status {self._ended[self._runtime]}".encode()
+        words = words or f"runtime ended with status {self._ended[self._runtime]}".encode()
         self._sync.send(-1, words)
         return 1
 
     def _wait(self) -> int | None:
         """The container's status; None if it took longer than --timeout."""
-        seconds = self._settings.options.timeout
-        deadline = time.monotonic() + seconds if seconds > 0 else None
-        self._watch_stranger()
-        in_time = self._loop.run(lambda: self._container in self._ended, deadline)
+        in_time = self._loop.run(lambda: self._container in self._ended, self._deadline)
         return self._ended[self._container] if in_time else None
 
     def _end(self, status: int | None) -> int:
@@ -286,22 +408,25 @@ class Monitor:
         if status is None:
             _kill_group(self._container)
         else:
-            if self._stdout is not None:
-                self._stdout.drain()
-            self._stderr.drain()
+            for stream in filter(None, (self._stdout, self._stderr)):
+                stream.drain()
         for log in self._settings.logs:
             log.end()
             if not options.no_sync_log:
                 log.sync()
+        result = UNKNOWN if status is None else status
+        self._line.ended(result, wait=bool(self._held))
         fds.close_all(self._held)
         self.close()
-        result = -1 if status is None else status
         exitfiles.write_status(result, options.persist_dir, options.exit_dir, self._settings.cid, self._reserve)
         if options.exec:
             self._sync.send(result, b"command timed out" if status is None else None)
+        _take(self._container)
         return result
 
     def _log(self, stream: bytes, data: bytes) -> None:
+        if self._flight is not None and self._marked is not None:
+            self._flight.logging(*self._marked.place())
         for log in self._settings.logs:
             log.write(stream, data)
         if self._attach is not None:
@@ -314,16 +439,17 @@ class Monitor:
             _kill(self._container or self._runtime, number)
 
     def _reap(self) -> None:
-        """Take every dead child; orphans of the container among them are of no interest once its pid is known."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if self._container in (0, pid):
+        """Take every dead child; orphans of the container among them are of no interest once its pid is known.
+
+        The container itself is left lying until its status is in a file: if we are killed before, it lies there for
+        the zygote, and the status is not lost with us.
+        """
+        while (pid := _dead_child()) and pid != self._container:
+            status = os.waitpid(pid, 0)[1]
+            if not self._container:
                 self._ended[pid] = process.exit_code(status)
+        if pid and pid not in self._ended:
+            self._ended[pid] = _status(pid)
 
     def _read_pid(self) -> int:
         try:
@@ -331,8 +457,8 @@ class Monitor:
         except (OSError, ValueError) as error:
             raise Fail(f"cannot read container pid from {self._settings.pidfile}: {error}") from None
 
-    def _watch_stranger(self) -> None:
-        """A container that is not our child: its end can be seen, its status cannot (0, as the C conmon says)."""
+    def _watch_stranger(self, status: int) -> None:
+        """A container that is not our child: its end can be seen, but not with what status (0 says the C conmon)."""
         if self._container in self._ended:
             return
         try:
@@ -343,9 +469,9 @@ class Monitor:
         try:
             fd = os.pidfd_open(self._container)
         except ProcessLookupError:
-            self._ended[self._container] = 0
+            self._ended[self._container] = status
             return
-        self._loop.watch(fd, lambda: self._ended.update({self._container: 0}))
+        self._loop.watch(fd, lambda: self._ended.update({self._container: status}))
 
 
 def _oom_files(settings: Settings) -> list[str]:
@@ -380,6 +506,30 @@ def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
+        pass
+
+
+def _dead_child() -> int:
+    """The pid of one, which stays; 0 without one."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    return found.si_pid if found is not None else 0
+
+
+def _status(pid: int) -> int:
+    """How a dead child ended; it stays."""
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert found is not None
+    return found.si_status if found.si_code == os.CLD_EXITED else 128 + found.si_status
+
+
+def _take(pid: int) -> None:
+    """Let go of a dead child, if it is one."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
         pass
 
 

@@ -24,7 +24,8 @@ class Watch:
     """Watches the cgroup of ``pid`` and leaves a note in ``files`` at each rise of the count: ``KILLS PEAK``, bytes, in
     ``count_file``; what the C conmon leaves (an empty file) in the others."""
 
-    def __init__(self, loop: Loop, pid: int, files: list[str], count_file: str | None) -> None:
+    def __init__(self, loop: Loop, pid: int, files: list[str], count_file: str | None, *, again: bool = False) -> None:
+        """``again``: another monitor did before us, and what it noted last was the count until now."""
         self._loop = loop
         self._files = files
         self._count_file = count_file
@@ -41,6 +42,9 @@ class Watch:
             say.warn(
                 f"cannot watch for OOM kills of {pid}: {error.strerror}"
             )  # as the C conmon: it is no reason to fail
+        if again:
+            self._kills = _noted(count_file)
+            self.look()
 
     def look(self, *, killed: bool = False) -> bool:
         """Note a rise of the count; whether there was one. ``killed``: the container has ended by KILL."""
@@ -153,6 +157,13 @@ def _group(pid: int, v2: bool) -> str | None:
         if (v2 and number == b"0") or (not v2 and b"memory" in controllers.split(b",")):
             return path.decode(errors="surrogateescape")
     return None
+
+
+def _noted(count_file: str | None) -> int:
+    try:
+        return int(process.read(count_file).split()[0]) if count_file is not None else 0
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _number(path: str) -> int:

@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 from conmon.loop import Loop
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from conmon.flight import Flight
+
 READ = 16384
 """Bytes per read, and so the most of a line that one record of a log holds (as containerd's). The C conmon's 8192 cost
 a third more time where much is written; more than this costs memory in each monitor."""
@@ -16,15 +20,24 @@ _TURNS = 32
 
 
 class Stream:
-    """The reading end of a container's stdout or stderr. ``sink`` gets (name, data) of each read."""
+    """The reading end of a container's stdout or stderr. ``sink`` gets (name, data) of each read, which is in
+    ``flight`` until then."""
 
-    def __init__(self, loop: Loop, fd: int, name: bytes, sink: Callable[[bytes, bytes], None]) -> None:
+    def __init__(
+        self, loop: Loop, fd: int, name: bytes, sink: Callable[[bytes, bytes], None], flight: Flight | None = None
+    ) -> None:
         self._loop = loop
         self._fd: int | None = fd
         self._name = name
         self.sink = sink
+        self._flight = flight
         os.set_blocking(fd, False)
         loop.watch(fd, self._ready)
+
+    @property
+    def fd(self) -> int:
+        """-1: it has ended."""
+        return -1 if self._fd is None else self._fd
 
     def drain(self) -> None:
         """Take all that is there now; does not wait for more."""
@@ -39,7 +52,7 @@ class Stream:
     def _take(self) -> bool:
         assert self._fd is not None
         try:
-            data = os.read(self._fd, READ)
+            data = os.read(self._fd, READ) if self._flight is None else self._flight.read(self._fd, self._name)
         except BlockingIOError:
             return False
         except OSError:
@@ -50,6 +63,8 @@ class Stream:
             self._fd = None
             return False
         self.sink(self._name, data)
+        if self._flight is not None:
+            self._flight.landed(len(data))
         return len(data) == READ
 
 

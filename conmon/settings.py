@@ -45,6 +45,16 @@ def check(options: Options) -> Settings:
     return Settings(options, logs, prepare.load(options.prepare) if options.prepare is not None else [])
 
 
+def resumed(options: Options) -> Settings:
+    """What was checked already, for a container that runs: its end is told even where the log cannot be opened."""
+    logs: list[Driver] = []
+    try:
+        logs = drivers(options)
+    except Fail as fail:
+        say.failure(fail)
+    return Settings(options, logs, [])
+
+
 def _check_mode(options: Options) -> None:
     if options.restore is not None and options.exec:
         raise Fail("Cannot use 'exec' and 'restore' at the same time")

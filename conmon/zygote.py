@@ -8,8 +8,8 @@ children nor requests for a while.
 Start-up, with the launcher at the other end of ``--ready``: it writes its pid, waits for a byte (the
 launcher puts it into a cgroup meanwhile), listens, and writes ``ready``. A launcher that dies first ends it.
 
-Later (issue 4) it keeps the containers' ends of their stdio, to replace a monitor that died: it is their
-subreaper already.
+It is its monitors' subreaper and keeps a copy of what each holds of its container (``keeping``, ``wards``): one that
+dies is replaced by another fork, and nobody else notices. So it stays for as long as it has monitors or containers.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 
-from conmon import fds, framing, libc, lifecycle, process, say
+from conmon import fds, framing, keeping, libc, lifecycle, process, say
 from conmon.framing import Request
 from conmon.say import Fail
 from conmon.settings import Settings
+from conmon.wards import Ward
 
+AGAIN = 1.0
+"""Seconds after which a fork that failed is tried again."""
 IDLE = 30.0
 """Seconds without children and requests after which it ends."""
 
@@ -56,6 +60,7 @@ def main(argv: list[str]) -> int:
     gc.collect()
     gc.freeze()
     gc.disable()
+    _open_many()
     Zygote(path, listener, code, idle).serve()
     return 0
 
@@ -105,6 +110,8 @@ class Zygote:
         self._idle = idle
         self._epoll = select.epoll()
         self._waiting: dict[int, socket.socket] = {}
+        self._lines: dict[int, Ward] = {}
+        self._wards: list[Ward] = []
         self._children = 0
 
     def serve(self) -> None:
@@ -116,15 +123,27 @@ class Zygote:
         self._epoll.register(wakeup, select.EPOLLIN)
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
         quiet_since = time.monotonic()
-        while self._children or self._listener is not None:
-            left = None if self._children else max(0.0, quiet_since + self._idle - time.monotonic())
-            ready = self._epoll.poll(left)
-            if not ready and not self._children:
+        while self._busy or self._listener is not None:
+            ready = self._epoll.poll(self._patience(quiet_since))
+            if not ready and not self._busy:
                 self._unlink()
                 return
             for fd, _ in ready:
                 self._event(fd, wakeup)
+            for ward in [ward for ward in self._wards if not ward.monitor and ward.due <= time.monotonic()]:
+                self._replace(ward)
             quiet_since = time.monotonic()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._children or self._wards)
+
+    def _patience(self, quiet_since: float) -> float | None:
+        """Seconds until something is to be done though nothing happens."""
+        if not self._busy:
+            return max(0.0, quiet_since + self._idle - time.monotonic())
+        due = [ward.due for ward in self._wards if not ward.monitor]
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _event(self, fd: int, wakeup: int) -> None:
         if fd == wakeup:
@@ -134,6 +153,8 @@ class Zygote:
             self._accept()
         elif fd in self._waiting:
             self._greet(self._waiting[fd])
+        elif fd in self._lines:
+            self._listen_to(self._lines[fd])
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -166,30 +187,79 @@ class Zygote:
                 _send(connection, framing.STALE)
             elif length == framing.PING:
                 _send(connection, framing.TAKEN)
+            elif length == framing.END:
+                self._end(connection)
             else:
                 self._fork(connection, length)
 
     def _fork(self, connection: socket.socket, length: int) -> None:
+        """A monitor for a request, which it reads itself."""
+        try:
+            self._watch(Ward(*self._monitor(lambda line: _child(connection, length, line))))
+        except OSError:
+            return  # no process, or no descriptor, to be had: the client sees an end and starts the command line
+
+    def _replace(self, ward: Ward) -> None:
+        """Another monitor for a container whose own has died."""
+        try:
+            ward.replaced(*self._monitor(lambda line: _again(ward, line)))
+        except OSError:
+            ward.due = time.monotonic() + AGAIN
+            return
+        self._watch(ward)
+
+    def _monitor(self, body: Callable[[int], int]) -> tuple[int, _socket.socket]:
+        """Fork; ``body`` is done there with its end of the line. The pid, and our end. Raises OSError."""
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                status = _child(connection, length)
-            finally:
-                os._exit(status)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _be(body, theirs.detach())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._children += 1
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        theirs.close()
+        return pid, ours
+
+    def _watch(self, ward: Ward) -> None:
+        self._lines[ward.line.fileno()] = ward
+        self._epoll.register(ward.line.fileno(), select.EPOLLIN)
+        if ward not in self._wards:
+            self._wards.append(ward)
+
+    def _listen_to(self, ward: Ward) -> None:
+        """A monitor says something; or has closed its end, by which it is dying."""
+        if not ward.read():
+            self._forget_line(ward)
+
+    def _forget_line(self, ward: Ward) -> None:
+        if self._lines.pop(ward.line.fileno(), None) is not None:
+            self._epoll.unregister(ward.line.fileno())
 
     def _reap(self) -> None:
+        """Take every dead child: a monitor, a container whose monitor has died, or an orphan of one."""
         while True:
             try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 self._children = 0
                 return
             if pid == 0:
                 return
+            for ward in tuple(self._wards):
+                if pid == ward.monitor:
+                    self._died(ward, status)
+                elif pid == ward.container:
+                    ward.ended(process.exit_code(status))
+
+    def _died(self, ward: Ward, status: int) -> None:
+        replaced = ward.died(status)
+        self._forget_line(ward)
+        ward.line.close()
+        if not replaced:
+            self._wards.remove(ward)
+            ward.close()
 
     def _step_aside(self) -> None:
         """Another version is wanted: listen no more, stay for the children."""
@@ -197,6 +267,13 @@ class Zygote:
             self._epoll.unregister(self._listener.fileno())
             self._listener.close()
             self._listener = None
+
+    def _end(self, connection: socket.socket) -> None:
+        """Somebody has no use for it any more; a monitor whose end they saw may still lie here."""
+        self._reap()
+        if not self._busy:
+            self._step_aside()
+        _send(connection, framing.BUSY if self._busy else framing.TAKEN)
 
     def _unlink(self) -> None:
         """Remove the socket, unless somebody is about to replace it, or has.
@@ -230,26 +307,38 @@ def _part(ready: int | None) -> None:
     process.set_name("conmon-zygote")
 
 
-def _child(connection: socket.socket, length: int) -> int:
+def _be(body: Callable[[int], int], line: int) -> None:
+    """In the fork: do it, and end."""
+    status = 1
+    try:
+        status = body(line)
+    finally:
+        os._exit(status)
+
+
+def _child(connection: socket.socket, length: int, line: int) -> int:
     """In the fork: be the command line of one request. Its exit status."""
     process.default_signals()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     conn = connection.detach()
-    fds.close_all_but((0, 1, 2, conn))
+    fds.close_all_but((0, 1, 2, conn, line))
     os.set_blocking(conn, True)
     os.write(conn, framing.TAKEN)
     answered = False
 
     def detach(settings: Settings) -> None:
         nonlocal answered
-        lifecycle.write_conmon_pidfile(settings, os.getpid())
+        lifecycle.write_conmon_pidfile(settings.options, os.getpid())
         answered = True
         _answer(conn, 0, os.getpid())
 
     try:
         request, given = _receive(conn, length)
-        conn = _settle(conn, request, given)
-        return_status = lifecycle.main(request.argv, detach, [fd for fd in request.targets if fd >= fds.FIRST])
+        conn, line = _settle([conn, line], request, given)
+        held = [fd for fd in request.targets if fd >= fds.FIRST]
+        return_status = lifecycle.main(
+            request.argv, detach, held, keeping.Line(line, request.argv, request.env, request.cwd)
+        )
     except (OSError, ValueError) as error:
         say.failure(Fail(f"cannot take the request: {error}"))
         return_status = 1
@@ -263,8 +352,6 @@ def _receive(conn: int, length: int) -> tuple[Request, list[int]]:
     connection = _socket.socket(fileno=conn)
     body, given = b"", list[int]()
     while len(body) < length:
-        if len(given) == framing.MOST_FDS:
-            _open_many()
         packet, ancillary, flags, _ = connection.recvmsg(framing.PACKET, _socket.CMSG_SPACE(4 * framing.MOST_FDS))
         given += [
             int.from_bytes(data[start : start + 4], sys.byteorder)
@@ -284,26 +371,41 @@ def _receive(conn: int, length: int) -> tuple[Request, list[int]]:
     return request, given
 
 
-def _settle(conn: int, request: Request, given: list[int]) -> int:
-    """Take on what the request says: descriptors, directory, environment, limits. The connection's new number."""
-    beyond = max([*request.targets, *given, conn]) + 1
-    moved = fcntl.fcntl(conn, fcntl.F_DUPFD_CLOEXEC, beyond)
-    os.close(conn)
+def _settle(ours: list[int], request: Request, given: list[int]) -> list[int]:
+    """Take on what the request says: descriptors, directory, environment, limits. Our descriptors' new numbers."""
+    beyond = max([*request.targets, *given, *ours]) + 1
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, beyond) for fd in ours]
+    fds.close_all(ours)
     fds.place(given, request.targets)
-    for name in list(os.environ):
-        del os.environ[name]
-    for name, value in request.env.items():
-        os.environ[name] = value
-    time.tzset()
-    os.chdir(request.cwd)
+    _take_on(request.argv, request.env, request.cwd)
     _limit(request.rlimits)
-    process.set_name("conmon")
-    process.set_title(" ".join(["conmon", *request.argv]))
     return moved
 
 
+def _take_on(argv: list[str], env: dict[str, str], cwd: str) -> None:
+    for name in list(os.environ):
+        del os.environ[name]
+    for name, value in env.items():
+        os.environ[name] = value
+    time.tzset()
+    os.chdir(cwd)
+    process.set_name("conmon")
+    process.set_title(" ".join(["conmon", *argv]))
+
+
+def _again(ward: Ward, line: int) -> int:
+    """In the fork: take a dead monitor's place. The exit status."""
+    process.default_signals()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    fds.close_all_but((0, 1, 2, line, *ward.fds))
+    kept = ward.kept()
+    _take_on(kept.argv, kept.env, kept.cwd)
+    return lifecycle.resume(kept, keeping.Line(line))
+
+
 def _open_many() -> None:
-    """As many files as may be: a pod with a thousand ports has as many sockets. Containers get limits of their own."""
+    """As many files as may be: a pod with a thousand ports has as many sockets, and what is kept of each monitor is a
+    few more. Containers get limits of their own."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

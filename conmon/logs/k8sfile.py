@@ -62,6 +62,7 @@ class K8sFile(Driver):
         except OSError as error:
             raise Fail(f"Failed to open log file: {error.strerror}: {path}") from None
         self._size = _end_last_record(path, self._fd)
+        self._inode = os.fstat(self._fd).st_ino
         self._total = 0
         self._stuck = False
 
@@ -79,6 +80,29 @@ class K8sFile(Driver):
         else:
             self._write_sized(text)
 
+    def place(self) -> tuple[int, int]:
+        """Where the next record goes: the file's inode, and its size; zeros where it is no file."""
+        try:
+            return self._inode, os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError:
+            return 0, 0
+
+    def cut(self, inode: int, size: int) -> bool:
+        """Take back what another monitor has written since then; whether it is to be written again. It may have renewed
+        the log: a dated one after it had written all, another one while it did."""
+        try:
+            if inode == self._inode:
+                os.ftruncate(self._fd, size)
+            elif self._limits.dated:
+                return False
+            else:
+                _cut_before(f"{self.path}.1", inode, size)
+                os.ftruncate(self._fd, 0)
+        except OSError:
+            return True  # then it is there twice
+        self._size = os.fstat(self._fd).st_size
+        return True
+
     def reopen(self) -> None:
         """Replace the log now: with --log-rotate it is kept, without it is gone."""
         if self._sync:
@@ -93,7 +117,8 @@ class K8sFile(Driver):
             return
         os.close(self._fd)
         self._fd = fd
-        self._size = os.fstat(fd).st_size
+        stat = os.fstat(fd)
+        self._inode, self._size = stat.st_ino, stat.st_size
         self._stuck = False
 
     def _replace(self) -> int:
@@ -164,6 +189,17 @@ class K8sFile(Driver):
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size - (done - whole))
         except OSError:
             return  # half a record is left; the next one stands in the same line
+
+
+def _cut_before(path: str, inode: int, size: int) -> None:
+    """Of a log that was kept. Raises OSError, also where it is another."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if os.fstat(fd).st_ino != inode:
+            raise FileNotFoundError(path)
+        os.ftruncate(fd, size)
+    finally:
+        os.close(fd)
 
 
 class Clock:

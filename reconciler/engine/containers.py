@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ from reconciler.model.spec import Resources
 CONFIG = "config.json"
 PREPARE = "prepare"
 MONITOR_PID = "monitor.pid"
+ZYGOTE = b"conmon-zygote\n"
+"""What the kernel calls it (conmon/zygote.py)."""
+SUCCESSOR_SECONDS = 1.0
+"""For a monitor that was killed to have another in its place."""
 KILL_SECONDS = 10.0
 KILL_AGAIN = 2.0
 
@@ -239,6 +244,21 @@ def monitored(ctx: Context, container: ContainerId) -> bool:
     return monitor is not None and processes.alive(monitor) and _watches(monitor, container)
 
 
+def await_successor(ctx: Context, container: ContainerId) -> bool:
+    """Whether the container has a monitor, after a moment: the zygote replaces one that was killed."""
+    deadline = time.monotonic() + SUCCESSOR_SECONDS
+    while not monitored(ctx, container):
+        if time.monotonic() > deadline or not _zygote_lives(ctx):
+            return False
+        time.sleep(0.005)  # rare, and nobody tells
+    return True
+
+
+def _zygote_lives(ctx: Context) -> bool:
+    """Of any version: one that stepped aside goes on for its monitors."""
+    return any(files.read_or_none(Path(f"/proc/{pid}/comm")) == ZYGOTE for pid in cgroups.monitors(ctx.layout.tag))
+
+
 def lives(ctx: Context, container: ContainerId) -> bool:
     """Whether its process runs."""
     return processes.alive(_ref(facts_of(ctx, container)))
@@ -295,10 +315,12 @@ def _end_monitor(container: ContainerId, bundle: Path) -> None:
 
 
 def _await_monitor(container: ContainerId, bundle: Path) -> None:
-    """Its last acts are the exit files and the release of held ports; both must be over."""
-    monitor = _monitor(bundle)
-    if monitor is not None and _watches(monitor, container) and not processes.wait_gone(monitor, KILL_SECONDS):
-        raise TryLater(f"cannot remove container {container[:12]}: its monitor {monitor.pid} does not end")
+    """Its last acts are the exit files and the release of held ports; both must be over. One that was killed has a
+    successor."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while (monitor := _monitor(bundle)) is not None and _watches(monitor, container):
+        if not processes.wait_gone(monitor, max(0.0, deadline - time.monotonic())):
+            raise TryLater(f"cannot remove container {container[:12]}: its monitor {monitor.pid} does not end")
 
 
 def _watches(monitor: PidRef, container: ContainerId) -> bool:

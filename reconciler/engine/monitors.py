@@ -29,7 +29,7 @@ from conmon import framing
 from reconciler.engine import children
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
-from reconciler.model.errors import RuntimeFailed
+from reconciler.model.errors import Busy, RuntimeFailed
 from reconciler.model.key import ContainerId
 
 TIMEOUT = 120.0
@@ -37,6 +37,9 @@ TIMEOUT = 120.0
 
 _START_TIMEOUT = 20.0
 """Seconds for a zygote to start, or for a command line to daemonise."""
+
+_END_TIMEOUT = 2.0
+"""Seconds for a zygote to end that has nothing to do; one of an older version does when its last monitor has ended."""
 
 _PASSED = ("PATH", "TZ", "TMPDIR", "DBUS_SYSTEM_BUS_ADDRESS")
 """What of our environment a monitor and the runtime get: nothing that changes what a container is. Not XDG_RUNTIME_DIR:
@@ -107,20 +110,22 @@ class Monitors:
 
     @effect("zygote.end")
     def end(self) -> None:
-        """End the zygote, if one listens; monitors that it forked go on."""
+        """End the zygote, if one listens. Raises Busy when it has monitors, which it could not replace any more."""
         with _locked(self._lock):
             connection = _connected(self._socket)
             if connection is None:
                 return
             with connection:
                 credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            pidfd = _pidfd(struct.unpack("3i", credentials)[0])
+                pidfd = _pidfd(struct.unpack("3i", credentials)[0])
+                answer = _asked_to_end(connection)
             if pidfd is None:
                 return
             with _closing(pidfd):
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-                select.select([pidfd], [], [], _START_TIMEOUT)
+                poll = select.poll()
+                poll.register(pidfd, select.POLLIN)
+                if answer == framing.BUSY or not poll.poll(_END_TIMEOUT * 1000):
+                    raise Busy("cannot end the zygote: it has monitors", after=_END_TIMEOUT)
 
     @effect("monitor.create")
     def create(self, request: MonitorRequest) -> int:
@@ -271,6 +276,15 @@ def _ask(path: Path, request: framing.Request, fds: list[int]) -> tuple[int, int
             return int(status), int(pid)
         except (OSError, ValueError) as error:
             raise RuntimeFailed(f"cannot start a monitor: it ended at once ({error})") from None
+
+
+def _asked_to_end(connection: socket.socket) -> bytes:
+    """The zygote's answer; none where it is ending already."""
+    try:
+        connection.send(framing.greeting(framing.version(), framing.END))
+        return connection.recv(64)
+    except OSError:
+        return b""
 
 
 def _listens(path: Path) -> bool:

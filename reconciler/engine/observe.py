@@ -12,8 +12,10 @@ from dataclasses import replace
 from reconciler.engine import containers, files, oom, podfiles, portfacts, preflight, processes, records, sandboxes
 from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
+from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import TryLater
+from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import (
     Container,
@@ -96,10 +98,12 @@ def _read_pod(
 
 def _container(ctx: Context, record: ContainerRecord, pod: PodSpec, *, held: bool) -> Container:
     facts = containers.facts_of(ctx, record.id)
-    state, end = _state(ctx, record.id, facts)
+    state, end = _state(ctx, record.id, facts, held=held)
     if held:
         with suppress(TryLater):  # a full disk; it is computed again, then
             _write_down(ctx, record, facts, pod, end)
+            if state.can_signal() and not facts.unwatched:
+                _tell_if_unwatched(ctx, record)
     spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
     return Container(
         id=record.id,
@@ -130,7 +134,19 @@ def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, po
         containers.note(ctx, record.id, exit=facts.exit or end, oom_kills=told)
 
 
-def _state(ctx: Context, container: ContainerId, facts: ContainerFacts) -> tuple[ContainerState, Exit | None]:
+def _tell_if_unwatched(ctx: Context, record: ContainerRecord) -> None:
+    """Once: it has no monitor any more. It goes on: an end that nobody asked for would be worse."""
+    if containers.await_successor(ctx, record.id) or not containers.lives(ctx, record.id):
+        return
+    containers.note(ctx, record.id, unwatched=True)
+    who = "The infra container" if record.infra else f"Container {record.name}"
+    said = f"{who} has lost its monitor and goes on without: what it writes is lost, and nobody will know how it ends"
+    events.emit(ctx.store, ctx.clock, str(record.key), EventType.WARNING, "MonitorLost", said)
+
+
+def _state(
+    ctx: Context, container: ContainerId, facts: ContainerFacts, *, held: bool = False
+) -> tuple[ContainerState, Exit | None]:
     if facts.exit is not None:
         return ContainerState.EXITED, _in_this_boot(facts, facts.exit)
     if not facts.boot:
@@ -141,7 +157,8 @@ def _state(ctx: Context, container: ContainerId, facts: ContainerFacts) -> tuple
         return ContainerState.EXITED, replace(end, oom=oom.ended_by(ctx.layout, container, code, facts))
     if facts.boot != processes.boot_id():
         return ContainerState.EXITED, Exit(UNKNOWN_EXIT, 0.0, facts.started_wall, facts.started_wall)
-    if not processes.alive(PidRef(facts.pid, facts.pid_start)) and not containers.monitored(ctx, container):
+    monitored = containers.await_successor if held else containers.monitored  # what is held is written down
+    if not processes.alive(PidRef(facts.pid, facts.pid_start)) and not monitored(ctx, container):
         code, wall = _exit_code(ctx, container)  # again: its last act may have been the exit file
         return ContainerState.EXITED, _exit(ctx, facts, UNKNOWN_EXIT if code is None else code, wall)
     return (ContainerState.RUNNING if facts.started_wall else ContainerState.CREATED), None

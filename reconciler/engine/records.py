@@ -120,6 +120,8 @@ class ContainerFacts:
     newer: str = ""
     oom_kills: int = 0
     """How many processes the kernel had killed for want of memory when that was told last."""
+    unwatched: bool = False
+    """Whether it was told that its monitor was killed and none came in its place."""
 
 
 @dataclass

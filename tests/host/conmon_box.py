@@ -126,7 +126,12 @@ class Box:
         return list(self._zygotes)
 
     def clear(self) -> None:
-        """End and remove all of it. Nothing may be left."""
+        """End and remove all of it, the zygotes first: they replace monitors. Nothing may be left."""
+        for ending in self._zygotes.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(ending, signal.SIGKILL)
+            wait_gone(ending)
+            os.close(ending)
         for monitor in monitors_of(self._made):  # one that is still creating takes its runtime along
             with contextlib.suppress(ProcessLookupError), pidfd(monitor) as ending:
                 signal.pidfd_send_signal(ending, signal.SIGKILL)
@@ -135,11 +140,6 @@ class Box:
             self._kill_all(cid)
             command = [self.runtime, *self.runtime_args, "delete", "--force", cid]
             subprocess.run(command, capture_output=True, timeout=DEADLINE)
-        for ending in self._zygotes.values():
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(ending, signal.SIGKILL)
-            wait_gone(ending)
-            os.close(ending)
         for hierarchy in CGROUPS.iterdir():
             remove_cgroups(hierarchy / self._cgroup)
         remove_cgroups(CGROUPS / self._cgroup)

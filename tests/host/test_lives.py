@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.key import Key
-from reconciler.model.observed import ContainerState
+from reconciler.model.observed import ContainerState, PidRef
 from tests.host.instance import Instance, until
 from tests.host.lives import (
     STUBBORN,
@@ -59,9 +59,11 @@ def test_without_its_zygote(running: Instance, image: str, folder: Path) -> None
 
 
 def test_without_its_monitor(running: Instance, folder: Path) -> None:
-    """The container goes on and can be told from a dead one; its end is noticed, with a code that nobody knows."""
+    """Another takes over: nothing else changes, the pod is not touched, and the next end is known as any."""
     before = running.running("a")
-    end([monitor_of(running, running.containers("a")["one"])])
+    old = monitor_of(running, running.containers("a")["one"])
+    end([old])
+    until(lambda: _monitor_if_any(running, "one") not in (None, old), "another monitor has come")
     assert running.running("a") == before
     expect_settled(running, folder)
     assert running.running("a") == before
@@ -71,10 +73,40 @@ def test_without_its_monitor(running: Instance, folder: Path) -> None:
     assert running.running("a")["two"] == before["two"]
     last = running.containers("a")["one"].last
     assert last
-    assert last.code == -1
+    assert last.code == 137
     assert row_of(running, "a")[1:4] == ["2/2", "Running", "1"]
+    assert "MonitorLost" not in {event.reason for event in events(running, "a")}
+    expect_settled(running, folder)
+
+
+def test_without_its_monitor_and_without_a_zygote(running: Instance, folder: Path) -> None:
+    """The container goes on and can be told from a dead one, which is said; its end is noticed, with a code that nobody
+    knows."""
+    before = running.running("a")
+    end([zygote_of(running)])
+    end([monitor_of(running, running.containers("a")["one"])])
+    assert running.running("a") == before
+    expect_settled(running, folder)
+    running.ok("apply", folder)
+    assert running.running("a") == before
+    (told,) = (event for event in events(running, "a") if event.reason == "MonitorLost")
+    assert told.count == 1
+
+    end([before["one"]])
+    replaced(running, "a", "one", before["one"])
+    assert running.running("a")["two"] == before["two"]
+    last = running.containers("a")["one"].last
+    assert last
+    assert last.code == -1
     expect_settled(running, folder)
     assert monitor_of(running, running.containers("a")["one"])
+
+
+def _monitor_if_any(instance: Instance, name: str) -> PidRef | None:
+    try:
+        return monitor_of(instance, instance.containers("a")[name])
+    except (AssertionError, FileNotFoundError):
+        return None
 
 
 def test_without_its_monitor_it_can_be_stopped(running: Instance, image: str, folder: Path) -> None:
@@ -102,8 +134,8 @@ def test_all_monitors_while_nobody_watches(instance: Instance, image: str, folde
     instance.ok("apply", "--wait", "--timeout", 60, folder)
     before = instance.running("a")
     watched = [*instance.containers("a").values(), infra_of(instance, "a")]
-    end([monitor_of(instance, one) for one in watched])
-    end([zygote_of(instance), before["one"]])
+    end([zygote_of(instance)])
+    end([*(monitor_of(instance, one) for one in watched), before["one"]])
     instance.ok("apply", "--wait", "--timeout", 60, folder)
     after = instance.running("a")
     assert {name for name in before if before[name] != after.get(name)} == {"one"}

@@ -1,0 +1,331 @@
+"""Monitors that are killed: another takes over within a second, and neither container nor log can tell.
+
+The kills are real and come at any instant of a monitor's work; at chosen ones by a copy of the package that has a line
+more (``struck``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conmon import framing
+from reconciler.engine import monitors as client
+from reconciler.engine.monitors import Monitors
+from reconciler.model.errors import RuntimeFailed
+from reconciler.model.key import ContainerId
+from tests.host.conmon_box import Box, monitors_of, moved_into, parent, pidfd, readable, wait_gone
+from tests.host.instance import until
+from tests.host.test_conmon_attach import connect, joined, taken
+from tests.host.test_conmon_terminal import with_terminal
+from tests.slowness import seconds
+
+pytestmark = pytest.mark.host
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COUNT = "i=0; while [ $i -lt {} ]; do echo $i; i=$((i+1)); done; exit 7"
+SOON = seconds(1.0)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    box = Box(tmp_path, "crun")
+    yield box
+    box.clear()
+
+
+@pytest.fixture
+def monitors(box: Box) -> Monitors:
+    return Monitors(box.layout, enter_cgroup=box.own)
+
+
+@pytest.fixture
+def with_options(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has monitors created with more options than the engine asks for."""
+    usual = client._conmon_arguments
+
+    def add(*more: str) -> None:
+        monkeypatch.setattr(client, "_conmon_arguments", lambda request, ours: [*usual(request, ours=ours), *more])
+
+    return add
+
+
+class Watched:
+    """A container, and who its monitor is now, by the pid file."""
+
+    def __init__(self, box: Box, monitors: Monitors, cid: ContainerId, **more: object) -> None:
+        self.box = box
+        self.cid = cid
+        self.bundle = box.layout.container(cid)
+        self._pidfile = self.bundle / "monitor.pid"
+        self.pid = monitors.create(box.request(cid, monitor_pidfile=self._pidfile, **more))
+
+    @property
+    def monitor(self) -> int:
+        return int(self._pidfile.read_text())
+
+    def kill_monitor(self) -> None:
+        """And wait until another one has said that it is there, soon."""
+        old = self.monitor
+        with moved_into(self.bundle) as told, pidfd(old) as ending:
+            os.kill(old, signal.SIGKILL)
+            begun = time.monotonic()
+            wait_gone(ending)
+            while self.monitor == old:
+                readable(told, "no other monitor comes")
+                os.read(told, 4096)
+            assert time.monotonic() - begun < SOON
+        assert self.monitor != old
+
+    def end(self) -> str:
+        """Wait for its exit file; the status."""
+        with moved_into(self.box.layout.exits) as told:
+            while not (self.box.layout.exits / self.cid).exists():
+                readable(told, "nobody tells how it ended")
+                os.read(told, 4096)
+        return self.box.exit_status(self.cid)
+
+    def grown(self, size: int = 0) -> int:
+        """Wait until the log is longer than that; its length."""
+        log = self.box.log(self.cid)
+        return until(lambda: log.exists() and log.stat().st_size > size and log.stat().st_size, "the log grows")
+
+
+@pytest.mark.parametrize("rotation", [(), ("--log-size-max", "300000", "--log-rotate", "--log-max-files", "100")])
+def test_no_line_is_lost_or_doubled_and_the_status_is_told(
+    box: Box, monitors: Monitors, with_options: Callable[..., None], rotation: tuple[str, ...]
+) -> None:
+    with_options(*rotation)
+    lines = 200_000
+    container = Watched(box, monitors, box.container(COUNT.format(lines)))
+    zygote = parent(container.monitor)
+    box.start(container.cid)
+    for _ in range(5):
+        size = box.log(container.cid).stat().st_size
+        container.kill_monitor()
+        until(lambda size=size: box.log(container.cid).stat().st_size != size, "the log grows")
+        assert parent(container.monitor) == parent(container.pid) == zygote
+    assert container.end() == "7"
+    logs = sorted(box.logs.glob(f"{container.cid}.log*"), key=lambda path: -int(path.suffix[1:].replace("log", "0")))
+    records = [line.split(" ", 3) for log in logs for line in log.read_text().splitlines()]
+    written = "".join(text + ("\n" if tag == "F" else "") for _, _, tag, text in records)
+    assert written == "".join(f"{number}\n" for number in range(lines))
+    assert box.zygotes == [zygote]
+
+
+def test_those_who_wait_for_input_get_it_from_the_next(
+    box: Box, monitors: Monitors, with_options: Callable[..., None]
+) -> None:
+    with_options("--full-attach", "-i")
+    container = Watched(box, monitors, box.container("cat; exit 3"))
+    box.start(container.cid)
+    with connect(box, container.cid) as first:
+        first.send(b"one\n")
+        assert first.recv(8193) == b"\2one\n"
+        container.kill_monitor()
+        assert first.recv(8193) == b""
+    second = connect(box, container.cid)
+    second.send(b"two\n")
+    second.shutdown(socket.SHUT_WR)
+    assert container.end() == "3"
+    assert joined(taken(second), b"\2") == b"two\n"
+    assert box.output(container.cid) == "one\ntwo\n"
+
+
+def test_an_input_that_has_ended_stays_so(box: Box, monitors: Monitors, with_options: Callable[..., None]) -> None:
+    """The zygote keeps no end of it open; nor does a replacement."""
+    with_options("--full-attach", "-i")
+    container = Watched(box, monitors, box.container("cat; echo over; read x < /shared/wait; exit 3"))
+    os.mkfifo(box.shared / "wait")
+    box.start(container.cid)
+    with connect(box, container.cid) as attached:
+        attached.shutdown(socket.SHUT_WR)
+        assert attached.recv(8193) == b"\2over\n"
+    container.kill_monitor()
+    (box.shared / "wait").write_text("go on\n")
+    assert container.end() == "3"
+
+
+def test_a_terminal_stays_the_containers(box: Box, monitors: Monitors, with_options: Callable[..., None]) -> None:
+    with_options("--full-attach", "-t")
+    script = "trap 'stty size' WINCH; echo ready; while read line; do echo got $line; done; exit 5"
+    container = Watched(box, monitors, with_terminal(box, script))
+    box.start(container.cid)
+    container.grown()
+    container.kill_monitor()
+    with connect(box, container.cid) as attached:
+        attached.send(b"hello\n")
+        said = b""
+        while b"got hello" not in said:
+            said += attached.recv(8193)[1:]
+        (box.layout.container(container.cid) / "ctl").write_text("1 33 77\n")
+        attached.send(b"more\n\4")
+        assert container.end() == "5"
+    output = box.output(container.cid)
+    assert output.startswith("ready\n")
+    assert "33 77" in output
+
+
+def test_both_killed_at_once(box: Box, monitors: Monitors) -> None:
+    container = Watched(box, monitors, box.container("echo here; cat /shared/wait"))
+    os.mkfifo(box.shared / "wait")
+    box.start(container.cid)
+    container.grown()
+    for pid in (container.monitor, container.pid):
+        os.kill(pid, signal.SIGKILL)
+    assert container.end() == "137"
+    assert box.output(container.cid) == "here\n"
+
+
+def test_one_that_is_killed_again_and_again(box: Box, monitors: Monitors) -> None:
+    container = Watched(box, monitors, box.container("read x < /shared/wait; echo $x; exit 9"))
+    os.mkfifo(box.shared / "wait")
+    box.start(container.cid)
+    for _ in range(5):
+        container.kill_monitor()
+    (box.shared / "wait").write_text("still here\n")
+    assert container.end() == "9"
+    assert box.output(container.cid) == "still here\n"
+
+
+def test_held_ports_stay_held_until_the_end(box: Box, monitors: Monitors) -> None:
+    reader, writer = os.pipe()
+    container = Watched(box, monitors, box.container("read x < /shared/wait; exit 9"), keep_fds=(writer,))
+    os.mkfifo(box.shared / "wait")
+    os.close(writer)
+    os.set_blocking(reader, False)
+    box.start(container.cid)
+    container.kill_monitor()
+    with pytest.raises(BlockingIOError):  # it would be b"" if nobody held it
+        os.read(reader, 1)
+    (box.shared / "wait").write_text("go\n")
+    assert container.end() == "9"
+    assert os.read(reader, 1) == b"", "the exit was told while the port was taken"
+    os.close(reader)
+
+
+def test_the_zygote_is_not_needed_by_monitors(box: Box, monitors: Monitors) -> None:
+    """It dies first: then a monitor has no other, the container goes on, and nobody can tell how it ends."""
+    container = Watched(box, monitors, box.container("trap '' PIPE; while read x < /shared/wait; do :; done; exit 4"))
+    os.mkfifo(box.shared / "wait")
+    (zygote,) = box.zygotes
+    box.start(container.cid)
+    with pidfd(zygote) as ending, pidfd(container.monitor) as monitor:
+        os.kill(zygote, signal.SIGKILL)
+        wait_gone(ending)
+        os.kill(container.monitor, signal.SIGKILL)
+        wait_gone(monitor)
+    with pidfd(container.pid) as ending:
+        (box.shared / "wait").write_text("it goes on\n")
+        os.kill(container.pid, signal.SIGKILL)
+        wait_gone(ending)
+    assert not (box.layout.exits / container.cid).exists()
+
+
+def test_a_replacement_whose_zygote_dies_tells_that_the_status_is_unknown(box: Box, monitors: Monitors) -> None:
+    container = Watched(box, monitors, box.container("read x < /shared/wait; echo $x; exit 9"))
+    os.mkfifo(box.shared / "wait")
+    (zygote,) = box.zygotes
+    box.start(container.cid)
+    container.kill_monitor()
+    with pidfd(zygote) as ending:
+        os.kill(zygote, signal.SIGKILL)
+        wait_gone(ending)
+    (box.shared / "wait").write_text("written\n")
+    assert container.end() == "-1"
+    assert box.output(container.cid) == "written\n"
+
+
+def test_a_container_that_is_being_removed_gets_no_other(box: Box) -> None:
+    monitors = Monitors(box.layout, enter_cgroup=box.own, idle=0.1)
+    container = Watched(box, monitors, box.container("sleep 1000"))
+    (zygote,) = box.zygotes
+    container.bundle.rename(box.directory / "grave")
+    with pidfd(zygote) as ending:
+        os.kill(int((box.directory / "grave/monitor.pid").read_text()), signal.SIGKILL)
+        os.kill(container.pid, signal.SIGKILL)
+        wait_gone(ending)
+    assert not (box.layout.exits / container.cid).exists()
+    assert not monitors_of([container.cid])
+
+
+STRIKES = {
+    "before the pid is told": ("lifecycle", "Monitor", "_keep", "before"),
+    "when it has just been kept": ("lifecycle", "Monitor", "_keep", "after"),
+    "before output is in the log": ("logs.k8sfile", "K8sFile", "write", "before"),
+    "after output is in the log": ("logs.k8sfile", "K8sFile", "write", "after"),
+    "when it has heard of the end": ("lifecycle", "Monitor", "_end", "before"),
+    "before the zygote hears of the end": ("keeping", "Line", "ended", "before"),
+    "after the zygote heard of the end": ("keeping", "Line", "ended", "after"),
+    "before the exit files": ("exitfiles", "", "write_status", "before"),
+    "between the exit files": ("exitfiles", "", "replace", "after", "/exit'"),
+    "after the exit files": ("exitfiles", "", "write_status", "after"),
+}
+"""Where a monitor kills itself, once."""
+
+
+@pytest.mark.parametrize("where", STRIKES)
+def test_killed_at(where: str, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    struck(box, monkeypatch, *STRIKES[where])
+    monitors = Monitors(box.layout, enter_cgroup=box.own)
+    cid = box.container("echo out; echo err >&2; exit 7")
+    if "pid" in where or "kept" in where:
+        with pytest.raises(RuntimeFailed, match="its monitor ended without a word"):
+            Watched(box, monitors, cid)
+        assert (box.directory / "struck").exists()
+        return
+    container = Watched(box, monitors, cid)
+    box.start(cid)
+    assert container.end() == "7"
+    assert (box.output(cid), box.output(cid, "stderr")) == ("out\n", "err\n")
+    assert (box.directory / "struck").exists()
+
+
+STRIKE = """
+
+def _strike(function, when, word):
+    def struck(*arguments, **options):
+        meant = word in repr(arguments)
+        if meant and when == "before":
+            _once()
+        result = function(*arguments, **options)
+        if meant and when == "after":
+            _once()
+        return result
+
+    return struck
+
+
+def _once():
+    import os
+
+    try:
+        os.close(os.open(_MARK, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), 9)
+
+"""
+
+
+def struck(
+    box: Box, monkeypatch: pytest.MonkeyPatch, module: str, owner: str, name: str, when: str, word: str = ""
+) -> None:
+    """The first monitor from now on that calls this, ``word`` among the arguments, kills itself there."""
+    package = box.directory / "site/conmon"
+    shutil.copytree(CHECKOUT / "conmon", package, ignore=shutil.ignore_patterns("__pycache__"))
+    target = f"{owner}.{name}" if owner else name
+    with (package / f"{module.replace('.', '/')}.py").open("a") as file:
+        mark = f"_MARK = {str(box.directory / 'struck')!r}\n"
+        file.write(f"{mark}{STRIKE}\n{target} = _strike({target}, {when!r}, {word!r})\n")
+    python, *flags, _ = framing.interpreter()
+    version = framing.version
+    monkeypatch.setattr(framing, "interpreter", lambda: [python, *flags, str(package)])
+    monkeypatch.setattr(framing, "version", lambda: version(str(package)))
