@@ -84,7 +84,8 @@ def reset(options: Options, yes: bool, timeout: float | None) -> int:
     """Remove everything of this instance from this machine.
 
     Pods (they get their grace period), images, logs, state, and what is in the kernel: as if nothing had ever run.
-    Manifests and the configuration file stay. Refused, naming the process, while a controller runs.
+    Manifests and the configuration file stay. Refused, naming the process, while a controller runs,
+    or systemd is about to start it again.
 
     \b
     Example:  sudo systemctl stop reconciler && sudo reconciler system reset
@@ -93,11 +94,11 @@ def reset(options: Options, yes: bool, timeout: float | None) -> int:
 
     from reconciler.cli.converge import told_to
     from reconciler.cli.terminal import Progress
-    from reconciler.controller.reset import refuse_while_watched
+    from reconciler.controller.reset import refuse_reset
     from reconciler.controller.reset import reset as remove_all
 
     engine = options.engine(mend=False)
-    refuse_while_watched(engine)
+    refuse_reset(engine)
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("cannot ask, as there is no terminal: say --yes")

@@ -14,9 +14,12 @@ from reconciler.controller import converge
 from reconciler.controller.lock import claim, holder
 from reconciler.controller.sync import OnStep
 from reconciler.engine.engine import Engine
+from reconciler.engine.layout import STATE
+from reconciler.linux.units import active_state
 from reconciler.model.errors import Busy, ReconcilerError
 from reconciler.model.key import Key
 
+SERVICE = "reconciler.service"
 TRIES = 7
 """How often in a row a pod's removal may fail, which takes half a minute, until it is erased with the rest."""
 
@@ -28,6 +31,17 @@ def refuse_while_watched(engine: Engine, verb: str = "reset") -> None:
         raise Busy(
             f"cannot {verb}: controller (pid {live.pid}) watches {', '.join(live.directories) or 'a folder'}",
             hint=f"stop it first: systemctl stop reconciler, or kill {live.pid}",
+        )
+
+
+def refuse_reset(engine: Engine) -> None:
+    """Raise Busy where a controller is live, or where systemd is about to start the machine's one again: between two
+    attempts nobody holds its lock, and the third would bring everything back."""
+    refuse_while_watched(engine)
+    if engine.layout.state == STATE and (state := active_state(SERVICE)) in ("active", "activating", "reloading"):
+        raise Busy(
+            f"cannot reset: systemd keeps the controller running ({SERVICE} is {state})",
+            hint="stop it first: systemctl stop reconciler",
         )
 
 
@@ -46,7 +60,7 @@ def reset(engine: Engine, *, timeout: float | None = None, on_progress: OnStep |
 
     Raises Busy, TryLater.
     """
-    refuse_while_watched(engine)
+    refuse_reset(engine)
     with claim(engine.layout.controller_lock, [], []):
         with suppress(ReconcilerError):  # a broken index or record: what it would have told is erased by its name
             converge.down_all(engine, layout=engine.layout, timeout=timeout, on_progress=on_progress, tries=TRIES)

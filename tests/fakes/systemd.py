@@ -39,6 +39,7 @@ class FakeSystemd:
         self.units: dict[str, bool] = {}
         self.properties: dict[str, dict[str, object]] = {}
         self.closed: set[str] = set()
+        self._asked = ""
         self.heard: list[tuple[str, str]] = []
         self.on_call: Callable[[str, str], None] = lambda _member, _unit: None
         self._listener = socket.socket(socket.AF_UNIX)
@@ -75,11 +76,13 @@ class FakeSystemd:
         self.heard.append((member, unit))
         to: Fields = [(5, ("u", serial))]
         try:
-            with_job = getattr(self, f"_{member}")(*message.body)
+            answer = getattr(self, f"_{member}")(*message.body)
         except Refusal as refusal:
             name, said = refusal.args
             return packed(ERROR, [(4, ("s", f"org.freedesktop.{name}")), *to], "s", said)
-        if not with_job:
+        if isinstance(answer, tuple):
+            return packed(METHOD_RETURN, to, *answer)
+        if not answer:
             return packed(METHOD_RETURN, to, "")
         told = packed(SIGNAL, [(3, ("s", "JobRemoved"))], "uoss", 1, "/job/1", unit, "done")
         return packed(METHOD_RETURN, to, "o", "/job/1") + told
@@ -118,6 +121,15 @@ class FakeSystemd:
         if not self.units[unit]:
             raise Refusal("DBus.Error.InvalidArgs", "Unit is not active, refusing.")
         return False
+
+    def _GetUnit(self, unit: str) -> tuple[str, str]:  # noqa: N802
+        if unit not in self.units:
+            raise Refusal("systemd1.NoSuchUnit", f"Unit {unit} not loaded.")
+        self._asked = unit
+        return "o", "/unit/1"
+
+    def _Get(self, _interface: str, _property: str) -> tuple[str, tuple[str, str]]:  # noqa: N802
+        return "v", ("s", "active" if self.units[self._asked] else "activating")
 
     def _ResetFailedUnit(self, unit: str) -> bool:  # noqa: N802
         if not self.units.get(unit, True):

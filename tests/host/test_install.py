@@ -97,3 +97,67 @@ def _parts(text: str, *marks: str) -> list[str]:
         assert found, f"{mark} is missing"
         parts.append(part.strip())
     return [*parts, text.strip()]
+
+
+FAKES = """
+mkdir -p /run/systemd/system /usr/local/lib/reconciler/1/bin /usr/local/lib/systemd/system "$SCRATCH/bin"
+ln -s 1 /usr/local/lib/reconciler/current
+touch /usr/local/lib/systemd/system/reconciler.service
+cat >/usr/local/lib/reconciler/1/bin/reconciler <<'END'
+#!/bin/sh
+echo "reconciler $*"
+exit $RESET
+END
+cat >"$SCRATCH/bin/systemctl" <<'END'
+#!/bin/sh
+case "$*" in
+    *ActiveState*) echo "$STATE" ;;
+    *is-active*) [ "$STATE" = active ] ;;
+    *) echo "systemctl $*" ;;
+esac
+END
+chmod +x /usr/local/lib/reconciler/1/bin/reconciler "$SCRATCH/bin/systemctl"
+PATH=$SCRATCH/bin:$PATH
+"$CHECKOUT/packaging/uninstall" --yes
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "reset", "told"),
+    [
+        pytest.param("activating", 0, ["systemctl stop reconciler", "reconciler system reset --yes"], id="restarting"),
+        pytest.param("inactive", 0, ["systemctl stop reconciler", "reconciler system reset --yes"], id="stopped"),
+        pytest.param(
+            "activating",
+            1,
+            ["systemctl stop reconciler", "reconciler system reset --yes", "systemctl start reconciler"],
+            id="restarting, and pods do not go",
+        ),
+        pytest.param(
+            "failed",
+            1,
+            ["systemctl stop reconciler", "reconciler system reset --yes"],
+            id="given up, and pods do not go",
+        ),
+    ],
+)
+def test_whatever_the_service_does_it_is_stopped_before_anything_is_removed(
+    state: str, reset: int, told: list[str], tmp_path: Path
+) -> None:
+    """Its unit may be between two starts (``Restart=always``): then it is not active, and comes back."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment = os.environ | {"SCRATCH": str(scratch), "CHECKOUT": str(CHECKOUT), "STATE": state, "RESET": str(reset)}
+    setup = f"set -euo pipefail\nmount -t tmpfs tmpfs {scratch}\n{OVERLAYS}\n{FAKES}\n"
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "bash", "-c", setup],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode == 0) is (reset == 0), done.stderr
+    assert done.stdout.splitlines()[: len(told)] == told
+    if reset:
+        assert done.stdout.splitlines() == told, "nothing was removed"

@@ -24,11 +24,10 @@ from reconciler.engine.cgroups.hierarchies import children
 from reconciler.engine.effects import effect
 from reconciler.engine.oci.linux import CPU_PERIOD, cpu_quota, shares, to_weight
 from reconciler.linux.dbus import SIGNAL, Connection, DBusError, Message, Variant
+from reconciler.linux.units import PRIVATE
 from reconciler.model.errors import RuntimeFailed
 from reconciler.model.spec import Resources
 
-PRIVATE = Path("/run/systemd/private")
-"""systemd's own socket, for root (go-systemd uses it the same way)."""
 BUS = Path("/run/dbus/system_bus_socket")
 """What the OCI runtimes reach systemd by."""
 TIMEOUT = 30.0
