@@ -19,7 +19,8 @@ SELINUX = ("user", "role", "type", "level")
 
 
 def compile_security(own: Json, pods: Json) -> Security:
-    """A container's: its own values win over the pod's, field by field (kubelet: DetermineEffectiveSecurityContext)."""
+    """A container's: its own values win over the pod's, field by field, each as a whole (kubelet:
+    DetermineEffectiveSecurityContext)."""
     capabilities = own.get("capabilities", {})
 
     def either(field: str, default: Any = None) -> Any:
@@ -36,7 +37,7 @@ def compile_security(own: Json, pods: Json) -> Security:
         run_as_non_root=either("runAsNonRoot", False),
         seccomp=_profile(either("seccompProfile", {})),
         apparmor=_profile(either("appArmorProfile", {})),
-        selinux=_selinux({**pods.get("seLinuxOptions", {}), **own.get("seLinuxOptions", {})}),
+        selinux=_selinux(either("seLinuxOptions", {})),
         unmasked_proc=own.get("procMount") == "Unmasked",
         groups=tuple(sorted({int(group) for group in pods.get("supplementalGroups", ())})),
         strict_groups=pods.get("supplementalGroupsPolicy") == "Strict",

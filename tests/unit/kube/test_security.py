@@ -56,7 +56,25 @@ def test_a_containers_own_values_win_field_by_field() -> None:
     }
     security = spec_of(both(POD_LEVEL, **own)).containers[0].security
     assert (security.run_as_non_root, security.seccomp, security.apparmor) == (False, "", "localhost/mine")
-    assert security.selinux == "::t:s9"
+    assert security.selinux == ":::s9"
+
+
+@pytest.mark.parametrize(
+    ("pods", "own", "label"),
+    [
+        pytest.param(
+            {"type": "t", "level": "s1"}, {"type": "u"}, "::u:", id="one part of its own, and the pods level is no more"
+        ),
+        pytest.param({"type": "t"}, {}, "", id="none of its own"),
+        pytest.param({"type": "t"}, None, "::t:", id="nothing is said"),
+        pytest.param(None, {"user": "u"}, "u:::", id="nothing by the pod"),
+    ],
+)
+def test_a_containers_selinux_options_are_taken_as_a_whole(pods: Any, own: Any, label: str) -> None:
+    """kubelet: securitycontext/util.go, DetermineEffectiveSecurityContext."""
+    fields = {} if own is None else {"seLinuxOptions": own}
+    spec = spec_of(both({} if pods is None else {"seLinuxOptions": pods}, **fields))
+    assert spec.containers[0].security.selinux == label
 
 
 @pytest.mark.parametrize(
