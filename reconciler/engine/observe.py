@@ -42,7 +42,9 @@ def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Obse
         if want and not _fits(sandbox, want)
         else ()
     )
-    problems = (*of_sandbox, *preflight.pod_problems(ctx, want), *preflight.problems(ctx, fresh))
+    own_users = want is not None and not want.sandbox.host_users
+    of_members = preflight.problems(ctx, fresh, own_users=own_users)
+    problems = (*of_sandbox, *preflight.pod_problems(ctx, want), *of_members)
     return Observed(key, sandbox, members, images, problems)
 
 

@@ -39,9 +39,10 @@ def sandbox_problems(ctx: Context, spec: PodSpec) -> tuple[Problem, ...]:
         return (Problem(CONFIG_ERROR, e.message),)
 
 
-def problems(ctx: Context, specs: Iterable[ContainerSpec]) -> tuple[Problem, ...]:
-    """What stands in the way of each of these containers on this host; images that are not here are not looked into."""
-    return tuple(problem for spec in specs for problem in _container(ctx, spec))
+def problems(ctx: Context, specs: Iterable[ContainerSpec], *, own_users: bool) -> tuple[Problem, ...]:
+    """What stands in the way of each of these containers on this host; images that are not here are not looked into.
+    ``own_users``: their pod has a user namespace."""
+    return tuple(problem for spec in specs for problem in _container(ctx, spec, own_users))
 
 
 def pod_problems(ctx: Context, want: PodSpec | None) -> tuple[Problem, ...]:
@@ -52,8 +53,8 @@ def pod_problems(ctx: Context, want: PodSpec | None) -> tuple[Problem, ...]:
     return (Problem(CONFIG_ERROR, wrong, transient=False),) if wrong else ()
 
 
-def _container(ctx: Context, spec: ContainerSpec) -> Iterable[Problem]:
-    yield from volumes.problems(spec)
+def _container(ctx: Context, spec: ContainerSpec, own_users: bool) -> Iterable[Problem]:
+    yield from volumes.problems(spec, own_users=own_users)
     try:
         yield from security.problems(ctx, spec)
         image = ctx.images.get(spec.image)

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from reconciler.engine import owners
 from reconciler.engine.effects import effect
 from reconciler.model.errors import TryLater
 from reconciler.model.observed import Problem
@@ -30,30 +31,36 @@ _OWNED_FILE = 0o660
 _OWNED_DIRECTORY = 0o2770
 """What the group is given (kubelet: changeFilePermission)."""
 
-_CREATED = frozenset({"DirectoryOrCreate", "FileOrCreate"})
+_MADE = {"DirectoryOrCreate": stat.S_IFDIR, "FileOrCreate": stat.S_IFREG}
+"""What comes to be where nothing is."""
 
 
-def problems(spec: ContainerSpec) -> tuple[Problem, ...]:
-    """Why the container's volumes cannot be mounted as things stand. Looks at the host, changes nothing.
+def problems(spec: ContainerSpec, *, own_users: bool = False) -> tuple[Problem, ...]:
+    """Why the container's volumes cannot be mounted as things stand. Looks at the host, changes nothing. ``own_users``:
+    they are to be shown with other owners.
 
     Types are those of Kubernetes' hostPath (kubelet: pkg/volume/hostpath). With no type the path must exist:
     a directory that nobody asked for hides a typing mistake.
     """
-    found = (_wrong(volume) for volume in _volumes(spec) if volume.kind is VolumeKind.HOST_PATH)
+    found = (_wrong(volume, own_users) for volume in _volumes(spec) if volume.kind is VolumeKind.HOST_PATH)
     return tuple(Problem(REASON, f"cannot mount volume {name}: {why}", spec.name) for name, why in found if why)
 
 
-def _wrong(volume: Volume) -> tuple[str, str]:
+def _wrong(volume: Volume, own_users: bool) -> tuple[str, str]:
     kind = volume.host_path_type
     shown = f"hostPath {volume.host_path}"
     try:
         mode = os.stat(volume.host_path).st_mode  # noqa: PTH116 (a path as the user wrote it)
     except FileNotFoundError:
-        return volume.name, "" if kind in _CREATED else f"{shown} does not exist{f' (type {kind})' if kind else ''}"
+        if kind not in _MADE:
+            return volume.name, f"{shown} does not exist{f' (type {kind})' if kind else ''}"
+        mode = _MADE[kind]
     except OSError as e:
         return volume.name, f"{shown}: {e.strerror}"
     if kind in _TYPES and not _TYPES[kind][0](mode):
         return volume.name, f"{shown} is not {_TYPES[kind][1]} (type {kind})"
+    if own_users and owners.refused(volume.host_path):
+        return volume.name, f"{shown}: a file system there cannot show its files with other owners (hostUsers: false)"
     return volume.name, ""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.key import Key
 from tests.host.conftest import IMAGE
 from tests.host.instance import Instance, fresh_instance, until
 from tests.host.manifests import Manifest, container, pod, put
@@ -134,12 +135,19 @@ def test_no_two_pods_have_users_in_common_and_a_privileged_one_has_no_more(there
 
 
 def test_what_cannot_be_had_is_told(there: Instance, folder: Path) -> None:
+    """Before what runs is stopped for it."""
+    apply(there, folder, pod("sys", member("one"), hostUsers=False))
+    before = there.running("sys")
     mounted = member("one", volumeMounts=[{"name": "sys", "mountPath": "/k"}])
-    volumes = [{"name": "sys", "hostPath": {"path": "/sys/kernel"}}]
-    manifest = pod("sys", mounted, hostUsers=False, volumes=volumes)
-    done = there.run("apply", put(folder / "pod.yaml", manifest))
-    assert done.returncode == 1
-    assert "a file system there cannot show its files with other owners" in done.stdout + done.stderr
+    for place in ("/sys/kernel", "/"):  # the latter has others mounted below it
+        volumes = [{"name": "sys", "hostPath": {"path": place}}]
+        manifest = pod("sys", mounted, hostUsers=False, volumes=volumes)
+        done = there.run("apply", put(folder / "pod.yaml", manifest))
+        said = "a file system there cannot show its files with other owners (hostUsers: false)"
+        assert done.returncode == 1
+        assert f"cannot mount volume sys: hostPath {place}: {said}" in done.stdout + done.stderr
+        assert there.running("sys") == before
+        assert len(there.engine.observe(Key("default", "sys"), None).containers) == 1, "no other was tried"
     there.root.chmod(0o700)
     try:
         done = there.run("apply", put(folder / "other.yaml", pod("shut", member("one"), hostUsers=False)))

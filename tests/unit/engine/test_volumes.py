@@ -49,6 +49,22 @@ def test_types(there: dict[str, str], what: str, accepted: set[str]) -> None:
     assert {kind for kind in KINDS if not volumes.problems(spec(there[what], kind))} == accepted
 
 
+@pytest.mark.parametrize("what", ["directory", "file", "nothing"])
+def test_other_owners_are_asked_for_only_where_the_pod_has_users_of_its_own(
+    there: dict[str, str], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(volumes.owners, "refused", lambda path: asked.append(path) or True)
+    wanted = spec(there[what], "" if what != "nothing" else "FileOrCreate")
+    assert volumes.problems(wanted) == () and asked == []
+    (problem,) = volumes.problems(wanted, own_users=True)
+    said = "a file system there cannot show its files with other owners (hostUsers: false)"
+    assert problem.message == f"cannot mount volume v: hostPath {there[what]}: {said}"
+    assert asked == [there[what]]
+    (missing,) = volumes.problems(spec(there["nothing"], ""), own_users=True)
+    assert "does not exist" in missing.message and len(asked) == 1
+
+
 def test_the_problem_names_container_volume_path_and_type(there: dict[str, str]) -> None:
     (problem,) = volumes.problems(spec(there["nothing"], "Directory"))
     assert (problem.container, problem.reason) == ("web", "CreateContainerConfigError")
