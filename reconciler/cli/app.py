@@ -41,6 +41,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("ps", "ps:ps", "List containers."),
             ("logs", "logs:logs", "Print what a container wrote."),
             ("exec", "exec:exec_", "Run a command inside a running container."),
+            ("attach", "attach:attach", "Be connected with a running container."),
             ("events", "events:events", "Show what happened, oldest first."),
         ),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from reconciler.cli.resolve import find_container, observed
@@ -44,6 +46,7 @@ class TakesCommand(click.Command):
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for the command.")
 @click.option("-w", "--workdir", metavar="DIR", help="Run the command in this directory.")
 @click.option("-i", "--stdin", "--interactive", "stdin", is_flag=True, help="Let the command read our stdin.")
+@click.option("-t", "--tty", is_flag=True, help="Give the command a terminal, shown on ours.")
 @pass_options
 def exec_(
     options: Options,
@@ -54,6 +57,7 @@ def exec_(
     env: tuple[str, ...],
     workdir: str | None,
     stdin: bool,
+    tty: bool,
 ) -> int:
     """Run a command inside a running container.
 
@@ -62,8 +66,11 @@ def exec_(
 
     \b
     Example:  reconciler exec web/app -- ls -l /
+              reconciler exec -it web/app -- sh
               tar c . | reconciler exec -i web/app -- tar x -C /site
     """
+    if tty and not os.isatty(0):
+        raise InvalidInput("cannot give the command a terminal: stdin is none", hint="leave -t away")
     engine = options.engine()
     found = find_container(observed(engine), name, namespace=namespace, member=member)
     if found.container.state is not ContainerState.RUNNING:
@@ -74,7 +81,7 @@ def exec_(
     from reconciler.engine.execute import NotStarted
 
     try:
-        return engine.exec(found.container.id, command, env=env, cwd=workdir, stdin=stdin)
+        return engine.exec(found.container.id, command, env=env, cwd=workdir, stdin=stdin, tty=tty)
     except NotStarted as error:
         complain(error.message)
         return error.code

@@ -234,13 +234,16 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
         prepare=bundle / PREPARE,
         keep_fds=keep_fds,
         oom_file=ctx.layout.oom_count(record.id),
+        stdin=record.spec.stdin,
+        stdin_once=record.spec.stdin_once,
+        terminal=record.spec.tty,
     )
 
 
 def monitored(ctx: Context, container: ContainerId) -> bool:
     """Whether the container's monitor lives, and so will tell how it ended."""
     bundle = ctx.layout.container(container)
-    monitor = _monitor(bundle)
+    monitor = monitor_of(bundle)
     return monitor is not None and processes.alive(monitor) and _watches(monitor, container)
 
 
@@ -294,7 +297,8 @@ def _kill_cgroup(ctx: Context, container: ContainerId) -> None:
         cgroups.kill_all(path)
 
 
-def _monitor(bundle: Path) -> PidRef | None:
+def monitor_of(bundle: Path) -> PidRef | None:
+    """The process that wrote its pid there as the container's monitor, while it is there."""
     text = files.read_or_none(bundle / MONITOR_PID) or b""
     return processes.pid_ref(int(text)) if text.strip().isdigit() else None
 
@@ -308,7 +312,7 @@ def _monitors_by_name(ctx: Context, container: ContainerId) -> Iterator[PidRef]:
 
 
 def _end_monitor(container: ContainerId, bundle: Path) -> None:
-    monitor = _monitor(bundle)
+    monitor = monitor_of(bundle)
     if monitor is not None and _watches(monitor, container):
         processes.send_signal(monitor, signal.SIGKILL)
         processes.wait_gone(monitor, KILL_SECONDS)
@@ -318,7 +322,7 @@ def _await_monitor(container: ContainerId, bundle: Path) -> None:
     """Its last acts are the exit files and the release of held ports; both must be over. One that was killed has a
     successor."""
     deadline = time.monotonic() + KILL_SECONDS
-    while (monitor := _monitor(bundle)) is not None and _watches(monitor, container):
+    while (monitor := monitor_of(bundle)) is not None and _watches(monitor, container):
         if not processes.wait_gone(monitor, max(0.0, deadline - time.monotonic())):
             raise TryLater(f"cannot remove container {container[:12]}: its monitor {monitor.pid} does not end")
 

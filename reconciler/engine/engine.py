@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import (
@@ -31,6 +31,7 @@ from reconciler.engine import (
     reset,
     retirement,
     sandboxes,
+    sessions,
     upkeep,
 )
 from reconciler.engine.context import Context, Settings
@@ -262,13 +263,25 @@ class Engine:
         env: Sequence[str] = (),
         cwd: str | None = None,
         stdin: bool = False,
+        tty: bool = False,
     ) -> int:
         """Run a command in a running container with our own output, and our ``stdin`` if it is to read that; its exit
-        code, 128 + signal if one ended it.
+        code, 128 + signal if one ended it. ``tty``: it has a terminal, which is shown on ours.
 
         Raises NotFound, RuntimeFailed.
         """
-        return execute.run(self.context, container, argv, env, cwd, stdin)
+        return execute.run(self.context, container, argv, env, cwd, stdin, tty)
+
+    def attached(self, container: ContainerId) -> AbstractContextManager[sessions.Session]:
+        """A connection with the input, the output and the terminal of a container.
+
+        Raises NotFound, InvalidInput, TryLater.
+        """
+        return sessions.attached(self.context, container)
+
+    def exit_code(self, container: ContainerId) -> int | None:
+        """How a container ended that was attached to; None where it runs on, or nobody knows any more."""
+        return sessions.exit_code(self.context, container)
 
     def check(self) -> tuple[check.Leak, ...]:
         """What carries this instance's name but belongs to nothing that is recorded (see ``check``)."""

@@ -1,4 +1,4 @@
-"""A command in a running container, with the caller's output and, if wanted, input; no terminal."""
+"""A command in a running container, with the caller's output and input or a terminal shown on the caller's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from reconciler.engine import containers, relays
+from reconciler.engine import containers, relays, terminals
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.runtime import environment, last_line
@@ -31,30 +31,39 @@ class NotStarted(Permanent):
 
 @effect("runtime.exec")
 def run(
-    ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence[str], cwd: str | None, stdin: bool
+    ctx: Context,
+    container: ContainerId,
+    argv: Sequence[str],
+    env: Sequence[str],
+    cwd: str | None,
+    stdin: bool,
+    tty: bool = False,
 ) -> int:
     """The command's exit code; 128 + signal where a signal ended the runtime itself. It has the user, capabilities and
     directory of the container's first process.
 
-    ``env`` are ``NAME=value`` strings added to the container's own; ``stdin``: whether it reads ours.
+    ``env`` are ``NAME=value`` strings added to the container's own; ``stdin``: whether it reads ours; ``tty``: it has a
+    terminal of its own, which the runtime connects with ours.
 
     Raises NotFound, NotStarted, RuntimeFailed.
     """
     containers.require(ctx, container)
     variables = dict(pair.partition("=")[::2] for pair in env)
     runtime = ctx.runtime.of(container)
-    process = runtime.exec_process(container, argv, env=variables, cwd=cwd or "")
-    # What the runtime itself has to say is kept apart from what the command writes to our stderr. Both files are in
+    if tty:
+        variables = {"TERM": os.environ.get("TERM", "xterm"), **variables}
+    process = {**runtime.exec_process(container, argv, env=variables, cwd=cwd or ""), "terminal": tty}
+    # What the runtime itself has to say is kept apart from what the command writes to our stderr. The files are in
     # memory: a full disk is no reason not to look into a container, and nothing is left behind by a kill.
-    with _in_memory() as said, _in_memory() as wanted:
+    with _in_memory() as said, _in_memory() as wanted, _in_memory() as pid:
         wanted.write(msgspec.json.encode(process))
         wanted.flush()
         program, *words = runtime.exec_argv(container, _path_of(wanted))
+        if tty and runtime.name == "crun":  # runc would put a file of its own in the place of the one in memory
+            words[-1:-1] = ["--pid-file", str(_path_of(pid))]
+        call = [*_scored(process.get("oomScoreAdj")), program, "--log", str(_path_of(said)), *words]
         try:
-            call = [*_scored(process.get("oomScoreAdj")), program, "--log", str(_path_of(said)), *words]
-            with relays.shielded(stdin) as (given, stdout, stderr):
-                done = subprocess.run(call, check=False, stdin=given, stdout=stdout, stderr=stderr, env=environment())
-            code = done.returncode
+            code = _shown(call, stdin, pid.fileno()) if tty else _shielded(call, stdin)
         except OSError as e:
             raise RuntimeFailed(f"cannot run {program}: {e.strerror}") from e
         said.seek(0)
@@ -62,6 +71,17 @@ def run(
     if code != 0 and words_of_runtime.strip():
         raise _not_started(argv[0], last_line(words_of_runtime))
     return code if code >= 0 else 128 - code
+
+
+def _shielded(call: list[str], stdin: bool) -> int:
+    with relays.shielded(stdin) as (given, stdout, stderr):
+        done = subprocess.run(call, check=False, stdin=given, stdout=stdout, stderr=stderr, env=environment())
+    return done.returncode
+
+
+def _shown(call: list[str], stdin: bool, pidfile: int) -> int:
+    with terminals.shown(stdin, pidfile) as given:
+        return subprocess.run(call, check=False, stdin=given, env=environment()).returncode
 
 
 def _scored(oom_score: int | None) -> list[str]:

@@ -57,7 +57,9 @@ class MonitorRequest:
     wants. monitor_pidfile gets the monitor's own pid, before create returns. exit_dir and persist_dir must exist.
     prepare is a file of mount operations (conmon/prepare.py) done in the runtime's process. keep_fds stay open
     in the monitor until the container has ended (sockets that hold published ports); the container gets none.
-    oom_file counts the processes that the kernel killed for want of memory (by our own conmon only).
+    oom_file counts the processes that the kernel killed for want of memory (by our own conmon only). With stdin or
+    terminal there are an attach socket and a ctl pipe in the bundle (sessions.py); stdin_once closes the container's
+    stdin at the end of the first client's.
     """
 
     cid: ContainerId
@@ -73,6 +75,9 @@ class MonitorRequest:
     keep_fds: tuple[int, ...] = ()
     monitor_pidfile: Path | None = None
     oom_file: Path | None = None
+    stdin: bool = False
+    stdin_once: bool = False
+    terminal: bool = False
 
 
 class Monitors:
@@ -317,9 +322,11 @@ def _connected(path: Path) -> socket.socket | None:
 def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:
     """conmon's command line. ``ours`` False: for a conmon without --prepare, whose runtime is then our wrapper."""
     runtime = [str(request.runtime), *request.runtime_args]
-    own = [] if ours else ["--full-attach"]  # the C conmon cannot do without an attach socket
+    own = _streams(request)
+    if not ours or own:
+        own += ["--full-attach"]  # the C conmon cannot do without an attach socket
     if request.prepare is not None and ours:
-        own = ["--prepare", str(request.prepare)]
+        own += ["--prepare", str(request.prepare)]
         own += ["--oom-file", str(request.oom_file)] if request.oom_file is not None else []
     elif request.prepare is not None:
         runtime = [*framing.interpreter(), "--run-prepared", str(request.prepare), *runtime]
@@ -330,6 +337,13 @@ def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:
     if request.monitor_pidfile is not None:
         words += ["-P", str(request.monitor_pidfile)]
     return words + [word for argument in runtime[1:] for word in ("--runtime-arg", argument)]
+
+
+def _streams(request: MonitorRequest) -> list[str]:
+    words = ["-t"] if request.terminal else []
+    if request.stdin:
+        words += ["-i"] if request.stdin_once else ["-i", "--leave-stdin-open"]
+    return words
 
 
 def _environment(sync: int, start: int | None = None) -> dict[str, str]:

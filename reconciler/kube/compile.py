@@ -108,6 +108,9 @@ def _container(
         resources=_resources(c.get("resources", {}), annotations.get(PIDS_LIMIT + c["name"])),
         security=compile_security(c.get("securityContext", {}), spec.get("securityContext", {})),
         pull_secrets=tuple(dict.fromkeys(secret["name"] for secret in spec.get("imagePullSecrets", ()))),
+        stdin=c.get("stdin", False),
+        stdin_once=c.get("stdinOnce", False),
+        tty=c.get("tty", False),
     )
 
 

@@ -111,7 +111,8 @@ def _container(c: ContainerSpec) -> Json:
         ]
     if security := present_container(c.security):
         out["securityContext"] = security
-    return out
+    streams = {"stdin": c.stdin, "stdinOnce": c.stdin_once, "tty": c.tty}
+    return out | {name: True for name, wanted in streams.items() if wanted}
 
 
 def _port(port: ContainerPort) -> Json:

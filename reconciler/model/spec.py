@@ -158,7 +158,8 @@ class Security:
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """One member. ``command`` and ``args`` None mean "the image's"; ``env`` is expanded and sorted by name.
-    ``pull_secrets`` names the pod's Secrets with passwords for the image; what is in them is never in a spec."""
+    ``pull_secrets`` names the pod's Secrets with passwords for the image; what is in them is never in a spec.
+    ``stdin_once``: the end of the first client's input is the end of the container's."""
 
     name: str = costs(Cost.CONTAINER)
     image: str = costs(Cost.CONTAINER)
@@ -172,6 +173,9 @@ class ContainerSpec:
     resources: Resources = nested(Resources())
     security: Security = nested(Security())
     pull_secrets: tuple[str, ...] = costs(Cost.RECORD, ())
+    stdin: bool = costs(Cost.CONTAINER, False)
+    stdin_once: bool = costs(Cost.CONTAINER, False)
+    tty: bool = costs(Cost.CONTAINER, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def member_process(
         )
     hostname = facts.hostname if bundle.sandbox.host_network else bundle.hostname
     return {
-        "terminal": False,
+        "terminal": spec.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": groups(security, user), "umask": 0o22},
         "args": list(args),
         "env": environment(spec, image, hostname, user.home),
@@ -113,6 +113,8 @@ def search_path(spec: ContainerSpec, image: Image) -> str:
 def environment(spec: ContainerSpec, image: Image, hostname: str, home: str) -> list[str]:
     """Defaults, then the image's, then the spec's. Without HOME crun would set none for a user that has no entry."""
     merged = {"PATH": PATH, "HOSTNAME": hostname, **({"HOME": home} if home else {})}
+    if spec.tty:
+        merged["TERM"] = "xterm"  # as containerd and CRI-O
     for item in image.env:
         name, _, value = item.partition("=")
         merged[name] = value

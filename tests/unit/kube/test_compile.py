@@ -157,6 +157,9 @@ def test_every_supported_field_arrives() -> None:
                         "allowPrivilegeEscalation": False,
                         "capabilities": {"add": ["net_raw", "CAP_NET_RAW"], "drop": ["ALL"]},
                     },
+                    "stdin": True,
+                    "stdinOnce": True,
+                    "tty": True,
                 }
             ],
         },
@@ -185,6 +188,9 @@ def test_every_supported_field_arrives() -> None:
             mounts=(Mount("/e", e), Mount("/w", v, True)),
             resources=Resources(100, 500, 2**30, 2**30),
             security=Security(5, 1001, False, ("CAP_NET_RAW",), ("ALL",), True, False),
+            stdin=True,
+            stdin_once=True,
+            tty=True,
         ),
     )
 

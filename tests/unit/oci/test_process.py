@@ -100,6 +100,15 @@ def test_no_new_privileges(security: Security, wanted: bool) -> None:
     assert made["noNewPrivileges"] is wanted
 
 
+def test_a_terminal() -> None:
+    made = process.member_process(bundle(), ContainerSpec("n", "i", tty=True), IMAGE, User(), FACTS, None)
+    assert made["terminal"] is True
+    assert "TERM=xterm" in made["env"]
+    env = (("TERM", "dumb"),)
+    own = process.member_process(bundle(), ContainerSpec("n", "i", tty=True, env=env), IMAGE, User(), FACTS, None)
+    assert [item for item in own["env"] if item.startswith("TERM=")] == ["TERM=dumb"]
+
+
 @pytest.mark.parametrize(
     ("each", "wanted"),
     [

@@ -99,6 +99,9 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ("command", web(command=("x",)), Cost.CONTAINER, "spec.containers[web].command"),
     ("args", web(args=None), Cost.CONTAINER, "spec.containers[web].args"),
     ("working directory", web(working_dir="/x"), Cost.CONTAINER, "spec.containers[web].workingDir"),
+    ("an input", web(stdin=True), Cost.CONTAINER, "spec.containers[web].stdin"),
+    ("an input for once", web(stdin_once=True), Cost.CONTAINER, "spec.containers[web].stdinOnce"),
+    ("a terminal", web(tty=True), Cost.CONTAINER, "spec.containers[web].tty"),
     ("one variable", web(env=(("A", "1"), ("B", "3"))), Cost.CONTAINER, "spec.containers[web].env[B]"),
     ("a mount", web(mounts=()), Cost.CONTAINER, "spec.containers[web].volumeMounts"),
     (
