@@ -16,6 +16,7 @@ import pytest
 
 from tests.host.instance import Instance, until
 from tests.host.manifests import Manifest, container, pod, put
+from tests.slowness import seconds
 
 pytestmark = pytest.mark.host
 
@@ -222,7 +223,7 @@ def test_apply_wait_ends_at_its_timeout(instance: Instance, image: str, folder: 
     put(folder / "web.yaml", pod("web", container("app", image, command=["sh", "-c", "exit 1"])))
     done = instance.run("apply", "--wait", "--timeout", 3, folder)
     assert done.returncode == 1
-    assert "the time is over (3 s)" in done.stderr
+    assert f"the time is over ({seconds(3):g} s)" in done.stderr
     assert "back-off" in done.stderr
 
 
