@@ -50,7 +50,7 @@ class Console:
             self._listener.listen(1)
         except OSError as error:
             self._listener.close()
-            raise Fail(f"Failed to bind to console-socket {self.path}: {error.strerror}") from None
+            raise Fail(f"Failed to bind to console-socket {self.path}: {error.strerror or error}") from None
         finally:
             os.umask(old)
         self._loop.watch(self._listener.fileno(), self._accept)

@@ -17,6 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from reconciler.engine import cgroups
 from reconciler.engine.context import Settings
 from reconciler.engine.engine import Engine
@@ -35,6 +37,8 @@ PATIENCE = 30.0
 
 CONMON = Path(os.environ["RECONCILER_TEST_CONMON"]) if "RECONCILER_TEST_CONMON" in os.environ else None
 """The monitor program that all instances are to use, by --conmon; None: our own."""
+
+OURS_ONLY = pytest.mark.skipif(CONMON is not None, reason="about what only our conmon has: a zygote, counted kills")
 
 DEADLINE = seconds(PATIENCE)
 

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.model.key import Key
 from reconciler.model.observed import ContainerState, PidRef
-from tests.host.instance import Instance, until
+from tests.host.instance import OURS_ONLY, Instance, until
 from tests.host.lives import (
     STUBBORN,
     container_status,
@@ -41,6 +41,7 @@ def running(instance: Instance, image: str, folder: Path) -> Instance:
     return instance
 
 
+@OURS_ONLY
 def test_without_its_zygote(running: Instance, image: str, folder: Path) -> None:
     """Monitors and containers go on; an exit is still heard; the next create brings up another zygote."""
     before = running.running("a")
@@ -58,6 +59,7 @@ def test_without_its_zygote(running: Instance, image: str, folder: Path) -> None
     expect_settled(running, folder)
 
 
+@OURS_ONLY
 def test_without_its_monitor(running: Instance, folder: Path) -> None:
     """Another takes over: nothing else changes, the pod is not touched, and the next end is known as any."""
     before = running.running("a")
@@ -79,6 +81,7 @@ def test_without_its_monitor(running: Instance, folder: Path) -> None:
     expect_settled(running, folder)
 
 
+@OURS_ONLY
 def test_without_its_monitor_and_without_a_zygote(running: Instance, folder: Path) -> None:
     """The container goes on and can be told from a dead one, which is said; its end is noticed, with a code that nobody
     knows."""
@@ -128,6 +131,7 @@ def test_monitor_and_container_at_once(running: Instance, folder: Path) -> None:
     expect_settled(running, folder)
 
 
+@OURS_ONLY
 def test_all_monitors_while_nobody_watches(instance: Instance, image: str, folder: Path) -> None:
     """Every monitor, the zygote and one container die: the rest is adopted without them."""
     put(folder / "a.yaml", pod("a", container("one", image), container("two", image)))

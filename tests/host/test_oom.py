@@ -12,7 +12,7 @@ from reconciler.engine import cgroups
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.model.spec import Resources
 from tests.host.groups import group_of, pod_of
-from tests.host.instance import CONMON, Instance, until
+from tests.host.instance import OURS_ONLY, Instance, until
 from tests.host.manifests import Manifest, container, pod, put
 
 pytestmark = pytest.mark.host
@@ -66,7 +66,7 @@ def test_it_is_restarted_and_remembered(instance: Instance, image: str, folder: 
     assert "OOMKilled" in instance.ok("events", "--for", "p")
 
 
-@pytest.mark.skipif(CONMON is not None, reason="only our conmon counts")
+@OURS_ONLY
 def test_a_child_that_is_killed_is_an_event_and_no_end(instance: Instance, image: str, folder: Path) -> None:
     """On v2 the container is killed as a whole, as the kubelet has it (memory.oom.group)."""
     put(
@@ -86,6 +86,7 @@ def test_a_child_that_is_killed_is_an_event_and_no_end(instance: Instance, image
     assert instance.containers("p")["app"].restarts == 0
 
 
+@OURS_ONLY
 def test_the_limit_of_the_pod_kills_one_and_tells_of_that_one(instance: Instance, image: str, folder: Path) -> None:
     """Both containers stay below their own limits; v1 tells both that a limit was reached, and one was killed."""
     hold = f"head -c 12m /dev/zero | tail -c 12m | sleep 1000 & {SERVE}"

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.engine import cgroups
 from tests.host import groups
-from tests.host.instance import DEADLINE, Instance, processes_of, until
+from tests.host.instance import DEADLINE, OURS_ONLY, Instance, processes_of, until
 from tests.host.manifests import container, pod, put
 
 pytestmark = pytest.mark.host
@@ -28,6 +28,7 @@ def test_down_of_the_last_pod_ends_the_zygote_and_takes_the_cgroups_along(
     assert not [h.root for h in cgroups.current().all if (h.root / f"reconciler-{tag}").exists()]
 
 
+@OURS_ONLY
 def test_while_another_folder_has_pods_the_zygote_goes_on(
     instance: Instance, image: str, folder: Path, tmp_path: Path
 ) -> None:
