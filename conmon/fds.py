@@ -65,6 +65,28 @@ def to_null(numbers: Iterable[int]) -> None:
         os.close(null)
 
 
+def nothing() -> int:
+    """A stdin that ends at once.
+
+    Not the machine's /dev/null: crun (before 1.24) gives stdin to the process' user, who could then lock everybody out
+    of it; in a container that is being created it takes the container's own, which is the machine's where the container
+    has a user namespace.
+    """
+    empty = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    try:
+        return os.open(f"/proc/self/fd/{empty}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(empty)
+
+
+def shield_null(fd: int) -> None:
+    """Put an empty file in the place of a descriptor that is the machine's /dev/null (see ``nothing``)."""
+    if os.path.samestat(os.fstat(fd), os.stat("/dev/null")):
+        empty = nothing()
+        os.dup2(empty, fd)
+        os.close(empty)
+
+
 def place(given: list[int], targets: list[int]) -> None:
     """Move each descriptor of ``given`` to the number beside it in ``targets``, where children inherit it.
 

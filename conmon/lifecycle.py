@@ -314,7 +314,7 @@ class Monitor:
     def _open_stdin(self) -> int:
         """The container's end of its stdin; ours stays open until a client says that the input has ended."""
         if not self._settings.options.stdin or self._console is not None:
-            return _nothing()
+            return fds.nothing()
         theirs, self._stdin = os.pipe2(os.O_CLOEXEC)
         os.fchmod(theirs, 0o777)
         return theirs
@@ -479,20 +479,6 @@ def _oom_files(settings: Settings) -> list[str]:
     persist = settings.options.persist_dir
     places = [settings.bundle] if persist in (None, settings.bundle) else [persist, settings.bundle]
     return [f"{place}/oom" for place in places]
-
-
-def _nothing() -> int:
-    """A stdin that ends at once.
-
-    Not the machine's /dev/null: crun (before 1.24) gives stdin to the process' user, who could then lock everybody out
-    of it; in a container that is being created it takes the container's own, which is the machine's where the container
-    has a user namespace.
-    """
-    empty = os.memfd_create("stdin", os.MFD_CLOEXEC)
-    try:
-        return os.open(f"/proc/self/fd/{empty}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(empty)
 
 
 def _pipe_to_container() -> tuple[int, int]:

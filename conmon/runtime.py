@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 
-from conmon import libc, prepare, process, say
+from conmon import fds, libc, prepare, process, say
 from conmon.options import Options
 from conmon.say import Fail
 from conmon.settings import Settings
@@ -90,6 +90,7 @@ def run_prepared(words: list[str]) -> int:
             raise Fail("--run-prepared needs a file and a program", bare=True)
         operations = prepare.load(words[0])
         process.default_signals()
+        fds.shield_null(0)  # the C conmon's stdin for a container that has none
         prepare.perform(operations)
         os.execv(words[1], words[1:])
     except Fail as fail:

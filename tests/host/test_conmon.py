@@ -320,3 +320,14 @@ def _fifo(box: Box, name: str) -> int:
     """A pipe that containers see as /shared/NAME; our end of it."""
     os.mkfifo(box.shared / name)
     return os.open(box.shared / name, os.O_RDONLY | os.O_NONBLOCK)
+
+
+def test_the_machines_null_device_is_not_given_to_a_prepared_runtime(tmp_path: Path) -> None:
+    """crun gives the stdin of a container that it creates to the container's user; the C conmon's is /dev/null."""
+    (tmp_path / "p").write_text("")
+    command = [*OURS, "--run-prepared", str(tmp_path / "p"), "/bin/sh", "-c", "readlink /proc/self/fd/0; wc -c"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, stdin=subprocess.DEVNULL)
+    assert done.stdout.splitlines()[1] == "0"
+    assert "/dev/null" not in done.stdout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, input="four")
+    assert done.stdout.splitlines()[1] == "4", "any other stdin is the container's"
