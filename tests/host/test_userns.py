@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from reconciler.engine import idmaps, users
+from reconciler.linux.syscalls import KERNEL, MountFlag
 from reconciler.model.key import Key
 from tests.host.conftest import IMAGE
 from tests.host.instance import Instance, fresh_instance, until
@@ -201,3 +203,31 @@ def test_instances_and_others_on_the_machine_have_no_ids_in_common(
 
 def own_namespace(pid: int) -> bool:
     return Path(f"/proc/{pid}/ns/user").stat().st_ino != Path("/proc/self/ns/user").stat().st_ino
+
+
+def test_what_podman_gave_out_of_the_same_entry_is_left_to_it(
+    there: Instance, folder: Path, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`podman create --userns=auto`, twice; its containers do not run. It has the lowest ids, our pod others."""
+    pool = 1_500_000_000
+    (tmp_path / "subids").write_text(f"containers:{pool}:{2 * IDS}\n")
+    (tmp_path / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/g"\nrunroot = "{tmp_path}/r"\n'
+    )
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(tmp_path / "storage.conf"))
+    for path in users.SUBIDS:
+        KERNEL.mount(str(tmp_path / "subids"), str(path), "", MountFlag.BIND)
+    try:
+        subprocess.run(["podman", "load", "-qi", archive], check=True, timeout=60, stdout=subprocess.DEVNULL)
+        for _ in range(2):
+            words = ["podman", "create", "--userns=auto:size=40000", IMAGE, "true"]
+            subprocess.run(words, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        assert set(idmaps.of_podman()) == {(pool, 40000), (pool + 40000, 40000)}
+        done = there.run("apply", put(folder / "full.yaml", pod("full", member("one"), hostUsers=False)))
+        assert "none of the 2 ranges of 65536 ids is free" in done.stdout + done.stderr
+        subprocess.run(["podman", "rm", "--latest"], check=True, timeout=60, stdout=subprocess.DEVNULL)
+        apply(there, folder, pod("full", member("one"), hostUsers=False))
+        assert first_id(there, "full/one") == pool + IDS
+    finally:
+        for path in users.SUBIDS:
+            KERNEL.umount(str(path))
