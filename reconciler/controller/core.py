@@ -26,7 +26,7 @@ from reconciler.model.clock import Clock
 from reconciler.model.desired import Absent
 from reconciler.model.errors import Permanent, ReconcilerError, TryLater
 from reconciler.model.interfaces import PodEngine
-from reconciler.model.key import Key
+from reconciler.model.key import Key, SourceId
 from reconciler.model.observed import Instant
 from reconciler.model.spec import PortBinding
 from reconciler.sources.resolve import Resolution
@@ -188,6 +188,9 @@ class Core:
 
     def resolve(self, key: Key) -> Resolution:
         return self.wanted.resolve(key)
+
+    def learn(self, key: Key, owner: SourceId | None) -> bool:
+        return self.wanted.learn(key, owner)
 
     def releases(self, key: Key, binding: PortBinding) -> bool:
         """As ``Wanted.releases``, but a pod whose new version cannot run keeps its ports."""

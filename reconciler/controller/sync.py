@@ -49,6 +49,8 @@ class Resolver(Protocol):
 
     def releases(self, key: Key, binding: PortBinding) -> bool: ...
 
+    def learn(self, key: Key, owner: SourceId | None) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -123,7 +125,8 @@ def sync_pod(
                 seen = _look(key, wanted, engine, clock)
                 break
     settling, runs = _is_settling(seen.resolution), seen.have.sandbox is not None
-    narrator.state(key, seen.resolution.desired, seen.plan.waiting, settling=settling, runs=runs)
+    if not seen.resolution.foreign:
+        narrator.state(key, seen.resolution.desired, seen.plan.waiting, settling=settling, runs=runs)
     return _result(key, seen, tally, clock)
 
 
@@ -137,8 +140,11 @@ def look(
 
 def _look(key: Key, wanted: Resolver, engine: PodEngine, clock: Clock) -> _Look:
     resolution = wanted.resolve(key)
+    have = engine.observe(key, _spec(resolution.desired))
+    if wanted.learn(key, have.sandbox.owner if have.sandbox else None):  # another process made, took over, removed it
+        resolution = wanted.resolve(key)
+        have = engine.observe(key, _spec(resolution.desired))
     spec = _spec(resolution.desired)
-    have = engine.observe(key, spec)
     host = _with_releases(key, engine.host_facts(key, spec), wanted)
     return _Look(resolution, have, host, compute_pod_actions(resolution.desired, have, host, clock.now()))
 

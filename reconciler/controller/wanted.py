@@ -49,6 +49,18 @@ class Wanted:
             else:
                 source.disown(key)
 
+    def learn(self, key: Key, owner: SourceId | None) -> bool:
+        """A pod of ``key`` is recorded as ``owner``'s (None: there is none); whether that changes what is wanted of it.
+
+        Other processes make pods and remove them as well, and we hear of the ends of their containers: what no source
+        of ours defines may be theirs. What a source of ours loses it does not lose before the end of the sync.
+        """
+        known = self.owner(key)
+        if owner == known or (owner is None and known is not None and self.looks_after(known)):
+            return False
+        self.recorded(key, owner)
+        return True
+
     def keys(self) -> set[Key]:
         """Every key that one of the sources has something to say about."""
         return {key for source in self.sources for key in source.keys()}  # noqa: SIM118 (no dict)
@@ -78,7 +90,7 @@ class Wanted:
         if owner is None:
             return claim or self._unclaimed(key)
         if claim is None:
-            return Resolution(Unknown(f"it belongs to {spoken(owner)}, which is not looked after here"))
+            return Resolution(Unknown(f"it belongs to {spoken(owner)}, which is not looked after here"), foreign=True)
         return self._take_over(key, owner, claim)
 
     def check_turn(self) -> None:

@@ -27,11 +27,13 @@ GUARD_SHARE = 0.5
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """``again_at``: when a fresh look may say something else, although nothing happened. ``gone``: the source does
-    not define the key any more (and only care keeps the pod), so another source may have it."""
+    not define the key any more (and only care keeps the pod), so another source may have it. ``foreign``: its pod is
+    a source's that is not looked after here, which tells of it itself."""
 
     desired: Desired
     again_at: Instant | None = None
     gone: bool = False
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -135,3 +136,22 @@ def test_output_that_nobody_reads_holds_nobody_up(instance: Instance, image: str
             pass
         os.close(reader)
     assert command.wait(DEADLINE) == 0
+
+
+def test_a_controller_leaves_alone_what_another_folder_has(
+    instance: Instance, image: str, folder: Path, tmp_path: Path
+) -> None:
+    """It hears of every container that ends; one of a pod that it has never heard of is started again, as always."""
+    instance.watch(folder)
+    other = tmp_path / "other"
+    other.mkdir()
+    put(folder / "mine.yaml", pod("mine", container("one", image)))
+    until(lambda: "one" in instance.running("mine"), "the controller works")
+    put(other / "theirs.yaml", pod("theirs", container("one", image)))
+    instance.ok("apply", "--wait", "--timeout", 60, other)
+    before = instance.running("theirs")
+    os.kill(before["one"].pid, signal.SIGKILL)
+    until(lambda: instance.running("theirs").get("one") not in (None, before["one"]), "it was started again")
+    assert instance.running("theirs")["infra"] == before["infra"]
+    told = {event.reason for event in instance.engine.events(about=str(Key("default", "theirs")))}
+    assert not told & {"Held", "Removed"}

@@ -312,6 +312,34 @@ def test_a_second_life_adopts_what_runs(world: World) -> None:
     assert not again.stepped
 
 
+def test_a_pod_that_another_command_made_meanwhile_stays_and_nothing_is_told_of_it(tmp_path: Path) -> None:
+    """Each hears of the ends of all containers, and nobody has told this one whose the pod is."""
+    world = World(tmp_path)
+    other = World(tmp_path, "other", engine=world.engine)
+    other.write("web.yaml", pod("web"), "other")
+    other.settle()
+    before = world.engine.running(WEB)
+    world.core.queue.add(WEB)
+    world.settle()
+    assert world.engine.running(WEB) == before
+    assert not world.stepped
+    assert "Held" not in world.reasons(WEB)
+
+
+def test_a_pod_that_another_command_took_over_meanwhile_is_not_recreated_as_ours(world: World) -> None:
+    """A pod of the same key, removed by hand and made from another folder: the recorded owner counts."""
+    other = World(world.root, "other", engine=world.engine)
+    world.remove("web.yaml")
+    world.settle()
+    other.write("web.yaml", pod("web", "c"), "other")
+    other.settle()
+    before = world.engine.running(WEB)
+    world.write("web.yaml", pod("web", "a"))
+    world.settle()
+    assert world.engine.running(WEB) == before
+    assert world.result(WEB).owner == f"dir:{world.root}/other"
+
+
 def test_what_was_removed_while_nobody_watched_goes(world: World) -> None:
     world.remove("web.yaml")
     again = World(world.root, engine=world.engine)
