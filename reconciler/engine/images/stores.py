@@ -8,20 +8,16 @@ every few seconds. Any thread may ask.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import socket
 import threading
 import time
 import tomllib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from reconciler.engine.images.reference import Reference, id_prefix, parse
 from reconciler.engine.images.shortnames import short_names, stamp
@@ -35,7 +31,6 @@ _GRAPH, _RUN = "/var/lib/containers/storage", "/run/containers/storage"
 _SOCKET = "unix:///var/run/docker.sock"
 _ANSWER_COUNTS = 5.0
 """Seconds for which docker's answer is believed."""
-_PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +86,9 @@ class Stores:
         with self._lock:
             at, id_ = self._answers.get((path, name), (-_ANSWER_COUNTS, ""))
         if now - at >= _ANSWER_COUNTS:
-            id_ = _docker_id(path, name)
+            from reconciler.engine.images import docker
+
+            id_ = docker.image_id(path, name)
             with self._lock:
                 self._answers[path, name] = (time.monotonic(), id_)
         return id_
@@ -162,26 +159,3 @@ def _read(file: str, _stamp: tuple[int, int]) -> tuple[dict[str, Any], ...]:
     except (OSError, ValueError, RecursionError):
         return ()
     return tuple(image for image in images if isinstance(image, dict)) if isinstance(images, list) else ()
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_PATIENCE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_PATIENCE)
-        self.sock.connect(self._path)
-
-
-def _docker_id(path: str, name: str) -> str:
-    """``docker image inspect`` (Docker Engine API: ImageInspect)."""
-    with closing(_Connection(path)) as connection:
-        try:
-            connection.request("GET", f"/images/{quote(name, safe='/:@')}/json")
-            answer = connection.getresponse()
-            said = json.loads(answer.read()) if answer.status == 200 else {}
-        except (OSError, ValueError, RecursionError, http.client.HTTPException):
-            return ""
-    return id_prefix(str(said.get("Id", ""))) if isinstance(said, dict) else ""

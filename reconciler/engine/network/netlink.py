@@ -10,18 +10,20 @@ socket has a deadline.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.engine import processes
 from reconciler.linux.syscalls import in_network
 from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.observed import PidRef
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -61,6 +63,8 @@ def here(doing: str, patience: float = PATIENCE) -> Iterator[Socket]:
 @contextmanager
 def bounded(one: Socket, doing: str, patience: float = PATIENCE) -> Iterator[None]:
     """Give up what is waited for at a socket of pyroute2's when ``patience`` seconds are over. Raises TryLater then."""
+    import asyncio  # pyroute2 has it already; a command that opens no socket saves 25 ms
+
     one.asyncore.local.keep_event_loop = True  # one loop for all requests, as the deadline is the loop's
     loop: asyncio.AbstractEventLoop = one.asyncore.get_loop()
 
