@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.host.conformance.programs import C_CONMON
-from tests.host.instance import DEADLINE, Instance, checked, until
+from tests.host.instance import DEADLINE, OURS_ONLY, Instance, checked, until
+from tests.host.lives import monitor_of
 from tests.host.manifests import Manifest, container, pod, put
 
 pytestmark = pytest.mark.host
@@ -127,6 +129,28 @@ def test_a_terminal_is_attached_to_and_left(instance: Instance, seats: list[Seat
     assert one.left() == 0
     other.type(b"exit 7\r")
     assert other.left() == 7
+
+
+@OURS_ONLY
+def test_a_terminal_is_there_again_when_its_monitor_was_replaced(
+    instance: Instance, seats: list[Seat], image: str, folder: Path
+) -> None:
+    run(instance, folder, image, "exec sh", stdin=True, tty=True)
+    one = seat(instance, seats, "attach", "p/app")
+    until(one.raw, "the terminal is raw")
+    one.type(b"variable=kept\r")
+    one.sees(b"variable=kept")
+    app = instance.containers("p")["app"]
+    old = monitor_of(instance, app)
+    os.kill(old.pid, signal.SIGKILL)
+    assert one.left() == 1
+    one.sees(b"it runs on")
+    until(lambda: monitor_of(instance, app) != old, "another monitor has come")
+    two = seat(instance, seats, "attach", "p/app")
+    until(two.raw, "the terminal is raw")
+    two.type(b"echo is $variable; exit 4\r")
+    two.sees(b"is kept")
+    assert two.left() == 4
 
 
 @pytest.mark.parametrize("instance", CONMONS, indirect=True)

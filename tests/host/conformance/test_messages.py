@@ -44,8 +44,9 @@ def test_a_runtime_that_fails_is_quoted(bench: Bench, conmon: Program) -> None:
     (bench.directory / "text").write_text(text)
     failed = bench.launch(before=f"cat {bench.directory}/text >&2; exit 3")
     (line,) = failed.messages()
-    slash = "/" if conmon.version < (2, 2) else "\\/"
-    quoted = f'say \\"no\\" \\\\ \\t to{slash}of\\n\\u0001\\u007fä'
+    quoted = 'say \\"no\\" \\\\ \\t to\\/of\\n\\u0001\\u007fä'
+    if not conmon.ours:  # 2.1.6 leaves the slash as it is
+        line = line.replace("to/of", "to\\/of")
     assert line == f'{{"data": -1, "message": "{quoted}"}}\n'
     assert failed.left() == (0, ""), "the caller was let go before"
     assert not bench.ended.exists()
