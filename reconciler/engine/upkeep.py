@@ -70,7 +70,11 @@ def flaws(ctx: Context) -> tuple[Flaw, ...]:
     if not pods:
         return ()
     with locks.exclusive(ctx.layout.network_lock):
-        return tuple(_flaws(ctx, pods))
+        found = tuple(_flaws(ctx, pods))
+    if not any(flaw.pod for flaw in found):
+        return found
+    still = {record.id for record in _attached(ctx)}  # a removal that began meanwhile took its link along
+    return tuple(flaw for flaw in found if flaw.pod is None or flaw.pod in still)
 
 
 def mend(ctx: Context, lock: LockKey, by: str = "") -> tuple[str, ...]:
