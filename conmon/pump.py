@@ -17,6 +17,9 @@ a third more time where much is written; more than this costs memory in each mon
 
 _TURNS = 32
 """Reads before others get their turn."""
+_LEFT = 2 << 20
+"""Bytes that are taken at the end, at most: more than a pipe (fs.pipe-max-size: 1 MiB) or a terminal holds. Orphans of
+the container may go on writing for ever."""
 
 
 class Stream:
@@ -40,32 +43,38 @@ class Stream:
         return -1 if self._fd is None else self._fd
 
     def drain(self) -> None:
-        """Take all that is there now; does not wait for more."""
-        while self._fd is not None and self._take():
-            continue
+        """Take all that is there now; does not wait for more.
+
+        Until there is nothing: a terminal gives 4095 bytes per read, however much it holds (n_tty).
+        """
+        left = _LEFT
+        while left > 0 and (taken := self._take()):
+            left -= taken
 
     def _ready(self) -> None:
         for _ in range(_TURNS):
-            if self._fd is None or not self._take():
+            if self._take() < READ:
                 return
 
-    def _take(self) -> bool:
-        assert self._fd is not None
+    def _take(self) -> int:
+        """One read; its bytes. 0: there is nothing now, or nothing more."""
+        if self._fd is None:
+            return 0
         try:
             data = os.read(self._fd, READ) if self._flight is None else self._flight.read(self._fd, self._name)
         except BlockingIOError:
-            return False
+            return 0
         except OSError:
             data = b""
         if not data:
             self._loop.forget(self._fd)
             os.close(self._fd)
             self._fd = None
-            return False
+            return 0
         self.sink(self._name, data)
         if self._flight is not None:
             self._flight.landed(len(data))
-        return len(data) == READ
+        return len(data)
 
 
 class Held:

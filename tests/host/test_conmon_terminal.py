@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +86,24 @@ def test_nothing_of_much_output_is_lost(box: Box, program: list[str]) -> None:
     assert box.start_and_wait(cid, started.pid()) == "0"
     started.daemonised()
     assert box.output(cid).split() == [str(number) for number in range(1, 20001)]
+
+
+@BOTH
+def test_nothing_is_lost_of_what_a_terminal_holds_at_the_end(box: Box, program: list[str]) -> None:
+    """The monitor gets no turn before the container has ended, and a terminal gives less per read than it holds."""
+    cid = with_terminal(box, "seq 1900; exit 3")
+    started = Run(box, program, cid, "--api-version", "-t")
+    pid = started.pid()
+    monitor = parent(pid)
+    with pidfd(monitor) as ending, pidfd(pid) as container:
+        os.kill(monitor, signal.SIGSTOP)
+        box.start(cid)
+        wait_gone(container)
+        os.kill(monitor, signal.SIGCONT)
+        wait_gone(ending)
+    started.daemonised()
+    assert box.exit_status(cid) == "3"
+    assert box.output(cid).split() == [str(number) for number in range(1, 1901)]
 
 
 @BOTH

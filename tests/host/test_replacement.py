@@ -173,6 +173,20 @@ def test_a_terminal_stays_the_containers(box: Box, monitors: Monitors, with_opti
     assert "33 77" in output
 
 
+def test_what_a_terminal_holds_at_the_end_is_in_the_log(
+    box: Box, monitors: Monitors, with_options: Callable[..., None]
+) -> None:
+    with_options("-t")
+    container = Watched(box, monitors, with_terminal(box, "seq 1900; exit 5"))
+    os.kill(container.monitor, signal.SIGSTOP)
+    box.start(container.cid)
+    with pidfd(container.pid) as ending:
+        wait_gone(ending)
+    os.kill(container.monitor, signal.SIGKILL)
+    assert container.end() == "5"
+    assert box.output(container.cid).split() == [str(number) for number in range(1, 1901)]
+
+
 def test_both_killed_at_once(box: Box, monitors: Monitors) -> None:
     container = Watched(box, monitors, box.container("echo here; cat /shared/wait"))
     os.mkfifo(box.shared / "wait")

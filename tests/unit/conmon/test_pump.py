@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tty
 from pathlib import Path
 
 from conmon.loop import Loop
@@ -32,6 +33,29 @@ def test_drain_takes_what_is_there_and_does_not_wait() -> None:
     os.close(writer)
     stream.drain()
     assert len(got) == 3
+
+
+def test_drain_takes_all_of_a_terminal() -> None:
+    """Which gives less per read than it holds."""
+    got: list[bytes] = []
+    master, other_end = os.openpty()
+    tty.setraw(other_end)
+    stream = Stream(Loop(), master, b"stdout", lambda name, data: got.append(data))
+    os.write(other_end, b"z" * 10_000)
+    stream.drain()
+    assert b"".join(got) == b"z" * 10_000
+    os.close(other_end)
+    stream.drain()
+    assert stream.fd == -1
+
+
+def test_drain_ends_though_somebody_goes_on_writing() -> None:
+    reader, writer = os.pipe()
+    stream = Stream(Loop(), reader, b"stdout", lambda name, data: os.write(writer, data) and None)
+    os.write(writer, b"y" * READ)
+    stream.drain()
+    os.close(writer)
+    os.close(reader)
 
 
 def test_words_are_held_until_released() -> None:
