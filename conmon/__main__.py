@@ -26,6 +26,9 @@ def main() -> int:
     _find_package()
     argv = sys.argv[1:]
     if argv[:1] == ["--zygote"]:
+        from conmon import memory
+
+        memory.before_imports()
         from conmon import zygote
 
         return zygote.main(argv[1:])

@@ -7,17 +7,20 @@ client with too much in its queue is cut off. Imported only by monitors that hav
 
 from __future__ import annotations
 
+import _socket as socket  # why: see memory.py
 import os
 import select
-import socket
 import time
-from collections import deque
-from collections.abc import Callable
+from _collections import deque  # type: ignore[import-not-found]  # why: see memory.py
 
-from conmon import say
+from conmon import fds, say
 from conmon.framing import via_directory
 from conmon.loop import Loop
 from conmon.say import Fail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KINDS = {b"stdout": b"\2", b"stderr": b"\3"}
 """The first byte of a record; a terminal's output is stdout."""
@@ -253,7 +256,7 @@ class Attach:
 
     def _accept(self) -> None:
         try:
-            connection, _ = self._listener.accept()
+            connection = fds.accept(self._listener)
         except OSError:
             return  # it has gone again
         self._clients.append(Client(self._loop, connection, self._stdin, self._clients.remove))

@@ -5,16 +5,19 @@ The socket's file exists until the runtime has connected, or has failed. Importe
 
 from __future__ import annotations
 
+import _socket as socket  # why: see memory.py
 import fcntl
 import os
-import socket
 import sys
 import termios
-from collections.abc import Callable
 
-from conmon import say
+from conmon import fds, say
 from conmon.loop import Loop
 from conmon.say import Fail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TIOCGPTPEER = 0x5441
 _MOST = 4096
@@ -78,7 +81,7 @@ class Console:
     def _accept(self) -> None:
         assert self._listener is not None
         try:
-            self._connection, _ = self._listener.accept()
+            self._connection = fds.accept(self._listener)
         except OSError:
             return
         self._stop_listening()

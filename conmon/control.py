@@ -7,11 +7,14 @@ what it wrote at once, and a warning. Both are always read, terminal or not: the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from conmon import say
 from conmon.loop import Loop
 from conmon.say import Fail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MOST = 199
 """Bytes of a line that is still being waited for."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import _socket as socket  # why: see memory.py
 import os
-from collections.abc import Iterable, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 FIRST = 3
 """The first descriptor that is not stdin, stdout or stderr."""
@@ -33,6 +37,11 @@ def from_environment(name: str) -> int | None:
     return fd
 
 
+def accept(listener: socket.socket) -> socket.socket:
+    """The next connection, close-on-exec. Raises OSError."""
+    return socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]  # why: what socket.socket does
+
+
 def close_all(numbers: Iterable[int]) -> None:
     """Close them; what is closed already is fine."""
     for fd in numbers:
@@ -43,17 +52,12 @@ def close_all(numbers: Iterable[int]) -> None:
 
 
 def close_all_but(keep: Sequence[int]) -> None:
-    """Close every descriptor that is not in ``keep``."""
+    """Close every descriptor that is not in ``keep``. They are not listed: a zygote has many, and lists take room."""
     last = -1
-    for fd in (*sorted(keep), max([_highest(), *keep]) + 1):
+    for fd in (*sorted(keep), max([os.sysconf("SC_OPEN_MAX"), *keep]) + 1):
         if fd > last + 1:  # Python 3.11 makes of an empty range close_range(N, -1): everything
             os.closerange(last + 1, fd)
         last = fd
-
-
-def _highest() -> int:
-    """The last open descriptor, or one above it."""
-    return max(map(int, os.listdir("/proc/self/fd")))
 
 
 def to_null(numbers: Iterable[int]) -> None:

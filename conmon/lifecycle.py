@@ -9,9 +9,8 @@ from __future__ import annotations
 import _signal as signal  # type: ignore[import-not-found]  # why: see process.py
 import os
 import time
-from collections.abc import Callable
 
-from conmon import exitfiles, fds, keeping, libc, process, say
+from conmon import exitfiles, fds, keeping, libc, process, runtime, say
 from conmon.flight import Flight
 from conmon.keeping import Kept, Line
 from conmon.logs.k8sfile import K8sFile
@@ -19,18 +18,19 @@ from conmon.loop import Loop, signals
 from conmon.oom import Watch
 from conmon.options import Options, parse, usage, version
 from conmon.pump import READ, Held, Stream
-from conmon.runtime import spawn
 from conmon.say import Fail
 from conmon.settings import Settings, check, resumed
 from conmon.sync import Sync, key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conmon.attach import Attach, Stdin
     from conmon.console import Console
 
-Detach = Callable[[Settings], None]
-"""Step 3: part from the launcher. Returns in the monitor only."""
+    Detach = Callable[[Settings], None]
+    """Step 3: part from the launcher. Returns in the monitor only."""
 
 UNKNOWN = -1
 """The status of a container that took too long, or whose end nobody saw who could have been told its status."""
@@ -89,7 +89,7 @@ def resume(kept: Kept, line: Line) -> int:
     The first act is the pid file: where that cannot be, the container was removed, and nobody wants us.
     """
     options = parse(kept.argv)
-    oom_score = _stand()
+    oom_score = stand()
     settings = resumed(options)
     try:
         write_conmon_pidfile(options, os.getpid())
@@ -104,7 +104,7 @@ def resume(kept: Kept, line: Line) -> int:
     return _live(settings, sync, oom_score, monitor, lambda: monitor.resume(kept))
 
 
-def _stand() -> str | None:
+def stand() -> str | None:
     """1. This process' standing. The old out-of-memory score."""
     os.umask(0o022)
     oom_score = process.avoid_oom_kill()
@@ -116,9 +116,9 @@ def _stand() -> str | None:
 
 def _monitor(settings: Settings, detach: Detach, given: list[int], line: Line) -> int:
     options = settings.options
-    oom_score = _stand()
+    oom_score = stand()
     # 2. Wait until the launcher has put us where it wants us (its cgroup).
-    sync_fd, start_fd, attach_fd = (_pipe(name) for name in _PIPES)
+    sync_fd, start_fd, attach_fd = (pipe(name) for name in _PIPES)
     ours = (sync_fd, start_fd, attach_fd)
     if start_fd is not None:
         os.read(start_fd, 8192)
@@ -164,7 +164,7 @@ def _live(settings: Settings, sync: Sync, oom_score: str | None, monitor: Monito
     return status & 0xFF
 
 
-def _pipe(name: str) -> int | None:
+def pipe(name: str) -> int | None:
     try:
         return fds.from_environment(name)
     except (ValueError, OSError) as error:
@@ -234,7 +234,7 @@ class Monitor:
         stdio = (stdin_end, stdout_end, stderr_end)
         console = self._console.path if self._console is not None else None
         passed = (0, 1, 2) if self._settings.passthrough else stdio
-        self._runtime = spawn(self._settings, passed, self._held, self._oom_score, console, self._start_fd)
+        self._runtime = runtime.spawn(self._settings, passed, self._held, self._oom_score, console, self._start_fd)
         if self._settings.passthrough:
             fds.to_null((0, 1, 2))
         fds.close_all(stdio if self._start_fd is None else (*stdio, self._start_fd))

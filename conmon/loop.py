@@ -6,7 +6,10 @@ import _signal as signal  # type: ignore[import-not-found]  # why: see process.p
 import os
 import select
 import time
-from collections.abc import Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Loop:

@@ -7,8 +7,8 @@ processes, descriptors or watchdog times would be understood as about us. Import
 
 from __future__ import annotations
 
+import _socket as socket  # why: see memory.py
 import os
-import socket
 
 from conmon import say
 from conmon.framing import via_directory

@@ -15,24 +15,26 @@ dies is replaced by another fork, and nobody else notices. So it stays for as lo
 from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # why: see process.py
-import _socket
+import _socket as socket  # why: see memory.py
 import errno
 import fcntl
-import gc
 import os
 import resource
 import select
-import socket
 import sys
 import time
-from collections.abc import Callable
 
-from conmon import fds, framing, keeping, libc, lifecycle, process, say
+from conmon import fds, framing, keeping, libc, lifecycle, memory, process, say
 from conmon.framing import Request
 from conmon.say import Fail
 from conmon.settings import Settings
 from conmon.wards import Ward
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "conmon-zygote"
 AGAIN = 1.0
 """Seconds after which a fork that failed is tried again."""
 IDLE = 30.0
@@ -57,10 +59,11 @@ def main(argv: list[str]) -> int:
         os.write(ready, b"ready\n")
         os.close(ready)
     _preload()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
     _open_many()
+    from conmon import rehearsal
+
+    rehearsal.rehearse()
+    memory.before_forks()
     Zygote(path, listener, code, idle).serve()
     return 0
 
@@ -96,7 +99,8 @@ def _preload() -> None:
     import conmon.logs.dated
     import conmon.logs.journald
     import conmon.logs.rotation
-    import conmon.notify  # noqa: F401
+    import conmon.notify
+    import conmon.rehearsal  # noqa: F401
 
 
 class Zygote:
@@ -159,7 +163,7 @@ class Zygote:
     def _accept(self) -> None:
         assert self._listener is not None
         try:
-            connection, _ = self._listener.accept()
+            connection = fds.accept(self._listener)
         except OSError:
             return  # it has gone again, or descriptors are short: the client sees an end and tries anew
         connection.setblocking(False)
@@ -177,20 +181,22 @@ class Zygote:
             packet = b""
         self._epoll.unregister(connection.fileno())
         del self._waiting[connection.fileno()]
-        with connection:
-            try:
-                code, length = framing.read_greeting(packet)
-            except ValueError:
-                return
-            if code != self._code:
-                self._step_aside()
-                _send(connection, framing.STALE)
-            elif length == framing.PING:
-                _send(connection, framing.TAKEN)
-            elif length == framing.END:
-                self._end(connection)
-            else:
-                self._fork(connection, length)
+        try:
+            self._answer(connection, *framing.read_greeting(packet))
+        except ValueError:
+            pass  # nobody that we know
+        connection.close()
+
+    def _answer(self, connection: socket.socket, code: str, length: int) -> None:
+        if code != self._code:
+            self._step_aside()
+            _send(connection, framing.STALE)
+        elif length == framing.PING:
+            _send(connection, framing.TAKEN)
+        elif length == framing.END:
+            self._end(connection)
+        else:
+            self._fork(connection, length)
 
     def _fork(self, connection: socket.socket, length: int) -> None:
         """A monitor for a request, which it reads itself."""
@@ -208,9 +214,9 @@ class Zygote:
             return
         self._watch(ward)
 
-    def _monitor(self, body: Callable[[int], int]) -> tuple[int, _socket.socket]:
+    def _monitor(self, body: Callable[[int], int]) -> tuple[int, socket.socket]:
         """Fork; ``body`` is done there with its end of the line. The pid, and our end. Raises OSError."""
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
         try:
             pid = os.fork()
@@ -304,7 +310,7 @@ def _part(ready: int | None) -> None:
     os.umask(0o022)
     os.environ.clear()
     libc.become_subreaper()
-    process.set_name("conmon-zygote")
+    process.set_name(NAME)
 
 
 def _be(body: Callable[[int], int], line: int) -> None:
@@ -330,11 +336,12 @@ def _child(connection: socket.socket, length: int, line: int) -> int:
         nonlocal answered
         lifecycle.write_conmon_pidfile(settings.options, os.getpid())
         answered = True
-        _answer(conn, 0, os.getpid())
+        tell(conn, 0, os.getpid())
 
     try:
-        request, given = _receive(conn, length)
-        conn, line = _settle([conn, line], request, given)
+        request, given = receive(conn, length)
+        conn, line = settle([conn, line], request, given)
+        process.set_title(" ".join(["conmon", *request.argv]))
         held = [fd for fd in request.targets if fd >= fds.FIRST]
         return_status = lifecycle.main(
             request.argv, detach, held, keeping.Line(line, request.argv, request.env, request.cwd)
@@ -343,23 +350,23 @@ def _child(connection: socket.socket, length: int, line: int) -> int:
         say.failure(Fail(f"cannot take the request: {error}"))
         return_status = 1
     if not answered:
-        _answer(conn, return_status, 0)
+        tell(conn, return_status, 0)
     return return_status
 
 
-def _receive(conn: int, length: int) -> tuple[Request, list[int]]:
+def receive(conn: int, length: int) -> tuple[Request, list[int]]:
     """The request and the descriptors that came with it. Raises ValueError, OSError."""
-    connection = _socket.socket(fileno=conn)
+    connection = socket.socket(fileno=conn)
     body, given = b"", list[int]()
     while len(body) < length:
-        packet, ancillary, flags, _ = connection.recvmsg(framing.PACKET, _socket.CMSG_SPACE(4 * framing.MOST_FDS))
+        packet, ancillary, flags, _ = connection.recvmsg(framing.PACKET, socket.CMSG_SPACE(4 * framing.MOST_FDS))
         given += [
             int.from_bytes(data[start : start + 4], sys.byteorder)
             for level, kind, data in ancillary
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS
             for start in range(0, len(data), 4)
         ]
-        if flags & _socket.MSG_CTRUNC:
+        if flags & socket.MSG_CTRUNC:
             raise ValueError("descriptors were lost")
         if not packet:
             raise ValueError("request is cut short")
@@ -371,26 +378,26 @@ def _receive(conn: int, length: int) -> tuple[Request, list[int]]:
     return request, given
 
 
-def _settle(ours: list[int], request: Request, given: list[int]) -> list[int]:
+def settle(ours: list[int], request: Request, given: list[int]) -> list[int]:
     """Take on what the request says: descriptors, directory, environment, limits. Our descriptors' new numbers."""
     beyond = max([*request.targets, *given, *ours]) + 1
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, beyond) for fd in ours]
     fds.close_all(ours)
     fds.place(given, request.targets)
-    _take_on(request.argv, request.env, request.cwd)
+    _take_on(request.env, request.cwd)
     _limit(request.rlimits)
     return moved
 
 
-def _take_on(argv: list[str], env: dict[str, str], cwd: str) -> None:
-    for name in list(os.environ):
-        del os.environ[name]
+def _take_on(env: dict[str, str], cwd: str) -> None:
+    """Environment (the zygote's own is empty), directory and name. ``os.environ`` is a plain dictionary from now on:
+    what is put there later must be told ``os.putenv``, too (see memory.py)."""
     for name, value in env.items():
-        os.environ[name] = value
+        os.putenv(name, value)
+    os.environ = env  # type: ignore[assignment]  # noqa: B003  # why: see above; putenv is what counts outside
     time.tzset()
     os.chdir(cwd)
     process.set_name("conmon")
-    process.set_title(" ".join(["conmon", *argv]))
 
 
 def _again(ward: Ward, line: int) -> int:
@@ -399,7 +406,8 @@ def _again(ward: Ward, line: int) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     fds.close_all_but((0, 1, 2, line, *ward.fds))
     kept = ward.kept()
-    _take_on(kept.argv, kept.env, kept.cwd)
+    _take_on(kept.env, kept.cwd)
+    process.set_title(" ".join(["conmon", *kept.argv]))
     return lifecycle.resume(kept, keeping.Line(line))
 
 
@@ -420,7 +428,7 @@ def _limit(rlimits: list[tuple[int, int, int]]) -> None:
         resource.setrlimit(number, (soft if limited else ceiling, ceiling))
 
 
-def _answer(conn: int, status: int, pid: int) -> None:
+def tell(conn: int, status: int, pid: int) -> None:
     try:
         os.write(conn, f"={status} {pid}".encode())
     except OSError:
