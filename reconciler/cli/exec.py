@@ -46,7 +46,7 @@ class TakesCommand(click.Command):
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable for the command.")
 @click.option("-w", "--workdir", metavar="DIR", help="Run the command in this directory.")
 @click.option("-i", "--stdin", "--interactive", "stdin", is_flag=True, help="Let the command read our stdin.")
-@click.option("-t", "--tty", is_flag=True, help="Give the command a terminal, shown on ours.")
+@click.option("-t", "--tty", is_flag=True, help="Give the command a terminal, connected with ours.")
 @pass_options
 def exec_(
     options: Options,

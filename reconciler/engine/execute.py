@@ -43,7 +43,7 @@ def run(
     directory of the container's first process.
 
     ``env`` are ``NAME=value`` strings added to the container's own; ``stdin``: whether it reads ours; ``tty``: it has a
-    terminal of its own, which the runtime connects with ours.
+    terminal of its own, which the runtime connects with ours, both ways.
 
     Raises NotFound, NotStarted, RuntimeFailed.
     """
@@ -63,7 +63,7 @@ def run(
             words[-1:-1] = ["--pid-file", str(_path_of(pid))]
         call = [*_scored(process.get("oomScoreAdj")), program, "--log", str(_path_of(said)), *words]
         try:
-            code = _shown(call, stdin, pid.fileno()) if tty else _shielded(call, stdin)
+            code = _shown(call, pid.fileno()) if tty else _shielded(call, stdin)
         except OSError as e:
             raise RuntimeFailed(f"cannot run {program}: {e.strerror}") from e
         said.seek(0)
@@ -79,9 +79,9 @@ def _shielded(call: list[str], stdin: bool) -> int:
     return done.returncode
 
 
-def _shown(call: list[str], stdin: bool, pidfile: int) -> int:
-    with terminals.shown(stdin, pidfile) as given:
-        return subprocess.run(call, check=False, stdin=given, env=environment()).returncode
+def _shown(call: list[str], pidfile: int) -> int:
+    with terminals.shown(pidfile):
+        return subprocess.run(call, check=False, env=environment()).returncode
 
 
 def _scored(oom_score: int | None) -> list[str]:

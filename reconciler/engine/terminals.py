@@ -13,21 +13,18 @@ STDIN = 0
 
 
 @contextmanager
-def shown(stdin: bool, pidfile: int) -> Iterator[int | None]:
-    """What to give to the runtime as stdin: None for our own. Our terminal is as it was at the end, also where the
-    runtime was killed while it had it raw; meanwhile the command's follows its size. For the main thread.
+def shown(pidfile: int) -> Iterator[None]:
+    """Our terminal is as it was at the end, also where the runtime was killed while it had it raw; meanwhile the
+    command's follows its size. For the main thread.
 
     ``pidfile`` is the descriptor of a file in which the runtime writes the command's pid.
     """
     before = termios.tcgetattr(STDIN)
-    given = None if stdin else _empty()
     old = signal.signal(signal.SIGWINCH, lambda _number, _frame: _resize(pidfile))
     try:
-        yield given
+        yield
     finally:
         signal.signal(signal.SIGWINCH, old)
-        if given is not None:
-            os.close(given)
         with suppress(termios.error):  # it hung up
             termios.tcsetattr(STDIN, termios.TCSADRAIN, before)
 
@@ -43,9 +40,3 @@ def _resize(pidfile: int) -> None:
             fcntl.ioctl(fd, termios.TIOCSWINSZ, size)
         finally:
             os.close(fd)
-
-
-def _empty() -> int:
-    ours, end = os.pipe2(os.O_CLOEXEC)
-    os.close(end)
-    return ours

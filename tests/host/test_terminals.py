@@ -198,6 +198,9 @@ def test_a_command_with_a_terminal(instance: Instance, seats: list[Seat], image:
     assert here.owner() == 0, "our terminal is the user's of the container"
     here.type(b"\x03exit 9\r")
     assert here.left() == 9
+    shown = seat(instance, seats, "exec", "-t", "p/app", "--", "sh", "-c", "test -t 1 && echo shown; exit 5")
+    shown.sees(b"shown")
+    assert shown.left() == 5
 
 
 def test_a_command_with_a_terminal_and_none_to_show_it_on(instance: Instance, image: str, folder: Path) -> None:
