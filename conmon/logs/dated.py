@@ -58,9 +58,8 @@ class Keeper:
                 return
             _remove(halves(self._path))
             _remove(kept(self._path)[: -self._keep])
-            plain = [path for path in kept(self._path)[:-1] if not path.endswith(".gz")]
-            if plain:
-                self._packer = _start(plain)
+            if _to_pack(self._path):
+                self._packer = _start(self._path)
         except OSError:
             return
 
@@ -80,30 +79,30 @@ def kept(path: str) -> list[str]:
     """The full logs that are there, the oldest first; each once, as the packed one if that is complete."""
     found: dict[Age, str] = {}
     for entry in sorted(_beside(path)):
-        age = _age(entry[len(path) + 1 :])
-        if age is not None:
-            found[age] = entry  # .gz sorts behind the file that it was made of
-    return [found[age] for age in sorted(found)]
+        of = age(path, entry)
+        if of is not None:
+            found[of] = entry  # .gz sorts behind the file that it was made of
+    return [found[of] for of in sorted(found)]
 
 
 def halves(path: str) -> list[str]:
     """What a killed packer left: half copies, and files whose packed copy is complete."""
     entries = _beside(path)
-    return [e for e in entries if e.endswith(".tmp") or (f"{e}.gz" in entries and _age(e[len(path) + 1 :]) is not None)]
+    return [e for e in entries if e.endswith(".tmp") or (f"{e}.gz" in entries and age(path, e))]
 
 
 def name(path: str, now: time.struct_time, older: list[str]) -> str:
     """A name for the log that is full now: later than all of ``older``."""
     stamp = time.strftime("%Y%m%d-%H%M%S", now)
-    last = _age(older[-1][len(path) + 1 :]) if older else None
+    last = age(path, older[-1]) if older else None
     if last is None or last[0] < stamp:
         return f"{path}.{stamp}"
     return f"{path}.{last[0]}.{last[1] + 1}"
 
 
-def _age(suffix: str) -> Age | None:
-    """``YYYYMMDD-HHMMSS[.N][.gz]`` as what it is sorted by; None for anything else."""
-    stamp, _, number = suffix.removesuffix(".gz").partition(".")
+def age(path: str, entry: str) -> Age | None:
+    """By what ``<path>.YYYYMMDD-HHMMSS[.N][.gz]`` is sorted among the kept logs of ``path``; None for anything else."""
+    stamp, _, number = entry[len(path) + 1 :].removesuffix(".gz").partition(".")
     digits = stamp.replace("-", "", 1)
     if len(stamp) != 15 or stamp[8] != "-" or not (digits + (number or "0")).isdecimal():
         return None
@@ -123,16 +122,15 @@ def _remove(paths: list[str]) -> None:
             continue
 
 
-def _start(paths: list[str]) -> int:
-    """A child that packs these files; a descriptor of it (pidfd). Raises OSError."""
+def _start(path: str) -> int:
+    """A child that packs; a descriptor of it (pidfd). Raises OSError."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # none must meet our handlers in the child
     try:
         pid = os.fork()
         if pid == 0:
             try:
                 _become_packer()
-                for path in paths:
-                    pack(path)
+                pack_all(path)
             finally:
                 os._exit(0)
     finally:
@@ -147,6 +145,16 @@ def _become_packer() -> None:
     process.set_oom_score("1000")
     process.set_title("conmon gzip")
     os.nice(19)
+
+
+def pack_all(path: str) -> None:
+    """Pack what is kept of a log but for the newest, also what comes to be there meanwhile. Raises OSError."""
+    while plain := _to_pack(path):
+        pack(plain[0])
+
+
+def _to_pack(path: str) -> list[str]:
+    return [name for name in kept(path)[:-1] if not name.endswith(".gz")]
 
 
 def pack(path: str) -> None:

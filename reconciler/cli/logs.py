@@ -1,63 +1,138 @@
-"""`logs`: what a container wrote."""
+"""`logs`: what containers wrote."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.resolve import Found, find_container, observed
+from reconciler.cli.moments import moment, of_stamp
+from reconciler.cli.resolve import Found, current, find_container, find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import harmless
 from reconciler.model.errors import NotFound
-from reconciler.model.observed import Container
+from reconciler.model.observed import Observed
 
 if TYPE_CHECKING:
     from reconciler.cli.crilog import Line
+    from reconciler.cli.logfollow import State
     from reconciler.engine.engine import Engine
 
 
 @click.command()
 @click.argument("name")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the container ends.")
+@click.argument("member", required=False, metavar="[CONTAINER]")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the container has ended for good.")
 @click.option("--tail", type=click.IntRange(min=-1), default=-1, metavar="N", help="The last N lines only.")
+@click.option("--since", "--since-time", type=moment, metavar="TIME", help="Only lines from then on: 10m, or a date.")
+@click.option("--until", type=moment, metavar="TIME", help="Only lines up to then.")
 @click.option("-t", "--timestamps", is_flag=True, help="Begin each line with its time.")
-@click.option("-c", "--container", "member", help="The container of the pod NAME.")
+@click.option("-c", "--container", "chosen", help="The container of the pod NAME.")
+@click.option("--all-containers", is_flag=True, help="All containers of the pod NAME.")
+@click.option("--prefix", is_flag=True, help="Begin each line with the pod and the container it is of.")
 @click.option("-p", "--previous", is_flag=True, help="The attempt before the present one.")
 @click.option("-n", "-N", "--namespace", help="Only pods of this namespace.")
 @pass_options
 def logs(
     options: Options,
     name: str,
+    member: str | None,
     follow: bool,
     tail: int,
+    since: float | None,
+    until: float | None,
     timestamps: bool,
-    member: str | None,
+    chosen: str | None,
+    all_containers: bool,
+    prefix: bool,
     previous: bool,
     namespace: str | None,
 ) -> int:
     """Print what a container wrote to standard output and standard error.
 
     NAME is a container's id or a unique beginning of it, its name, POD/CONTAINER, or a pod with one container.
+    TIME is a duration before now (90s, 1h30m), a date and time (2026-01-02T15:04:05Z), or seconds since 1970.
 
     \b
     Example:  reconciler logs -f --tail 20 web/app
     """
-    from reconciler.cli import crilog
-
+    if sum((member is not None, chosen is not None, all_containers)) > 1:
+        raise click.UsageError("name a container once: behind the pod, with -c, or all of them with --all-containers")
     engine = options.engine()
-    found = find_container(observed(engine), name, namespace=namespace, member=member)
-    path = log_path(found, previous)
+    pods = observed(engine)
+    if all_containers:
+        pod = find_pod(pods, name, namespace)
+        found = [Found(pod, container) for container in current(pod)]
+    else:
+        found = [find_container(pods, name, namespace=namespace, member=chosen or member)]
+    paths = [(f"[pod/{one.name}] " if prefix else "", one, log_path(one, previous)) for one in found]
+    wanted = window(since, until)
     count = None if tail < 0 else tail
     if follow and not previous:
-        lines = crilog.follow(path, count, engine.layout.exits, lambda: _over(engine, found))
+        lines = _followed(engine, paths, count, since, until, wanted)
     else:
-        lines = crilog.read(path, count)
+        lines = ((label, line) for label, _, path in paths for line in _read(path, count, since, until, wanted))
     write(lines, timestamps, at_once=follow)
     return 0
+
+
+def _read(
+    path: Path, tail: int | None, since: float | None, until: float | None, wanted: Callable[[Line], bool]
+) -> Iterable[Line]:
+    from reconciler.cli import crilog
+
+    if until is None or tail is None:
+        return filter(wanted, crilog.read(path, tail, since))
+    return deque(filter(wanted, crilog.read(path, None, since)), maxlen=tail)
+
+
+def _followed(
+    engine: Engine,
+    paths: list[tuple[str, Found, Path]],
+    tail: int | None,
+    since: float | None,
+    until: float | None,
+    wanted: Callable[[Line], bool],
+) -> Iterator[tuple[str, Line]]:
+    from reconciler.cli.logfollow import Stream, follow
+
+    def looking(found: Found) -> Callable[[Path], State]:
+        return lambda path: state(engine.observe(found.pod.key, None), found, path)
+
+    streams = [Stream(label, path, looking(found)) for label, found, path in paths]
+    return follow(streams, engine.layout.exits, tail, since, until, wanted)
+
+
+def state(pod: Observed, found: Found, path: Path) -> State:
+    """How things stand with the attempt that writes to ``path``: ``found`` or a later one of the same member."""
+    from reconciler.cli.logfollow import State
+    from reconciler.plan.situation import restarts_after
+
+    attempts = [c for c in pod.containers if c.name == found.container.name and Path(c.log_path).parent == path.parent]
+    now = next((c for c in attempts if Path(c.log_path) == path), None)
+    later = [c for c in attempts if c.attempt > int(path.stem)]
+    ended = now is None or now.exit is not None
+    if later:
+        return State(ended, Path(min(later, key=lambda c: c.attempt).log_path))
+    if now is None or pod.applied is None:
+        return State(ended, final=True)
+    return State(ended, final=not restarts_after(pod.applied.restart_policy, now))
+
+
+def window(since: float | None, until: float | None) -> Callable[[Line], bool]:
+    """Whether a line is of that time. One that does not say when it was written is."""
+    if since is None and until is None:
+        return lambda _: True
+
+    def inside(line: Line) -> bool:
+        at = of_stamp(line.stamp)
+        return at is None or ((since is None or at >= since) and (until is None or at <= until))
+
+    return inside
 
 
 def log_path(found: Found, previous: bool) -> Path:
@@ -65,30 +140,23 @@ def log_path(found: Found, previous: bool) -> Path:
     path = Path(found.container.log_path)
     if not previous:
         return path
-    older = sorted((int(p.stem) for p in path.parent.glob("*.log") if p.stem.isdecimal()), reverse=True)
-    for attempt in older:
+    older = {int(name) for p in path.parent.glob("*.log*") if (name := p.name.partition(".")[0]).isdecimal()}
+    for attempt in sorted(older, reverse=True):
         if attempt < found.container.attempt:
             return path.parent / f"{attempt}.log"
     raise NotFound(f"cannot show an earlier log of {found.name}: there is none")
 
 
-def write(lines: Iterable[Line], timestamps: bool, *, at_once: bool = False) -> None:
-    """Byte for byte to a file or pipe; to a terminal with control characters made visible.
+def write(lines: Iterable[tuple[str, Line]], timestamps: bool, *, at_once: bool = False) -> None:
+    """(label, line) byte for byte to a file or pipe; to a terminal with control characters made visible.
 
     ``at_once``: do not keep lines back until there is more of them.
     """
     out, tty = sys.stdout.buffer, sys.stdout.isatty()
-    for line in lines:
+    for label, line in lines:
         text = harmless(line.text.decode(errors="backslashreplace")).encode() if tty else line.text
         stamp = f"{line.stamp} ".encode() if timestamps and line.stamp else b""
-        out.write(stamp + text + (b"\n" if line.whole else b""))
+        out.write(label.encode() + stamp + text + (b"\n" if line.whole else b""))
         if tty or at_once:
             out.flush()
     out.flush()
-
-
-def _over(engine: Engine, found: Found) -> bool:
-    """Whether this attempt ended, or is not there any more."""
-    pod = engine.observe(found.pod.key, None)
-    now: Container | None = next((c for c in pod.containers if c.id == found.container.id), None)
-    return now is None or now.exit is not None

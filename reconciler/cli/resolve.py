@@ -55,6 +55,7 @@ def find_pod(pods: Sequence[Observed], name: str, namespace: str | None = None) 
 
     Raises NotFound (with what is near) and InvalidInput (with the candidates).
     """
+    name = _without_kind(pods, name)
     matches = [p for p in _in(pods, namespace) if name in (p.key.name, str(p.key))]
     if len(matches) > 1:
         raise InvalidInput(
@@ -74,6 +75,7 @@ def find_container(
     the candidates.
     """
     pods = _in(pods, namespace)
+    name = _without_kind(pods, name)
     if member is not None:
         return _member(find_pod(pods, name), member)
     for candidates in (_by_id(pods, name), _by_name(pods, name), _by_prefix(pods, name)):
@@ -87,6 +89,14 @@ def find_container(
     if owners:
         return _only_member(find_pod(pods, name))
     raise NotFound(f'cannot find container "{name}": no id, name, POD/CONTAINER or pod is that', hint=_known(pods))
+
+
+def _without_kind(pods: Sequence[Observed], name: str) -> str:
+    """kubectl's ``pod/NAME`` as NAME, unless a pod is called like the kind."""
+    kind, slash, rest = name.partition("/")
+    if slash and kind in ("pod", "pods", "po") and not any(p.key.name == kind for p in pods):
+        return rest
+    return name
 
 
 def _in(pods: Sequence[Observed], namespace: str | None) -> list[Observed]:

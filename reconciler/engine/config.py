@@ -107,6 +107,32 @@ class SecurityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{pattern!r} is neither the name of a sysctl nor a beginning such as net.*")
 
 
+_SIZE = re.compile(r"([0-9]{1,15})(|k|M|G|Ki|Mi|Gi)")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+
+
+class LogsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[logs]``. ``max_size``: how large a container's log becomes before it is rotated ("0": it never is).
+    ``max_files``: how many files of it there are at most, the one being written among them. The kubelet's
+    containerLogMaxSize and containerLogMaxFiles, with its defaults. They count from a container's next start."""
+
+    max_size: str = "10Mi"
+    max_files: int = 5
+
+    def __post_init__(self) -> None:
+        if not _SIZE.fullmatch(self.max_size):
+            raise ValueError(f"{self.max_size!r} is not a size in bytes such as 10Mi or 500k")
+        if self.max_files < 2:
+            raise ValueError("max_files is 2 at least: one that is full, and one that is written")
+
+    @property
+    def size(self) -> int:
+        """Bytes; 0 for no limit."""
+        match = _SIZE.fullmatch(self.max_size)
+        assert match
+        return int(match[1]) * _UNITS[match[2]]
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file; each table is described by its class."""
 
@@ -115,6 +141,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: ImagesConfig = ImagesConfig()
     resources: ResourcesConfig = ResourcesConfig()
     security: SecurityConfig = SecurityConfig()
+    logs: LogsConfig = LogsConfig()
 
 
 def read(path: Path) -> Config:

@@ -237,6 +237,8 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
         stdin=record.spec.stdin,
         stdin_once=record.spec.stdin_once,
         terminal=record.spec.tty,
+        log_size=ctx.config.logs.size,
+        log_files=ctx.config.logs.max_files,
     )
 
 

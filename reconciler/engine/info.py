@@ -33,6 +33,7 @@ def info(ctx: Context) -> dict[str, Any]:
         "network": _network(ctx),
         "firewall": firewalls.facts(ctx),
         "names": nameserver.info(ctx),
+        "logs": _logs(ctx),
         "paths": {
             "configuration": str(ctx.layout.config) + ("" if ctx.layout.config.exists() else " (not there: defaults)"),
             "state": str(ctx.layout.state),
@@ -66,6 +67,14 @@ def _resources(ctx: Context) -> dict[str, Any]:
             "containers are not spared when memory runs out"
         )
     return told
+
+
+def _logs(ctx: Context) -> dict[str, Any]:
+    try:
+        logs = ctx.config.logs
+    except ReconcilerError as e:
+        return {"problem": e.message}
+    return {"rotated at": logs.max_size if logs.size else "no size", "files of a container": logs.max_files}
 
 
 def _network(ctx: Context) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class MonitorRequest:
     oom_file counts the processes that the kernel killed for want of memory (by our own conmon only). With stdin or
     terminal there are an attach socket and a ctl pipe in the bundle (sessions.py); stdin_once closes the container's
     stdin at the end of the first client's.
+    log_size is the bytes after which the log is rotated (0: never is), log_files how many files of it there are at
+    most; a foreign conmon discards the log instead (it could keep some from 2.2 on, but under other names).
     """
 
     cid: ContainerId
@@ -78,6 +80,8 @@ class MonitorRequest:
     stdin: bool = False
     stdin_once: bool = False
     terminal: bool = False
+    log_size: int = 0
+    log_files: int = 5
 
 
 class Monitors:
@@ -334,6 +338,9 @@ def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:
     words += ["-r", runtime[0], "-b", str(request.bundle), "-p", str(request.pidfile)]
     words += ["--exit-dir", str(request.exit_dir), "--persist-dir", str(request.persist_dir)]
     words += ["-l", f"k8s-file:{request.log}" if request.log else "none", "--no-sync-log", "--syslog", *own]
+    words += ["--log-size-max", str(request.log_size)] if request.log_size else []
+    if request.log_size and ours:
+        words += ["--log-rotate", "--log-dated", "--log-max-files", str(request.log_files - 1)]
     if request.monitor_pidfile is not None:
         words += ["-P", str(request.monitor_pidfile)]
     return words + [word for argument in runtime[1:] for word in ("--runtime-arg", argument)]

@@ -25,6 +25,7 @@ PODS = (pod("web", APP0, APP1, LOG), pod("db", DB), pod("db2", LOG2), pod("other
         pytest.param("web/log", LOG, id="POD/CONTAINER"),
         pytest.param("default/web/log", LOG, id="NAMESPACE/POD/CONTAINER"),
         pytest.param("db2", LOG2, id="a pod with a single member"),
+        pytest.param("pod/db2", LOG2, id="kubectl's pod/NAME"),
         pytest.param("other/db", FAR, id="NAMESPACE/POD with a single member"),
     ],
 )

@@ -22,9 +22,8 @@ NOON = time.strptime(STAMP, "%Y%m%d-%H%M%S")
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packing in this process, at once: who does it is the host tests' affair."""
 
-    def start(paths: list[str]) -> int:
-        for path in paths:
-            dated.pack(path)
+    def start(path: str) -> int:
+        dated.pack_all(path)
         return os.pidfd_open(os.getpid())
 
     monkeypatch.setattr(dated, "_start", start)

@@ -29,8 +29,26 @@ def test_names_are_set_up_as_the_file_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "size"),
+    {
+        "the kubelet's default": ("", 10 << 20),
+        "binary": ('max_size = "64Ki"', 65536),
+        "decimal": ('max_size = "5M"', 5_000_000),
+        "bytes": ('max_size = "1234"', 1234),
+        "none": ('max_size = "0"', 0),
+    }.values(),
+)
+def test_logs_are_rotated_at_a_size(tmp_path: Path, text: str, size: int) -> None:
+    (tmp_path / "config.toml").write_text(f"[logs]\n{text}\n")
+    assert config.read(tmp_path / "config.toml").logs.size == size
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
+        pytest.param('[logs]\nmax_size = "-1"\n', "logs: '-1' is not a size", id="a size below nothing"),
+        pytest.param('[logs]\nmax_size = "10MB"\n', "logs: '10MB' is not a size", id="a unit that is none"),
+        pytest.param("[logs]\nmax_files = 1\n", "logs: max_files is 2 at least", id="no file to rotate to"),
         pytest.param('[network]\nsubnett = "x"\n', "subnett", id="an unknown setting is named"),
         pytest.param('[netwrk]\nsubnet = "x"\n', "netwrk", id="an unknown table is named"),
         pytest.param("[network]\nsubnet = 5\n", "network.subnet: Expected", id="a wrong type is told with its place"),
