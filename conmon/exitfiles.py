@@ -10,14 +10,28 @@ from conmon import fds, libc, process, say
 
 
 def replace(path: str, text: str) -> None:
-    """Write a small file so that nobody ever sees half of it. Raises OSError."""
+    """Write a small file so that nobody ever sees half of it. Nothing is left of one that failed. Raises OSError."""
     temporary = _temporary(path)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        os.write(fd, text.encode())
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def overwrite(path: str, text: str) -> None:
+    """Write into a small file that is there: on a full disk there is room for that. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, text.encode(), 0)
+        os.ftruncate(fd, len(text))
     finally:
         os.close(fd)
-    os.rename(temporary, path)
 
 
 def _temporary(path: str) -> str:

@@ -63,6 +63,24 @@ def write_conmon_pidfile(options: Options, pid: int) -> None:
             raise Fail(f"Failed to write conmon pidfile {path}: {error.strerror}") from None
 
 
+def _take_over_pidfile(path: str | None) -> bool:
+    """Say in --conmon-pidfile that we are the monitor now. Whether there is a place for it; that it cannot be written
+    is no reason to leave the container alone."""
+    if path is None:
+        return True
+    try:
+        exitfiles.replace(path, str(os.getpid()))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        say.warn(f"Failed to write conmon pidfile {path}: {error.strerror}")
+        try:
+            exitfiles.overwrite(path, str(os.getpid()))
+        except OSError:
+            return True
+    return True
+
+
 def main(
     argv: list[str], detach: Detach = fork_away, inherited: list[int] | None = None, line: Line | None = None
 ) -> int:
@@ -86,16 +104,12 @@ def main(
 def resume(kept: Kept, line: Line) -> int:
     """Take the place of a monitor that has died; the exit status. The container is the zygote's child.
 
-    The first act is the pid file: where that cannot be, the container was removed, and nobody wants us.
+    The first act is the pid file: where its directory is gone, the container was removed, and nobody wants us.
     """
     options = parse(kept.argv)
     oom_score = stand()
     settings = resumed(options)
-    try:
-        write_conmon_pidfile(options, os.getpid())
-    except Fail:
-        return keeping.UNWANTED
-    if not os.path.isdir(settings.bundle):
+    if not _take_over_pidfile(options.conmon_pidfile) or not os.path.isdir(settings.bundle):
         return keeping.UNWANTED
     os.setsid()
     libc.become_subreaper()

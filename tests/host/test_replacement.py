@@ -6,6 +6,7 @@ more (``struck``).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import pytest
 from conmon import framing
 from reconciler.engine import monitors as client
 from reconciler.engine.monitors import Monitors
+from reconciler.linux.syscalls import KERNEL, MountFlag
 from reconciler.model.errors import RuntimeFailed
 from reconciler.model.key import ContainerId
 from tests.host.conmon_box import Box, monitors_of, moved_into, parent, pidfd, readable, wait_gone
@@ -32,6 +34,8 @@ pytestmark = pytest.mark.host
 CHECKOUT = Path(__file__).resolve().parents[2]
 COUNT = "i=0; while [ $i -lt {} ]; do echo $i; i=$((i+1)); done; exit 7"
 SOON = seconds(1.0)
+DETACH = 2
+"""MNT_DETACH."""
 
 
 @pytest.fixture
@@ -207,6 +211,31 @@ def test_one_that_is_killed_again_and_again(box: Box, monitors: Monitors) -> Non
     (box.shared / "wait").write_text("still here\n")
     assert container.end() == "9"
     assert box.output(container.cid) == "still here\n"
+
+
+def test_a_full_disk_keeps_no_monitor_from_taking_over(box: Box, monitors: Monitors) -> None:
+    """Nor from saying so, and nothing lies around afterwards."""
+    small = box.directory / "small"
+    small.mkdir()
+    KERNEL.mount("tmpfs", str(small), "tmpfs", MountFlag(0), "size=64k")
+    pidfile = small / "monitor.pid"
+    cid = box.container("cat /shared/wait; exit 9")
+    os.mkfifo(box.shared / "wait")
+    monitors.create(box.request(cid, monitor_pidfile=pidfile))
+    first = pidfile.read_text()
+    box.start(cid)
+    with (small / "fill").open("wb", buffering=0) as fill, contextlib.suppress(OSError):
+        while fill.write(b"x" * 4096):
+            continue
+    os.kill(int(first), signal.SIGKILL)
+    until(lambda: pidfile.read_text() != first, "another monitor comes")
+    assert parent(int(pidfile.read_text())) == box.zygotes[0]
+    assert sorted(path.name for path in small.iterdir()) == ["fill", "monitor.pid"]
+    with moved_into(box.layout.exits) as told:
+        (box.shared / "wait").write_text("go\n")
+        readable(told, "nobody tells how it ended")
+    assert box.exit_status(cid) == "9"
+    KERNEL.umount(str(small), DETACH)
 
 
 def test_held_ports_stay_held_until_the_end(box: Box, monitors: Monitors) -> None:
