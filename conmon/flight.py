@@ -16,11 +16,12 @@ import struct
 from conmon.pump import READ
 
 _HEAD = 64
+_STATE = struct.Struct("=BB2xI")
 _PLACE = struct.Struct("=QQ")
 _LENGTH = struct.Struct("=I")
 _NOTHING, _READING, _LOGGING = 0, 1, 2
 _STREAMS = (b"stdout", b"stderr")
-_ZEROS = memoryview(bytes(READ))
+_ZEROS = bytes(READ)
 
 
 class Flight:
@@ -32,17 +33,16 @@ class Flight:
         if fd is None:
             os.ftruncate(self.fd, _HEAD + READ)
         self._head = mmap.mmap(self.fd, _HEAD + READ)
-        self._body = memoryview(self._head)[_HEAD:]
+        self._body = (memoryview(self._head)[_HEAD:],)
         self.left = self._found() if fd is not None else None
 
     def read(self, fd: int, stream: bytes) -> bytes:
         """As os.read; it is in flight until ``landed``."""
         head = self._head
-        head[1] = stream == _STREAMS[1]
-        head[0] = _READING
-        length = os.readv(fd, (self._body,))
+        _STATE.pack_into(head, 0, _READING, stream == _STREAMS[1], 0)
+        length = os.readv(fd, self._body)
         _LENGTH.pack_into(head, 4, length)
-        return bytes(self._body[:length])
+        return head[_HEAD : _HEAD + length]
 
     def logging(self, inode: int, size: int) -> None:
         """It is about to be appended to the log, which is now so long."""
@@ -53,15 +53,13 @@ class Flight:
         """It is in the log, and has this many bytes."""
         head = self._head
         head[0] = _NOTHING
-        _LENGTH.pack_into(head, 4, 0)
-        self._body[:length] = _ZEROS[:length]
+        head[_HEAD : _HEAD + length] = _ZEROS if length == READ else bytes(length)
 
     def _found(self) -> Left | None:
-        phase, length = self._head[0], _LENGTH.unpack_from(self._head, 4)[0]
-        data = bytes(self._body[:length]) if length else bytes(self._body).rstrip(b"\0")
+        phase, stream, length = _STATE.unpack_from(self._head, 0)
+        data = self._head[_HEAD:][:length] if length else self._head[_HEAD:].rstrip(b"\0")
         place = _PLACE.unpack_from(self._head, 8) if phase == _LOGGING else None
-        stream = _STREAMS[self._head[1]]
-        return Left(stream, data, place) if phase != _NOTHING and data else None
+        return Left(_STREAMS[stream], data, place) if phase != _NOTHING and data else None
 
 
 class Left:

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from conmon import fds, framing, keeping, libc, lifecycle, process, runtime, zygote
+from conmon import exitfiles, fds, framing, keeping, libc, lifecycle, process, runtime, zygote
 from conmon.framing import Request
 from conmon.options import parse
 from conmon.say import Fail
@@ -98,6 +98,7 @@ def _live() -> None:
     settings = check(parse(argv))
     line = keeping.Line(theirs.detach(), argv, {}, "/")
     lifecycle.Monitor(settings, Sync(told, "data"), [], None, None, None, line).run()
+    exitfiles.Reserve("/tmp")
     ward = Ward(container, ours)
     ward.read()
     ward.close()

@@ -4,6 +4,7 @@
     create   a container's creation through the engine's client, in ms beyond the bare runtime's, in turn with it
     idle     monitors that were on a CPU while nothing happened (by their voluntary context switches)
     cold     the program's start to its end for ``--version``, in ms, by the distribution's python3
+    logs     see ``conmon_logs``
 
 No container has mounts of its own to be prepared, so that all three do the same; and cgroup2 is not there beside v1,
 which crun 1.8 refuses.
@@ -28,12 +29,13 @@ from typing import Any
 from conmon import framing
 from reconciler.engine.monitors import Monitors
 from reconciler.model.key import ContainerId
+from tests.bench import conmon_logs
 from tests.host.conmon_box import UNIFIED, Box, field, parent, pidfd, wait_gone
 
 C_CONMON = Path("/usr/bin/conmon")
 PYTHON = "/usr/bin/python3"
 """The distribution's: the one that everybody has."""
-CASES = ("memory", "create", "idle", "cold")
+CASES = ("memory", "create", "idle", "cold", "logs")
 CONTENDERS = ("reconciler", "conmon")
 REACH = {"memory": "1.5", "create": "5", "idle": "0", "cold": "40"}
 UNITS = {"memory": "MiB", "create": "ms", "idle": "awake", "cold": "ms"}
@@ -59,6 +61,7 @@ def main() -> int:
     parser.add_argument("--creations", type=int, default=40, help="creations of each (default 40)")
     parser.add_argument("--idle", type=int, default=200, help="monitors that rest (default 200)")
     parser.add_argument("--seconds", type=int, default=60, help="how long they rest (default 60)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of the log cases (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single number there")
     options = parser.parse_args()
     if UNIFIED.is_dir():
@@ -68,6 +71,7 @@ def main() -> int:
         "create": lambda: create(options.creations),
         "idle": lambda: idle(options.idle, options.seconds),
         "cold": cold,
+        "logs": lambda: conmon_logs.measure(options.runs),
     }
     numbers = {case: run[case]() for case in options.case or CASES}
     if options.json:
@@ -206,9 +210,11 @@ def facts() -> dict[str, object]:
 
 def show(numbers: Numbers) -> None:
     print(f"{'':10}{'reconciler':>12}{'conmon':>10}{'reach':>8}")
-    for case in numbers:
+    for case in (case for case in numbers if case != "logs"):
         mine, theirs = (_told(case, numbers[case][name]) for name in CONTENDERS)
         print(f"{case:10}{mine:12.2f}{theirs:10.2f}{REACH[case]:>8} {UNITS[case]}{_beside(case, numbers[case])}")
+    if "logs" in numbers:
+        conmon_logs.show(numbers["logs"])
 
 
 def _told(case: str, values: list[float]) -> float:
