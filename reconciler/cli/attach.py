@@ -48,7 +48,7 @@ def attach(options: Options, name: str, member: str | None, namespace: str | Non
     if code is None:
         complain(
             f"no connection with {found.name} any more: it runs on",
-            hint="its output came faster than it was read here; attach again",
+            hint="its output came faster than it was read here, or its monitor was killed and replaced; attach again",
         )
         return 1
     return code

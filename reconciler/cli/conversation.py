@@ -22,6 +22,10 @@ PIECE = 32768
 """Bytes of input that a monitor takes at once."""
 
 
+TYPED_AHEAD = 65536
+"""Bytes typed that wait for a container which does not read; what is typed beyond them is lost, as in a terminal."""
+
+
 class Ended(Enum):
     """How a conversation ended."""
 
@@ -73,9 +77,10 @@ class Conversation:
     def __init__(self, session: Session, stdin: int | None, keys: bytes) -> None:
         self._session = session
         self._stdin = stdin
-        self._keys = Keys(keys if stdin is not None and os.isatty(stdin) else b"")
+        self._is_typed = stdin is not None and os.isatty(stdin)
+        self._keys = Keys(keys if self._is_typed else b"")
         self._waiting = b""
-        self._raw = session.tty and stdin is not None and os.isatty(stdin)
+        self._raw = session.tty and self._is_typed
 
     def hold(self) -> Ended:
         """Until it ends. Raises BrokenPipeError where nobody reads our output."""
@@ -89,7 +94,7 @@ class Conversation:
 
     def _turn(self, wakeup: int) -> Ended | None:
         connection = self._session.connection.fileno()
-        sources = [wakeup, connection, *([self._stdin] if self._stdin is not None and not self._waiting else [])]
+        sources = [wakeup, connection, *([self._stdin] if self._stdin is not None and self._hears() else [])]
         ready, writable, _ = select.select(sources, [connection] if self._waiting else [], [])
         if wakeup in ready:
             os.read(wakeup, 4096)
@@ -102,6 +107,11 @@ class Conversation:
         if self._stdin in ready and self._read():
             return Ended.DETACHED
         return None
+
+    def _hears(self) -> bool:
+        """Whether input is read now. A pipe waits for its reader; typed text is looked at even then, or the keys that
+        detach would not be seen, and a raw terminal has no other way out."""
+        return not self._waiting or self._is_typed
 
     def _show(self) -> bool:
         """A record of output; False at the end."""
@@ -126,7 +136,9 @@ class Conversation:
             with suppress(OSError):
                 self._session.connection.shutdown(1)
             return False
-        self._waiting, over = self._keys.typed(data)
+        text, over = self._keys.typed(data)
+        if len(self._waiting) < TYPED_AHEAD:
+            self._waiting += text
         self._pass_on()
         return over
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.model.errors import HostUnfit
+from reconciler.model.errors import HostUnfit, InvalidInput
 
 if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
@@ -28,9 +28,14 @@ class Options:
     verbose: bool = False
 
     def engine(self, *, mend: bool = True) -> Engine:
-        """The engine of this instance; ``mend`` as ``Engine.open`` says. Raises HostUnfit without root's rights."""
+        """The engine of this instance; ``mend`` as ``Engine.open`` says. Raises HostUnfit without root's rights,
+        InvalidInput for a root that cannot be used."""
         if os.geteuid() != 0:
             raise HostUnfit("cannot work on containers: this needs root", hint="run it with sudo")
+        if self.root is not None and ":" in str(self.root.absolute()):  # conmon's --log-path ends at a colon
+            raise InvalidInput(
+                f"cannot use {self.root} as --root: a path with a colon cannot be told to monitors"
+            )
         from reconciler.engine.context import Settings
         from reconciler.engine.engine import Engine
 

@@ -50,6 +50,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "a registry that is away": (["image", "pull", "127.0.0.1:1/x:1"], 1, "its registry cannot be reached"),
     "an unknown image": (["image", "rm", "nope"], 1, "cannot remove image nope: it is not here"),
     "a root that cannot be": (["--root", "/proc/nope", "ps"], 1, "cannot use /proc/nope"),
+    "a root with a colon": (["--root", "/tmp/a:b", "ps"], 1, "cannot use /tmp/a:b as --root: a path with a colon"),
     "a root that is a file": (["--root", "/etc/passwd", "ps"], 2, "Directory '/etc/passwd' is a file"),
 }
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import socket
+import threading
+import tty
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.cli.conversation import Keys, keys_named
+from reconciler.cli.conversation import Conversation, Ended, Keys, keys_named
+from reconciler.engine.sessions import Session
 from reconciler.model.errors import InvalidInput
 
 NAMED = {
@@ -59,3 +67,23 @@ def test_nothing_is_lost_and_the_keys_are_found_however_it_is_cut(pieces: list[b
     else:
         assert text.startswith(passed)
         assert len(text) - len(passed) < len(sequence)
+
+
+def test_a_terminal_is_left_even_while_the_container_does_not_read(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    master, slave = pty.openpty()
+    tty.setraw(slave)  # as it will be: what is typed before that is not edited away
+    with ours, theirs:
+        session = Session(ours, tmp_path, stdin=True, tty=True)
+
+        def type_ahead() -> None:
+            for _ in range(300):
+                os.write(master, b"x" * 1000)
+            os.write(master, b"\x10\x11")
+
+        typist = threading.Thread(target=type_ahead)
+        typist.start()
+        assert Conversation(session, slave, b"\x10\x11").hold() is Ended.DETACHED
+        typist.join(10)
+    os.close(master)
+    os.close(slave)
