@@ -33,9 +33,7 @@ class Options:
         if os.geteuid() != 0:
             raise HostUnfit("cannot work on containers: this needs root", hint="run it with sudo")
         if self.root is not None and ":" in str(self.root.absolute()):  # conmon's --log-path ends at a colon
-            raise InvalidInput(
-                f"cannot use {self.root} as --root: a path with a colon cannot be told to monitors"
-            )
+            raise InvalidInput(f"cannot use {self.root} as --root: a path with a colon cannot be told to monitors")
         from reconciler.engine.context import Settings
         from reconciler.engine.engine import Engine
 

@@ -90,9 +90,10 @@ def exclusive_if_free(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def among_instances(path: Path, doing: str, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold a lock file that is another instance's as well, so that its troubles do not become ours: raises
-    Busy("cannot ``doing``…") when it is held for more than ``patience`` seconds."""
-    fd, end = _open(path), time.monotonic() + patience
+    """Hold a lock that is another instance's as well, so that its troubles do not become ours: raises
+    Busy("cannot ``doing``…") when it is held for more than ``patience`` seconds. ``path`` is a directory that is there:
+    a file would be nobody's to remove."""
+    fd, end = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), time.monotonic() + patience
     try:
         while not _takes(fd):
             if time.monotonic() > end:

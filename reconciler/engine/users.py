@@ -20,8 +20,8 @@ from reconciler.engine.store import pods as index
 from reconciler.model.errors import HostUnfit
 from reconciler.model.spec import PodSpec
 
-LOCK = Path("/run/reconciler-users.lock")
-"""The one file that instances share: their ids come out of one pool."""
+LOCK = Path("/run")
+"""What instances lock: their ids come out of one pool."""
 
 SUBIDS = (Path("/etc/subuid"), Path("/etc/subgid"))
 OWNERS = ("containers", "kubelet")

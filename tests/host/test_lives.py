@@ -271,9 +271,8 @@ def test_killing_is_told_once(instance: Instance, image: str, folder: Path) -> N
     (folder / "a.yaml").unlink()
     until(lambda: not instance.engine.keys(), "it is gone")
     until(lambda: events(instance, "a")[-1].reason == "Removed", "that is told")
-    assert [e.message.partition(": ")[2] for e in events(instance, "a") if e.reason == "Killing"] == [
-        "its manifest a.yaml was removed",
-        "its grace period is over",
-    ]
+    begun, killed = (e.message.partition(": ")[2] for e in events(instance, "a") if e.reason == "Killing")
+    assert begun.startswith("its manifest ")
+    assert killed == "its grace period is over"
     end_controller(controller, signal.SIGINT)
     assert Key("default", "a") not in set(instance.engine.keys())

@@ -152,10 +152,10 @@ def test_what_podmans_containers_have_on_record_is_in_use(tmp_path: Path, monkey
 
 def test_another_instance_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
     with (
-        locks.among_instances(tmp_path / "lock", "do it"),
-        pytest.raises(Busy, match=r"cannot do it: another instance .*lock is locked"),
-        locks.among_instances(tmp_path / "lock", "do it", patience=0),
+        locks.among_instances(tmp_path, "do it"),
+        pytest.raises(Busy, match=r"cannot do it: another instance .* is locked"),
+        locks.among_instances(tmp_path, "do it", patience=0),
     ):
         raise AssertionError("both have it")
-    with locks.among_instances(tmp_path / "lock", "do it", patience=0):
+    with locks.among_instances(tmp_path, "do it", patience=0):
         pass
