@@ -5,12 +5,12 @@ so that at most a pipe's content is still under way. ``cpu``: what the monitor i
 other work on the machine disturbs less. Cases:
 
     lines       lines of 100 bytes to a CRI log without a limit
-    rotating    the same to logs of 10 MiB that are kept (the C conmon before 2.2 cannot keep them: it discards)
+    rotating    the same to logs of 10 MiB, as the engine keeps them (the C conmon before 2.2 can only discard them)
     unbroken    no newline at all, to a CRI log
     single      lines of 100 bytes, each by a write of its own (as programs do that flush each), a tenth of the amount
     none        lines of 100 bytes that nobody wants
 
-The logs lie below /dev/shm: it is not the disk that is measured.
+Ours is forked from the zygote, as the engine has it. The logs lie below /dev/shm: it is not the disk that is measured.
 """
 
 from __future__ import annotations
@@ -27,21 +27,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from conmon import framing
-from reconciler.model.key import ContainerId
+from reconciler.engine.monitors import Monitors
 from tests.host.conmon_box import Box, parent, pidfd, readable, wait_gone
-from tests.host.test_conmon import C_CONMON, Run
 
-CONTENDERS = {"reconciler": framing.interpreter(), "conmon": [C_CONMON]}
+C_CONMON = Path("/usr/bin/conmon")
+CONTENDERS = ("reconciler", "conmon")
 CASES = ("lines", "rotating", "unbroken", "single", "none")
 BLOCK = 10_000_000
 """Bytes of the file that the container writes again and again."""
 LINE = b"x" * 99 + b"\n"
-SCRIPT = "cat /shared/go; i=0; while [ $i -lt {} ]; do {}; i=$((i+1)); done; echo >/shared/done; read x"
+SCRIPT = "cat /shared/go; i=0; while [ $i -lt {} ]; do {}; i=$((i+1)); done; echo >/shared/done; cat /shared/end"
 WRITE = "cat /shared/block"
 WRITE_LINES = "busybox dd if=/shared/block bs=100 2>/shared/said"
-ROTATION = ("--log-size-max", str(10 << 20))
-KEEPING = ("--log-rotate", "--log-max-files", "5")
+SIZE = 10 << 20
 
 Numbers = dict[str, dict[str, dict[str, list[float]]]]
 """case -> contender -> ``rate`` (MB/s), ``cpu`` (seconds of the monitor for a GB)."""
@@ -84,12 +82,12 @@ def _blocks(case: str, megabytes: int) -> int:
 def pour(box: Box, contender: str, case: str, blocks: int) -> tuple[float, float]:
     """One container: the seconds it took, and those that its monitor was on a CPU."""
     (box.shared / "block").write_bytes((b"x" * 100 if case == "unbroken" else LINE) * (BLOCK // 100))
-    for name in ("go", "done"):
+    for name in ("go", "done", "end"):
         os.mkfifo(box.shared / name)
     cid = box.container(SCRIPT.format(blocks, WRITE_LINES if case == "single" else WRITE))
-    options = _options(box.log(cid), contender, case)
-    run = _Run(box, CONTENDERS[contender], cid, "--api-version", "-i", "--no-sync-log", *options)
-    pid = run.pid()
+    more = {"log": None} if case == "none" else {"log_size": SIZE} if case == "rotating" else {}
+    monitors = Monitors(box.layout, C_CONMON if contender == "conmon" else None, box.own)
+    pid = monitors.create(box.request(cid, **more))
     with pidfd(parent(pid)) as ending:
         box.start(cid)
         done = os.open(box.shared / "done", os.O_RDONLY | os.O_NONBLOCK)
@@ -100,27 +98,10 @@ def pour(box: Box, contender: str, case: str, blocks: int) -> tuple[float, float
         os.close(done)
         os.kill(pid, 9)
         wait_gone(ending)
-    run.daemonised()
     box.run("delete", "--force", cid)
     for path in (*box.logs.iterdir(), *box.shared.iterdir()):
         path.unlink()
     return seconds, cpu
-
-
-class _Run(Run):
-    """Names no log."""
-
-    def _words(self, program: list[str], cid: ContainerId) -> list[str]:
-        words = super()._words(program, cid)
-        log = words.index("-l")
-        return words[:log] + words[log + 2 :]
-
-
-def _options(log: Path, contender: str, case: str) -> tuple[str, ...]:
-    if case == "none":
-        return ("-l", "none")
-    rotation = (*ROTATION, *(KEEPING if contender == "reconciler" else ())) if case == "rotating" else ()
-    return ("-l", f"k8s-file:{log}", *rotation)
 
 
 def _cpu(pid: int) -> float:
