@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import _socket
 import os
+import time
 
+SYSLOG = "/dev/log"
+_DAEMON = 3 << 3
+"""Facility (syslog(3))."""
 LEVELS = {"error": 1, "fatal": 1, "panic": 1, "warn": 2, "warning": 2, "info": 3, "debug": 4, "trace": 5}
 
 _settings: dict[str, object] = {"level": 2, "syslog": False, "cid": ""}
@@ -48,8 +53,17 @@ def _write(text: str) -> None:
 
 
 def _syslog(priority: int, text: str) -> None:
-    if _settings["syslog"]:
-        import syslog
-
-        syslog.openlog("conmon", syslog.LOG_PID, syslog.LOG_DAEMON)
-        syslog.syslog(priority, f"conmon {str(_settings['cid'])[:20]}: {text}")
+    """As syslog(3), which waits for ever for a reader that is stuck: our container would have no monitor. So what
+    cannot be said at once is lost."""
+    if not _settings["syslog"]:
+        return
+    when = time.strftime("%b %e %H:%M:%S")
+    said = f"<{_DAEMON | priority}>{when} conmon[{os.getpid()}]: conmon {str(_settings['cid'])[:20]}: {text}"
+    try:
+        mailbox = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
+        try:
+            mailbox.sendto(said.encode(errors="surrogateescape"), SYSLOG)
+        finally:
+            mailbox.close()
+    except OSError:
+        pass  # nobody listens, or does not keep up

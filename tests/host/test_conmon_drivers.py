@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import select
 import signal
+import socket
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -51,6 +54,21 @@ def journal() -> Iterator[Journal]:
     journal = Journal(JOURNAL / "socket")
     yield journal
     journal.socket.close()
+    KERNEL.umount(str(place), DETACH)
+
+
+@pytest.fixture
+def syslog(tmp_path: Path) -> Iterator[socket.socket]:
+    """A /dev/log of this test alone, in a /dev that holds nothing else but what containers need."""
+    place = Path("/dev")
+    nodes = {name: (place / name).stat().st_rdev for name in ("null", "zero", "full", "random", "urandom", "tty")}
+    KERNEL.mount("tmpfs", str(place), "tmpfs", MountFlag(0), "size=1m,mode=755")
+    for name, device in nodes.items():
+        os.mknod(place / name, 0o666 | stat.S_IFCHR, device)
+        (place / name).chmod(0o666)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(str(place / "log"))
+        yield syslog
     KERNEL.umount(str(place), DETACH)
 
 
@@ -223,6 +241,26 @@ def test_a_full_disk_loses_lines_and_not_the_exit_code(tmp_path: Path) -> None:
         box.clear()
     finally:
         KERNEL.umount(str(tmp_path), DETACH)
+
+
+def test_a_syslog_that_is_stuck_holds_up_nothing(box: Box, syslog: socket.socket) -> None:
+    """What a monitor has to say while nobody takes it is lost; its container is told of all the same."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others, contextlib.suppress(BlockingIOError):
+        others.setblocking(False)
+        while True:
+            others.sendto(b"x", "/dev/log")
+    cid = box.container("cat /shared/wait; exit 6")
+    os.mkfifo(box.shared / "wait")
+    started = Run(box, OURS, cid, "--api-version", "--full-attach", "--syslog")
+    pid = started.pid()
+    with pidfd(parent(pid)) as ending:
+        box.start(cid)
+        (box.layout.container(cid) / "ctl").write_text("nonsense\n")
+        (box.shared / "wait").write_text("go\n")
+        wait_gone(ending)
+    started.daemonised()
+    assert box.exit_status(cid) == "6"
+    assert syslog.recv(64) == b"x"
 
 
 def packers_ended(box: Box) -> None:
