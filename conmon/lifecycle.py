@@ -161,7 +161,10 @@ def _monitor(settings: Settings, detach: Detach, given: list[int], line: Line) -
 
 
 def _live(settings: Settings, sync: Sync, oom_score: str | None, monitor: Monitor, run: Callable[[], int]) -> int:
-    """A monitor's work to its end, whatever goes wrong in it. The exit status."""
+    """A monitor's work to its end, whatever goes wrong in it. The exit status.
+
+    One that fails while its container lives leaves everything to the next: it must neither tell of an end nor clean up.
+    """
     options = settings.options
     status = 1
     try:
@@ -170,6 +173,8 @@ def _live(settings: Settings, sync: Sync, oom_score: str | None, monitor: Monito
         text = str(error)
         say.failure(Fail(text))
         sync.send(-1, text.encode(errors="surrogateescape"))
+        if monitor.container_lives:
+            return status
     monitor.close()
     if options.exit_command is not None:
         failed = exitfiles.run_command(options.exit_command, options.exit_command_arg, options.exit_delay, oom_score)
@@ -278,10 +283,10 @@ class Monitor:
         options = self._settings.options
         self._container, self._deadline = kept.container, kept.deadline
         self._stdin = kept.fd(keeping.STDIN)
-        self._relay_notices()
+        _try(self._relay_notices)
         self._take_streams(kept)
         if self._settings.reachable:
-            self._open_doors(kept)
+            _try(lambda: self._open_doors(kept))
         signals(self._loop, (signal.SIGCHLD, *_FORWARDED), self._signal)
         if kept.status is None:
             self._loop.watch(self._line.fd, self._told)
@@ -289,6 +294,11 @@ class Monitor:
             self._ended[self._container] = kept.status
         self._oom = Watch(self._loop, self._container, _oom_files(self._settings), options.oom_file, again=True)
         return self._end(self._wait())
+
+    @property
+    def container_lives(self) -> bool:
+        """As far as we know; False where we do not know it yet."""
+        return self._container != 0 and self._container not in self._ended
 
     def close(self) -> None:
         """The end for those who are attached, if that has not come yet."""
@@ -421,13 +431,7 @@ class Monitor:
             self._oom.look(killed=status == 128 + signal.SIGKILL)
         if status is None:
             _kill_group(self._container)
-        else:
-            for stream in filter(None, (self._stdout, self._stderr)):
-                stream.drain()
-        for log in self._settings.logs:
-            log.end()
-            if not options.no_sync_log:
-                log.sync()
+        _try(lambda: self._finish_logs(drain=status is not None))
         result = UNKNOWN if status is None else status
         self._line.ended(result, wait=bool(self._held))
         fds.close_all(self._held)
@@ -437,6 +441,15 @@ class Monitor:
             self._sync.send(result, b"command timed out" if status is None else None)
         _take(self._container)
         return result
+
+    def _finish_logs(self, *, drain: bool) -> None:
+        """Raises OSError."""
+        for stream in filter(None, (self._stdout, self._stderr)) if drain else ():
+            stream.drain()
+        for log in self._settings.logs:
+            log.end()
+            if not self._settings.options.no_sync_log:
+                log.sync()
 
     def _log(self, stream: bytes, data: bytes) -> None:
         if self._flight is not None and self._marked is not None:
@@ -486,6 +499,14 @@ class Monitor:
             self._ended[self._container] = status
             return
         self._loop.watch(fd, lambda: self._ended.update({self._container: status}))
+
+
+def _try(work: Callable[[], None]) -> None:
+    """Do what a container that exists can do without: its end is to be told whatever comes of it."""
+    try:
+        work()
+    except (Fail, OSError) as error:
+        say.warn(str(error))
 
 
 def _oom_files(settings: Settings) -> list[str]:

@@ -238,6 +238,55 @@ def test_a_full_disk_keeps_no_monitor_from_taking_over(box: Box, monitors: Monit
     KERNEL.umount(str(small), DETACH)
 
 
+def test_what_a_monitor_can_do_without_is_no_reason_to_clean_up(
+    box: Box, monitors: Monitors, with_options: Callable[..., None]
+) -> None:
+    """Whoever is meant by the exit command takes it for the end of the container."""
+    cleaned = box.directory / "cleaned"
+    cleanup = box.directory / "cleanup"
+    cleanup.write_text(f"#!/bin/sh\necho cleaned >> {cleaned}\n")
+    cleanup.chmod(0o755)
+    cid = box.container("cat /shared/wait; exit 9")
+    os.mkfifo(box.shared / "wait")
+    bundle = box.layout.container(cid)
+    (bundle / "notify").mkdir()
+    with_options("--exit-command", str(cleanup), "--full-attach", "--sdnotify-socket", str(box.directory / "host"))
+    container = Watched(box, monitors, cid)
+    box.start(cid)
+    shutil.rmtree(bundle / "notify")
+    (bundle / "ctl").unlink()
+    (bundle / "ctl").mkdir()
+    for _ in range(2):
+        container.kill_monitor()
+        connect(box, cid).close()  # not before it is at work
+    with pidfd(container.monitor) as ending:
+        (box.shared / "wait").write_text("go\n")
+        assert container.end() == "9"
+        wait_gone(ending)
+    assert cleaned.read_text() == "cleaned\n"
+    assert box.output(cid) == "go\n"
+
+
+def test_one_that_fails_leaves_all_to_the_next(
+    box: Box, monkeypatch: pytest.MonkeyPatch, with_options: Callable[..., None]
+) -> None:
+    """Of the same zygote: it neither tells of an end nor waits for it."""
+    cleaned = box.directory / "cleaned"
+    with_options("--exit-command", "/bin/touch", "--exit-command-arg", str(cleaned), "--full-attach")
+    struck(box, monkeypatch, "lifecycle", "Monitor", "_reopen_logs", "before", act=FAIL)
+    container = Watched(box, Monitors(box.layout, enter_cgroup=box.own), box.container("cat /shared/wait; exit 9"))
+    os.mkfifo(box.shared / "wait")
+    box.start(container.cid)
+    first = container.monitor
+    (container.bundle / "ctl").write_text("2 0 0\n")
+    until(lambda: container.monitor != first, "another monitor comes")
+    assert (box.directory / "struck").exists()
+    assert not cleaned.exists()
+    (box.shared / "wait").write_text("go\n")
+    assert container.end() == "9"
+    until(cleaned.exists, "the exit command runs")
+
+
 def test_held_ports_stay_held_until_the_end(box: Box, monitors: Monitors) -> None:
     reader, writer = os.pipe()
     container = Watched(box, monitors, box.container("read x < /shared/wait; exit 9"), keep_fds=(writer,))
@@ -356,21 +405,31 @@ def _once():
         os.close(os.open(_MARK, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return
-    os.kill(os.getpid(), 9)
+    _act()
 
 """
+KILL = "os.kill(os.getpid(), 9)"
+FAIL = "raise OSError(5, 'struck')"
 
 
 def struck(
-    box: Box, monkeypatch: pytest.MonkeyPatch, module: str, owner: str, name: str, when: str, word: str = ""
+    box: Box,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    owner: str,
+    name: str,
+    when: str,
+    word: str = "",
+    act: str = KILL,
 ) -> None:
-    """The first monitor from now on that calls this, ``word`` among the arguments, kills itself there."""
+    """The first monitor from now on that calls this, ``word`` among the arguments, kills itself there (or ``act``)."""
     package = box.directory / "site/conmon"
     shutil.copytree(CHECKOUT / "conmon", package, ignore=shutil.ignore_patterns("__pycache__"))
     target = f"{owner}.{name}" if owner else name
     with (package / f"{module.replace('.', '/')}.py").open("a") as file:
         mark = f"_MARK = {str(box.directory / 'struck')!r}\n"
-        file.write(f"{mark}{STRIKE}\n{target} = _strike({target}, {when!r}, {word!r})\n")
+        acting = f"def _act():\n    import os\n\n    {act}\n"
+        file.write(f"{mark}{STRIKE}\n{acting}\n{target} = _strike({target}, {when!r}, {word!r})\n")
     python, *flags, _ = framing.interpreter()
     version = framing.version
     monkeypatch.setattr(framing, "interpreter", lambda: [python, *flags, str(package)])
