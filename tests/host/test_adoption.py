@@ -136,7 +136,7 @@ def test_a_grace_period_goes_on_without_the_controller(
     manifest["spec"]["terminationGracePeriodSeconds"] = 5
     put(folder / "slow.yaml", manifest)
     first = instance.watch(folder)
-    until(lambda: is_ready(instance, "slow"), "it ignores TERM")
+    until(lambda: is_ready(instance, "slow") and "side" in instance.running("slow"), "it ignores TERM")
     before = instance.running("slow")
     manifest["spec"]["containers"][0]["env"] = [{"name": "NEW", "value": "yes"}]
     put(folder / "slow.yaml", manifest)
@@ -161,7 +161,7 @@ def test_a_deadline_that_passed_unwatched_is_kept_at_once(instance: Instance, im
     manifest["spec"]["terminationGracePeriodSeconds"] = 1
     put(folder / "slow.yaml", manifest)
     first = instance.watch(folder)
-    until(lambda: is_ready(instance, "slow"), "it ignores TERM")
+    until(lambda: is_ready(instance, "slow") and "side" in instance.running("slow"), "it ignores TERM")
     before = instance.running("slow")
     manifest["spec"]["containers"][0]["env"] = [{"name": "NEW", "value": "yes"}]
     put(folder / "slow.yaml", manifest)
@@ -198,10 +198,14 @@ def end_at_usr1(image: str, name: str, code: int) -> Manifest:
 
 
 def is_ready(instance: Instance, name: str) -> bool:
-    """Whether all its members that say so have set their traps."""
+    """Whether all its members that say so have set their traps, and are written down as started, which comes later."""
     found = [c for c in instance.containers(name).values() if c.spec.command and "ready" in c.spec.command[-1]]
     return bool(found) and all(
-        c.log_path and Path(c.log_path).exists() and "ready" in Path(c.log_path).read_text() for c in found
+        c.state is ContainerState.RUNNING
+        and c.log_path
+        and Path(c.log_path).exists()
+        and "ready" in Path(c.log_path).read_text()
+        for c in found
     )
 
 
