@@ -179,6 +179,11 @@ class Launched:
         out, err = self.process.communicate(timeout=DEADLINE)
         return self.process.returncode, out + err
 
+    def monitor(self) -> int:
+        """The pid of the monitor that goes on when the caller is let go: by then it is told."""
+        self.left()
+        return int(self._bench.monitor.read_text())
+
     def over(self) -> list[str]:
         """Until the monitor has ended (it closes the sync pipe before its exit command): its messages."""
         said = self.messages()

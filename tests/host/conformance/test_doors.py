@@ -204,7 +204,7 @@ def test_others_may_come_and_go_at_the_pipes(bench: Bench) -> None:
     for _ in range(5):
         for name in ("ctl", "winsz"):
             os.close(os.open(bench.bundle / name, os.O_WRONLY | os.O_NONBLOCK))
-    monitor = int(bench.monitor.read_text())
+    monitor = launched.monitor()
     assert idle(monitor), "it spins"
     (bench.directory / "go").write_text("\n")
     launched.done()

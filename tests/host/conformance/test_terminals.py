@@ -46,8 +46,8 @@ def running(box: Box) -> Iterator[ContainerId]:
 
 @BOTH
 def test_a_session_with_a_terminal(box: Box, running: ContainerId, program: list[str]) -> None:
-    """As podman has it: the size is known before the command begins."""
-    script = "ls -l /proc/self/fd/0; stty size; read a; echo got $a; exit 3"
+    """As podman has it: the size is told before the command begins, which may see it a moment later."""
+    script = f"ls -l /proc/self/fd/0; {until_it_is('33 77')}; read a; echo got $a; exit 3"
     session = Exec(box, program, running, script, "--api-version", "--exec-attach", "-t")
     spec = json.loads((session.directory / "spec").read_text())
     (session.directory / "spec").write_text(json.dumps({**spec, "terminal": True}))
@@ -62,7 +62,11 @@ def test_a_session_with_a_terminal(box: Box, running: ContainerId, program: list
     assert session.lines()[1:] == ['{"data": 3}\n']
     shown = joined(taken(client)).decode()
     assert "/dev/pts/" in shown
-    assert {"33 77", "got hello"} <= set(shown.split("\r\n"))
+    assert {"sized", "got hello"} <= set(shown.split("\r\n")), shown
+
+
+def until_it_is(size: str) -> str:
+    return f'until [ "$(stty size 2>/dev/null)" = "{size}" ]; do sleep 0.05; done; echo sized'
 
 
 def connect_to(bundle: Path) -> socket.socket:
@@ -95,14 +99,15 @@ def test_several_clients_share_a_terminal(box: Box, program: list[str]) -> None:
 
 @BOTH
 def test_what_is_no_size_changes_nothing(box: Box, program: list[str]) -> None:
-    cid = with_terminal(box, "read a; stty size")
+    cid = with_terminal(box, f"{until_it_is('20 60')}; read a; stty size")
     started = Run(box, program, cid, "--api-version", "--full-attach", "-t")
     pid = started.pid()
     client = connect(box, cid)
     with pidfd(parent(pid)) as ending:
         box.start(cid)
         write(box, cid, b"1 20 60\n")
-        for line in (b"1 a b\n", b"1 5\n", b"3 5 5\n"):
+        assert client.recv(8193) == b"\2sized\r\n"
+        for line in (b"1 a b\n", b"3 5 5\n"):
             write(box, cid, line)
         client.send(b"\n")
         wait_gone(ending)
