@@ -3,7 +3,7 @@
 Each monitor that the zygote forks has one end of a SOCK_SEQPACKET pair, the zygote the other. What a monitor says:
 
     K…, L…   what is kept: pieces of one message, descriptors with them; L is the last piece
-    I        the container's stdin was closed: there must not be another end of it
+    I        the container's stdin was closed: there must not be another end of it (nothing, before L)
     E STATUS the container has ended, its output is in the log: nothing of what is kept is needed any more
 
 What the zygote says: ``+`` to E, once all is closed (sockets that hold ports among it); ``S STATUS`` to a replacement,

@@ -398,12 +398,17 @@ class Monitor:
         link = None if options.full_attach else link_path(options.socket_dir_path or "", options.cuuid or "")
         close = options.stdin and not options.leave_stdin_open
         self._input = Stdin(self._loop, self._stdin, close_at_eof=close, later=self._console is not None)
-        self._input.closed = self._line.no_input
+        self._input.closed = self._no_input
         terminal, listener = (kept.fd(keeping.TERMINAL), kept.fd(keeping.ATTACH)) if kept is not None else (None, None)
         if terminal is not None:
             self._input.open(os.dup(terminal))
         self._attach = Attach(self._loop, bundle, link, self._input, listener)
         Control(self._loop, bundle, self._resize, self._reopen_logs, again=kept is not None)
+
+    def _no_input(self) -> None:
+        """Its number may be another file's from now on."""
+        self._stdin = None
+        self._line.no_input()
 
     def _resize(self, rows: int, columns: int) -> None:
         if self._console is not None:

@@ -48,7 +48,7 @@ class Ward:
             if kind in (keeping.PIECE, keeping.LAST):
                 self.body += rest
                 self.whole = kind == keeping.LAST and self._is_complete()
-            elif kind == keeping.NO_INPUT:
+            elif kind == keeping.NO_INPUT and self.whole:
                 self._let_go(keeping.STDIN)
             elif kind == keeping.ENDED:
                 self.status, self.over = int(rest), True

@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,45 @@ def test_an_input_that_has_ended_stays_so(box: Box, monitors: Monitors, with_opt
     container.kill_monitor()
     (box.shared / "wait").write_text("go on\n")
     assert container.end() == "3"
+
+
+def test_an_input_that_ended_before_the_container_was_there(
+    box: Box, monitors: Monitors, with_options: Callable[..., None]
+) -> None:
+    """It hurts nobody, and no other monitor opens it again."""
+    with_options("--full-attach", "-i")
+    slow = box.directory / "slow"
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *create*) cat {box.shared}/go;; esac\nexec {box.runtime} "$@"\n')
+    slow.chmod(0o755)
+    for name in ("go", "wait"):
+        os.mkfifo(box.shared / name)
+    cid = box.container("cat; echo over; cat /shared/wait; exit 3")
+    with ThreadPoolExecutor() as pool:
+        creating = pool.submit(Watched, box, monitors, cid, runtime=slow)
+        until((box.layout.container(cid) / "monitor.pid").exists, "there is a monitor")
+        monitor = int((box.layout.container(cid) / "monitor.pid").read_text())
+        with (box.shared / "go").open("w"):  # once the runtime is started
+            before = pipes(monitor)
+            with connect(box, cid) as early:
+                early.shutdown(socket.SHUT_WR)
+                until(lambda: pipes(monitor) < before, "the input is closed")
+        container = creating.result()
+    assert container.monitor == monitor
+    box.start(cid)
+    container.grown()
+    container.kill_monitor()
+    (box.shared / "wait").write_text("go\n")
+    assert container.end() == "3"
+    assert box.output(cid) == "over\ngo\n"
+
+
+def pipes(pid: int) -> set[str]:
+    """Those of which the process has an end open."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(fd.readlink()))
+    return {name for name in found if name.startswith("pipe:")}
 
 
 def test_a_terminal_stays_the_containers(box: Box, monitors: Monitors, with_options: Callable[..., None]) -> None:

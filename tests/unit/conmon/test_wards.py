@@ -76,6 +76,13 @@ def test_a_closed_input_is_closed_there_too(pair: Pair, pipe: tuple[int, int]) -
     assert pair.ward.kept().roles == [keeping.STDERR]
 
 
+def test_an_input_that_was_closed_before_anything_is_kept_is_no_trouble(pair: Pair, pipe: tuple[int, int]) -> None:
+    pair.line.no_input()
+    assert pair.ward.read()
+    pair.keep((keeping.STDERR, pipe[0]))
+    assert pair.ward.kept().roles == [keeping.STDERR]
+
+
 def test_the_end_closes_all_and_is_answered(pair: Pair, pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     pair.keep((keeping.HELD, writer))
