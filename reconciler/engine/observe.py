@@ -130,10 +130,11 @@ def _container(ctx: Context, record: ContainerRecord, pod: PodSpec, *, held: boo
 
 
 def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodSpec, end: Exit | None) -> None:
-    """What is seen for the first time: an exit, kills for want of memory."""
+    """What is seen for the first time: an exit, or its status, kills for want of memory."""
     told = oom.tell(ctx, record, facts, pod, end)
-    if told != facts.oom_kills or (end is not None and facts.exit is None):
-        containers.note(ctx, record.id, exit=facts.exit or end, oom_kills=told)
+    known = facts.exit if facts.exit is not None and end is not None and facts.exit.code == end.code else end
+    if told != facts.oom_kills or known != facts.exit:
+        containers.note(ctx, record.id, exit=known, oom_kills=told)
 
 
 def _tell_if_unwatched(ctx: Context, record: ContainerRecord) -> None:
@@ -150,13 +151,12 @@ def _state(
     ctx: Context, container: ContainerId, facts: ContainerFacts, *, held: bool = False
 ) -> tuple[ContainerState, Exit | None]:
     if facts.exit is not None:
-        return ContainerState.EXITED, _in_this_boot(facts, facts.exit)
+        return ContainerState.EXITED, _in_this_boot(facts, _told_late(ctx, container, facts) or facts.exit)
     if not facts.boot:
         return ContainerState.CREATING, None
     code, wall = _exit_code(ctx, container)
     if code is not None:
-        end = _exit(ctx, facts, code, wall)
-        return ContainerState.EXITED, replace(end, oom=oom.ended_by(ctx.layout, container, code, facts))
+        return ContainerState.EXITED, _told(ctx, container, facts, code, wall)
     if facts.boot != processes.boot_id():
         return ContainerState.EXITED, Exit(UNKNOWN_EXIT, 0.0, facts.started_wall, facts.started_wall)
     monitored = containers.await_successor if held else containers.monitored  # what is held is written down
@@ -164,6 +164,18 @@ def _state(
         code, wall = _exit_code(ctx, container)  # again: its last act may have been the exit file
         return ContainerState.EXITED, _exit(ctx, facts, UNKNOWN_EXIT if code is None else code, wall)
     return (ContainerState.RUNNING if facts.started_wall else ContainerState.CREATED), None
+
+
+def _told(ctx: Context, container: ContainerId, facts: ContainerFacts, code: int, wall: float) -> Exit:
+    return replace(_exit(ctx, facts, code, wall), oom=oom.ended_by(ctx.layout, container, code, facts))
+
+
+def _told_late(ctx: Context, container: ContainerId, facts: ContainerFacts) -> Exit | None:
+    """What the monitor said of an end for whose status nobody could wait so long."""
+    if facts.exit is None or facts.exit.code != UNKNOWN_EXIT:
+        return None
+    code, wall = _exit_code(ctx, container)
+    return None if code in (None, UNKNOWN_EXIT) else _told(ctx, container, facts, code, wall)
 
 
 def _stopping(state: ContainerState, facts: ContainerFacts) -> Stopping | None:

@@ -70,6 +70,24 @@ def test_a_damaged_exit_file_tells_of_an_end_with_an_unknown_code(ctx: Context, 
     assert end.code == code
 
 
+@pytest.mark.parametrize(
+    ("noted", "told", "code"),
+    [
+        pytest.param(-1, "7", 7, id="nobody knew, and then its monitor told"),
+        pytest.param(-1, None, -1, id="nobody knows"),
+        pytest.param(-1, "-1", -1, id="its monitor does not know either"),
+        pytest.param(3, "7", 3, id="what is known does not change"),
+    ],
+)
+def test_a_status_that_is_told_late(ctx: Context, noted: int, told: str | None, code: int) -> None:
+    if told is not None:
+        _exited(ctx, told)
+    state, end = observe._state(ctx, CONTAINER, replace(RAN, exit=Exit(noted, 999.0, 5999.0)))
+    assert state is E
+    assert end is not None
+    assert end.code == code
+
+
 def test_an_exit_file_counts_while_its_process_seems_to_live(ctx: Context) -> None:
     _exited(ctx, "7", in_bundle=False)
     assert observe._state(ctx, CONTAINER, replace(LIVING, started=900.0, started_wall=1.0))[0] is E
