@@ -18,8 +18,8 @@ LONG = 10.0
 """Seconds after which a monitor counts as one that lives."""
 _AT_ONCE = 3
 """Replacements that do not live long before the next one has to wait."""
-_FIRST, _MOST = 0.1, 30.0
-"""Seconds between replacements that do not live."""
+_FIRST, _MOST = 0.1, 1.0
+"""Seconds between replacements that do not live. A container that ends meanwhile is not told of for so long."""
 
 
 class Ward:
@@ -51,7 +51,8 @@ class Ward:
             elif kind == keeping.NO_INPUT and self.whole:
                 self._let_go(keeping.STDIN)
             elif kind == keeping.ENDED:
-                self.status, self.over = int(rest), True
+                self._end_is_known(int(rest))
+                self.over = True
                 self._let_go()
                 _send(self.line, keeping.GONE)
         return packet is None
@@ -62,8 +63,14 @@ class Ward:
     def ended(self, status: int) -> None:
         """The container has, which was our child; its monitor, if it is a replacement, waits for this."""
         if self.status is None:
-            self.status = status
+            self._end_is_known(status)
             _send(self.line, b"%b%d" % (keeping.STATUS, status))
+
+    def _end_is_known(self, status: int) -> None:
+        """Somebody waits to be told: the next monitor comes at once, however many have died."""
+        if self.status is None:
+            self.deaths, self.due = 0, time.monotonic()
+        self.status = status
 
     def died(self, status: int) -> bool:
         """Its monitor has, with this wait status; whether another is to come. Then ``due`` says when."""

@@ -278,6 +278,20 @@ def test_a_full_disk_keeps_no_monitor_from_taking_over(box: Box, monitors: Monit
     KERNEL.umount(str(small), DETACH)
 
 
+def test_an_end_is_told_soon_however_many_monitors_have_died(box: Box, monitors: Monitors) -> None:
+    container = Watched(box, monitors, box.container("sleep 1000"))
+    box.start(container.cid)
+    for _ in range(7):
+        old = container.monitor
+        os.kill(old, signal.SIGKILL)
+        until(lambda old=old: container.monitor != old, "another monitor comes")
+    for pid in (container.monitor, container.pid):
+        os.kill(pid, signal.SIGKILL)
+    begun = time.monotonic()
+    assert container.end() == "137"
+    assert time.monotonic() - begun < SOON
+
+
 def test_what_a_monitor_can_do_without_is_no_reason_to_clean_up(
     box: Box, monitors: Monitors, with_options: Callable[..., None]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -123,10 +124,25 @@ def test_one_that_keeps_dying_waits_longer_and_longer(pair: Pair, monkeypatch: p
         assert pair.ward.died(KILLED)
         waits.append(round(pair.ward.due - 1000.0, 1))
     assert waits[:6] == [0, 0, 0, 0.1, 0.2, 0.4]
-    assert waits[-1] == 30.0
+    assert waits[-1] == 1.0
     pair.ward.since = 1000.0 - wards.LONG - 1
     assert pair.ward.died(KILLED)
     assert pair.ward.due == 1000.0
+
+
+@pytest.mark.parametrize("heard_by_zygote", [True, False])
+def test_a_container_that_has_ended_does_not_wait_for_a_monitor(pair: Pair, heard_by_zygote: bool) -> None:
+    """However many of them have died."""
+    pair.keep()
+    for _ in range(9):
+        assert pair.ward.died(KILLED)
+    assert pair.ward.due > time.monotonic()
+    if heard_by_zygote:
+        pair.ward.ended(7)
+    else:
+        pair.line.ended(7, wait=False)
+        assert pair.ward.died(KILLED)
+    assert pair.ward.due <= time.monotonic()
 
 
 def test_a_replacement_hears_how_the_container_ended(pair: Pair) -> None:
