@@ -111,6 +111,7 @@ def resume(kept: Kept, line: Line) -> int:
     settings = resumed(options)
     if not _take_over_pidfile(options.conmon_pidfile) or not os.path.isdir(settings.bundle):
         return keeping.UNWANTED
+    say.warn("took the place of a monitor that was killed")
     os.setsid()
     libc.become_subreaper()
     sync = Sync(None, "")

@@ -47,6 +47,7 @@ def check(options: Options) -> Settings:
 
 def resumed(options: Options) -> Settings:
     """What was checked already, for a container that runs: its end is told even where the log cannot be opened."""
+    say.configure(options.log_level, options.cid or "", syslog=options.syslog)
     logs: list[Driver] = []
     try:
         logs = drivers(options)

@@ -22,6 +22,7 @@ from reconciler.linux.syscalls import KERNEL, MountFlag
 from reconciler.model.key import ContainerId
 from tests.host.conmon_box import DEADLINE, Box, monitors_of, parent, pidfd, readable, wait_gone
 from tests.host.test_conmon import BOTH, OURS, Run
+from tests.host.test_replacement import Watched
 from tests.unit.conmon.test_journald import Journal
 
 pytestmark = pytest.mark.host
@@ -286,6 +287,19 @@ def test_a_syslog_that_is_stuck_holds_up_nothing(box: Box, syslog: socket.socket
     started.daemonised()
     assert box.exit_status(cid) == "6"
     assert syslog.recv(64) == b"x"
+
+
+def test_a_monitor_that_takes_anothers_place_says_so(box: Box, syslog: socket.socket) -> None:
+    """To the same as the other: nobody else knows that one was killed."""
+    container = Watched(box, Monitors(box.layout, enter_cgroup=box.own), box.container("cat /shared/wait; exit 6"))
+    os.mkfifo(box.shared / "wait")
+    box.start(container.cid)
+    container.kill_monitor()
+    syslog.settimeout(DEADLINE)
+    said = f"conmon[{container.monitor}]: conmon {container.cid[:20]}: took the place of a monitor that was killed"
+    assert syslog.recv(4096).decode().endswith(said)
+    (box.shared / "wait").write_text("go\n")
+    assert container.end() == "6"
 
 
 def packers_ended(box: Box) -> None:
