@@ -71,8 +71,11 @@ unpack_package() {
 }
 
 apt_install() {
-    # Asking first is cheap and quiet: a package that apt does not know at all needs new lists, not an attempt.
-    apt-cache show --no-all-versions "$@" >/dev/null 2>&1 && apt_run install --yes --no-install-recommends "$@"
+    # Asking first is cheap and quiet: a package that apt does not know at all needs new lists, not an attempt. Counted, as
+    # the exit code is good where others' dependencies name such a package.
+    local known
+    known=$(apt-cache show --no-all-versions "$@" 2>/dev/null | grep --count '^Package: ') || true
+    ((known >= $#)) && apt_run install --yes --no-install-recommends "$@"
 }
 
 # Quiet when all is well; all of apt's words when not.
