@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,17 @@ def test_what_cannot_be_published_here_is_told_and_the_pod_goes_on(
     put(folder / "a.yaml", publishing("a", "18081:80", container("one", image)))
     instance.ok("apply", "--wait", "--timeout", 60, folder)
     assert instance.running("a") == before
+
+
+def test_a_machine_that_has_no_names_for_protocols(instance: Instance, image: str, folder: Path) -> None:
+    """A bare Debian has no /etc/protocols (package netbase), and nft shows numbers."""
+    ports = [{"containerPort": 80, "hostPort": 18390, "protocol": name} for name in ("TCP", "UDP")]
+    subprocess.run(["mount", "--bind", "/dev/null", "/etc/protocols"], check=True, timeout=30)
+    try:
+        put(folder / "p.yaml", pod("p", container("app", image, ports=ports)))
+        instance.ok("apply", "--wait", "--timeout", 60, folder)
+        assert instance.run("system", "check").stdout.startswith("clean")
+        assert instance.run("diff", folder).returncode == 0
+        instance.ok("down", "--timeout", 60, folder)
+    finally:
+        subprocess.run(["umount", "/etc/protocols"], check=True, timeout=30)

@@ -235,6 +235,10 @@ def parse(objects: Iterable[Mapping[str, Any]]) -> _Table:
     return _Table(frozenset(found), tuple(there), frozenset(chains))
 
 
+NUMBERS = {"6": "tcp", "17": "udp", "132": "sctp"}
+"""So nft shows protocols on a machine that has no /etc/protocols (without Debian's netbase)."""
+
+
 def _element(key: Mapping[str, Any], target: Mapping[str, Any]) -> Element:
     comment = ""
     if "elem" in key:  # wrapped where there is something beside the value
@@ -242,4 +246,5 @@ def _element(key: Mapping[str, Any], target: Mapping[str, Any]) -> Element:
         key = key["elem"]["val"]
     *host_ip, protocol, host_port = key["concat"]
     ip, port = target["concat"]
-    return Element(host_ip[0] if host_ip else "", str(protocol), int(host_port), ip, int(port), comment)
+    protocol = NUMBERS.get(str(protocol), str(protocol))
+    return Element(host_ip[0] if host_ip else "", protocol, int(host_port), ip, int(port), comment)

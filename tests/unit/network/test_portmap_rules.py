@@ -89,6 +89,14 @@ def test_only_addresses_of_this_host_are_translated() -> None:
             assert "fib daddr type local" in rule.partition(" dnat ")[0], chain
 
 
+@pytest.mark.parametrize(("shown", "protocol"), [(6, "tcp"), ("17", "udp"), (132, "sctp"), ("tcp", "tcp")])
+def test_protocols_are_known_by_their_numbers_too(shown: object, protocol: str) -> None:
+    """nft shows numbers where there is no /etc/protocols, as on a bare Debian."""
+    elem = [[{"concat": [shown, 8080]}, {"concat": ["10.101.0.2", 80]}]]
+    (element,) = portmap.parse([{"map": {"name": "any4", "elem": elem}}]).elements
+    assert element.protocol == protocol
+
+
 def test_the_kernels_answer_is_read() -> None:
     found = portmap.parse(
         [
