@@ -220,6 +220,7 @@ class Attach:
         self._bundle = bundle
         self._stdin = stdin
         self._clients: list[Client] = []
+        self._spare = fds.Spare()
         stdin.resume = self._refresh
         self._link = _make_link(bundle, link) if link is not None and listener is None else link
         self._listener = _listen(bundle) if listener is None else socket.socket(fileno=listener)
@@ -247,6 +248,7 @@ class Attach:
             client.close()
         self._loop.forget(self._listener.fileno())
         self._listener.close()
+        self._spare.close()
         _unlink(f"{self._bundle}/attach")
 
     def remove_link(self) -> None:
@@ -255,11 +257,9 @@ class Attach:
             _unlink(self._link)
 
     def _accept(self) -> None:
-        try:
-            connection = fds.accept(self._listener)
-        except OSError:
-            return  # it has gone again
-        self._clients.append(Client(self._loop, connection, self._stdin, self._clients.remove))
+        connection = self._spare.accept(self._listener)
+        if connection is not None:
+            self._clients.append(Client(self._loop, connection, self._stdin, self._clients.remove))
 
     def _refresh(self) -> None:
         for client in self._clients:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket as socket  # why: see memory.py
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -81,6 +82,42 @@ def nothing() -> int:
         return os.open(f"/proc/self/fd/{empty}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(empty)
+
+
+class Spare:
+    """A descriptor in reserve, so that a connection can be taken when there is no other left, and be closed: one that
+    waits would wake its listener's loop again and again."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self._open()
+
+    def accept(self, listener: socket.socket) -> socket.socket | None:
+        """The next connection. None: it has gone again, or there was no descriptor for it; then it is closed."""
+        try:
+            return accept(listener)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._refuse(listener)
+            return None
+
+    def close(self) -> None:
+        close_all((self._fd,))
+        self._fd = -1
+
+    def _refuse(self, listener: socket.socket) -> None:
+        self.close()
+        try:
+            accept(listener).close()
+        except OSError:
+            pass  # another process was faster: it is told again
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # the next one that is refused leaves room for it
 
 
 def shield_null(fd: int) -> None:

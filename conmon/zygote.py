@@ -113,6 +113,7 @@ class Zygote:
         self._code = code
         self._idle = idle
         self._epoll = select.epoll()
+        self._spare = fds.Spare()
         self._waiting: dict[int, socket.socket] = {}
         self._lines: dict[int, Ward] = {}
         self._wards: list[Ward] = []
@@ -162,10 +163,9 @@ class Zygote:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        try:
-            connection = fds.accept(self._listener)
-        except OSError:
-            return  # it has gone again, or descriptors are short: the client sees an end and tries anew
+        connection = self._spare.accept(self._listener)
+        if connection is None:
+            return  # it has gone again, or descriptors are short: the client sees an end and starts the command line
         connection.setblocking(False)
         self._waiting[connection.fileno()] = connection
         self._epoll.register(connection.fileno(), select.EPOLLIN)

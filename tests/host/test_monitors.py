@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -10,14 +11,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from conmon import framing
-from reconciler.engine.monitors import Monitors
+from reconciler.engine.monitors import Monitors, _connected
 from reconciler.model.errors import RuntimeFailed
 from tests.host.conmon_box import DEADLINE, RUNTIMES, Box, field, parent, pidfd, readable, wait_gone
+from tests.host.instance import until
 
 pytestmark = pytest.mark.host
 
@@ -312,6 +315,38 @@ def test_a_silent_client_keeps_nobody_waiting(box: Box, monitors: Monitors) -> N
         os.close(directory)
         cid = box.container("exit 0")
         assert box.start_and_wait(cid, monitors.create(box.request(cid))) == "0"
+
+
+def test_who_comes_when_descriptors_have_run_out_is_sent_away(box: Box, monitors: Monitors) -> None:
+    """A monitor and the zygote would have no rest while he waits."""
+    cid = box.container("sleep 1000")
+    pid = monitors.create(box.request(cid, stdin=True))
+    (zygote,) = box.zygotes
+    doors = {parent(pid): box.layout.container(cid) / "attach", zygote: box.layout.zygote_socket}
+    for process, door in doors.items():
+        limits = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        most = max(opened(process)) + 1
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (most, limits[1]))
+        with ExitStack() as guests:
+            for _ in range(most - len(opened(process))):
+                guests.enter_context(connected(door))
+            until(lambda process=process, most=most: len(opened(process)) == most, "no descriptor is left")
+            with connected(door) as late:
+                assert late.recv(1) == b""
+        resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
+    monitors.warm()
+    assert box.zygotes == [zygote]
+
+
+def connected(path: Path) -> socket.socket:
+    connection = _connected(path)
+    assert connection is not None
+    connection.settimeout(DEADLINE)
+    return connection
+
+
+def opened(pid: int) -> list[int]:
+    return [int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def test_what_is_no_request_is_refused_and_the_zygote_lives(box: Box, monitors: Monitors) -> None:
