@@ -68,6 +68,9 @@ def run(
             raise RuntimeFailed(f"cannot run {program}: {e.strerror}") from e
         said.seek(0)
         words_of_runtime = said.read()
+        if tty and os.pread(pid.fileno(), 20, 0):
+            _show_rest(words_of_runtime)
+            words_of_runtime = b""
     if code != 0 and words_of_runtime.strip():
         raise _not_started(argv[0], last_line(words_of_runtime))
     return code if code >= 0 else 128 - code
@@ -82,6 +85,14 @@ def _shielded(call: list[str], stdin: bool) -> int:
 def _shown(call: list[str], pidfile: int) -> int:
     with terminals.shown(pidfile):
         return subprocess.run(call, check=False, env=environment()).returncode
+
+
+def _show_rest(text: bytes) -> None:
+    """crun (1.8) puts what it has not shown yet of the terminal of a command that has ended, and a newline, where its
+    own errors go."""
+    text = text.removesuffix(b"\n")
+    while text:
+        text = text[os.write(1, text) :]
 
 
 def _scored(oom_score: int | None) -> list[str]:

@@ -201,6 +201,9 @@ def test_a_command_with_a_terminal(instance: Instance, seats: list[Seat], image:
     shown = seat(instance, seats, "exec", "-t", "p/app", "--", "sh", "-c", "test -t 1 && echo shown; exit 5")
     shown.sees(b"shown")
     assert shown.left() == 5
+    missing = seat(instance, seats, "exec", "-t", "p/app", "--", "nosuch")
+    missing.sees(b"cannot run nosuch")
+    assert missing.left() == 127
 
 
 def test_a_command_with_a_terminal_and_none_to_show_it_on(instance: Instance, image: str, folder: Path) -> None:
