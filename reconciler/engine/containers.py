@@ -339,7 +339,9 @@ def _watches(monitor: PidRef, container: ContainerId) -> bool:
 
 @effect("container.forget")
 def _forget_files(ctx: Context, container: ContainerId, bundle: Path) -> None:
-    for path in (ctx.layout.exits / container, ctx.layout.oom_count(container), ctx.layout.pids / container):
+    known = (ctx.layout.exits / container, ctx.layout.oom_count(container), ctx.layout.pids / container)
+    cut_short = ctx.layout.exits.glob(f".{container}.*")  # of a monitor that was killed while it wrote an exit file
+    for path in (*known, *cut_short):
         path.unlink(missing_ok=True)
     for state in (ctx.layout.run / "runtime").glob(f"*/{container}"):
         files.discard(state, ctx.layout.run_trash)  # of a runtime that is not installed any more

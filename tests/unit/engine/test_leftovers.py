@@ -149,7 +149,10 @@ def test_a_half_made_container_is_removed_from_wherever_its_making_stopped(engin
     def exit_written() -> None:
         (ctx.layout.exits / CONTAINER).write_text("0")
 
-    makings = (row, record_written, pid_written, exit_written)
+    def exit_cut_short() -> None:
+        (ctx.layout.exits / f".{CONTAINER}.77").write_text("0")
+
+    makings = (row, record_written, pid_written, exit_cut_short, exit_written)
     for stopped_after in range(len(makings) + 1):
         for making in makings[:stopped_after]:
             making()
