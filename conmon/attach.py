@@ -238,18 +238,23 @@ class Attach:
                 for client in tuple(self._clients):
                     client.send(record)
 
+    def end(self) -> None:
+        """The end for whoever has got everything, and for the socket's name: nobody else comes."""
+        if self._listener.fileno() >= 0:
+            self._loop.forget(self._listener.fileno())
+            self._listener.close()
+            self._spare.close()
+            _unlink(f"{self._bundle}/attach")
+        for client in tuple(self._clients):
+            if client.idle:
+                client.close()
+
     def close(self) -> None:
-        """The end for all clients, after those who read have got everything, and for the socket's name."""
-        if self._listener.fileno() < 0:
-            return
-        if not all(client.idle for client in self._clients):
-            self._loop.run(lambda: all(client.idle for client in self._clients), time.monotonic() + LINGER)
+        """The end for all, after those who read have got everything."""
+        self.end()
+        self._loop.run(lambda: all(client.idle for client in self._clients), time.monotonic() + LINGER)
         for client in tuple(self._clients):
             client.close()
-        self._loop.forget(self._listener.fileno())
-        self._listener.close()
-        self._spare.close()
-        _unlink(f"{self._bundle}/attach")
 
     def remove_link(self) -> None:
         """The last thing a monitor does."""

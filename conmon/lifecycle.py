@@ -441,11 +441,13 @@ class Monitor:
         result = UNKNOWN if status is None else status
         self._line.ended(result, wait=bool(self._held))
         fds.close_all(self._held)
-        self.close()
+        if self._attach is not None:
+            self._attach.end()
         exitfiles.write_status(result, options.persist_dir, options.exit_dir, self._settings.cid, self._reserve)
         if options.exec:
             self._sync.send(result, b"command timed out" if status is None else None)
         _take(self._container)
+        self.close()
         return result
 
     def _finish_logs(self, *, drain: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 from conmon.framing import via_directory
 from reconciler.model.key import ContainerId
 from tests.host.conformance.programs import BOTH, OURS
-from tests.host.conmon_box import DEADLINE, Box, parent, pidfd, wait_gone
+from tests.host.conmon_box import DEADLINE, Box, moved_into, parent, pidfd, readable, wait_gone
 from tests.host.test_conmon import Run
 
 pytestmark = pytest.mark.host
@@ -137,6 +137,21 @@ def test_a_client_that_does_not_read_holds_up_nobody(box: Box) -> None:
     started.daemonised()
     assert len(box.output(cid)) == 20_000_000
     assert len(taken(stuck)) < 2000
+
+
+def test_nor_does_it_hold_up_what_is_told_of_the_end(box: Box) -> None:
+    """Those who wait for the exit file get it first; then the client gets a moment to take the rest."""
+    cid = box.container("head -c 600000 /dev/zero | tr '\\0' x; exit 5")
+    started = Run(box, OURS, cid, "--api-version", "--full-attach")
+    pid = started.pid()
+    slow = connect(box, cid)
+    with moved_into(box.layout.exits) as told, pidfd(parent(pid)) as ending:
+        box.start(cid)
+        readable(told, "nobody tells of the end")
+        assert len(joined(taken(slow), b"\2")) == 600_000
+        wait_gone(ending)
+    started.daemonised()
+    assert box.exit_status(cid) == "5"
 
 
 def test_the_socket_of_a_runtime_that_failed_is_gone(box: Box) -> None:

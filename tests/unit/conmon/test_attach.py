@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,32 @@ def test_at_the_end_a_client_that_does_not_read_is_not_waited_for_for_long(
     place.attach.close()
     assert time.monotonic() - started < 5
     client.close()
+
+
+def test_at_the_end_those_who_do_not_read_are_told_last(place: Place) -> None:
+    client, stuck = place.connect(), place.connect()
+    for _ in range(100):
+        place.attach.output(b"stdout", b"x" * 8192)
+        assert client.recv(8193)
+        place.turn()
+    place.attach.end()
+    assert client.recv(8193) == b""
+    assert not (place.bundle / "attach").exists()
+    place.attach.output(b"stdout", b"last")
+    got: list[bytes] = []
+    stuck.setblocking(False)
+
+    def take() -> bool:
+        with suppress(BlockingIOError):
+            while got[-1:] != [b"\2last"]:
+                got.append(stuck.recv(8193))
+        return got[-1:] == [b"\2last"]
+
+    assert place.until(take)
+    place.attach.close()
+    assert stuck.recv(8193) == b""
+    client.close()
+    stuck.close()
 
 
 def test_input_and_its_end(place: Place) -> None:
