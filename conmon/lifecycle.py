@@ -89,6 +89,7 @@ def main(
     ``line``: to a zygote that can replace us.
     """
     given = fds.opened() if inherited is None else inherited
+    os.umask(0o022)  # before the logs are made
     try:
         options = parse(argv)
         if options.help or options.version:
@@ -121,7 +122,6 @@ def resume(kept: Kept, line: Line) -> int:
 
 def stand() -> str | None:
     """1. This process' standing. The old out-of-memory score."""
-    os.umask(0o022)
     oom_score = process.avoid_oom_kill()
     process.default_signals()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)

@@ -26,6 +26,19 @@ def box(tmp_path: Path) -> Iterator[Box]:
     box.clear()
 
 
+def test_the_callers_umask_is_not_the_logs(box: Box) -> None:
+    """It is that of the C conmon's first log, not of those after it."""
+    cid = box.container(LINES)
+    old = os.umask(0o077)
+    try:
+        started = Run(box, OURS, cid, "--api-version")
+    finally:
+        os.umask(old)
+    box.start_and_wait(cid, started.pid())
+    started.daemonised()
+    assert box.log(cid).stat().st_mode & 0o777 == 0o640
+
+
 @BOTH
 def test_a_full_log_is_discarded(box: Box, program: list[str]) -> None:
     cid = box.container(LINES)
