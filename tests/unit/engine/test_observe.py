@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine import containers, observe, processes
+from reconciler.engine import containers, observe, processes, records
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
-from reconciler.engine.records import STATE, ContainerFacts
-from reconciler.model.key import ContainerId
+from reconciler.engine.records import STATE, ContainerFacts, ContainerRecord
+from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import ContainerState, Exit, Stopping
+from reconciler.model.spec import ContainerSpec, PodSpec
 from tests.fakes.clock import FakeClock
 
 CONTAINER = ContainerId("c" * 64)
+KEY = Key("default", "web")
 ME = processes.pid_ref(os.getpid())
 assert ME is not None
 BOOT = processes.boot_id()
@@ -86,6 +88,27 @@ def test_a_status_that_is_told_late(ctx: Context, noted: int, told: str | None, 
     assert state is E
     assert end is not None
     assert end.code == code
+
+
+def test_what_is_known_of_an_end_is_written_down_once(ctx: Context) -> None:
+    """By who holds the pod: that it has ended, then with what status, if that is told."""
+    record = ContainerRecord(CONTAINER, PodId("p" * 64), KEY, "web", 0, ContainerSpec("web", "i"))
+    records.write(ctx.layout.container(CONTAINER), STATE, RAN)
+
+    def noted() -> Exit | None:
+        observe._container(ctx, record, PodSpec(KEY), held=True)
+        return containers.facts_of(ctx, CONTAINER).exit
+
+    unknown = noted()
+    assert unknown is not None
+    assert unknown.code == -1
+    assert noted() == unknown
+    _exited(ctx, "7")
+    known = noted()
+    assert known is not None
+    assert (known.code, known.finished_wall) == (7, 5990.0)
+    _exited(ctx, "8")
+    assert noted() == known
 
 
 def test_an_exit_file_counts_while_its_process_seems_to_live(ctx: Context) -> None:
