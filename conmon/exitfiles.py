@@ -42,17 +42,24 @@ def _temporary(path: str) -> str:
 class Reserve:
     """Room for an exit file while there is some: logs may have filled the disk by the time that it is written.
 
-    It is a file without a name, which goes with the monitor. Where there can be none, ``replace`` must do.
+    It is a file without a name, which goes with the monitor and who keeps it for the next one. Where there can be
+    none, ``replace`` must do.
     """
 
-    def __init__(self, directory: str | None) -> None:
-        self._fd: int | None = None
-        if directory is not None:
+    def __init__(self, directory: str | None, fd: int | None = None) -> None:
+        """``fd``: what another monitor had."""
+        self._fd = fd
+        if directory is not None and fd is None:
             try:
                 self._fd = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o644)
                 os.write(self._fd, b"none")
             except OSError:
                 return
+
+    @property
+    def fd(self) -> int:
+        """-1: there is none."""
+        return -1 if self._fd is None else self._fd
 
     def replace(self, path: str, text: str) -> None:
         """As the function. Raises OSError."""

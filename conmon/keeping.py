@@ -21,8 +21,9 @@ import sys
 from conmon import framing
 
 STDOUT, STDERR, STDIN, TERMINAL, PEER = "stdout", "stderr", "stdin", "terminal", "peer"
-ATTACH, HELD, FLIGHT = "attach", "held", "flight"
-"""What a kept descriptor is; ``peer`` is the container's end of the terminal, ``held`` were given to us to hold."""
+ATTACH, HELD, FLIGHT, RESERVE = "attach", "held", "flight", "reserve"
+"""What a kept descriptor is; ``peer`` is the container's end of the terminal, ``held`` were given to us to hold,
+``reserve`` is room on a disk that may be full by now."""
 
 PIECE, LAST, NO_INPUT, ENDED, GONE, STATUS = b"K", b"L", b"I", b"E", b"+", b"S"
 PACKET = framing.PACKET + 16

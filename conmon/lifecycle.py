@@ -116,7 +116,8 @@ def resume(kept: Kept, line: Line) -> int:
     os.setsid()
     libc.become_subreaper()
     sync = Sync(None, "")
-    monitor = Monitor(settings, sync, kept.all(keeping.HELD), oom_score, line=line)
+    reserve = exitfiles.Reserve(options.exit_dir, kept.fd(keeping.RESERVE))
+    monitor = Monitor(settings, sync, kept.all(keeping.HELD), oom_score, line=line, reserve=reserve)
     return _live(settings, sync, oom_score, monitor, lambda: monitor.resume(kept))
 
 
@@ -206,6 +207,7 @@ class Monitor:
         start: int | None = None,
         attach: int | None = None,
         line: Line | None = None,
+        reserve: exitfiles.Reserve | None = None,
     ) -> None:
         self._settings = settings
         self._sync = sync
@@ -222,7 +224,7 @@ class Monitor:
         self._input: Stdin | None = None
         self._console: Console | None = None
         self._oom: Watch | None = None
-        self._reserve = exitfiles.Reserve(settings.options.exit_dir)
+        self._reserve = reserve or exitfiles.Reserve(settings.options.exit_dir)
         self._stdin: int | None = None
         self._stdout: Stream | None = None
         self._stderr: Stream | None = None
@@ -347,6 +349,7 @@ class Monitor:
     def _keep(self) -> None:
         """From now on another monitor can go on in our place."""
         found = [(keeping.HELD, fd) for fd in self._held]
+        found.append((keeping.RESERVE, self._reserve.fd))
         if self._console is not None:
             found += zip((keeping.TERMINAL, keeping.PEER), self._console.ends, strict=False)
         elif self._stdout is not None:

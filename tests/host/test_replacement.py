@@ -255,18 +255,14 @@ def test_one_that_is_killed_again_and_again(box: Box, monitors: Monitors) -> Non
 
 def test_a_full_disk_keeps_no_monitor_from_taking_over(box: Box, monitors: Monitors) -> None:
     """Nor from saying so, and nothing lies around afterwards."""
-    small = box.directory / "small"
-    small.mkdir()
-    KERNEL.mount("tmpfs", str(small), "tmpfs", MountFlag(0), "size=64k")
+    small = mounted(box)
     pidfile = small / "monitor.pid"
     cid = box.container("cat /shared/wait; exit 9")
     os.mkfifo(box.shared / "wait")
     monitors.create(box.request(cid, monitor_pidfile=pidfile))
     first = pidfile.read_text()
     box.start(cid)
-    with (small / "fill").open("wb", buffering=0) as fill, contextlib.suppress(OSError):
-        while fill.write(b"x" * 4096):
-            continue
+    filled(small)
     os.kill(int(first), signal.SIGKILL)
     until(lambda: pidfile.read_text() != first, "another monitor comes")
     assert parent(int(pidfile.read_text())) == box.zygotes[0]
@@ -276,6 +272,43 @@ def test_a_full_disk_keeps_no_monitor_from_taking_over(box: Box, monitors: Monit
         readable(told, "nobody tells how it ended")
     assert box.exit_status(cid) == "9"
     KERNEL.umount(str(small), DETACH)
+
+
+def test_room_for_an_exit_file_is_kept_for_the_next_monitor(box: Box, monitors: Monitors) -> None:
+    """Others may fill the disk while there is none."""
+    small = mounted(box)
+    container = Watched(box, monitors, box.container("cat /shared/wait; exit 9"), exit_dir=small)
+    os.mkfifo(box.shared / "wait")
+    (zygote,) = box.zygotes
+    box.start(container.cid)
+    filled(small)
+    first = container.monitor
+    with pidfd(first) as ending:
+        os.kill(zygote, signal.SIGSTOP)
+        os.kill(first, signal.SIGKILL)
+        wait_gone(ending)
+        filled(small)
+        os.kill(zygote, signal.SIGCONT)
+    until(lambda: container.monitor != first, "another monitor comes")
+    with moved_into(small) as told:
+        (box.shared / "wait").write_text("go\n")
+        readable(told, "nobody tells how it ended")
+    assert (small / container.cid).read_text() == "9"
+    KERNEL.umount(str(small), DETACH)
+
+
+def mounted(box: Box) -> Path:
+    """A small disk."""
+    small = box.directory / "small"
+    small.mkdir()
+    KERNEL.mount("tmpfs", str(small), "tmpfs", MountFlag(0), "size=64k")
+    return small
+
+
+def filled(directory: Path) -> None:
+    with (directory / "fill").open("ab", buffering=0) as fill, contextlib.suppress(OSError):
+        while fill.write(b"x" * 4096):
+            continue
 
 
 def test_an_end_is_told_soon_however_many_monitors_have_died(box: Box, monitors: Monitors) -> None:
