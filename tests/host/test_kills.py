@@ -78,9 +78,11 @@ def test_a_kill_in_the_very_first_run_is_put_right_by_the_next(
     instance: Instance, image: str, loaded_images: Path, folder: Path, tmp_path: Path
 ) -> None:
     """Directories, database, runtime probe, infra rootfs, subnet, bridge, table, zygote: a root for each kill."""
+    _forward_nothing()
     faults = _faults(instance, folder, _pod("web", "one", port=18090), tmp_path / "trace")
     instance.remove_everything()  # it holds the port
     for fault in faults:
+        _forward_nothing()
         with fresh_instance(loaded_images) as newcomer:
             _die(newcomer, folder, fault)
             _verify(newcomer, folder, after=fault)
@@ -99,6 +101,12 @@ def test_random_kills_in_churn_lose_nothing(instance: Instance, image: str, fold
         after = f"random kill {kill}"
         _converge(instance, folder, after=after)
         _verify(instance, folder, after=after)
+
+
+def _forward_nothing() -> None:
+    """As a machine (here: this worker's network namespace) that has just booted."""
+    for setting in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        Path("/proc/sys/net", setting).write_text("0")
 
 
 def _faults(instance: Instance, folder: Path, wanted: str | None, trace: Path) -> list[str]:
