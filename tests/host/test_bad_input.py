@@ -184,11 +184,11 @@ def test_files_in_error(healthy: dict[str, Any], instance: Instance, image: str,
 
 def test_validate_tells_all_problems_of_a_file_in_one_pass(root: Path, folder: Path) -> None:
     bad = pod("multi", container("app", "a:1", imagePullPolcy="Never", ports=[{"containerPort": 0}]), hostPid=True)
-    other = pod("other", container("app", "a:1", tty=True))
+    other = pod("other", container("app", "a:1", livenessProbe={}))
     done = Instance(root).run("validate", put(folder / "multi.yaml", bad, other))
     assert done.returncode == 1
     found = [line.partition("multi.yaml:")[2].split(": ")[1] for line in done.stdout.splitlines()[:-1]]
-    assert found == ["spec.hostPid", f"{C}.imagePullPolcy", f"{C}.ports[0].containerPort", f"{C}.tty"]
+    assert found == ["spec.hostPid", f"{C}.imagePullPolcy", f"{C}.ports[0].containerPort", f"{C}.livenessProbe"]
 
 
 # --- what is no file -----------------------------------------------------------------------------------------------
