@@ -199,9 +199,9 @@ class Launched:
         return said
 
     def clear(self) -> None:
-        """A monitor that is still there is one that a failed test left."""
+        """A monitor or container that is still there is one that a failed test left."""
         self.sync.close()
-        for name in (b"conmon", b"container"):
+        for name in (b"conmon", b"init", b"container"):
             for pid in naming(os.fsencode(self._bench.directory), name):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

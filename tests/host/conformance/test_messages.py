@@ -91,13 +91,14 @@ def test_a_message_is_shorter_than_the_buffer_of_its_reader(bench: Bench, conmon
 
 def test_nobody_needs_to_listen(bench: Bench, conmon: Program) -> None:
     """2.1.6 ends when it cannot tell the pid, and the container has no monitor."""
-    go = bench.fifo("go")
-    launched = bench.launch(before=f"read _ < {go}", container="exit 6")
+    go, over = bench.fifo("go"), bench.fifo("over")
+    launched = bench.launch(before=f"read _ < {go}", container=f"echo over > {over}; exit 6")
     launched.left()
     launched.sync.close()
     with moved_into(bench.exits) as moved:
         go.write_text("\n")
         bench.start()
+        assert over.read_text() == "over\n"
         if conmon.ours:
             readable(moved, "no exit file")
             assert bench.ended.read_text() == "6"
