@@ -37,6 +37,7 @@ reconciler validate /etc/reconciler/manifests
 reconciler validate /nowhere && exit 9
 mv "$CHECKOUT/elsewhere" "$CHECKOUT/reconciler"
 echo "UPGRADE"; sed -i 's/^__version__ = .*/__version__ = "9.9.9"/' reconciler/__init__.py
+echo "# another default" >>packaging/config.toml
 scripts/install
 reconciler --version
 ls -d /usr/local/lib/reconciler/*-*
