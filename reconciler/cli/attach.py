@@ -6,11 +6,9 @@ import sys
 
 import click
 
-from reconciler.cli.resolve import find_container, observed
+from reconciler.cli.resolve import find_running, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
-from reconciler.model.errors import InvalidInput
-from reconciler.model.observed import ContainerState
 
 
 @click.command("attach")
@@ -33,12 +31,7 @@ def attach(options: Options, name: str, member: str | None, namespace: str | Non
 
     typed = keys_named(keys)
     engine = options.engine()
-    found = find_container(observed(engine), name, namespace=namespace, member=member)
-    if found.container.state is not ContainerState.RUNNING:
-        raise InvalidInput(
-            f"cannot attach to {found.name}: the container is {found.container.state}, not running",
-            hint=f"see: reconciler logs {found.name}",
-        )
+    found = find_running(observed(engine), name, doing="attach to", namespace=namespace, member=member)
     sys.stdout.flush()
     with engine.attached(found.container.id) as session:
         stdin = None if no_stdin or not (session.stdin or session.tty) else 0

@@ -6,11 +6,10 @@ import os
 
 import click
 
-from reconciler.cli.resolve import find_container, observed
+from reconciler.cli.resolve import find_running, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
 from reconciler.model.errors import InvalidInput
-from reconciler.model.observed import ContainerState
 
 
 class TakesCommand(click.Command):
@@ -72,12 +71,7 @@ def exec_(
     if tty and not os.isatty(0):
         raise InvalidInput("cannot give the command a terminal: stdin is none", hint="leave -t away")
     engine = options.engine()
-    found = find_container(observed(engine), name, namespace=namespace, member=member)
-    if found.container.state is not ContainerState.RUNNING:
-        raise InvalidInput(
-            f"cannot run a command in {found.name}: the container is {found.container.state}, not running",
-            hint=f"see: reconciler logs {found.name}",
-        )
+    found = find_running(observed(engine), name, doing="run a command in", namespace=namespace, member=member)
     from reconciler.engine.execute import NotStarted
 
     try:

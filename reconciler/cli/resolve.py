@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key
-from reconciler.model.observed import Container, Observed
+from reconciler.model.observed import Container, ContainerState, Observed
 
 _ID = re.compile(r"[0-9a-f]{2,64}")
 
@@ -89,6 +89,19 @@ def find_container(
     if owners:
         return _only_member(find_pod(pods, name))
     raise NotFound(f'cannot find container "{name}": no id, name, POD/CONTAINER or pod is that', hint=_known(pods))
+
+
+def find_running(
+    pods: Sequence[Observed], name: str, *, doing: str, namespace: str | None = None, member: str | None = None
+) -> Found:
+    """As ``find_container``, but it must run: raises InvalidInput ("cannot ``doing`` …") where it does not."""
+    found = find_container(pods, name, namespace=namespace, member=member)
+    if found.container.state is not ContainerState.RUNNING:
+        raise InvalidInput(
+            f"cannot {doing} {found.name}: the container is {found.container.state}, not running",
+            hint=f"see: reconciler logs {found.name}",
+        )
+    return found
 
 
 def _without_kind(pods: Sequence[Observed], name: str) -> str:

@@ -139,14 +139,16 @@ def look(
 
 
 def _look(key: Key, wanted: Resolver, engine: PodEngine, clock: Clock) -> _Look:
-    resolution = wanted.resolve(key)
-    have = engine.observe(key, _spec(resolution.desired))
+    resolution, have = _observe(key, wanted, engine)
     if wanted.learn(key, have.sandbox.owner if have.sandbox else None):  # another process made, took over, removed it
-        resolution = wanted.resolve(key)
-        have = engine.observe(key, _spec(resolution.desired))
-    spec = _spec(resolution.desired)
-    host = _with_releases(key, engine.host_facts(key, spec), wanted)
+        resolution, have = _observe(key, wanted, engine)
+    host = _with_releases(key, engine.host_facts(key, _spec(resolution.desired)), wanted)
     return _Look(resolution, have, host, compute_pod_actions(resolution.desired, have, host, clock.now()))
+
+
+def _observe(key: Key, wanted: Resolver, engine: PodEngine) -> tuple[Resolution, Observed]:
+    resolution = wanted.resolve(key)
+    return resolution, engine.observe(key, _spec(resolution.desired))
 
 
 def _spec(desired: Desired) -> PodSpec | None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from conmon import framing
-from reconciler.engine import children
+from reconciler.engine import children, processes
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.model.errors import Busy, RuntimeFailed
@@ -131,9 +131,7 @@ class Monitors:
             if pidfd is None:
                 return
             with _closing(pidfd):
-                poll = select.poll()
-                poll.register(pidfd, select.POLLIN)
-                if answer == framing.BUSY or not poll.poll(_END_TIMEOUT * 1000):
+                if answer == framing.BUSY or not processes.ended(pidfd, _END_TIMEOUT):
                     raise Busy("cannot end the zygote: it has monitors", after=_END_TIMEOUT)
 
     @effect("monitor.create")

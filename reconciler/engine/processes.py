@@ -65,11 +65,16 @@ def wait_gone(ref: PidRef, seconds: float) -> bool:
     if fd is None:
         return True
     try:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        return ended(fd, seconds)
     finally:
         os.close(fd)
+
+
+def ended(pidfd: int, seconds: float) -> bool:
+    """As ``wait_gone``, by a descriptor, whatever its number (select(2) takes none above 1023)."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _pidfd(ref: PidRef) -> int | None:
