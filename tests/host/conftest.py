@@ -22,8 +22,10 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from reconciler.engine.context import Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.layout import Layout
+from reconciler.engine.monitors import Monitors
 from reconciler.linux.syscalls import KERNEL, MountFlag, Namespace
 from tests.host import instance as instances
+from tests.host.conmon_box import Box
 from tests.host.instance import Instance
 from tests.slowness import seconds
 
@@ -126,6 +128,19 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "pods"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    """Containers by a real runtime, for a monitor to be tried on without the engine."""
+    made = Box(tmp_path, "crun")
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def monitors(box: Box) -> Monitors:
+    return Monitors(box.layout, enter_cgroup=box.own)
 
 
 def make_image(path: Path, *options: str) -> Path:

@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,6 @@ from tests.host.conformance.programs import BOTH, C_CONMON, OURS
 from tests.host.conmon_box import DEADLINE, RUNTIMES, Box, monitors_of, moved_into, parent, pidfd, readable, wait_gone
 
 pytestmark = pytest.mark.host
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
 
 
 class Run:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +14,6 @@ from tests.host.conmon_box import DEADLINE, Box, moved_into, parent, pidfd, read
 from tests.host.test_conmon import Run
 
 pytestmark = pytest.mark.host
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
 
 
 @BOTH

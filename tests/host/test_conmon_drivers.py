@@ -31,13 +31,6 @@ DETACH = 2
 JOURNAL = Path("/run/systemd/journal")
 
 
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
-
-
 class Logged(Run):
     """Its log is what ``more`` says."""
 

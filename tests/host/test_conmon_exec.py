@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,18 +20,12 @@ from tests.host.test_conmon_attach import joined, taken
 pytestmark = pytest.mark.host
 
 
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
+RESTING = "exec sleep 1000"
 
 
-@pytest.fixture
-def running(box: Box) -> Iterator[ContainerId]:
-    """A container that does nothing."""
-    cid = box.container("exec sleep 1000")
-    started = Run(box, OURS, cid, "--api-version")
+def resting(box: Box, cid: ContainerId, *options: str) -> Iterator[ContainerId]:
+    """The container under a monitor of ours, until it is killed at the end."""
+    started = Run(box, OURS, cid, "--api-version", *options)
     pid = started.pid()
     started.daemonised()
     box.start(cid)
@@ -40,6 +33,12 @@ def running(box: Box) -> Iterator[ContainerId]:
         yield cid
         os.kill(pid, 9)
         wait_gone(ending)
+
+
+@pytest.fixture
+def running(box: Box) -> Iterator[ContainerId]:
+    """A container that does nothing."""
+    yield from resting(box, box.container(RESTING))
 
 
 class Exec:

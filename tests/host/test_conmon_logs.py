@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from tests.host.test_conmon import Run
 
 pytestmark = pytest.mark.host
 LINES = "i=0; while [ $i -lt 100 ]; do echo line $i; i=$((i+1)); done"
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
 
 
 def test_the_callers_umask_is_not_the_logs(box: Box) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from tests.host.test_conmon_attach import connect, joined, taken
 from tests.host.test_conmon_logs import write
 
 pytestmark = pytest.mark.host
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
 
 
 def with_terminal(box: Box, script: str) -> ContainerId:

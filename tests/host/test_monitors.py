@@ -34,18 +34,6 @@ def any_box(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Box]:
     box.clear()
 
 
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
-
-
-@pytest.fixture
-def monitors(box: Box) -> Monitors:
-    return Monitors(box.layout, enter_cgroup=box.own)
-
-
 def test_a_container_is_created_runs_and_ends(any_box: Box) -> None:
     monitors = Monitors(any_box.layout, enter_cgroup=any_box.own)
     cid = any_box.container("echo out; echo err >&2; exit 7")

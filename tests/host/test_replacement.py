@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,18 +37,6 @@ COUNT = "i=0; while [ $i -lt {} ]; do echo $i; i=$((i+1)); done; exit 7"
 SOON = seconds(1.0)
 DETACH = 2
 """MNT_DETACH."""
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
-
-
-@pytest.fixture
-def monitors(box: Box) -> Monitors:
-    return Monitors(box.layout, enter_cgroup=box.own)
 
 
 @pytest.fixture

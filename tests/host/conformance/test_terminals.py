@@ -12,11 +12,11 @@ import pytest
 
 from reconciler.model.key import ContainerId
 from tests.host.conformance.bench import DEADLINE, Bench, joined
-from tests.host.conformance.programs import BOTH, OURS, Program
+from tests.host.conformance.programs import BOTH, Program
 from tests.host.conmon_box import Box, parent, pidfd, wait_gone
 from tests.host.test_conmon import Run
 from tests.host.test_conmon_attach import connect, taken
-from tests.host.test_conmon_exec import Exec
+from tests.host.test_conmon_exec import RESTING, Exec, resting
 from tests.host.test_conmon_logs import write
 from tests.host.test_conmon_terminal import with_terminal
 
@@ -24,24 +24,9 @@ pytestmark = pytest.mark.host
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    box = Box(tmp_path, "crun")
-    yield box
-    box.clear()
-
-
-@pytest.fixture
 def running(box: Box) -> Iterator[ContainerId]:
     """A container that does nothing."""
-    cid = with_terminal(box, "exec sleep 1000")
-    started = Run(box, OURS, cid, "--api-version", "--full-attach", "-t")
-    pid = started.pid()
-    started.daemonised()
-    box.start(cid)
-    with pidfd(parent(pid)) as ending:
-        yield cid
-        os.kill(pid, 9)
-        wait_gone(ending)
+    yield from resting(box, with_terminal(box, RESTING), "--full-attach", "-t")
 
 
 @BOTH
