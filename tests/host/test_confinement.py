@@ -154,7 +154,13 @@ def test_the_limits_that_the_owner_decided(there: Instance, folder: Path) -> Non
         apply(there, folder, pod("limits", member("one")))
     finally:
         there.engine.layout.config.unlink()
-    assert inside(there, "limits/one", "ulimit -n; ulimit -Hn; ulimit -c").split() == ["100", "200", "0"]
+    script = "grep -E 'open files|core file' /proc/1/limits; ulimit -n; ulimit -Hn; ulimit -c"
+    core, files, *command = inside(there, "limits/one", script).splitlines()
+    assert (core.split()[4:6], files.split()[3:5]) == (["0", "0"], ["100", "200"])
+    # What runc executes later has the soft limit of files or the hard one (1.1: its Go raises it for itself, at times
+    # after the limit was set, and does not take it back), and nobody can set it before the command begins.
+    assert command[1:] == ["200", "0"]
+    assert command[0] == "100" or (there.runtime == "runc" and command[0] == "200")
 
 
 def test_what_the_machine_does_not_let_us_give_is_told(there: Instance) -> None:
@@ -176,7 +182,9 @@ def test_a_user_in_a_container_cannot_reach_our_files_through_its_streams(
         words = there.command("exec", "-i", "streams", "--", "sh", "-c", script)
         done = subprocess.run(words, stdin=source, stdout=out, stderr=out, timeout=60, check=False)
     assert done.returncode == 0
-    assert (tmp_path / "out").read_text().splitlines()[-3:] == ["read", "said", "told"]
+    lines = (tmp_path / "out").read_text().splitlines()[-3:]
+    # runc copies each stream by itself: one may overtake the other.
+    assert lines == ["read", "said", "told"] or (there.runtime == "runc" and sorted(lines) == ["read", "said", "told"])
     for path in (file, tmp_path / "out", Path("/dev/null")):
         info = path.stat()
         assert (info.st_uid, stat.S_IMODE(info.st_mode) & 0o777) == (0, 0o666 if path.name == "null" else 0o644), path
