@@ -10,37 +10,27 @@ import sys
 import threading
 from typing import Any, Protocol, TextIO, cast
 
-from reconciler.model.actions import (
-    Action,
-    CreateContainer,
-    CreateSandbox,
-    KillContainer,
-    PullImage,
-    RemoveContainer,
-    RemoveSandbox,
-    SetUpNetwork,
-    StartContainer,
-    StopContainer,
-    UpdateFiles,
-    UpdatePodResources,
-    UpdateRecord,
-    UpdateResources,
-)
+from reconciler.model import actions as a
+from reconciler.model.actions import Action
 
 _EVENTS: dict[type[Action], str] = {
-    PullImage: "pulling image",
-    CreateSandbox: "pod created",
-    SetUpNetwork: "network set up",
-    UpdateRecord: "record updated",
-    CreateContainer: "container created",
-    StartContainer: "container started",
-    StopContainer: "container stopping",
-    KillContainer: "container killed",
-    UpdateFiles: "files in /etc updated",
-    UpdateResources: "resources updated",
-    UpdatePodResources: "pod's cgroup updated",
-    RemoveContainer: "container removed",
-    RemoveSandbox: "pod removed",
+    a.PullImage: "pulling image",
+    a.CreateSandbox: "pod created",
+    a.RenewSandbox: "pod created again",
+    a.SetUpNetwork: "network set up",
+    a.UpdateRecord: "record updated",
+    a.CreateContainer: "container created",
+    a.RenewContainer: "container created again",
+    a.StartContainer: "container started",
+    a.StopContainer: "container stopping",
+    a.KillContainer: "container killed",
+    a.PauseContainer: "container paused",
+    a.ResumeContainer: "container resumed",
+    a.UpdateFiles: "files in /etc updated",
+    a.UpdateResources: "resources updated",
+    a.UpdatePodResources: "pod's cgroup updated",
+    a.RemoveContainer: "container removed",
+    a.RemoveSandbox: "pod removed",
 }
 
 

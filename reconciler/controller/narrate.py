@@ -7,24 +7,8 @@ each time somebody looks. Thread-safe for different keys; one key has one worker
 from __future__ import annotations
 
 from reconciler.controller.log import Log, Silent
-from reconciler.model.actions import (
-    Action,
-    CreateContainer,
-    CreateSandbox,
-    KillContainer,
-    PullImage,
-    RemoveContainer,
-    RemoveSandbox,
-    SetUpNetwork,
-    StartContainer,
-    StopContainer,
-    UpdateFiles,
-    UpdatePodResources,
-    UpdateRecord,
-    UpdateResources,
-    Waiting,
-    Why,
-)
+from reconciler.model import actions as a
+from reconciler.model.actions import Action, Waiting, Why
 from reconciler.model.desired import Desired, Present, Unknown
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.events import EventType
@@ -49,42 +33,50 @@ _WAITING: dict[Why, tuple[EventType, str]] = {
 def done(action: Action) -> Said | None:
     """What is told of a step that was carried out."""
     match action:
-        case PullImage(image=image):
+        case a.PullImage(image=image):
             return _NORMAL, "Pulling", f'Pulling image "{image}"'
-        case CreateSandbox(reason=reason):
+        case a.CreateSandbox(reason=reason):
             return _NORMAL, "SandboxCreated", f"Created pod sandbox: {reason.text}"
-        case CreateContainer(name=name, reason=reason):
+        case a.CreateContainer(name=name, reason=reason):
             return _NORMAL, "Created", f"Created container {name}: {reason.text}"
-        case StartContainer(name=name):
+        case a.RenewSandbox(reason=reason):
+            return _NORMAL, "SandboxCreated", f"Created pod sandbox again: {reason.text}"
+        case a.RenewContainer(name=name, reason=reason):
+            return _NORMAL, "Created", f"Created container {name} again: {reason.text}"
+        case a.PauseContainer(name=name):
+            return _NORMAL, "Paused", f"Paused container {name}"
+        case a.ResumeContainer(name=name):
+            return _NORMAL, "Resumed", f"Resumed container {name}"
+        case a.StartContainer(name=name):
             return _NORMAL, "Started", f"Started container {name}"
-        case StopContainer(name=name, reason=reason):
+        case a.StopContainer(name=name, reason=reason):
             return _NORMAL, "Killing", f"Stopping container {name}: {reason.text}"
-        case KillContainer(name=name, reason=reason):
+        case a.KillContainer(name=name, reason=reason):
             return _WARNING, "Killing", f"Killing container {name}: {reason.text}"
-        case UpdateResources(name=name, reason=reason):
+        case a.UpdateResources(name=name, reason=reason):
             return _NORMAL, "Resized", f"Updated resources of container {name}: {reason.text}"
-        case UpdateFiles(reason=reason):
+        case a.UpdateFiles(reason=reason):
             return _NORMAL, "FilesUpdated", f"Rewrote the pod's files in /etc: {reason.text}"
-        case UpdatePodResources(reason=reason) if reason.why is Why.QOS_CHANGED:
+        case a.UpdatePodResources(reason=reason) if reason.why is Why.QOS_CHANGED:
             return _NORMAL, "QOSClassChanged", f"The pod goes on under another quality of service: {reason.text}"
-        case UpdateRecord(reason=reason):
+        case a.UpdateRecord(reason=reason):
             return _NORMAL, "Updated", f"Recorded: {reason.text}"
-        case RemoveSandbox(reason=reason) if reason.why in (Why.POD_CHANGED, Why.INFRA_DIED):
+        case a.RemoveSandbox(reason=reason) if reason.why in (Why.POD_CHANGED, Why.INFRA_DIED):
             return _NORMAL, "SandboxChanged", f"Pod sandbox changed, it is recreated: {reason.text}"
-        case RemoveSandbox(reason=reason):
+        case a.RemoveSandbox(reason=reason):
             return _NORMAL, "Removed", f"Removed the pod: {reason.text}"
-        case SetUpNetwork() | RemoveContainer() | UpdatePodResources():
+        case a.SetUpNetwork() | a.RemoveContainer() | a.UpdatePodResources():
             return None
 
 
 def failed(action: Action, error: ReconcilerError) -> Said:
     """What is told of a step that could not be carried out."""
     match action:
-        case CreateSandbox() | SetUpNetwork():
+        case a.CreateSandbox() | a.RenewSandbox() | a.SetUpNetwork():
             return _WARNING, "FailedCreatePodSandBox", error.message
-        case RemoveSandbox() | RemoveContainer() | StopContainer() | KillContainer():
+        case a.RemoveSandbox() | a.RemoveContainer() | a.StopContainer() | a.KillContainer():
             return _WARNING, "FailedKillPod", error.message
-        case UpdateRecord() | UpdateFiles() | UpdateResources() | UpdatePodResources():
+        case a.UpdateRecord() | a.UpdateFiles() | a.UpdateResources() | a.UpdatePodResources():
             return _WARNING, "FailedSync", error.message
         case _:
             return _WARNING, "Failed", error.message

@@ -33,6 +33,10 @@ class Why(StrEnum):
     SUPERSEDED = "Superseded"
     GRACE_OVER = "GraceOver"
     READY_TO_START = "ReadyToStart"
+    BY_HAND = "ByHand"
+    """A command asked for it."""
+    DONE = "Done"
+    """No member runs or will."""
     IMAGE_NEEDED = "ImageNeeded"
     # waiting only
     BACKOFF = "CrashLoopBackOff"
@@ -66,7 +70,7 @@ class PullImage:
 
 @dataclass(frozen=True, slots=True)
 class CreateSandbox:
-    """Record the pod, create and start its infra container (namespaces, cgroup parent, held ports).
+    """Record the pod, create its infra container (namespaces, cgroup parent, held ports), and ``start`` that.
 
     Takes over the address of a sandbox that ``ended``, and deletes that record once its own is written.
     """
@@ -74,6 +78,18 @@ class CreateSandbox:
     spec: PodSpec
     owner: SourceId
     reason: Reason
+    start: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RenewSandbox:
+    """Create the infra container of a stopped pod again, with its id and the pod's address, by ``spec``; and ``start``
+    it. Performed only when no member runs; its network is set up anew."""
+
+    pod: PodId
+    spec: PodSpec
+    reason: Reason
+    start: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,23 @@ class CreateContainer:
     restarts: int = 0
     crashes: int = 0
     last: Exit | None = None
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RenewContainer:
+    """Create a member that has ended again, up to and not including its start: the same container, with its id, its
+    writable layer and its log. The rest as for CreateContainer."""
+
+    container: ContainerId
+    pod: PodId
+    name: str
+    spec: PodSpec
+    reason: Reason
+    restarts: int = 0
+    crashes: int = 0
+    last: Exit | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +174,24 @@ class StopContainer:
 
 @dataclass(frozen=True, slots=True)
 class KillContainer:
+    container: ContainerId
+    name: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class PauseContainer:
+    """Freeze every process of a running container."""
+
+    container: ContainerId
+    name: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeContainer:
+    """Let a paused container go on."""
+
     container: ContainerId
     name: str
     reason: Reason
@@ -193,13 +244,17 @@ class RemoveSandbox:
 Action = (
     PullImage
     | CreateSandbox
+    | RenewSandbox
     | SetUpNetwork
     | UpdateRecord
     | UpdateFiles
     | CreateContainer
+    | RenewContainer
     | StartContainer
     | StopContainer
     | KillContainer
+    | PauseContainer
+    | ResumeContainer
     | UpdateResources
     | UpdatePodResources
     | RemoveContainer

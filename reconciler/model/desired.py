@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reconciler.model.key import SourceId
@@ -10,9 +10,13 @@ from reconciler.model.spec import PodSpec
 
 
 class RunState(StrEnum):
+    """What a pod or a member of it is to be at. PAUSED is for members only."""
+
     CREATED = "created"
+    """Made, down to a process that waits to be started."""
     RUNNING = "running"
     STOPPED = "stopped"
+    """Not running, and everything of it kept: it can be started again."""
     PAUSED = "paused"
 
 
@@ -26,9 +30,23 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of one member beyond its spec: only pods made by hand say so.
+
+    ``turn`` numbers its lives: a container that had an earlier one begins another, however it ended and whatever its
+    restart policy says, and one that runs is stopped for it. ``grace``: seconds to stop (None: its spec's).
+    """
+
+    run: RunState = RunState.RUNNING
+    turn: int = 0
+    grace: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Present:
     """Wanted as ``spec``. ``settled`` False: the source is not quiet, so additions and edits go on but members
-    are not removed yet. ``problem`` is something to show beside it (a second file that claims the key)."""
+    are not removed yet. ``problem`` is something to show beside it (a second file that claims the key). ``wishes`` of
+    members by name."""
 
     spec: PodSpec
     owner: SourceId
@@ -36,6 +54,12 @@ class Present:
     missing: tuple[Missing, ...] = ()
     settled: bool = True
     problem: str = ""
+    wishes: tuple[tuple[str, Wish], ...] = ()
+
+    def wish(self, name: str) -> Wish:
+        """What is wanted of a member: a pod that does not run has none that does."""
+        own = next((wish for member, wish in self.wishes if member == name), Wish())
+        return own if self.run is RunState.RUNNING else replace(own, run=self.run)
 
 
 @dataclass(frozen=True, slots=True)

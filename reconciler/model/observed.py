@@ -88,6 +88,9 @@ class Container:
     log_path: str = ""
     refused: Resources | None = None
     newer: str = ""
+    turn: int = 0
+    """Which of its lives it had last, as ``desired.Wish`` numbers them."""
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

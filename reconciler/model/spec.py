@@ -159,7 +159,11 @@ class Security:
 class ContainerSpec:
     """One member. ``command`` and ``args`` None mean "the image's"; ``env`` is expanded and sorted by name.
     ``pull_secrets`` names the pod's Secrets with passwords for the image; what is in them is never in a spec.
-    ``stdin_once``: the end of the first client's input is the end of the container's."""
+    ``stdin_once``: the end of the first client's input is the end of the container's.
+
+    What manifests do not say, only podman's options: ``labels`` of its own; ``restart``, its own policy instead of the
+    pod's, given up after ``retries`` failures in a row (0: never); ``grace``, its own seconds to stop; ``stop_signal``
+    instead of the image's; ``user``, ``NAME|UID[:GROUP|GID]`` as an image writes it."""
 
     name: str = costs(Cost.CONTAINER)
     image: str = costs(Cost.CONTAINER)
@@ -176,6 +180,12 @@ class ContainerSpec:
     stdin: bool = costs(Cost.CONTAINER, False)
     stdin_once: bool = costs(Cost.CONTAINER, False)
     tty: bool = costs(Cost.CONTAINER, False)
+    labels: Pairs = costs(Cost.RECORD, ())
+    restart: RestartPolicy | None = costs(Cost.RECORD, None)
+    retries: int = costs(Cost.RECORD, 0)
+    grace: int | None = costs(Cost.RECORD, None)
+    stop_signal: str = costs(Cost.CONTAINER, "")
+    user: str = costs(Cost.CONTAINER, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +235,10 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True)
 class PodSpec:
-    """A whole pod as it is wanted. ``grace_period`` is in seconds."""
+    """A whole pod as it is wanted. ``grace_period`` is in seconds.
+
+    ``keep``: a member that is started again goes on with its id and its writable layer (podman's way), instead of a new
+    container (Kubernetes'). ``stop_when_done``: when no member runs or will, the infra container ends, too."""
 
     key: Key = costs(Cost.POD)
     sandbox: SandboxSpec = nested(SandboxSpec())
@@ -237,6 +250,16 @@ class PodSpec:
     volumes: tuple[Volume, ...] = costs(Cost.RECORD, ())
     dns: Dns = nested(Dns())
     host_aliases: tuple[HostAlias, ...] = costs(Cost.LIVE, ())
+    keep: bool = costs(Cost.RECORD, False)
+    stop_when_done: bool = costs(Cost.RECORD, False)
+
+    def policy_of(self, container: ContainerSpec) -> RestartPolicy:
+        """The restart policy of a member: its own, or the pod's."""
+        return container.restart or self.restart_policy
+
+    def grace_of(self, container: ContainerSpec) -> int:
+        """Seconds that a member has to stop: its own, or the pod's."""
+        return self.grace_period if container.grace is None else container.grace
 
     def container(self, name: str) -> ContainerSpec | None:
         """The member called ``name``, or None."""

@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.model.actions import (
-    Action,
-    CreateContainer,
-    CreateSandbox,
-    KillContainer,
-    PullImage,
-    RemoveContainer,
-    RemoveSandbox,
-    SetUpNetwork,
-    StartContainer,
-    StopContainer,
-    UpdateFiles,
-    UpdatePodResources,
-    UpdateRecord,
-    UpdateResources,
-    Waiting,
-    Why,
-)
+from reconciler.model import actions as a
+from reconciler.model.actions import Action, Waiting, Why
 
 
 def describe(action: Action) -> str:
@@ -35,33 +19,41 @@ def describe_waiting(waiting: Waiting) -> str:
 
 def _what(action: Action) -> str:
     match action:
-        case PullImage(image=image):
+        case a.PullImage(image=image):
             return f"pull image {image}"
-        case CreateSandbox(spec=spec):
+        case a.CreateSandbox(spec=spec):
             return f"create pod {spec.key}"
-        case SetUpNetwork():
+        case a.RenewSandbox():
+            return "make the pod's infra container again"
+        case a.SetUpNetwork():
             return "set up the pod's network"
-        case UpdateRecord():
+        case a.UpdateRecord():
             return "update the pod's record"
-        case UpdateFiles():
+        case a.UpdateFiles():
             return "rewrite the pod's files in /etc"
-        case CreateContainer():
+        case a.CreateContainer():
             return f"{_create_verb(action.reason.why)} container {action.name}"
-        case StartContainer():
+        case a.RenewContainer():
+            return f"make container {action.name} again"
+        case a.StartContainer():
             return f"start container {action.name}"
-        case StopContainer():
+        case a.StopContainer():
             return f"stop container {action.name} (grace {action.grace:g}s)"
-        case KillContainer():
+        case a.KillContainer():
             return f"kill container {action.name}"
-        case UpdateResources():
+        case a.PauseContainer():
+            return f"pause container {action.name}"
+        case a.ResumeContainer():
+            return f"resume container {action.name}"
+        case a.UpdateResources():
             return f"update the resources of container {action.name}"
-        case UpdatePodResources():
+        case a.UpdatePodResources():
             return "update the pod's cgroup"
-        case RemoveContainer():
+        case a.RemoveContainer():
             return f"remove container {action.name}"
-        case RemoveSandbox(keep_address=True):
+        case a.RemoveSandbox(keep_address=True):
             return "remove the pod, to be recreated,"
-        case RemoveSandbox():
+        case a.RemoveSandbox():
             return "remove the pod"
 
 
