@@ -120,7 +120,8 @@ def state(pod: Observed, found: Found, path: Path) -> State:
         return State(ended, Path(min(later, key=lambda c: c.attempt).log_path))
     if now is None or pod.applied is None:
         return State(ended, final=True)
-    return State(ended, final=not restarts_after(pod.applied.restart_policy, now))
+    spec = pod.applied.container(now.name) or now.spec
+    return State(ended, final=not restarts_after(pod.applied, spec, now))
 
 
 def window(since: float | None, until: float | None) -> Callable[[Line], bool]:

@@ -64,9 +64,11 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Not wanted any more, and its removal is due (settled, guarded, owned by the source that asks)."""
+    """Not wanted any more, and its removal is due (settled, guarded, owned by the source that asks). ``grace``: seconds
+    that its containers have to stop (None: as their specs say)."""
 
     why: str = "its manifest was removed"
+    grace: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

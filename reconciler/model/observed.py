@@ -128,6 +128,11 @@ class Sandbox:
         return self.infra is not None and self.infra.state is ContainerState.RUNNING
 
     @property
+    def stands(self) -> bool:
+        """Whether its namespaces are there, so that members can be created: its infra container runs, or waits to."""
+        return self.infra is not None and self.infra.state.can_signal()
+
+    @property
     def ready(self) -> bool:
         return self.infra_up and self.networked
 

@@ -10,9 +10,12 @@ from reconciler.model.actions import (
     Action,
     CreateContainer,
     KillContainer,
+    PauseContainer,
     PodActions,
     Reason,
     RemoveContainer,
+    RenewContainer,
+    ResumeContainer,
     StartContainer,
     StopContainer,
     UpdateResources,
@@ -20,16 +23,17 @@ from reconciler.model.actions import (
     Why,
 )
 from reconciler.model.cost import Cost
-from reconciler.model.desired import RunState
+from reconciler.model.desired import RunState, Wish
 from reconciler.model.observed import Container, ContainerState, Exit, Instant
 from reconciler.model.qos import qos_of
 from reconciler.model.spec import ContainerSpec
 from reconciler.plan.backoff import next_crashes, restart_delay
 from reconciler.plan.disruption import at_least, container_changes, resource_changes, tell
 from reconciler.plan.obstacles import Obstacle
-from reconciler.plan.situation import Situation, matches, newest, restarts_after
+from reconciler.plan.situation import Situation, matches, newest, restarts_after, was_started
 
 UNKNOWN_EXIT = Exit(code=-1, finished=0.0, finished_wall=0.0)
+_BY_HAND = Reason(Why.BY_HAND, "a command asked for it")
 
 
 def combine(*parts: PodActions) -> PodActions:
@@ -75,15 +79,22 @@ def stop(container: Container, grace: float, reason: Reason, now: Instant, *, ho
 
 def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
     """What to do about a member that is wanted."""
+    wish = s.want.wish(spec.name)
     attempts = tuple(c for c in s.have.containers if c.name == spec.name)
     running = tuple(c for c in attempts if c.state is ContainerState.RUNNING)
-    keeper = _keeper(spec, running)
+    if wish.run is RunState.STOPPED:
+        return _stopped(s, attempts, running)
+    keeper = _keeper(spec, running, wish)
     ready = None if keeper is not None else _ready(spec, attempts)
     parts = [_tidy(attempts, running, ready)]
     if keeper is not None:
         parts += [_resources(s, keeper, spec), *(_replace_running(s, spec, c) for c in running if c is not keeper)]
+        parts.append(_pausing(keeper, wish))
         return combine(*parts)
-    if ready is None:
+    last = newest(attempts, spec.name)
+    if last is not None and last in running and _goes_on(s, spec, last):
+        parts.append(_replace_running(s, spec, last))  # nothing can be made beside what is to go on itself
+    elif ready is None:
         parts += [
             _make(s, spec, attempts, replacing=bool(running)),
             *(_finish(s, c) for c in running if c.stopping is not None),
@@ -106,15 +117,35 @@ def plan_removed(s: Situation, name: str) -> PodActions:
         elif not s.may_remove and c.stopping is None:
             parts.append(wait(name, Why.NOT_SETTLED, "it leaves when its source has been quiet"))
         elif c.state is ContainerState.RUNNING:
-            parts.append(stop(c, s.target.grace_period, reason, s.now, hold=s.hold))
+            parts.append(stop(c, s.grace_of(c), reason, s.now, hold=s.hold))
         elif s.may_remove:
             parts.append(do(RemoveContainer(c.id, name, reason)))
     return combine(*parts)
 
 
-def _keeper(spec: ContainerSpec, running: tuple[Container, ...]) -> Container | None:
+def _stopped(s: Situation, attempts: tuple[Container, ...], running: tuple[Container, ...]) -> PodActions:
+    """A member that is not to run, but to be kept; one that was never started waits on."""
+    reason = Reason(Why.BY_HAND, "it is to be stopped")
+    ready = next((c for c in attempts if c.state is ContainerState.CREATED and c is newest(attempts, c.name)), None)
+    return combine(_tidy(attempts, running, ready), *(stop(c, s.grace_of(c), reason, s.now) for c in running))
+
+
+def _pausing(container: Container, wish: Wish) -> PodActions:
+    if wish.run is RunState.PAUSED and not container.paused:
+        return do(PauseContainer(container.id, container.name, _BY_HAND))
+    if wish.run is not RunState.PAUSED and container.paused:
+        return do(ResumeContainer(container.id, container.name, _BY_HAND))
+    return PodActions()
+
+
+def _goes_on(s: Situation, spec: ContainerSpec, last: Container) -> bool:
+    """Whether a member's next life is one of the same container, not of a new one."""
+    return s.target.keep and matches(last, spec)
+
+
+def _keeper(spec: ContainerSpec, running: tuple[Container, ...], wish: Wish) -> Container | None:
     """The running attempt that stays as it is, if any."""
-    staying = [c for c in running if c.stopping is None and matches(c, spec)]
+    staying = [c for c in running if c.stopping is None and matches(c, spec) and c.turn >= wish.turn]
     return max(staying, key=lambda c: c.attempt, default=None)
 
 
@@ -152,8 +183,11 @@ def _resources(s: Situation, container: Container, spec: ContainerSpec) -> PodAc
 
 
 def _replace_running(s: Situation, spec: ContainerSpec, old: Container) -> PodActions:
-    reason = Reason(Why.SPEC_CHANGED, _why_replaced(old, spec) or "another attempt runs")
-    return stop(old, s.target.grace_period, reason, s.now, hold=s.hold)
+    replaced = _why_replaced(old, spec)
+    reason = Reason(Why.SPEC_CHANGED, replaced or "another attempt runs")
+    if not replaced and s.due_again(old):
+        reason = _BY_HAND
+    return stop(old, s.grace_of(old), reason, s.now, hold=s.hold)
 
 
 def _why_replaced(old: Container, spec: ContainerSpec) -> str:
@@ -167,12 +201,12 @@ def _why_replaced(old: Container, spec: ContainerSpec) -> str:
 
 
 def _finish(s: Situation, container: Container) -> PodActions:
-    return stop(container, s.target.grace_period, Reason(Why.SPEC_CHANGED, "it is replaced"), s.now, hold=s.hold)
+    return stop(container, s.grace_of(container), Reason(Why.SPEC_CHANGED, "it is replaced"), s.now, hold=s.hold)
 
 
 def _make_way(s: Situation, spec: ContainerSpec, running: tuple[Container, ...]) -> tuple[PodActions, ...]:
     """The replacement stands ready: the running one may go, unless the replacement could not start then."""
-    if s.sandbox is None or not s.sandbox.ready or s.want.run is not RunState.RUNNING:
+    if s.sandbox is None or not s.sandbox.ready or not _runs(s, spec):
         return tuple(_finish(s, c) for c in running if c.stopping is not None)
     return tuple(_replace_running(s, spec, c) for c in running)
 
@@ -181,11 +215,16 @@ def _start(s: Situation, spec: ContainerSpec, container: Container) -> PodAction
     update = _resources(s, container, spec)
     if update.steps:
         return update
-    if s.want.run is not RunState.RUNNING:
+    if not _runs(s, spec):
         return PodActions()
     if s.sandbox is None or not s.sandbox.ready:
         return wait(spec.name, Why.CREATING, "it is created and waits for the pod's network")
     return do(StartContainer(container.id, spec.name, Reason(Why.READY_TO_START, "it is created and the pod is ready")))
+
+
+def _runs(s: Situation, spec: ContainerSpec) -> bool:
+    """Whether the member is to be started."""
+    return s.want.wish(spec.name).run in (RunState.RUNNING, RunState.PAUSED)
 
 
 def _make(s: Situation, spec: ContainerSpec, attempts: tuple[Container, ...], *, replacing: bool) -> PodActions:
@@ -193,9 +232,13 @@ def _make(s: Situation, spec: ContainerSpec, attempts: tuple[Container, ...], *,
     last = newest(attempts, spec.name)
     number = max((c.attempt for c in attempts), default=-1) + 1
     crashed = last is not None and last.state is ContainerState.EXITED and last.stopping is None
-    if last is None or not crashed or replacing or not matches(last, spec):
-        return _create(s, spec, number, _why_anew(s, spec, last))
-    if not restarts_after(s.target.restart_policy, last):
+    if last is None or replacing or not matches(last, spec) or s.due_again(last):
+        return _create(s, spec, number, _why_anew(s, spec, last), before=last)
+    if not _runs(s, spec) and was_started(last):
+        return PodActions()  # it is to wait for its start, and has had one
+    if not crashed or (s.target.keep and not was_started(last)):
+        return _create(s, spec, number, _why_anew(s, spec, last), before=last)
+    if not restarts_after(s.target, spec, last):
         return PodActions()
     return _restart(s, spec, number, last)
 
@@ -207,7 +250,7 @@ def _why_anew(s: Situation, spec: ContainerSpec, last: Container | None) -> Reas
     replaced = _why_replaced(last, spec)
     if replaced:
         return Reason(Why.SPEC_CHANGED, replaced)
-    return Reason(Why.EXITED, "it was stopped and is wanted")
+    return _BY_HAND if s.due_again(last) else Reason(Why.EXITED, "it was stopped and is wanted")
 
 
 def _restart(s: Situation, spec: ContainerSpec, number: int, last: Container) -> PodActions:
@@ -221,25 +264,27 @@ def _restart(s: Situation, spec: ContainerSpec, number: int, last: Container) ->
     code = "an unknown code" if end.code < 0 else f"code {end.code}"
     code += ": it was out of memory (OOMKilled)" if end.oom else ""
     reason = Reason(Why.EXITED, f"it exited with {code}")
-    return _create(s, spec, number, reason, last=last, crashes=crashes)
+    return _create(s, spec, number, reason, before=last, crashed=last, crashes=crashes)
 
 
 def _create(
-    s: Situation, spec: ContainerSpec, number: int, reason: Reason, last: Container | None = None, crashes: int = 0
+    s: Situation,
+    spec: ContainerSpec,
+    number: int,
+    reason: Reason,
+    *,
+    before: Container | None,
+    crashed: Container | None = None,
+    crashes: int = 0,
 ) -> PodActions:
+    """``before``: the attempt that there was; ``crashed``: the same, where it is restarted for its end."""
     assert s.sandbox is not None
     obstacles = s.blocked.get(spec.name, ())
     if obstacles:
         return face(obstacles)
-    return do(
-        CreateContainer(
-            pod=s.sandbox.id,
-            name=spec.name,
-            attempt=number,
-            spec=s.target,
-            reason=reason,
-            restarts=last.restarts + 1 if last else 0,
-            crashes=crashes,
-            last=(last.exit or UNKNOWN_EXIT) if last else None,
-        )
-    )
+    pod, turn = s.sandbox.id, s.want.wish(spec.name).turn
+    restarts = crashed.restarts + 1 if crashed else 0
+    last = (crashed.exit or UNKNOWN_EXIT) if crashed else None
+    if before is not None and before.state is ContainerState.EXITED and _goes_on(s, spec, before):
+        return do(RenewContainer(before.id, pod, spec.name, s.target, reason, restarts, crashes, last, turn))
+    return do(CreateContainer(pod, spec.name, number, s.target, reason, restarts, crashes, last, turn))

@@ -7,6 +7,7 @@ moment at which the answer changes by time alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.model.actions import (
@@ -14,7 +15,9 @@ from reconciler.model.actions import (
     PodActions,
     Reason,
     RemoveSandbox,
+    RenewSandbox,
     SetUpNetwork,
+    StartContainer,
     UpdateFiles,
     UpdateRecord,
     Why,
@@ -26,7 +29,10 @@ from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.plan.disruption import at_least, pod_changes, tell
 from reconciler.plan.group import plan_room
 from reconciler.plan.members import combine, do, face, plan_member, plan_removed, stop, wait
-from reconciler.plan.situation import Situation, is_finished, matches, newest, same_container, weigh
+from reconciler.plan.situation import Situation, matches, newest, same_container, was_started, weigh
+
+_BY_HAND = Reason(Why.BY_HAND, "a command asked for it")
+_DONE = Reason(Why.DONE, "no member runs or will")
 
 
 def compute_pod_actions(want: Desired, have: Observed, host: HostFacts, now: Instant) -> PodActions:
@@ -34,21 +40,25 @@ def compute_pod_actions(want: Desired, have: Observed, host: HostFacts, now: Ins
     sandbox = have.sandbox
     match want:
         case Absent():
-            return _remove(have, sandbox, Reason(Why.REMOVED, want.why), now)
+            return _remove(have, sandbox, want, now)
         case Present():
             return _converge(weigh(want, have, host, now, hold=False))
         case Unknown():
-            if sandbox is None:
+            if sandbox is None or sandbox.applied.keep:  # of what was made by hand the spec alone says too little
                 return wait("", Why.UNKNOWN, want.why)
             last_good = Present(spec=sandbox.applied, owner=sandbox.owner)
             plan = _converge(weigh(last_good, have, host, now, hold=True))
             return combine(plan, wait("", Why.UNKNOWN, want.why))
 
 
-def _remove(have: Observed, sandbox: Sandbox | None, reason: Reason, now: Instant) -> PodActions:
+def _remove(have: Observed, sandbox: Sandbox | None, want: Absent, now: Instant) -> PodActions:
     if sandbox is None:
         return PodActions()
-    return _tear_down(have, sandbox, sandbox.applied.grace_period, reason, now, keep_address=False)
+
+    def grace(container: Container) -> float:
+        return sandbox.applied.grace_of(container.spec) if want.grace is None else want.grace
+
+    return _tear_down(have, sandbox, grace, Reason(Why.REMOVED, want.why), now, keep_address=False)
 
 
 def _converge(s: Situation) -> PodActions:
@@ -59,14 +69,19 @@ def _converge(s: Situation) -> PodActions:
     if sandbox.removing:
         return _end(s, sandbox, Reason(Why.POD_CHANGED, "its removal had begun"))
     if s.want.run is RunState.STOPPED:
-        return _stop_all(s)
+        return _stop_all(s, sandbox, _BY_HAND)
+    if s.recreate and _can_be_renewed(s, sandbox):
+        return _renew(s, sandbox, Reason(Why.POD_CHANGED, tell(s.recreate)))
     if s.recreate:
         return _end(s, sandbox, Reason(Why.POD_CHANGED, f"{tell(s.recreate)} (the pod is recreated)"))
-    if sandbox.infra_up:
-        return _look_after(s, sandbox)
+    if sandbox.stands:
+        return _stop_all(s, sandbox, _DONE) if _is_done(s) else _look_after(s, sandbox)
+    died = sandbox.infra is not None and sandbox.infra.state is ContainerState.EXITED
+    if died and s.target.keep:
+        return _renew(s, sandbox, _why_renewed(sandbox)) if _needs_infra(s) else _rest(s, sandbox)
     if _is_over(s):
         return combine(face(s.told), _record(s, sandbox))
-    if sandbox.infra is not None and sandbox.infra.state is ContainerState.EXITED:
+    if died:
         return _end(s, sandbox, Reason(Why.INFRA_DIED, "its infra container died"))
     return _end(s, sandbox, Reason(Why.INCOMPLETE, "its creation was cut short"))
 
@@ -78,7 +93,8 @@ def _begin(s: Situation) -> PodActions:
     in_the_way = (*s.blocked[""], *s.passing)
     if in_the_way:
         return combine(face(in_the_way), members)
-    return combine(do(CreateSandbox(s.target, s.want.owner, _why_begun(s))), members)
+    start = s.want.run is RunState.RUNNING
+    return combine(do(CreateSandbox(s.target, s.want.owner, _why_begun(s), start)), members)
 
 
 def _why_begun(s: Situation) -> Reason:
@@ -91,15 +107,14 @@ def _why_begun(s: Situation) -> Reason:
 
 def _end(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:
     """End this life of the pod; the next plan begins another."""
-    grace = s.target.grace_period
-    down = _tear_down(s.have, sandbox, grace, reason, s.now, keep_address=True, hold=s.hold)
+    down = _tear_down(s.have, sandbox, s.grace_of, reason, s.now, keep_address=True, hold=s.hold)
     return combine(down, face(s.told))
 
 
 def _tear_down(
     have: Observed,
     sandbox: Sandbox,
-    grace: float,
+    grace: Callable[[Container], float],
     reason: Reason,
     now: Instant,
     *,
@@ -109,14 +124,86 @@ def _tear_down(
     """Stop every member at the same time; when none runs, remove all that is the pod's."""
     running = [c for c in have.containers if c.state is ContainerState.RUNNING]
     if running:
-        return combine(*(stop(c, grace, reason, now, hold=hold) for c in running))
+        return combine(*(stop(c, grace(c), reason, now, hold=hold) for c in running))
     return do(RemoveSandbox(sandbox.id, reason, keep_address=keep_address))
 
 
-def _stop_all(s: Situation) -> PodActions:
-    reason = Reason(Why.REMOVED, "the pod is to be stopped")
-    running = (c for c in s.have.containers if c.state is ContainerState.RUNNING)
-    return combine(*(stop(c, s.target.grace_period, reason, s.now, hold=s.hold) for c in running))
+def _stop_all(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:
+    """Stop the members, and then the infra container; all of it is kept, to be started again."""
+    living = [c for c in s.have.containers if c.state.can_signal()]
+    if living:
+        members = [c for c in living if s.target.container(c.name) is not None]  # the others go
+        return combine(*(_end_life(s, c, reason) for c in members), _rest(s, sandbox))
+    infra = sandbox.infra
+    if infra is not None and infra.state.can_signal():
+        return combine(_end_life(s, infra, reason), _rest(s, sandbox))
+    return _rest(s, sandbox)
+
+
+def _end_life(s: Situation, container: Container, reason: Reason) -> PodActions:
+    """One that waits for its start is not told first."""
+    grace = s.grace_of(container) if container.state is ContainerState.RUNNING else 0.0
+    return stop(container, grace, reason, s.now, hold=s.hold)
+
+
+def _can_be_renewed(s: Situation, sandbox: Sandbox) -> bool:
+    """Whether the members may go on with their layers in a new infra container: files belong to ids of the pod's user
+    namespace."""
+    return s.target.keep and s.target.sandbox.host_users == sandbox.applied.sandbox.host_users
+
+
+def _renew(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:
+    """Make the infra container again, when nothing lives any more of what is in the namespaces of the old one."""
+    infra = sandbox.infra
+    living = [c for c in s.have.containers if c.state.can_signal()]
+    if not living and infra is not None and infra.state.can_signal():
+        living = [infra]
+    if living:
+        return combine(*(_end_life(s, c, reason) for c in living), face(s.told))
+    in_the_way = (*s.blocked[""], *s.passing)
+    if in_the_way:
+        return combine(face(in_the_way), face(s.told))
+    start = s.want.run is RunState.RUNNING
+    return combine(do(RenewSandbox(sandbox.id, s.target, reason, start)), face(s.told))
+
+
+def _why_renewed(sandbox: Sandbox) -> Reason:
+    stopped = sandbox.infra is not None and sandbox.infra.stopping is not None
+    return _BY_HAND if stopped else Reason(Why.INFRA_DIED, "its infra container died")
+
+
+def _needs_infra(s: Situation) -> bool:
+    """Whether a pod whose infra container is not there has something for it to hold."""
+    if not s.target.containers:
+        return s.want.run is RunState.RUNNING
+    return any(_will_be_made(s, spec) for spec in s.target.containers)
+
+
+def _will_be_made(s: Situation, spec: ContainerSpec) -> bool:
+    run, last = s.want.wish(spec.name).run, newest(s.have.containers, spec.name)
+    if run is RunState.STOPPED:
+        return False
+    if last is None or s.due_again(last):
+        return True
+    if run is RunState.CREATED:
+        return not was_started(last)
+    return not s.finished(last)
+
+
+def _is_done(s: Situation) -> bool:
+    """Whether no member runs or will, of a pod that is to end then."""
+    members = {c.name: newest(s.have.containers, c.name) for c in s.target.containers}
+    if not s.target.stop_when_done or not members:
+        return False
+    ended = all(c is not None and c.state is ContainerState.EXITED for c in members.values())
+    return ended and not any(_will_be_made(s, spec) for spec in s.target.containers)
+
+
+def _rest(s: Situation, sandbox: Sandbox) -> PodActions:
+    """The pod is kept as it is: its record, and what does not belong to it any more."""
+    wanted = {c.name for c in s.target.containers}
+    gone = dict.fromkeys(c.name for c in s.have.containers if c.name not in wanted)
+    return combine(_record(s, sandbox), *(plan_removed(s, name) for name in gone), face(s.told))
 
 
 def _is_over(s: Situation) -> bool:
@@ -131,7 +218,7 @@ def _is_over(s: Situation) -> bool:
         return False
     if s.target.restart_policy is RestartPolicy.NEVER:
         return any(c.state is not ContainerState.CREATED for c in attempts)
-    return len(attempts) == len(last) and all(is_finished(c, s.target.restart_policy) for c in attempts)
+    return len(attempts) == len(last) and all(s.finished(c) for c in attempts)
 
 
 def _is_edited(s: Situation, spec: ContainerSpec, last: Container | None) -> bool:
@@ -143,7 +230,10 @@ def _is_edited(s: Situation, spec: ContainerSpec, last: Container | None) -> boo
 def _look_after(s: Situation, sandbox: Sandbox) -> PodActions:
     """The pod stands: its network, its record, each member, each member that is not wanted any more."""
     parts = []
-    if not sandbox.networked:
+    infra = sandbox.infra
+    if infra is not None and infra.state is ContainerState.CREATED and s.want.run is RunState.RUNNING:
+        parts.append(do(StartContainer(infra.id, infra.name, Reason(Why.READY_TO_START, "the pod is to run"))))
+    if sandbox.infra_up and not sandbox.networked:
         parts.append(do(SetUpNetwork(sandbox.id, Reason(Why.NEW, "its infra container runs"))))
     parts.append(_record(s, sandbox))
     room = plan_room(s, sandbox)
@@ -155,9 +245,11 @@ def _look_after(s: Situation, sandbox: Sandbox) -> PodActions:
 
 
 def _record(s: Situation, sandbox: Sandbox) -> PodActions:
-    """Write down the version that the pod runs by now, if it is another than before; into its files first."""
+    """Write down the version that the pod runs by now, if it is another than before; into its files first. What the
+    infra container fixes stays as it was made."""
     applied = sandbox.applied
-    accepted = replace(s.target, containers=tuple(_accepted(s, applied, spec) for spec in s.target.containers))
+    members = tuple(_accepted(s, applied, spec) for spec in s.target.containers)
+    accepted = replace(s.target, sandbox=applied.sandbox, containers=members)
     changes = at_least(Cost.RECORD, pod_changes(applied, accepted))
     if sandbox.files_stale or any(c.cost is Cost.LIVE and not c.container for c in changes):
         text = tell(changes) or "what the host says of names changed"

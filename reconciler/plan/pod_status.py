@@ -17,7 +17,7 @@ from reconciler.model.status import Condition, ContainerStatus, Phase, PodStatus
 from reconciler.plan.backoff import next_crashes, restart_delay
 from reconciler.plan.disruption import at_least, pod_changes
 from reconciler.plan.obstacles import Obstacle
-from reconciler.plan.situation import Situation, is_finished, matches, newest, weigh
+from reconciler.plan.situation import Situation, matches, newest, weigh
 
 CREATING = "ContainerCreating"
 
@@ -99,9 +99,9 @@ def _shown(s: Situation, name: str) -> Container | None:
 
 def _stays_ended(s: Situation, container: Container) -> bool:
     spec = s.target.container(container.name)
-    if s.want.run is RunState.STOPPED or spec is None:
+    if spec is None or s.want.wish(container.name).run in (RunState.STOPPED, RunState.CREATED):
         return True
-    return matches(container, spec) and is_finished(container, s.target.restart_policy)
+    return matches(container, spec) and s.finished(container)
 
 
 def _of(

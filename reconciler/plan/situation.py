@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.model.actions import Why
 from reconciler.model.cost import Cost
-from reconciler.model.desired import Present
+from reconciler.model.desired import Present, RunState
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.plan.disruption import Change, at_least, container_changes, highest, pod_changes
@@ -45,6 +45,20 @@ class Situation:
     def sandbox(self) -> Sandbox | None:
         return self.have.sandbox
 
+    def finished(self, container: Container) -> bool:
+        """Ended by itself, for good. What we stopped ourselves is not finished: it is wanted again, or goes."""
+        spec = self.target.container(container.name)
+        return is_finished(container, self.target, spec or container.spec) and not self.due_again(container)
+
+    def due_again(self, container: Container) -> bool:
+        """Whether a command asked for another life of it."""
+        return container.turn < self.want.wish(container.name).turn
+
+    def grace_of(self, container: Container) -> float:
+        """Seconds that a member has to stop."""
+        asked = next((wish.grace for name, wish in self.want.wishes if name == container.name), None)
+        return self.target.grace_of(container.spec) if asked is None else asked
+
     @property
     def may_remove(self) -> bool:
         """Whether a member that is not wanted may go now (the source is quiet, and its word is known)."""
@@ -60,17 +74,28 @@ def same_container(old: ContainerSpec, new: ContainerSpec) -> bool:
     return old == new or highest(container_changes(old, new)) < Cost.CONTAINER
 
 
-def restarts_after(policy: RestartPolicy, container: Container) -> bool:
-    """Whether a member that ended by itself is started again (kubelet: ShouldContainerBeRestarted)."""
+def restarts_after(pod: PodSpec, spec: ContainerSpec, container: Container) -> bool:
+    """Whether a member that ended by itself is started again (kubelet: ShouldContainerBeRestarted). ``retries`` counts
+    since the last start by hand, as podman's on-failure:N does."""
+    policy = pod.policy_of(spec)
     if policy is RestartPolicy.ON_FAILURE:
-        return container.exit is None or container.exit.code != 0
+        failed = container.exit is None or container.exit.code != 0
+        return failed and not (spec.retries and container.restarts >= spec.retries)
     return policy is RestartPolicy.ALWAYS
 
 
-def is_finished(container: Container, policy: RestartPolicy) -> bool:
-    """Ended by itself, for good. What we stopped ourselves is not finished: it is wanted again, or goes."""
+def is_finished(container: Container, pod: PodSpec, spec: ContainerSpec) -> bool:
+    """Ended by itself, and not to be restarted.
+
+    One made by hand that is gone while it waited for its start (a reboot) has not ended; with manifests a start that
+    nobody wrote down counts as one, as it may have been."""
     ended = container.state is ContainerState.EXITED and container.stopping is None
-    return ended and not restarts_after(policy, container)
+    return ended and not restarts_after(pod, spec, container) and (was_started(container) or not pod.keep)
+
+
+def was_started(container: Container) -> bool:
+    """Whether it is written down that its program ever ran."""
+    return container.started_wall > 0 or container.last is not None
 
 
 def newest(containers: tuple[Container, ...], name: str) -> Container | None:
@@ -85,13 +110,13 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
     alive = sandbox is not None and sandbox.infra_up and not sandbox.removing
     pod_diff = at_least(Cost.POD, pod_changes(applied, want.spec)) if applied else ()
     anew = not alive or bool(pod_diff)
-    ports = port_obstacles(want.spec, have, host, now) if anew else ()
+    ports = port_obstacles(want.spec, have, host, now) if anew and want.run is not RunState.STOPPED else ()
     leaving = _leaving(want, applied, recreate=bool(pod_diff))
     in_the_way = (*pod_obstacles(want, have, now), *(p for p in ports if not p.passing), *(leaving if pod_diff else ()))
     members = {
         c.name: member_obstacles(c, have, now)
         for c in want.spec.containers
-        if anew or not _in_place(c, want.spec, have)
+        if _is_made(want, c.name) and (anew or not _in_place(c, want, have))
     }
     target = _target(want, have, now, members, in_the_way, pod_diff)
     return Situation(
@@ -102,18 +127,24 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
         target=target,
         recreate=pod_diff if target is want.spec else (),
         told=(*in_the_way, *leaving, *_not_taken(want.spec, target, members, pod_diff)) if applied else (),
-        blocked=_blocked(want.spec, target, applied, members, in_the_way, have, now),
+        blocked=_blocked(want, target, applied, members, in_the_way, have, now),
         passing=tuple(p for p in ports if p.passing),
     )
 
 
-def _in_place(spec: ContainerSpec, pod: PodSpec, have: Observed) -> bool:
+def _is_made(want: Present, name: str) -> bool:
+    """Whether a container of the member may have to be created."""
+    return want.wish(name).run is not RunState.STOPPED
+
+
+def _in_place(spec: ContainerSpec, want: Present, have: Observed) -> bool:
     """Whether the member already has what it needs: nothing is to be created, so nothing can stand in the way."""
+    turn = want.wish(spec.name).turn
     for c in have.containers:
-        if c.name != spec.name or not matches(c, spec):
+        if c.name != spec.name or not matches(c, spec) or c.turn < turn:
             continue
         alive = c.state in (ContainerState.RUNNING, ContainerState.CREATED) and c.stopping is None
-        if alive or is_finished(c, pod.restart_policy):
+        if alive or is_finished(c, want.spec, spec):
             return True
     return False
 
@@ -170,7 +201,7 @@ def _not_taken(
 
 
 def _blocked(
-    want: PodSpec,
+    want: Present,
     target: PodSpec,
     applied: PodSpec | None,
     members: dict[str, tuple[Obstacle, ...]],
@@ -180,12 +211,13 @@ def _blocked(
 ) -> dict[str, tuple[Obstacle, ...]]:
     blocked: dict[str, tuple[Obstacle, ...]] = {}
     for c in target.containers:
-        wanted = want.container(c.name)
+        wanted = want.spec.container(c.name)
         as_wanted = wanted is not None and same_container(wanted, c)
         if as_wanted:
             blocked[c.name] = members.get(c.name, ())
         else:
-            blocked[c.name] = () if _in_place(c, target, have) else image_obstacles(c, have, now)
+            there = _in_place(c, replace(want, spec=target), have)
+            blocked[c.name] = () if there else image_obstacles(c, have, now)
     blocked[""] = in_the_way if applied is None else tuple(o for o in in_the_way if _also_blocks(o, applied))
     return blocked
 

@@ -17,22 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from reconciler.model.actions import (
-    Action,
-    CreateContainer,
-    CreateSandbox,
-    KillContainer,
-    PullImage,
-    RemoveContainer,
-    RemoveSandbox,
-    SetUpNetwork,
-    StartContainer,
-    StopContainer,
-    UpdateFiles,
-    UpdatePodResources,
-    UpdateRecord,
-    UpdateResources,
-)
+from reconciler.model import actions as a
+from reconciler.model.actions import Action
 from reconciler.model.errors import PortTaken, RuntimeFailed
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, PodId
@@ -84,6 +70,8 @@ class _Pod:
 
     def put(self, container: Container) -> None:
         self.containers = [container if c.id == container.id else c for c in self.containers]
+        if self.sandbox.infra is not None and self.sandbox.infra.id == container.id:
+            self.sandbox = replace(self.sandbox, infra=container)
 
 
 @dataclass(slots=True)
@@ -247,10 +235,11 @@ class FakeEngine:
         with self._lock:
             self._catch_up()
             for pod in self._pods.values():
-                pod.containers = [self._after_reboot(c) for c in pod.containers]
+                kept = pod.sandbox.applied.keep
+                pod.containers = [self._after_reboot(c, kept) for c in pod.containers]
                 infra = pod.sandbox.infra
                 pod.sandbox = replace(
-                    pod.sandbox, networked=False, infra=self._after_reboot(infra) if infra is not None else None
+                    pod.sandbox, networked=False, infra=self._after_reboot(infra, kept) if infra is not None else None
                 )
             self._exits_at.clear()
             self._pulls.clear()
@@ -273,51 +262,59 @@ class FakeEngine:
 
     def _dispatch(self, key: Key, action: Action, cut: _Fault | None) -> None:
         match action:
-            case PullImage():
+            case a.PullImage():
                 self._pull(action)
-            case CreateSandbox():
+            case a.CreateSandbox():
                 self._create_sandbox(key, action, cut)
-            case RemoveSandbox():
+            case a.RenewSandbox():
+                self._renew_sandbox(key, action, cut)
+            case a.RemoveSandbox():
                 self._remove_sandbox(key, action, cut)
-            case CreateContainer():
+            case a.CreateContainer():
                 self._create_container(key, action, cut)
-            case SetUpNetwork():
+            case a.RenewContainer():
+                self._renew_container(key, action, cut)
+            case a.PauseContainer():
+                self._pause(key, action.container, paused=True)
+            case a.ResumeContainer():
+                self._pause(key, action.container, paused=False)
+            case a.SetUpNetwork():
                 self._set_up_network(self._pod(key, action.pod), key)
-            case UpdateRecord():
+            case a.UpdateRecord():
                 pod = self._pod(key, action.pod)
                 pod.sandbox = replace(pod.sandbox, applied=action.spec, owner=action.owner)
-            case UpdateFiles():
+            case a.UpdateFiles():
                 pod = self._pod(key, action.pod)
                 pod.sandbox = replace(pod.sandbox, applied=action.spec, owner=action.owner, files_stale=False)
-            case StartContainer():
+            case a.StartContainer():
                 self._start(key, action)
-            case StopContainer():
+            case a.StopContainer():
                 self._stop(key, action)
-            case KillContainer():
+            case a.KillContainer():
                 self._kill(key, action, cut)
-            case UpdateResources():
+            case a.UpdateResources():
                 pod, container = self._find(key, action.container)
                 self._fits(pod, action.resources)
                 if container.name in self.greedy:
                     pod.put(replace(container, refused=action.resources))
                     raise RuntimeFailed(f"cannot lower the limit of {container.name}: more is in use")
                 pod.put(replace(container, refused=None, spec=replace(container.spec, resources=action.resources)))
-            case UpdatePodResources():
+            case a.UpdatePodResources():
                 pod = self._pod(key, action.pod)
                 for c in pod.containers:
                     if c.state.can_signal() and _quota(c.spec.resources) > _quota(action.resources):
                         raise Violation(f"the pod of {key} may do less than its container {c.name}")
                 pod.sandbox = replace(pod.sandbox, resources=action.resources, qos=action.qos)
-            case RemoveContainer():
+            case a.RemoveContainer():
                 self._remove_container(key, action)
 
-    def _pull(self, action: PullImage) -> None:
+    def _pull(self, action: a.PullImage) -> None:
         if action.image in self._pulls:
             return
         self._pulls[action.image] = self.clock.now() + self.pull_time
         self._catch_up()
 
-    def _create_sandbox(self, key: Key, action: CreateSandbox, cut: _Fault | None) -> None:
+    def _create_sandbox(self, key: Key, action: a.CreateSandbox, cut: _Fault | None) -> None:
         if action.spec.key != key:
             raise Violation(f"a pod {action.spec.key} under the lock of {key}")
         old = self._pods.get(key)
@@ -339,12 +336,55 @@ class FakeEngine:
         self._pods[key] = _Pod(sandbox)
         if cut:
             raise cut.error
-        infra = self._new_container(ContainerSpec(name="", image=""), attempt=0)
+        infra = replace(self._new_container(ContainerSpec(name="", image=""), attempt=0), state=ContainerState.CREATED)
+        host_network = action.spec.sandbox.host_network
         self._pods[key].sandbox = replace(
-            sandbox, infra=self._run(infra), networked=action.spec.sandbox.host_network, ip=""
+            sandbox, infra=self._run(infra) if action.start else infra, networked=host_network, ip=""
         )
 
-    def _remove_sandbox(self, key: Key, action: RemoveSandbox, cut: _Fault | None) -> None:
+    def _renew_sandbox(self, key: Key, action: a.RenewSandbox, cut: _Fault | None) -> None:
+        pod = self._pod(key, action.pod)
+        infra = pod.sandbox.infra
+        if infra is None or infra.state is not ContainerState.EXITED:
+            raise Violation(f"renewing pod {key} whose infra container has not ended")
+        living = [c.name for c in pod.containers if c.state.can_signal()]
+        if living:
+            raise Violation(f"renewing pod {key} while {living} live")
+        pod.sandbox = replace(pod.sandbox, applied=action.spec, networked=action.spec.sandbox.host_network)
+        if cut:
+            raise cut.error
+        made = self._made_again(infra)
+        pod.put(self._run(made) if action.start else made)
+
+    def _renew_container(self, key: Key, action: a.RenewContainer, cut: _Fault | None) -> None:
+        pod, container = self._find(key, action.container)
+        if container.state is not ContainerState.EXITED:
+            raise Violation(f"renewing {action.name} which has not ended")
+        if not pod.sandbox.stands:
+            raise RuntimeFailed(f"cannot create {action.name}: the infra container of pod {key} does not run")
+        if cut:
+            raise cut.error
+        numbers = {"restarts": action.restarts, "crashes": action.crashes, "last": action.last, "turn": action.turn}
+        pod.put(replace(self._made_again(container), **numbers))
+
+    def _made_again(self, container: Container) -> Container:
+        return replace(
+            container,
+            state=ContainerState.CREATED,
+            exit=None,
+            stopping=None,
+            started=0.0,
+            started_wall=0.0,
+            paused=False,
+        )
+
+    def _pause(self, key: Key, wanted: ContainerId, *, paused: bool) -> None:
+        pod, container = self._find(key, wanted)
+        if container.state is not ContainerState.RUNNING or container.paused is paused:
+            raise Violation(f"{container.name} is {container.state}, paused: {container.paused}")
+        pod.put(replace(container, paused=paused))
+
+    def _remove_sandbox(self, key: Key, action: a.RemoveSandbox, cut: _Fault | None) -> None:
         pod = self._pod(key, action.pod)
         running = [c.name for c in pod.containers if c.state is ContainerState.RUNNING]
         if running:
@@ -366,14 +406,14 @@ class FakeEngine:
         ip = self._addresses.setdefault(key, f"10.88.{number // 256}.{number % 256}")
         pod.sandbox = replace(pod.sandbox, networked=True, ip=ip)
 
-    def _create_container(self, key: Key, action: CreateContainer, cut: _Fault | None) -> None:
+    def _create_container(self, key: Key, action: a.CreateContainer, cut: _Fault | None) -> None:
         pod = self._pod(key, action.pod)
         spec = action.spec.container(action.name)
         if spec is None:
             raise Violation(f"{action.name} is not in the spec it is created from")
         if any(c.name == action.name and c.attempt >= action.attempt for c in pod.containers):
             raise Violation(f"attempt {action.attempt} at {action.name} is taken")
-        if not pod.sandbox.infra_up:
+        if not pod.sandbox.stands:
             raise RuntimeFailed(f"cannot create {action.name}: the infra container of pod {key} does not run")
         if self._image(spec.image).status is not ImageStatus.PRESENT:
             raise Violation(f"creating {action.name} without its image {spec.image}")
@@ -382,6 +422,7 @@ class FakeEngine:
             restarts=action.restarts,
             crashes=action.crashes,
             last=action.last,
+            turn=action.turn,
             image_id=self._image(spec.image).id,
             log_path=f"/logs/{key.namespace}_{key.name}/{action.name}/{action.attempt}.log",
         )
@@ -391,9 +432,10 @@ class FakeEngine:
             raise cut.error
         pod.put(replace(made, state=ContainerState.CREATED))
 
-    def _start(self, key: Key, action: StartContainer) -> None:
+    def _start(self, key: Key, action: a.StartContainer) -> None:
         pod, container = self._find(key, action.container)
-        if not pod.sandbox.ready:
+        is_infra = pod.sandbox.infra is not None and pod.sandbox.infra.id == container.id
+        if not pod.sandbox.ready and not is_infra:
             raise Violation(f"starting {action.name} in a pod that is not ready")
         others = [c for c in pod.containers if c.name == container.name and c.id != container.id]
         if any(c.state is ContainerState.RUNNING for c in others):
@@ -402,7 +444,7 @@ class FakeEngine:
             raise RuntimeFailed(f"cannot start {action.name}: it is {container.state}")
         pod.put(self._run(container))
 
-    def _stop(self, key: Key, action: StopContainer) -> None:
+    def _stop(self, key: Key, action: a.StopContainer) -> None:
         pod, container = self._find(key, action.container)
         if container.state is not ContainerState.RUNNING:
             return
@@ -414,9 +456,9 @@ class FakeEngine:
             self._exits_at[container.id] = self.clock.now() + self.stop_takes.get(container.name, 0.0)
             self._catch_up()
 
-    def _kill(self, key: Key, action: KillContainer, cut: _Fault | None) -> None:
+    def _kill(self, key: Key, action: a.KillContainer, cut: _Fault | None) -> None:
         pod, container = self._find(key, action.container)
-        if container.state is not ContainerState.RUNNING:
+        if not container.state.can_signal():
             return
         container = replace(container, stopping=Stopping(self.clock.now() + KILL_AGAIN, killed=True))
         pod.put(container)
@@ -425,7 +467,7 @@ class FakeEngine:
         if container.name not in self.undead:
             self._end(pod, container, 137)
 
-    def _remove_container(self, key: Key, action: RemoveContainer) -> None:
+    def _remove_container(self, key: Key, action: a.RemoveContainer) -> None:
         pod, container = self._find(key, action.container)
         if container.state is ContainerState.RUNNING:
             raise Violation(f"removing {action.name} while it runs")
@@ -441,7 +483,7 @@ class FakeEngine:
 
     def _find(self, key: Key, wanted: ContainerId) -> tuple[_Pod, Container]:
         pod = self._pods.get(key)
-        for container in pod.containers if pod else ():
+        for container in self._all(pod) if pod else ():
             if container.id == wanted:
                 assert pod is not None
                 return pod, container
@@ -504,10 +546,10 @@ class FakeEngine:
         self._exits_at.pop(container.id, None)
         pod.put(self._ended(container, code))
 
-    def _after_reboot(self, container: Container) -> Container:
-        if container.state is ContainerState.CREATED:
+    def _after_reboot(self, container: Container, kept: bool) -> Container:
+        if container.state is ContainerState.CREATED and not kept:
             return replace(container, state=ContainerState.CREATING)
-        if container.state is not ContainerState.RUNNING:
+        if not container.state.can_signal():
             return container
         end = Exit(-1, 0.0, self.clock.wall(), container.started_wall)
         return replace(container, state=ContainerState.EXITED, pid=None, exit=end)
@@ -517,7 +559,7 @@ class FakeEngine:
         now = self.clock.now()
         changed: set[Key] = set()
         for key, pod in self._pods.items():
-            for container in list(pod.containers):
+            for container in self._all(pod):
                 if self._exits_at.get(container.id, now + 1) <= now:
                     self._end(pod, container, self.term_code)
                     changed.add(key)

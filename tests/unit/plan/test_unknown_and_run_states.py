@@ -96,12 +96,18 @@ def test_a_broken_file(row: Row):
         "a pod that is to be stopped has its members stopped",
         edit(POD, run=RunState.STOPPED),
         (
-            f"stop container side {GRACE} the pod is to be stopped",
-            f"stop container web {GRACE} the pod is to be stopped",
+            f"stop container side {GRACE} a command asked for it",
+            f"stop container web {GRACE} a command asked for it",
         ),
         wake=30,
     ),
-    Row("a stopped pod stays stopped", edit(POD, run=RunState.STOPPED, after=1)),
+    Row(
+        "its infra container is stopped when no member runs",
+        edit(POD, run=RunState.STOPPED, after=1),
+        (f"stop container  {GRACE} a command asked for it",),
+        wake=30,
+    ),
+    Row("a stopped pod stays stopped", edit(POD, run=RunState.STOPPED, after=2)),
     Row(
         "a stopped pod that is to run has its members made anew",
         lambda engine: (edit(POD, run=RunState.STOPPED, after=1)(engine), present(POD))[1],
