@@ -49,8 +49,12 @@ class DnsPolicy(StrEnum):
 
 
 class VolumeKind(StrEnum):
+    """NAMED is a volume of this machine's, which outlives what mounts it; TMPFS is each container's own."""
+
     HOST_PATH = "hostPath"
     EMPTY_DIR = "emptyDir"
+    TMPFS = "tmpfs"
+    NAMED = "named"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,21 +103,41 @@ class ContainerPort:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """Where a mount's files come from. ``host_path`` and ``host_path_type`` only for hostPath."""
+    """Where a mount's files come from. ``host_path`` and ``host_path_type`` only for hostPath. ``name`` is unique in
+    the pod; a named volume's is the machine's. ``options`` are what a tmpfs is made with: ``size=BYTES`` (or
+    ``size=50%``), ``mode=OCTAL``. ``anonymous``: nobody chose this named volume's name, and it goes with the container
+    that it was made for."""
 
     name: str = costs(Cost.CONTAINER)
     kind: VolumeKind = costs(Cost.CONTAINER)
     host_path: str = costs(Cost.CONTAINER, "")
     host_path_type: str = costs(Cost.CONTAINER, "")
+    options: tuple[str, ...] = costs(Cost.CONTAINER, ())
+    anonymous: bool = costs(Cost.CONTAINER, False)
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A volume at a place in one container. Carries its volume, so a changed source replaces just its users."""
+    """A volume at a place in one container. Carries its volume, so a changed source replaces just its users.
+
+    ``options`` are how it is mounted, sorted, what is so anyway left out: ``nodev``, ``noexec``, ``nosuid``; of a
+    hostPath ``bind`` (without what is mounted below it) and one of the words of mount propagation (``shared``,
+    ``rslave``…); of a named volume ``nocopy`` (podman fills a new one with what the image has there); of a tmpfs
+    ``tmpcopyup`` (the same for it), ``noswap``, ``noatime``."""
 
     path: str = costs(Cost.CONTAINER)
     volume: Volume = costs(Cost.CONTAINER)
     read_only: bool = costs(Cost.CONTAINER, False)
+    options: tuple[str, ...] = costs(Cost.CONTAINER, ())
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Device:
+    """A device of the host's in one container. ``permissions`` of ``r``, ``w`` and ``m`` (mknod)."""
+
+    path: str = costs(Cost.CONTAINER)
+    host_path: str = costs(Cost.CONTAINER)
+    permissions: str = costs(Cost.CONTAINER, "rwm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +181,15 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """One member. ``command`` and ``args`` None mean "the image's"; ``env`` is expanded and sorted by name.
+    """One member. ``command`` and ``args`` None mean "the image's", ``command`` () none, so that ``args`` alone (or
+    what the image has for them) is what runs; ``env`` is expanded and sorted by name.
     ``pull_secrets`` names the pod's Secrets with passwords for the image; what is in them is never in a spec.
     ``stdin_once``: the end of the first client's input is the end of the container's.
 
     What manifests do not say, only podman's options: ``labels`` of its own; ``restart``, its own policy instead of the
     pod's, given up after ``retries`` failures in a row (0: never); ``grace``, its own seconds to stop; ``stop_signal``
-    instead of the image's; ``user``, ``NAME|UID[:GROUP|GID]`` as an image writes it."""
+    instead of the image's; ``user``, ``NAME|UID[:GROUP|GID]`` as an image writes it; ``devices`` of the host;
+    ``ulimits``, by name ``SOFT:HARD`` as setrlimit(2) has them (-1: unlimited), instead of the machine's defaults."""
 
     name: str = costs(Cost.CONTAINER)
     image: str = costs(Cost.CONTAINER)
@@ -186,6 +212,8 @@ class ContainerSpec:
     grace: int | None = costs(Cost.RECORD, None)
     stop_signal: str = costs(Cost.CONTAINER, "")
     user: str = costs(Cost.CONTAINER, "")
+    devices: tuple[Device, ...] = costs(Cost.CONTAINER, ())
+    ulimits: Pairs = costs(Cost.CONTAINER, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +241,24 @@ class Dns:
 DEFAULT_NETWORK = "default"
 """What the instance's own network is called where it needs a name."""
 
+NO_NETWORK = "none"
+"""The ``network`` of a pod that has a network namespace with nothing but its loopback in it."""
+
+SHARED = ("ipc", "net", "uts")
+"""What the members of a pod have in common unless something else is said (Kubernetes' default, and podman's)."""
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """What the infra container fixes for the pod's life: a change of any of it recreates the pod.
 
-    ``network`` "" is the instance's own."""
+    ``network`` "" is the instance's own.
+
+    What manifests do not say, only podman's options: ``infra`` False, no infra container, so that nothing is shared and
+    each member has namespaces of its own; its image, command and name instead of our own (the command () is the
+    image's); ``cgroup_parent``, where the pod's cgroup is made; ``shared``, sorted, what members have in common of
+    ``cgroup``, ``ipc``, ``net`` and ``uts`` (``share_pid`` says it of ``pid``); the pod's addresses; ``no_hosts``, the
+    image's /etc/hosts is left alone; ``shm_size``, the bytes of /dev/shm (None: 64 MiB, 0: no limit)."""
 
     hostname: str = costs(Cost.POD, "")
     ports: tuple[PortBinding, ...] = costs(Cost.POD, ())
@@ -231,6 +271,17 @@ class SandboxSpec:
     network: str = costs(Cost.POD, "")
     sysctls: Pairs = costs(Cost.POD, ())
     host_users: bool = costs(Cost.POD, True)
+    infra: bool = costs(Cost.POD, True)
+    infra_image: str = costs(Cost.POD, "")
+    infra_command: tuple[str, ...] = costs(Cost.POD, ())
+    infra_name: str = costs(Cost.RECORD, "")
+    cgroup_parent: str = costs(Cost.POD, "")
+    shared: tuple[str, ...] = costs(Cost.POD, SHARED)
+    ip: str = costs(Cost.POD, "")
+    ip6: str = costs(Cost.POD, "")
+    mac: str = costs(Cost.POD, "")
+    no_hosts: bool = costs(Cost.POD, False)
+    shm_size: int | None = costs(Cost.POD, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +289,9 @@ class PodSpec:
     """A whole pod as it is wanted. ``grace_period`` is in seconds.
 
     ``keep``: a member that is started again goes on with its id and its writable layer (podman's way), instead of a new
-    container (Kubernetes'). ``stop_when_done``: when no member runs or will, the infra container ends, too."""
+    container (Kubernetes'). ``stop_when_done``: when no member runs or will, the infra container ends, too. ``limits``:
+    what all members together may use, beside what follows from their own. ``mounts``: what each member that is added by
+    hand is given, too (``pod create -v``); those that there are have it among their own."""
 
     key: Key = costs(Cost.POD)
     sandbox: SandboxSpec = nested(SandboxSpec())
@@ -252,6 +305,8 @@ class PodSpec:
     host_aliases: tuple[HostAlias, ...] = costs(Cost.LIVE, ())
     keep: bool = costs(Cost.RECORD, False)
     stop_when_done: bool = costs(Cost.RECORD, False)
+    limits: Resources = nested(Resources())
+    mounts: tuple[Mount, ...] = costs(Cost.RECORD, ())
 
     def policy_of(self, container: ContainerSpec) -> RestartPolicy:
         """The restart policy of a member: its own, or the pod's."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 from reconciler.model.cost import Cost
 from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Resources
 
-PAIRS = frozenset({"env", "labels", "annotations", "sysctls"})
+PAIRS = frozenset({"env", "labels", "annotations", "sysctls", "ulimits"})
 """Fields that hold named values: reported one name at a time."""
 
 QUANTITIES = ("resources.requests.cpu", "resources.limits.cpu", "resources.requests.memory", "resources.limits.memory")
@@ -28,6 +28,8 @@ USER_PATHS: dict[str, str] = {
     "PodSpec.volumes": "spec.volumes",
     "PodSpec.keep": "a member that is started again",
     "PodSpec.stop_when_done": "--exit-policy",
+    "PodSpec.limits": "spec.",
+    "PodSpec.mounts": "--volume",
     "PodSpec.host_aliases": "spec.hostAliases",
     "Dns.policy": "spec.dnsPolicy",
     "Dns.nameservers": "spec.dnsConfig.nameservers",
@@ -44,6 +46,17 @@ USER_PATHS: dict[str, str] = {
     "SandboxSpec.network": "metadata.annotations[reconciler/network]",
     "SandboxSpec.sysctls": "spec.securityContext.sysctls",
     "SandboxSpec.host_users": "spec.hostUsers",
+    "SandboxSpec.infra": "--infra",
+    "SandboxSpec.infra_image": "--infra-image",
+    "SandboxSpec.infra_command": "--infra-command",
+    "SandboxSpec.infra_name": "--infra-name",
+    "SandboxSpec.cgroup_parent": "--cgroup-parent",
+    "SandboxSpec.shared": "--share",
+    "SandboxSpec.ip": "--ip",
+    "SandboxSpec.ip6": "--ip6",
+    "SandboxSpec.mac": "--mac-address",
+    "SandboxSpec.no_hosts": "--no-hosts",
+    "SandboxSpec.shm_size": "--shm-size",
     "ContainerSpec.name": "name",
     "ContainerSpec.image": "image",
     "ContainerSpec.pull_policy": "imagePullPolicy",
@@ -63,6 +76,8 @@ USER_PATHS: dict[str, str] = {
     "ContainerSpec.retries": "--restart",
     "ContainerSpec.user": "--user",
     "ContainerSpec.labels": "--label",
+    "ContainerSpec.devices": "--device",
+    "ContainerSpec.ulimits": "--ulimit",
     "Resources.cpu_request": "resources.requests.cpu",
     "Resources.cpu_limit": "resources.limits.cpu",
     "Resources.memory_request": "resources.requests.memory",
@@ -85,7 +100,8 @@ USER_PATHS: dict[str, str] = {
     "Security.fs_group": "securityContext.fsGroup",
     "Security.fs_group_on_mismatch": "securityContext.fsGroupChangePolicy",
 }
-"""Where a user finds a field, by ``Class.field``; below a container the path is relative to it."""
+"""Where a user finds a field, by ``Class.field``; below a container the path is relative to it. Of a field that holds
+others it is what their paths begin with."""
 
 
 SHOWN = 20
@@ -182,7 +198,7 @@ def _compare(old: Any, new: Any, prefix: str, container: str) -> Iterator[Change
         name = f"{type(old).__name__}.{spec_field.name}"
         if spec_field.metadata.get("nested"):
             if is_dataclass(before):
-                yield from _compare(before, after, prefix, container)
+                yield from _compare(before, after, prefix + USER_PATHS.get(name, ""), container)
         elif "cost" not in spec_field.metadata:
             raise TypeError(f"{name} does not say what its change costs")
         elif before != after:
