@@ -7,23 +7,53 @@ counts; a pod whose source is not among ours is left as it is (its last good ver
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from reconciler.controller.turns import Turns
 from reconciler.model.desired import Absent, Present, Unknown
 from reconciler.model.key import HAND, Key, SourceId
 from reconciler.model.login import Logins
 from reconciler.model.spec import PortBinding
-from reconciler.sources.directory import DirectorySource
 from reconciler.sources.resolve import Resolution
+
+
+class Source(Protocol):
+    """Where desired state comes from: ``DirectorySource``, ``HandSource``. ``path``: where it lies."""
+
+    @property
+    def id(self) -> SourceId: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def owned(self) -> Set[Key]:
+        """The keys with a pod that is recorded as this source's."""
+
+    def keys(self) -> Set[Key]:
+        """Every key that this source defines, may define, or has a pod of."""
+
+    def path_of(self, key: Key) -> str: ...
+
+    def secret(self, namespace: str, name: str) -> Logins | None:
+        """The passwords of a Secret that it defines."""
+
+    def adopt(self, keys: Collection[Key]) -> None: ...
+
+    def own(self, key: Key) -> None: ...
+
+    def disown(self, key: Key) -> None: ...
+
+    def resolve(self, key: Key) -> Resolution: ...
 
 
 class Wanted:
     """See the module. ``turns``: what this command said it is about (None: what others say does not concern it)."""
 
-    def __init__(self, sources: Sequence[DirectorySource], turns: Turns | None = None) -> None:
+    def __init__(self, sources: Sequence[Source], turns: Turns | None = None) -> None:
         self.sources = tuple(sources)
         self._turns = turns
         self._owners: dict[Key, SourceId] = {}
@@ -100,8 +130,8 @@ class Wanted:
 
     def secret(self, namespace: str, name: str) -> Logins | None:
         """The passwords of a Secret, from the first source that defines it."""
-        found = (source.snapshot.secrets.get((namespace, name)) for source in self.sources)
-        return next((secret.logins for secret in found if secret is not None), None)
+        found = (source.secret(namespace, name) for source in self.sources)
+        return next((logins for logins in found if logins is not None), None)
 
     def releases(self, key: Key, binding: PortBinding) -> bool:
         """Whether the pod of ``key`` is on its way to give up a host port."""
@@ -115,18 +145,18 @@ class Wanted:
         doubtful = next((answer for answer in answers if isinstance(answer.desired, Unknown)), None)
         return doubtful or Resolution(Absent("no manifest defines it"))
 
-    def _first(self, key: Key, sources: Iterable[DirectorySource]) -> Resolution | None:
+    def _first(self, key: Key, sources: Iterable[Source]) -> Resolution | None:
         for source in sources:
             answer = source.resolve(key)
             if isinstance(answer.desired, Present):
                 return answer
         return None
 
-    def _heir(self, key: Key, mine: DirectorySource) -> Resolution | None:
+    def _heir(self, key: Key, mine: Source) -> Resolution | None:
         """The same object under another source's path is a rename: nothing happens to it but a new owner."""
         return self._first(key, [source for source in self.sources if source is not mine])
 
-    def _with_rivals(self, key: Key, mine: DirectorySource, answer: Resolution) -> Resolution:
+    def _with_rivals(self, key: Key, mine: Source, answer: Resolution) -> Resolution:
         desired = answer.desired
         if not isinstance(desired, Present) or desired.problem or desired.owner != mine.id:
             return answer

@@ -1,5 +1,7 @@
 """``watch``: the controller for ever. One per root; whatever runs goes on when it ends.
 
+Pods made by hand are one more source, which this program looks after and never prunes.
+
 Threads: the workers and the exit watcher of ``core``, one for the folders, one for what others do to the network; the
 caller's waits for the end.
 """
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from reconciler.controller.by_hand import Bench, after_sync
 from reconciler.controller.core import WORKERS, Core
 from reconciler.controller.firewall import FirewallWatcher
 from reconciler.controller.folders import FolderWatcher
@@ -99,15 +102,18 @@ def _run(
     """1. Learn what is recorded. 2. Hear exits. 3. Look at the network and the folders, and hear of them. 4. Look at
     every key once. 5. Say that we are ready, and wait for the end. 6. Let the steps under way end."""
     notifier = options.notifier
+    bench = Bench(engine, options.layout, clock)
 
     def changed(key: Key) -> None:
+        if _follows_by_hand(bench, key, options.log):
+            core.queue.add(key)
         line.tell()
         if options.on_change:
             options.on_change(key)
 
     core = Core(
         engine,
-        Wanted(sources),
+        Wanted([*sources, bench.source]),
         clock,
         exits=options.layout.exits if options.exits else None,
         images=Disk(options.layout.images).index,
@@ -164,6 +170,17 @@ def _run(
         ended = core.stop()
     options.log.info("controller ends", pods_go_on=len(engine.keys()))
     return 0 if ended else 1
+
+
+def _follows_by_hand(bench: Bench, key: Key, log: Log) -> bool:
+    """See to what follows the end of a container made by hand; whether its pod is to be looked at again."""
+    if not bench.source.asked_for(key):
+        return False
+    try:
+        return after_sync(bench, key)
+    except ReconcilerError as error:
+        log.warning("cannot look after what was made by hand", pod=str(key), cause=error.message)
+        return False
 
 
 def _firewall_watcher(engine: PodEngine, options: WatchOptions, clock: Clock, health: Health) -> FirewallWatcher | None:

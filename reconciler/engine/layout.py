@@ -9,7 +9,7 @@ state/  (survives a reboot)             run/  (gone after one)
     rootfs/ (empty) upper/ work/          runtime/<crun|runc>/   the OCI runtime's own state
     prepare                               instance.lock, network.lock, firewall.lock, ...
   images/                               logs/
-  state.db                                <namespace>_<pod>_<uid>/<container>/<attempt>.log
+  state.db, hand/<namespace>/<name>.json  <namespace>_<pod>_<uid>/<container>/<attempt>.log
   cache/                                dns/networks/<bridge>   what the name server knows
 """
 
@@ -78,6 +78,11 @@ class Layout:
     @property
     def cache(self) -> Path:
         return self.state / "cache"
+
+    @property
+    def hand(self) -> Path:
+        """What commands want of the pods that they made (``sources.hand``)."""
+        return self.state / "hand"
 
     @property
     def turns(self) -> Path:

@@ -14,11 +14,11 @@ from typing import TypeVar
 import msgspec
 
 from reconciler.engine.files import read_or_none, write_atomic
-from reconciler.engine.typed import decoder
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import Exit, Instant
 from reconciler.model.qos import Qos
 from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resources
+from reconciler.model.typed import decoder
 
 T = TypeVar("T")
 

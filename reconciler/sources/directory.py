@@ -18,6 +18,7 @@ from reconciler.kube import Problem
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.desired import Absent
 from reconciler.model.key import Key, SourceId
+from reconciler.model.login import Logins
 from reconciler.model.observed import Instant
 from reconciler.sources import memory as memories
 from reconciler.sources import reading
@@ -110,6 +111,11 @@ class DirectorySource:
         with self._lock:
             relative = self._memory.paths.get(key)
             return "" if relative is None else self._absolute(relative)
+
+    def secret(self, namespace: str, name: str) -> Logins | None:
+        """The passwords of a Secret that a file defines."""
+        found = self.snapshot.secrets.get((namespace, name))
+        return found.logins if found else None
 
     @property
     def is_known(self) -> bool:

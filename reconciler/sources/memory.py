@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reconciler.model.key import Key, SourceId
+from reconciler.sources.atomic import replace_file
 from reconciler.sources.tree import Identity
 
 
@@ -47,15 +46,7 @@ def keep(file: Path, source: SourceId, memory: Memory) -> None:
 
     Raises OSError.
     """
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(prefix=".", dir=file.parent)
-    try:
-        with os.fdopen(handle, "w") as out:
-            json.dump(_to_json(source, memory), out)
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(file, json.dumps(_to_json(source, memory)).encode())
 
 
 def _to_json(source: SourceId, memory: Memory) -> dict[str, Any]:

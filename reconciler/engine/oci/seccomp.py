@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from reconciler.engine.oci.host import HostCapabilities
-from reconciler.engine.typed import decoder
 from reconciler.model.errors import HostUnfit, InvalidInput
+from reconciler.model.typed import decoder
 
 EPERM = 1
 UNCONFINED = "unconfined"

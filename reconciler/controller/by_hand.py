@@ -1,0 +1,246 @@
+"""Pods made by hand: a command writes down what it wants, and works on it itself until it is so. No daemon is needed.
+
+The work is ``sync_pod``, as everybody's; what is special is how a command waits: for the ends of the pod's processes,
+for pulls, for the time that a plan names. What follows the end of a container (--rm, its name) is seen to by whoever
+syncs the pod then: a command, the monitor's exit command (``ended``), or a controller (``after_sync``).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+from reconciler.controller.lock import holder
+from reconciler.controller.narrate import Narrator
+from reconciler.controller.sync import OnStep, Result, sync_pod
+from reconciler.controller.wanted import Wanted
+from reconciler.engine.layout import Layout
+from reconciler.model.actions import Why
+from reconciler.model.clock import Clock, SystemClock
+from reconciler.model.desired import RunState
+from reconciler.model.errors import NotFound, Permanent, TryLater
+from reconciler.model.interfaces import PodEngine
+from reconciler.model.key import HAND, ContainerId, Key
+from reconciler.model.observed import ContainerState, Instant, Observed
+from reconciler.plan.situation import is_finished, newest
+from reconciler.sources.hand import HandMember, HandPod, HandSource
+
+STEPS_AT_ONCE = 4
+TRIES = 3
+"""Failures in a row after which a command gives up."""
+
+UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.CREATING})
+"""Waiting that ends by itself soon."""
+
+Change = Callable[[HandPod | None], HandPod]
+"""Takes what was wanted (None: nothing), gives what is wanted now; raises what is to be told where that cannot be."""
+
+
+@dataclass
+class Bench:
+    """What a command works with. ``on_step`` is called after each step that was done, ``on_wait`` with what is waited
+    for, in a line."""
+
+    engine: PodEngine
+    layout: Layout
+    clock: Clock = field(default_factory=SystemClock)
+    on_step: OnStep | None = None
+    on_wait: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self.source = HandSource(self.layout.hand)
+
+
+def edit(bench: Bench, key: Key, change: Change) -> HandPod:
+    """Write down what is wanted of a pod, under its lock, as ``change`` of what was.
+
+    Raises what ``change`` raises, and TryLater.
+    """
+    with bench.engine.lock(key):
+        wanted = change(bench.source.read(key))
+        bench.source.write(wanted)
+    return wanted
+
+
+def settle(bench: Bench, key: Key, *, timeout: float | None = None) -> Result:
+    """Work on a pod until it is as it is wanted, or nothing more can be done about that now; how it stands then.
+
+    ``timeout``: seconds after which it is left as it stands. Raises ReconcilerError where steps fail for good.
+    """
+    end = None if timeout is None else bench.clock.now() + timeout
+    wanted = Wanted([bench.source])
+    _learn(bench, key, wanted)
+    tries = 0
+    with _pool() as pool, _Bell(bench.engine, key) as bell:
+        while True:
+            result = sync_pod(
+                key,
+                wanted,
+                bench.engine,
+                bench.clock,
+                narrator=Narrator(bench.engine),
+                pool=pool,
+                on_step=bench.on_step,
+            )
+            wanted.recorded(key, result.owner)
+            tries = tries + 1 if result.error else 0
+            if result.error and (isinstance(result.error, Permanent) or tries >= TRIES):
+                raise result.error
+            if after_sync(bench, key) or result.more:
+                continue
+            until = _until(result, end)
+            if not _is_under_way(result) or (end is not None and bench.clock.now() >= end):
+                return result
+            for waiting in result.waiting:
+                bench.on_wait(waiting.reason.text)
+            bell.wait(result, until, bench.clock)
+
+
+def after_sync(bench: Bench, key: Key) -> bool:
+    """See to what follows the ends of containers; whether something else is wanted of the pod now.
+
+    One that was made to be removed when it has ended goes; the name of one that is gone is free; a pod that is gone is
+    forgotten.
+    """
+    pod = bench.source.read(key)
+    if pod is None or not (pod.going or any(_is_passing(pod, m) for m in pod.members)):
+        return False
+    with bench.engine.lock(key):
+        pod, have = bench.source.read(key), bench.engine.observe(key, None)
+        if pod is None:
+            return False
+        if pod.going:
+            if have.sandbox is None:
+                bench.source.forget(key)
+            return False
+        left = _without_gone(bench.source, pod, have)
+        left = _without_ended(left, have)
+        if left == pod:
+            return False
+        bench.source.write(left)
+        return left.going or left.spec != pod.spec
+
+
+def ended(engine: PodEngine, layout: Layout, container: ContainerId) -> None:
+    """What a monitor calls when its container has ended: restarts, removal, the end of the pod. A live controller has
+    heard of it, too, and does all that."""
+    if holder(layout.controller_lock) is not None:
+        return
+    key = engine.key_of(container)
+    if key is None:
+        return
+    bench = Bench(engine, layout)
+    while True:
+        result = settle(bench, key)
+        if result.owner != HAND or not any(w.reason.why is Why.BACKOFF for w in result.waiting):
+            return
+        _sleep_until(result.requeue_at, bench.clock)
+
+
+def removed(pod: HandPod | None, key: Key, grace: float | None = None) -> HandPod:
+    """The change by which a pod goes. Raises NotFound."""
+    if pod is None:
+        raise NotFound(f'cannot remove pod "{key.name}": it was not made by hand')
+    return replace(pod, going=True, grace=grace)
+
+
+def _learn(bench: Bench, key: Key, wanted: Wanted) -> None:
+    sandbox = bench.engine.observe(key, None).sandbox
+    wanted.adopt({key: sandbox.owner} if sandbox else {})
+
+
+def _is_passing(pod: HandPod, member: HandMember) -> bool:
+    return member.remove or pod.spec.container(member.name) is None
+
+
+def _without_gone(source: HandSource, pod: HandPod, have: Observed) -> HandPod:
+    """Without what is said of members that are not wanted any more, and are gone."""
+    there = {c.name for c in have.containers}
+    gone = [m for m in pod.members if pod.spec.container(m.name) is None and m.name not in there]
+    for member in gone:
+        source.release(member.name, pod.key)
+    return replace(pod, members=tuple(m for m in pod.members if m not in gone)) if gone else pod
+
+
+def _without_ended(pod: HandPod, have: Observed) -> HandPod:
+    """Without the members that were to go when they ended; with the last, the pod that was there for it."""
+    for member in pod.members:
+        if member.remove and _has_ended(pod, member, have):
+            pod = replace(pod, going=True) if pod.solo else pod.without(member.name)
+    return pod
+
+
+def _has_ended(pod: HandPod, member: HandMember, have: Observed) -> bool:
+    spec, last = pod.spec.container(member.name), newest(have.containers, member.name)
+    if spec is None or last is None or last.state is not ContainerState.EXITED or last.turn < member.wish.turn:
+        return False
+    return member.wish.run is RunState.STOPPED or is_finished(last, pod.spec, spec)
+
+
+def _is_under_way(result: Result) -> bool:
+    if result.error is not None:
+        return True
+    return any(w.reason.why in UNDER_WAY for w in result.waiting)
+
+
+def _until(result: Result, end: Instant | None) -> Instant | None:
+    return min((at for at in (result.requeue_at, end) if at is not None), default=None)
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(STEPS_AT_ONCE, thread_name_prefix="step") as pool:
+        yield pool
+
+
+class _Bell:
+    """Rings when something happens to a pod: a process of it ends, a pull for it does."""
+
+    def __init__(self, engine: PodEngine, key: Key) -> None:
+        self._engine, self._key = engine, key
+        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def __enter__(self) -> _Bell:
+        self._engine.listeners.append(self._ring)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.listeners.remove(self._ring)
+        os.close(self._event)
+
+    def _ring(self, key: Key) -> None:
+        if key == self._key:
+            os.eventfd_write(self._event, 1)
+
+    def wait(self, result: Result, until: Instant | None, clock: Clock) -> None:
+        """Until it rings or the time comes."""
+        poll = select.poll()
+        poll.register(self._event, select.POLLIN)
+        processes = [fd for _, ref in result.running if (fd := _descriptor(ref.pid)) is not None]
+        for fd in processes:
+            poll.register(fd, select.POLLIN)
+        try:
+            poll.poll(None if until is None else max(0.0, until - clock.now()) * 1000)
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._event)
+        finally:
+            for fd in processes:
+                os.close(fd)
+
+
+def _descriptor(pid: int) -> int | None:
+    """A descriptor that is readable when the process has ended; None where it has."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _sleep_until(at: Instant | None, clock: Clock) -> None:
+    if at is None:
+        raise TryLater("cannot wait for the restart: its time is not known")
+    select.poll().poll(max(0.0, at - clock.now()) * 1000)

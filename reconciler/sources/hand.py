@@ -1,0 +1,229 @@
+"""Pods made by hand as a source of desired state: what commands asked for, a small file for each pod.
+
+A command writes the file under the pod's lock before anything is done about it, and whoever looks after the pod reads
+it: the command itself, a controller, the next command. A pod whose file is lost is left as it is; one that is to go
+says so in its file, which is deleted after it. Nothing is kept in memory but whose pods are recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from reconciler.kube import Problem
+from reconciler.model.desired import Absent, Present, RunState, Unknown, Wish
+from reconciler.model.errors import InvalidInput, TryLater
+from reconciler.model.key import HAND, Key
+from reconciler.model.login import Logins
+from reconciler.model.spec import SPEC_VERSION, PodSpec
+from reconciler.model.typed import decoder
+from reconciler.sources.atomic import replace_file
+from reconciler.sources.resolve import Resolution
+
+NAMES = ".names"
+"""Beside the namespaces: a link for each name of a container, to the pod that has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandMember:
+    """What is wanted of a member beyond its spec. ``remove``: it goes when it has ended (--rm). ``command``: the words
+    by which it was made."""
+
+    name: str
+    wish: Wish = field(default_factory=Wish)
+    remove: bool = False
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HandPod:
+    """A pod as commands want it. ``solo``: it is there for its one container only. ``going``: it is to be removed, its
+    containers with ``grace`` seconds to stop. ``command``: the words by which it was made."""
+
+    spec: PodSpec
+    run: RunState = RunState.RUNNING
+    members: tuple[HandMember, ...] = ()
+    solo: bool = False
+    going: bool = False
+    grace: float | None = None
+    command: tuple[str, ...] = ()
+    version: int = SPEC_VERSION
+
+    @property
+    def key(self) -> Key:
+        return self.spec.key
+
+    def member(self, name: str) -> HandMember:
+        """What is wanted of a member; the default for one of which nobody asked for anything."""
+        return next((m for m in self.members if m.name == name), HandMember(name))
+
+    def with_member(self, member: HandMember) -> HandPod:
+        """The same with this said of a member."""
+        others = tuple(m for m in self.members if m.name != member.name)
+        return replace(self, members=(*others, member))
+
+    def without(self, name: str, grace: float | None = None) -> HandPod:
+        """The same without a member, which has ``grace`` seconds to stop."""
+        left = tuple(c for c in self.spec.containers if c.name != name)
+        leaving = HandMember(name, Wish(RunState.STOPPED, grace=grace))
+        return replace(self.with_member(leaving), spec=replace(self.spec, containers=left))
+
+
+class HandSource:
+    """See the module. ``directory``: where the files are, ``<namespace>/<name>.json`` (``Layout.hand``)."""
+
+    id = HAND
+
+    def __init__(self, directory: Path) -> None:
+        self.path = str(directory)
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._owned: set[Key] = set()
+
+    # --- the files ---------------------------------------------------------------------------------------------
+
+    def read(self, key: Key) -> HandPod | None:
+        """The pod as it is wanted; None where nobody asked for it.
+
+        Raises TryLater where its file cannot be read.
+        """
+        try:
+            return decoder(HandPod).decode(self._file(key).read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise TryLater(f"cannot read what is wanted of pod {key}: {e.strerror}") from e
+        except msgspec.MsgspecError as e:
+            raise TryLater(f"cannot read what is wanted of pod {key}: {self._file(key)} is damaged ({e})") from e
+
+    def write(self, pod: HandPod) -> None:
+        """Want the pod so. For holders of its lock.
+
+        Raises TryLater where it cannot be written.
+        """
+        try:
+            replace_file(self._file(pod.key), msgspec.json.encode(pod))
+        except OSError as e:
+            raise TryLater(f"cannot write down what is wanted of pod {pod.key}: {e.strerror}") from e
+
+    def forget(self, key: Key) -> None:
+        """The pod is gone: nothing is wanted of it any more, and its containers' names are free."""
+        pod = self.read(key)
+        for name in {*(c.name for c in pod.spec.containers), *(m.name for m in pod.members)} if pod else ():
+            self.release(name, key)
+        self._file(key).unlink(missing_ok=True)
+
+    def all(self) -> tuple[HandPod, ...]:
+        """Every pod that can be read."""
+        pods = []
+        for key in sorted(self._keys()):
+            with suppress(TryLater):
+                if pod := self.read(key):
+                    pods.append(pod)
+        return tuple(pods)
+
+    # --- names of containers -----------------------------------------------------------------------------------
+
+    def claim(self, name: str, key: Key) -> bool:
+        """Take a name for a container of ``key``; False where another container made by hand has it (``holder``).
+
+        Raises TryLater where it cannot be written.
+        """
+        link = self._directory / NAMES / name
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            link.symlink_to(f"{key.namespace}/{key.name}")
+        except FileExistsError:
+            return False
+        except OSError as e:
+            raise TryLater(f"cannot write down the name {name}: {e.strerror}") from e
+        return True
+
+    def holder(self, name: str) -> Key | None:
+        """The pod that has a container of this name, or had claimed one."""
+        try:
+            namespace, _, pod = str((self._directory / NAMES / name).readlink()).partition("/")
+        except OSError:
+            return None
+        return Key(namespace, pod)
+
+    def release(self, name: str, key: Key) -> None:
+        """Give up a name that ``key`` has."""
+        if self.holder(name) == key:
+            (self._directory / NAMES / name).unlink(missing_ok=True)
+
+    def asked_for(self, key: Key) -> bool:
+        """Whether there is a word about the pod."""
+        return self._file(key).exists()
+
+    # --- a source ----------------------------------------------------------------------------------------------
+
+    def keys(self) -> set[Key]:
+        """Every key that was asked for, or that has a pod made by hand."""
+        return {*self._keys(), *self.owned}
+
+    def path_of(self, key: Key) -> str:
+        return str(self._file(key))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Commands have told of theirs."""
+        return ()
+
+    def secret(self, namespace: str, name: str) -> Logins | None:  # noqa: ARG002 (a source's signature)
+        return None
+
+    def adopt(self, keys: Collection[Key]) -> None:
+        with self._lock:
+            self._owned.update(keys)
+
+    def own(self, key: Key) -> None:
+        with self._lock:
+            self._owned.add(key)
+
+    def disown(self, key: Key) -> None:
+        with self._lock:
+            self._owned.discard(key)
+
+    @property
+    def owned(self) -> frozenset[Key]:
+        with self._lock:
+            return frozenset(self._owned)
+
+    def resolve(self, key: Key) -> Resolution:
+        """What was asked for. A pod without a word about it is kept: no controller prunes what was made by hand."""
+        try:
+            pod = self.read(key)
+        except TryLater as error:
+            return Resolution(Unknown(error.message))
+        if pod is None and key in self.owned:
+            lost = f"what was wanted of it is lost; `reconciler pod rm {key.name}` removes it"
+            return Resolution(Unknown(lost))
+        if pod is None:
+            return Resolution(Absent("nobody asked for it"), gone=True)
+        if pod.going:
+            return Resolution(Absent("a command asked for it", pod.grace))
+        return Resolution(Present(pod.spec, HAND, pod.run, wishes=tuple((m.name, m.wish) for m in pod.members)))
+
+    def _keys(self) -> set[Key]:
+        return {
+            Key(file.parent.name, file.name.removesuffix(".json"))
+            for file in self._directory.glob("*/*.json")
+            if not file.name.startswith(".")
+        }
+
+    def _file(self, key: Key) -> Path:
+        return self._directory / key.namespace / f"{key.name}.json"
+
+
+def refuse_name(name: str, holder: Key) -> InvalidInput:
+    """The error for a name that is taken."""
+    whose = f"pod {holder.name}" if holder.name != name else "a container of its own"
+    return InvalidInput(
+        f'cannot name a container "{name}": the name is in use by {whose}',
+        hint=f"choose another, or remove that one: reconciler rm {name}",
+    )
