@@ -101,7 +101,7 @@ def _followed(
     from reconciler.cli.logfollow import Stream, follow
 
     def looking(found: Found) -> Callable[[Path], State]:
-        return lambda path: state(engine.observe(found.pod.key, None), found, path)
+        return lambda path: state(engine.look(found.pod.key), found, path)
 
     streams = [Stream(label, path, looking(found)) for label, found, path in paths]
     return follow(streams, engine.layout.exits, tail, since, until, wanted)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from reconciler.model.errors import InvalidInput, NotFound
-from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, ContainerState, Observed
+
+if TYPE_CHECKING:
+    from reconciler.model.interfaces import PodEngine
 
 _ID = re.compile(r"[0-9a-f]{2,64}")
 
@@ -35,7 +38,7 @@ def observed(engine: PodEngine, namespace: str | None = None) -> tuple[Observed,
     """Every pod that is recorded here (of one namespace), in the order of its key."""
     recorded = engine.keys()
     keys = sorted(k for k in recorded if namespace in (None, k.namespace))
-    return tuple(o for o in (engine.observe(k, None) for k in keys) if o.sandbox is not None)
+    return tuple(o for o in (engine.look(k) for k in keys) if o.sandbox is not None)
 
 
 def current(pod: Observed) -> tuple[Container, ...]:

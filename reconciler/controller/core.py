@@ -101,7 +101,7 @@ class Core:
         owners = {}
         for key in self.engine.keys():  # noqa: SIM118 (an engine is no dict)
             try:
-                sandbox = self.engine.observe(key, None).sandbox
+                sandbox = self.engine.look(key).sandbox
             except ReconcilerError as error:
                 self.log.error("cannot adopt pod", pod=str(key), cause=error.message)
                 continue

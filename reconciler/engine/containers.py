@@ -9,9 +9,7 @@ of its pod's lock.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +22,11 @@ from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.monitors import MonitorRequest
 from reconciler.engine.oci.process import member_score
-from reconciler.engine.records import RECORD, STATE, ContainerFacts, ContainerRecord
+from reconciler.engine.recorded import facts_of, note, record_of, require
+from reconciler.engine.records import RECORD, ContainerRecord
 from reconciler.engine.store import pods as index
-from reconciler.model.errors import NotFound, ReconcilerError, TryLater
+from reconciler.engine.watched import MONITOR_PID, monitor_of, process_of, watches
+from reconciler.model.errors import ReconcilerError, TryLater
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
 from reconciler.model.qos import Qos
@@ -34,38 +34,8 @@ from reconciler.model.spec import Resources
 
 CONFIG = "config.json"
 PREPARE = "prepare"
-MONITOR_PID = "monitor.pid"
-ZYGOTE = b"conmon-zygote\n"
-"""What the kernel calls it (conmon/zygote.py)."""
-SUCCESSOR_SECONDS = 1.0
-"""For a monitor that was killed to have another in its place."""
 KILL_SECONDS = 10.0
 KILL_AGAIN = 2.0
-
-_noting = threading.Lock()
-
-
-def record_of(ctx: Context, container: ContainerId) -> ContainerRecord | None:
-    """The container's record; read once, as it never changes."""
-    cached = ctx.cache.containers.get(container)
-    if cached is None:
-        cached = records.read(ctx.layout.container(container), RECORD, ContainerRecord)
-        if cached is not None:
-            ctx.cache.containers[container] = cached
-    return cached
-
-
-def facts_of(ctx: Context, container: ContainerId) -> ContainerFacts:
-    """What is known of its process; empty for one whose creation was cut short."""
-    return records.read(ctx.layout.container(container), STATE, ContainerFacts) or ContainerFacts()
-
-
-def note(ctx: Context, container: ContainerId, **changes: Any) -> ContainerFacts:
-    """Write changed facts. Only for holders of the pod's lock, whose steps may do this at the same time."""
-    with _noting:
-        facts = dataclasses.replace(facts_of(ctx, container), **changes)
-        records.write(ctx.layout.container(container), STATE, facts)
-    return facts
 
 
 def launch(
@@ -95,7 +65,7 @@ def start(ctx: Context, container: ContainerId) -> None:
 
     Raises RuntimeFailed.
     """
-    ctx.runtime.of(container).start(container)
+    ctx.runtime_of(container).start(container)
     note(ctx, container, started=ctx.clock.now(), started_wall=ctx.clock.wall())
 
 
@@ -111,7 +81,7 @@ def stop(ctx: Context, container: ContainerId, grace: float) -> None:
     try:
         note(ctx, container, deadline=ctx.clock.now() + grace, told=False)
     finally:
-        processes.send_signal(_ref(facts_of(ctx, container)), signal_number(record.stop_signal))
+        processes.send_signal(process_of(facts_of(ctx, container)), signal_number(record.stop_signal))
     note(ctx, container, told=True)
 
 
@@ -121,7 +91,7 @@ def kill(ctx: Context, container: ContainerId) -> None:
     try:
         note(ctx, container, deadline=ctx.clock.now() + KILL_AGAIN, killed=True)
     finally:
-        processes.send_signal(_ref(facts_of(ctx, container)), signal.SIGKILL)
+        processes.send_signal(process_of(facts_of(ctx, container)), signal.SIGKILL)
         _kill_cgroup(ctx, container)
 
 
@@ -167,7 +137,7 @@ def remove(ctx: Context, container: ContainerId) -> None:
     grave = _cut_short(ctx, container) if not facts_of(ctx, container).pid else None
     _end_processes(ctx, container)
     _await_monitor(container, bundle)
-    ctx.runtime.of(container).delete(container)
+    ctx.runtime_of(container).delete(container)
     _forget_files(ctx, container, grave or bundle)
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)
@@ -195,8 +165,8 @@ def _end_processes(ctx: Context, container: ContainerId) -> None:
     paths = _cgroups(ctx, container)
     facts = facts_of(ctx, container)
     inside = sorted(pid for path in paths for pid in cgroups.pids(path))
-    ends = [_ref(facts), *filter(None, map(processes.pid_ref, inside))]
-    processes.send_signal(_ref(facts), signal.SIGKILL)
+    ends = [process_of(facts), *filter(None, map(processes.pid_ref, inside))]
+    processes.send_signal(process_of(facts), signal.SIGKILL)
     for path in paths:
         cgroups.kill_all(path)
     for process in ends:
@@ -242,39 +212,6 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
     )
 
 
-def monitored(ctx: Context, container: ContainerId) -> bool:
-    """Whether the container's monitor lives, and so will tell how it ended."""
-    bundle = ctx.layout.container(container)
-    monitor = monitor_of(bundle)
-    return monitor is not None and processes.alive(monitor) and _watches(monitor, container)
-
-
-def await_successor(ctx: Context, container: ContainerId) -> bool:
-    """Whether the container has a monitor, after a moment: the zygote replaces one that was killed."""
-    deadline = time.monotonic() + SUCCESSOR_SECONDS
-    while not monitored(ctx, container):
-        if time.monotonic() > deadline or not _zygote_lives(ctx):
-            return False
-        time.sleep(0.005)  # rare, and nobody tells
-    return True
-
-
-def _zygote_lives(ctx: Context) -> bool:
-    """Of any version: one that stepped aside goes on for its monitors."""
-    return any(files.read_or_none(Path(f"/proc/{pid}/comm")) == ZYGOTE for pid in cgroups.monitors(ctx.layout.tag))
-
-
-def lives(ctx: Context, container: ContainerId) -> bool:
-    """Whether its process runs."""
-    return processes.alive(_ref(facts_of(ctx, container)))
-
-
-def _ref(facts: ContainerFacts) -> PidRef:
-    if facts.boot != processes.boot_id():
-        return PidRef(0, 0)
-    return PidRef(facts.pid, facts.pid_start)
-
-
 def signal_number(name: str) -> int:
     """The signal that an image calls ``name``: 15, TERM, SIGTERM, RTMIN+3 (systemd's), in any case; TERM where it
     is no signal."""
@@ -299,23 +236,17 @@ def _kill_cgroup(ctx: Context, container: ContainerId) -> None:
         cgroups.kill_all(path)
 
 
-def monitor_of(bundle: Path) -> PidRef | None:
-    """The process that wrote its pid there as the container's monitor, while it is there."""
-    text = files.read_or_none(bundle / MONITOR_PID) or b""
-    return processes.pid_ref(int(text)) if text.strip().isdigit() else None
-
-
 def _monitors_by_name(ctx: Context, container: ContainerId) -> Iterator[PidRef]:
     """Those that have the container on their command line, whatever else is known of them."""
     for pid in cgroups.monitors(ctx.layout.tag):
         monitor = processes.pid_ref(pid)
-        if monitor is not None and _watches(monitor, container):
+        if monitor is not None and watches(monitor, container):
             yield monitor
 
 
 def _end_monitor(container: ContainerId, bundle: Path) -> None:
     monitor = monitor_of(bundle)
-    if monitor is not None and _watches(monitor, container):
+    if monitor is not None and watches(monitor, container):
         processes.send_signal(monitor, signal.SIGKILL)
         processes.wait_gone(monitor, KILL_SECONDS)
 
@@ -324,17 +255,9 @@ def _await_monitor(container: ContainerId, bundle: Path) -> None:
     """Its last acts are the exit files and the release of held ports; both must be over. One that was killed has a
     successor."""
     deadline = time.monotonic() + KILL_SECONDS
-    while (monitor := monitor_of(bundle)) is not None and _watches(monitor, container):
+    while (monitor := monitor_of(bundle)) is not None and watches(monitor, container):
         if not processes.wait_gone(monitor, max(0.0, deadline - time.monotonic())):
             raise TryLater(f"cannot remove container {container[:12]}: its monitor {monitor.pid} does not end")
-
-
-def _watches(monitor: PidRef, container: ContainerId) -> bool:
-    """Whether the process is (still) the container's monitor, not a later one of the same number."""
-    try:
-        return container.encode() in Path(f"/proc/{monitor.pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @effect("container.forget")
@@ -346,14 +269,3 @@ def _forget_files(ctx: Context, container: ContainerId, bundle: Path) -> None:
     for state in (ctx.layout.run / "runtime").glob(f"*/{container}"):
         files.discard(state, ctx.layout.run_trash)  # of a runtime that is not installed any more
     files.discard(bundle, ctx.layout.trash)
-
-
-def require(ctx: Context, container: ContainerId) -> ContainerRecord:
-    """The container's record.
-
-    Raises NotFound.
-    """
-    record = record_of(ctx, container)
-    if record is None:
-        raise NotFound(f"cannot find container {container[:12]}: it has no record here")
-    return record

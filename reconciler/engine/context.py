@@ -8,22 +8,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from reconciler.engine import config
-from reconciler.engine.config import Config
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import Cache
 from reconciler.engine.store import events
 from reconciler.engine.store.tx import Store
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.events import EventType
+from reconciler.model.key import ContainerId
 from reconciler.model.login import FindSecret, Logins, no_secret
 
 if TYPE_CHECKING:
     from reconciler.engine.cgroups import Driver
+    from reconciler.engine.choice import Choice
+    from reconciler.engine.config import Config
     from reconciler.engine.images.images import Images
     from reconciler.engine.monitors import Monitors
     from reconciler.engine.oci.host import HostCapabilities
-    from reconciler.engine.runtime import Choice, Runtime
+    from reconciler.engine.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class Context:
     @once
     def config(self) -> Config:
         """What this machine's owner decided. Raises HostUnfit where the file is wrong."""
+        from reconciler.engine import config
+
         return config.read(self.layout.config)
 
     @once
@@ -118,9 +121,10 @@ class Context:
 
         Raises HostUnfit when none works.
         """
-        from reconciler.engine import runtime, security
+        from reconciler.engine import choice as choosing
+        from reconciler.engine import security
 
-        choice = runtime.choose(self.layout, self.settings.runtime)
+        choice = choosing.choose(self.layout, self.settings.runtime)
         return replace(choice, facts=security.settle(choice.facts, self.layout, self.config.security))
 
     def logins(self, namespace: str, secrets: Iterable[str]) -> tuple[Logins, tuple[str, ...]]:
@@ -137,3 +141,9 @@ class Context:
     @property
     def runtime(self) -> Runtime:
         return self.choice.runtime
+
+    def runtime_of(self, container: ContainerId) -> Runtime:
+        """The runtime that speaks for a container: the one that made it; the chosen one where that cannot be."""
+        from reconciler.engine import runtime
+
+        return runtime.maker_of(container, self.layout) or self.runtime

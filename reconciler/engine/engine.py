@@ -12,62 +12,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from reconciler.engine import (
-    boundary,
-    check,
-    containers,
-    execute,
-    files,
-    firewalls,
-    halt,
-    info,
-    locks,
-    members,
-    nameserver,
-    networks,
-    observe,
-    portfacts,
-    reindex,
-    reset,
-    retirement,
-    sandboxes,
-    sessions,
-    upkeep,
-)
+from reconciler.engine import boundary, descriptors
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
-from reconciler.engine.network import ports
 from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
-from reconciler.model import actions as a
+from reconciler.engine.store import settings as stored
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.errors import HostUnfit
 from reconciler.model.events import Event, EventType
-from reconciler.model.interfaces import KeyLock
 from reconciler.model.key import ContainerId, Key
-from reconciler.model.login import FindSecret
-from reconciler.model.observed import HostFacts, Observed, PidRef
-from reconciler.model.spec import PodSpec
 
 if TYPE_CHECKING:
+    from reconciler.engine.check import Leak
+    from reconciler.engine.halt import OnStop
     from reconciler.engine.images.images import Images
-
-
-_VERBS: dict[type[a.Action], str] = {
-    a.PullImage: "pull an image for",
-    a.CreateSandbox: "create",
-    a.SetUpNetwork: "set up the network of",
-    a.UpdateRecord: "record the new version of",
-    a.UpdateFiles: "rewrite the files in /etc of",
-    a.CreateContainer: "create a container of",
-    a.StartContainer: "start a container of",
-    a.StopContainer: "stop a container of",
-    a.KillContainer: "kill a container of",
-    a.UpdateResources: "update the resources of a container of",
-    a.UpdatePodResources: "update the resources of",
-    a.RemoveContainer: "remove a container of",
-    a.RemoveSandbox: "remove",
-}
+    from reconciler.engine.reset import Holdings
+    from reconciler.engine.sessions import Session
+    from reconciler.model.actions import Action, PullImage
+    from reconciler.model.interfaces import KeyLock
+    from reconciler.model.login import FindSecret
+    from reconciler.model.observed import HostFacts, Observed, PidRef
+    from reconciler.model.spec import PodSpec
 
 
 class Engine:
@@ -75,7 +41,7 @@ class Engine:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        context.users_of = lambda image: observe.users_of(context, image)
+        context.users_of = self._users_of
         self.listeners: list[Callable[[Key], None]] = []
         self._held = threading.local()
         self._pulled_for: dict[str, set[Key]] = {}
@@ -88,15 +54,17 @@ class Engine:
 
         Raises HostUnfit when they cannot be.
         """
-        ports.make_room()
+        descriptors.make_room()
         layout = Layout.at(settings.root)
         try:
             layout.make()
         except OSError as e:
             raise HostUnfit(f"cannot use {e.filename}: {e.strerror}", hint=boundary.hint(e)) from e
         engine = cls(Context(settings, layout, clock or SystemClock()))
-        if mend:
-            reindex.if_lost(engine.context)
+        if mend and not stored.get(engine.context.store, stored.RECORDS_FILED):
+            from reconciler.engine import reindex
+
+            reindex.make_again(engine.context)
         return engine
 
     def tidy(self) -> None:
@@ -105,6 +73,8 @@ class Engine:
 
         Raises ReconcilerError.
         """
+        from reconciler.engine import files, firewalls, locks, nameserver, networks, sandboxes
+
         ctx = self.context
         with boundary.told("tidy up"):
             files.empty(ctx.layout.trash)
@@ -119,6 +89,8 @@ class Engine:
 
     @contextmanager
     def lock(self, key: Key) -> Iterator[KeyLock]:
+        from reconciler.engine import firewalls, locks, nameserver, networks
+
         ctx = self.context
         with locks.hold(ctx.layout.key_lock(key), key, gone=lambda: not index.pods_of(ctx.store, key)) as held:
             self._held.key = key
@@ -135,52 +107,34 @@ class Engine:
     def key_of(self, container: ContainerId) -> Key | None:
         return index.key_of_container(self.context.store, container)
 
-    def observe(self, key: Key, want: PodSpec | None) -> Observed:
+    def look(self, key: Key) -> Observed:
+        """What stands and runs of a key, for who only looks; of images and problems nothing is said."""
+        from reconciler.engine import observe
+
         with boundary.told(f"look at pod {key}"):
-            return observe.observe(self.context, key, want, held=getattr(self._held, "key", None) == key)
+            return observe.look(self.context, key)
+
+    def observe(self, key: Key, want: PodSpec | None) -> Observed:
+        from reconciler.engine import outlook
+
+        with boundary.told(f"look at pod {key}"):
+            return outlook.observe(self.context, key, want, held=getattr(self._held, "key", None) == key)
 
     def host_facts(self, key: Key, want: PodSpec | None) -> HostFacts:
+        from reconciler.engine import portfacts
+
         with boundary.told(f"look at the ports of pod {key}"):
             return portfacts.host_facts(self.context, key, want)
 
-    def perform(self, lock: KeyLock, action: a.Action) -> None:
-        if isinstance(action, (a.CreateSandbox, a.CreateContainer)) and action.spec.key != lock.key:
-            raise ValueError(f"the lock of {lock.key} does not cover {action.spec.key}")
-        with boundary.told(f"{_VERBS[type(action)]} pod {lock.key}"):
-            self._perform(lock, action)
+    def perform(self, lock: KeyLock, action: Action) -> None:
+        from reconciler.engine.perform import perform
 
-    def _perform(self, lock: KeyLock, action: a.Action) -> None:
-        ctx = self.context
-        match action:
-            case a.PullImage():
-                self._pull(lock.key, action)
-            case a.CreateSandbox():
-                sandboxes.create(ctx, action.spec, action.owner)
-            case a.SetUpNetwork():
-                sandboxes.set_up_network(ctx, action.pod)
-            case a.UpdateRecord():
-                sandboxes.update_record(ctx, action.pod, action.spec, action.owner)
-            case a.UpdateFiles():
-                sandboxes.update_files(ctx, action.pod, action.spec, action.owner)
-            case a.CreateContainer():
-                members.create(ctx, action)
-            case a.StartContainer():
-                containers.start(ctx, action.container)
-            case a.StopContainer():
-                containers.stop(ctx, action.container, action.grace)
-            case a.KillContainer():
-                containers.kill(ctx, action.container)
-            case a.UpdateResources():
-                containers.update(ctx, action.container, action.resources, action.qos)
-            case a.UpdatePodResources():
-                sandboxes.update_resources(ctx, action.pod, action.resources, action.qos)
-            case a.RemoveContainer():
-                containers.remove(ctx, action.container)
-            case a.RemoveSandbox():
-                sandboxes.remove(ctx, action.pod, keep_address=action.keep_address)
+        perform(self.context, lock, action, self._pull)
 
     def tend_names(self) -> PidRef | None:
         """See that the name server runs where pods need it; its process."""
+        from reconciler.engine import nameserver
+
         with boundary.told("see to the name server"):
             return nameserver.tend(self.context)
 
@@ -216,20 +170,28 @@ class Engine:
 
     def retire(self) -> None:
         """Where no pod is left: end what serves them all (see ``retirement``). The next pod has it made again."""
+        from reconciler.engine import retirement
+
         with boundary.told("end the zygote"):
             retirement.retire(self.context)
 
-    def halt(self, most: float | None = None, on_stop: halt.OnStop | None = None) -> int:
+    def halt(self, most: float | None = None, on_stop: OnStop | None = None) -> int:
         """End every container, with its grace (at most ``most`` seconds); how many there were (see ``halt``)."""
-        with boundary.told("stop everything"):
-            return halt.halt(self.context, most, on_stop)
+        from reconciler.engine.halt import halt
 
-    def holdings(self) -> reset.Holdings:
+        with boundary.told("stop everything"):
+            return halt(self.context, most, on_stop)
+
+    def holdings(self) -> Holdings:
         """What this instance has on this host (see ``reset``)."""
+        from reconciler.engine import reset
+
         return reset.holdings(self.context)
 
     def erase(self) -> None:
         """Take everything of this instance away, by its name. Nothing else may be done with this engine after it."""
+        from reconciler.engine import reset
+
         with boundary.told("remove everything of this instance"):
             reset.erase(self.context)
 
@@ -244,6 +206,8 @@ class Engine:
 
         Raises TryLater or HostUnfit.
         """
+        from reconciler.engine import nameserver, upkeep
+
         with boundary.told("mend the network"):
             return (*upkeep.mend(self.context, self.lock, by), *nameserver.mend(self.context))
 
@@ -252,6 +216,8 @@ class Engine:
 
         Raises TryLater or HostUnfit.
         """
+        from reconciler.engine import firewalls
+
         with boundary.told("look at the firewalls of this host"):
             return firewalls.review(self.context)
 
@@ -270,28 +236,38 @@ class Engine:
 
         Raises NotFound, RuntimeFailed.
         """
+        from reconciler.engine import execute
+
         return execute.run(self.context, container, argv, env, cwd, stdin, tty)
 
-    def attached(self, container: ContainerId) -> AbstractContextManager[sessions.Session]:
+    def attached(self, container: ContainerId) -> AbstractContextManager[Session]:
         """A connection with the input, the output and the terminal of a container.
 
         Raises NotFound, InvalidInput, TryLater.
         """
+        from reconciler.engine import sessions
+
         return sessions.attached(self.context, container)
 
     def exit_code(self, container: ContainerId) -> int | None:
         """How a container ended that was attached to; None where it runs on, or nobody knows any more."""
+        from reconciler.engine import sessions
+
         return sessions.exit_code(self.context, container)
 
-    def check(self) -> tuple[check.Leak, ...]:
+    def check(self) -> tuple[Leak, ...]:
         """What carries this instance's name but belongs to nothing that is recorded (see ``check``)."""
-        return check.check(self.context)
+        from reconciler.engine.check import check
+
+        return check(self.context)
 
     def info(self) -> dict[str, Any]:
         """This program and machine, and the choices made on it, by section."""
-        return info.info(self.context)
+        from reconciler.engine.info import info
 
-    def _pull(self, key: Key, action: a.PullImage) -> None:
+        return info(self.context)
+
+    def _pull(self, key: Key, action: PullImage) -> None:
         """Begin to pull; its end is told to the listeners for every key that asked."""
         with self._subscribed:
             if not self._pulled_for:
@@ -311,3 +287,8 @@ class Engine:
         for key in keys:
             for listener in tuple(self.listeners):
                 listener(key)
+
+    def _users_of(self, image: str) -> tuple[str, ...]:
+        from reconciler.engine import observe
+
+        return observe.users_of(self.context, image)

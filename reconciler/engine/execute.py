@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from reconciler.engine import containers, relays, terminals
+from reconciler.engine import recorded, relays, terminals
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.runtime import environment, last_line
@@ -47,9 +47,9 @@ def run(
 
     Raises NotFound, NotStarted, RuntimeFailed.
     """
-    containers.require(ctx, container)
+    recorded.require(ctx, container)
     variables = dict(pair.partition("=")[::2] for pair in env)
-    runtime = ctx.runtime.of(container)
+    runtime = ctx.runtime_of(container)
     if tty:
         variables = {"TERM": os.environ.get("TERM", "xterm"), **variables}
     process = {**runtime.exec_process(container, argv, env=variables, cwd=cwd or ""), "terminal": tty}

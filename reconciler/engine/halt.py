@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from reconciler.engine import containers, processes, sandboxes
+from reconciler.engine import containers, processes, recorded
 from reconciler.engine.context import Context
 from reconciler.engine.locks import hold
 from reconciler.engine.store import pods as index
@@ -65,7 +65,7 @@ def _locked(ctx: Context, key: Key) -> AbstractContextManager[object]:
 
 
 def _ask(ctx: Context, pod: PodId, key: Key, most: float | None, on_stop: OnStop | None) -> list[_Ending]:
-    record = sandboxes.record_of(ctx, pod)
+    record = recorded.record_of_pod(ctx, pod)
     grace = float(record.spec.grace_period) if record else 0.0
     grace = grace if most is None else min(grace, most)
     asked = []
@@ -76,7 +76,7 @@ def _ask(ctx: Context, pod: PodId, key: Key, most: float | None, on_stop: OnStop
             containers.stop(ctx, container, grace)
             asked.append(_Ending(container, ref, key, ctx.clock.now() + grace))
             if on_stop:
-                made_of = containers.record_of(ctx, container)
+                made_of = recorded.record_of(ctx, container)
                 on_stop(key, made_of.name if made_of else container[:12])
     return asked
 
@@ -85,7 +85,7 @@ def _living(ctx: Context, pod: PodId) -> list[tuple[ContainerId, PidRef, bool]]:
     """The pod's containers that have a process: (id, process, whether it is the infra container)."""
     found = []
     for container in index.containers_of(ctx.store, pod):
-        record, facts = containers.record_of(ctx, container), containers.facts_of(ctx, container)
+        record, facts = recorded.record_of(ctx, container), recorded.facts_of(ctx, container)
         ref = PidRef(facts.pid, facts.pid_start)
         if record is not None and facts.boot == processes.boot_id() and processes.alive(ref):
             found.append((container, ref, record.infra))

@@ -15,8 +15,6 @@ state/  (survives a reboot)             run/  (gone after one)
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,20 +32,24 @@ PRIVATE = 0o700
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The directories of one instance; ``tag`` marks whatever of it lives outside them (links, cgroups, nft)."""
+    """The directories of one instance."""
 
     state: Path
     run: Path
     logs: Path
-    tag: str
 
     @classmethod
     def at(cls, root: Path | None) -> Layout:
         """The layout below ``root``, or the system's own directories for None."""
         if root is None:
-            return cls(STATE, RUN, LOGS, _tag(STATE))
+            return cls(STATE, RUN, LOGS)
         root = root.resolve()
-        return cls(root / "state", root / "run", root / "logs", _tag(root))
+        return cls(root / "state", root / "run", root / "logs")
+
+    @property
+    def tag(self) -> str:
+        """Marks whatever of the instance lives outside its directories (links, cgroups, nft)."""
+        return _tag(STATE if self.state == STATE else self.state.parent)
 
     @property
     def owns_logs(self) -> bool:
@@ -219,4 +221,7 @@ def _directory(path: Path, mode: int) -> None:
 
 def _tag(root: Path) -> str:
     """Four characters of [a-z2-7], the same for the same root: stateless, so it survives the loss of everything."""
+    import base64
+    import hashlib  # loads all of libcrypto: 2 ms
+
     return base64.b32encode(hashlib.sha256(str(root).encode()).digest())[:4].decode().lower()

@@ -13,6 +13,7 @@ from reconciler.engine.images.view import LayerView
 from reconciler.engine.infra import bundle_of
 from reconciler.engine.oci.config import member_config
 from reconciler.engine.oci.prepare import prepare_script
+from reconciler.engine.recorded import require_pod
 from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.model.actions import CreateContainer
 from reconciler.model.errors import ImageProblem, InvalidInput, TryLater
@@ -29,7 +30,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
 
     Raises ImageProblem when the image went away, TryLater when the pod's infra container did, RuntimeFailed.
     """
-    pod = sandboxes.require(ctx, action.pod)
+    pod = require_pod(ctx, action.pod)
     _, infra = sandboxes.living_infra(ctx, action.pod)
     spec = action.spec.container(action.name)
     if spec is None:

@@ -2,14 +2,17 @@
 
 An exit is written down when a holder of the key's lock first sees it, with its instant on the clock that does
 not jump; backoff counts from there. Readers without the lock compute the same without writing.
+
+Commands that only look begin here, so little is imported; what a plan needs beyond it is in ``outlook``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from reconciler.engine import containers, files, oom, podfiles, portfacts, preflight, processes, records, sandboxes
+from reconciler.engine import files, oom, processes, recorded, records, watched
 from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import events
@@ -30,46 +33,39 @@ from reconciler.model.spec import ContainerSpec, PodSpec
 
 UNKNOWN_EXIT = -1
 
-
-def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Observed:
-    """Read everything about a key. ``held``: the caller holds the key's lock, so exits may be written down."""
-    sandbox, members = _sandbox(ctx, key, want, held=held)
-    applied = sandbox.applied if sandbox else None
-    images = preflight.images(ctx, [spec for spec in (applied, want) if spec is not None])
-    fresh = [c for c in want.containers if not _stands(c, members)] if want else []
-    of_sandbox = (
-        (*preflight.sandbox_problems(ctx, want), *portfacts.problems(ctx, want))
-        if want and not _fits(sandbox, want)
-        else ()
-    )
-    own_users = want is not None and not want.sandbox.host_users
-    of_members = preflight.problems(ctx, fresh, own_users=own_users)
-    problems = (*of_sandbox, *preflight.pod_problems(ctx, want), *of_members)
-    return Observed(key, sandbox, members, images, problems)
+IsStale = Callable[[PodRecord, PodState], bool]
+"""Whether something else should stand in a pod's files of /etc than what was last written there."""
 
 
-def _sandbox(
-    ctx: Context, key: Key, want: PodSpec | None, *, held: bool
-) -> tuple[Sandbox | None, tuple[Container, ...]]:
+def look(
+    ctx: Context,
+    key: Key,
+    want: PodSpec | None = None,
+    *,
+    held: bool = False,
+    is_stale: IsStale = lambda _record, _state: False,
+) -> Observed:
+    """Read what stands and runs of a key. ``want`` is what its applied spec is to be compared with; ``held``: the
+    caller holds the key's lock, so exits may be written down."""
     found: tuple[Sandbox | None, tuple[Container, ...]] = (None, ())
     for pod in index.pods_of(ctx.store, key):
-        record = sandboxes.record_of(ctx, pod)
+        record = recorded.record_of_pod(ctx, pod)
         if record is None:
             continue
-        state = sandboxes.state_of(ctx, pod)
+        state = recorded.state_of_pod(ctx, pod)
         if found[0] is None or not state.ended:
-            found = _read_pod(ctx, record, state, want, held=held)
+            found = _read_pod(ctx, record, state, want, held, is_stale)
         if not state.ended:
             break  # two lives at once only in the middle of a repair: the older one ends first
-    return found
+    return Observed(key, *found)
 
 
 def _read_pod(
-    ctx: Context, record: PodRecord, state: PodState, want: PodSpec | None, *, held: bool
+    ctx: Context, record: PodRecord, state: PodState, want: PodSpec | None, held: bool, is_stale: IsStale
 ) -> tuple[Sandbox, tuple[Container, ...]]:
     infra, members = None, []
     for container in index.containers_of(ctx.store, record.id):
-        container_record = containers.record_of(ctx, container)
+        container_record = recorded.record_of(ctx, container)
         if container_record is None:
             members.append(_unrecorded(container))
             continue
@@ -91,7 +87,7 @@ def _read_pod(
         created_wall=record.created_wall,
         removing=state.removing,
         ended=state.ended,
-        files_stale=runs and podfiles.stale(ctx, record, state),
+        files_stale=runs and is_stale(record, state),
         resources=state.resources,
         qos=state.qos,
     )
@@ -99,7 +95,7 @@ def _read_pod(
 
 
 def _container(ctx: Context, record: ContainerRecord, pod: PodSpec, *, held: bool) -> Container:
-    facts = containers.facts_of(ctx, record.id)
+    facts = recorded.facts_of(ctx, record.id)
     state, end = _state(ctx, record.id, facts, held=held)
     if held:
         with suppress(TryLater):  # a full disk; it is computed again, then
@@ -134,14 +130,14 @@ def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, po
     told = oom.tell(ctx, record, facts, pod, end)
     known = facts.exit if facts.exit is not None and end is not None and facts.exit.code == end.code else end
     if told != facts.oom_kills or known != facts.exit:
-        containers.note(ctx, record.id, exit=known, oom_kills=told)
+        recorded.note(ctx, record.id, exit=known, oom_kills=told)
 
 
 def _tell_if_unwatched(ctx: Context, record: ContainerRecord) -> None:
     """Once: it has no monitor any more. It goes on: an end that nobody asked for would be worse."""
-    if containers.await_successor(ctx, record.id) or not containers.lives(ctx, record.id):
+    if watched.await_successor(ctx, record.id) or not watched.lives(ctx, record.id):
         return
-    containers.note(ctx, record.id, unwatched=True)
+    recorded.note(ctx, record.id, unwatched=True)
     who = "The infra container" if record.infra else f"Container {record.name}"
     said = f"{who} has lost its monitor and goes on without: what it writes is lost, and nobody will know how it ends"
     events.emit(ctx.store, ctx.clock, str(record.key), EventType.WARNING, "MonitorLost", said)
@@ -159,7 +155,7 @@ def _state(
         return ContainerState.EXITED, _told(ctx, container, facts, code, wall)
     if facts.boot != processes.boot_id():
         return ContainerState.EXITED, Exit(UNKNOWN_EXIT, 0.0, facts.started_wall, facts.started_wall)
-    monitored = containers.await_successor if held else containers.monitored  # what is held is written down
+    monitored = watched.await_successor if held else watched.monitored  # what is held is written down
     if not processes.alive(PidRef(facts.pid, facts.pid_start)) and not monitored(ctx, container):
         code, wall = _exit_code(ctx, container)  # again: its last act may have been the exit file
         return ContainerState.EXITED, _exit(ctx, facts, UNKNOWN_EXIT if code is None else code, wall)
@@ -221,17 +217,7 @@ def _unrecorded(container: ContainerId) -> Container:
     return Container(container, "", 0, ContainerSpec(name="", image=""), ContainerState.CREATING)
 
 
-def _fits(sandbox: Sandbox | None, want: PodSpec) -> bool:
-    """Whether the sandbox that is there will do, so that no other needs to be made."""
-    return sandbox is not None and sandbox.infra_up and sandbox.applied.sandbox == want.sandbox
-
-
-def _stands(spec: ContainerSpec, members: tuple[Container, ...]) -> bool:
-    """Whether a living container was made from just this spec, so that nothing needs to be made."""
-    return any(c.spec == spec and c.state.can_signal() and not c.newer for c in members)
-
-
 def users_of(ctx: Context, image_id: str) -> tuple[str, ...]:
     """The containers, running or not, that were made from an image."""
-    records = (containers.record_of(ctx, container) for container in index.all_containers(ctx.store))
+    records = (recorded.record_of(ctx, container) for container in index.all_containers(ctx.store))
     return tuple(f"{r.key}/{r.name}" for r in records if r is not None and r.image_id == image_id)

@@ -45,9 +45,9 @@ def problems(ctx: Context, specs: Iterable[ContainerSpec], *, own_users: bool) -
     return tuple(problem for spec in specs for problem in _container(ctx, spec, own_users))
 
 
-def pod_problems(ctx: Context, want: PodSpec | None) -> tuple[Problem, ...]:
+def pod_problems(ctx: Context, want: PodSpec) -> tuple[Problem, ...]:
     """What stands in the way of the whole pod: a host name that the kernel does not take."""
-    if want is None or not want.sandbox.fqdn_as_hostname:
+    if not want.sandbox.fqdn_as_hostname:
         return ()
     wrong = names.too_long(want.key, want.sandbox, ctx.config.dns.domain)
     return (Problem(CONFIG_ERROR, wrong, transient=False),) if wrong else ()

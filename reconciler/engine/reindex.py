@@ -14,16 +14,11 @@ from reconciler.engine.store.addresses import Lease
 from reconciler.model.key import ContainerId, PodId
 from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
 
-FILED = "records.filed"
 
-
-def if_lost(ctx: Context) -> bool:
-    """File every record again in a new database (or one whose filing was cut short); whether that was so."""
-    if settings.get(ctx.store, FILED):
-        return False
+def make_again(ctx: Context) -> None:
+    """File every record, in a new database or one whose filing was cut short; then say in it that it is whole."""
     file_all(ctx)
-    settings.put(ctx.store, FILED, "yes")
-    return True
+    settings.put(ctx.store, settings.RECORDS_FILED, "yes")
 
 
 @effect("store.reindex")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from reconciler.engine import containers, observe
+from reconciler.engine import observe, recorded
 from reconciler.engine.context import Context
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.key import Key
@@ -38,8 +38,8 @@ def _pull(ctx: Context, key: Key, spec: ContainerSpec, tell: Callable[[str], Non
 def mark(ctx: Context, key: Key, spec: PodSpec) -> None:
     """Note on each running container what its image's name means now, where that is another image. The caller holds
     the key's lock."""
-    for container in observe.observe(ctx, key, None, held=True).containers:
+    for container in observe.look(ctx, key, held=True).containers:
         wanted = spec.container(container.name)
         image = ctx.images.get(wanted.image) if wanted and wanted.image == container.spec.image else None
         if image and container.state is ContainerState.RUNNING and image.id != container.image_id:
-            containers.note(ctx, container.id, newer=image.id)
+            recorded.note(ctx, container.id, newer=image.id)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from reconciler.engine import (
     containers,
@@ -34,11 +32,12 @@ from reconciler.engine import (
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ports
+from reconciler.engine.recorded import facts_of, note_pod, record_of, record_of_pod, require_pod, state_of_pod
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import addresses, events
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
-from reconciler.model.errors import NotFound, ReconcilerError, TryLater
+from reconciler.model.errors import ReconcilerError, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
@@ -48,8 +47,6 @@ from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resource
 VOLUMES = "volumes"
 """The pod's emptyDirs, below its directory (``volumes.prepare`` makes them)."""
 
-_noting = threading.Lock()
-
 REMOVALS = 4
 """Containers of one pod that are removed at the same time: each waits for the runtime and the disk."""
 
@@ -57,14 +54,6 @@ REMOVALS = 4
 def new_id() -> str:
     """64 hex digits, as Podman's ids are."""
     return os.urandom(32).hex()
-
-
-def record_of(ctx: Context, pod: PodId) -> PodRecord | None:
-    return records.read(ctx.layout.pod(pod), RECORD, PodRecord)
-
-
-def state_of(ctx: Context, pod: PodId) -> PodState:
-    return records.read(ctx.layout.pod(pod), STATE, PodState) or PodState()
 
 
 def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
@@ -93,12 +82,12 @@ def set_up_network(ctx: Context, pod: PodId) -> None:
 
     Raises TryLater when the infra container is gone or the kernel refuses.
     """
-    record = require(ctx, pod)
+    record = require_pod(ctx, pod)
     infra_id, ref = living_infra(ctx, pod)
     if record.ip:
         networks.attach(ctx, record, ref)
     nameserver.register(ctx, record)
-    _note(ctx, pod, networked=infra_id)
+    note_pod(ctx, pod, networked=infra_id)
 
 
 def update_resources(ctx: Context, pod: PodId, resources: Resources, qos: Qos) -> None:
@@ -106,30 +95,24 @@ def update_resources(ctx: Context, pod: PodId, resources: Resources, qos: Qos) -
 
     Raises LimitBelowUsage, RuntimeFailed, NotFound.
     """
-    podgroups.apply(ctx, require(ctx, pod), resources)
-    if qos is not state_of(ctx, pod).qos:
+    podgroups.apply(ctx, require_pod(ctx, pod), resources)
+    if qos is not state_of_pod(ctx, pod).qos:
         for container in index.containers_of(ctx.store, pod):
             containers.rescore(ctx, container, qos)
-    _note(ctx, pod, resources=resources, qos=qos)
+    note_pod(ctx, pod, resources=resources, qos=qos)
 
 
 def update_record(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> None:
     """Write the spec that the pod runs by from now on."""
-    new = replace(require(ctx, pod), spec=spec, owner=owner, version=SPEC_VERSION)
+    new = replace(require_pod(ctx, pod), spec=spec, owner=owner, version=SPEC_VERSION)
     records.write(ctx.layout.pod(pod), RECORD, new)
 
 
 def update_files(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> None:
     """Rewrite the pod's files of /etc by ``spec``, then write it down as the one the pod runs by."""
-    record = replace(require(ctx, pod), spec=spec, owner=owner, version=SPEC_VERSION)
-    _note(ctx, pod, files=podfiles.write(ctx, record))
+    record = replace(require_pod(ctx, pod), spec=spec, owner=owner, version=SPEC_VERSION)
+    note_pod(ctx, pod, files=podfiles.write(ctx, record))
     records.write(ctx.layout.pod(pod), RECORD, record)
-
-
-def _note(ctx: Context, pod: PodId, **facts: Any) -> None:
-    """Write something down beside what is known of the pod. Steps of one plan may do this at the same time."""
-    with _noting:
-        records.write(ctx.layout.pod(pod), STATE, replace(state_of(ctx, pod), **facts))
 
 
 def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
@@ -140,7 +123,7 @@ def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
 
     Raises TryLater when something does not die.
     """
-    record = record_of(ctx, pod)
+    record = record_of_pod(ctx, pod)
     announced = record is None or _announce_removal(ctx, record)
     _remove_containers(ctx, pod)
     podgroups.remove(ctx, pod)
@@ -163,7 +146,7 @@ def _announce_removal(ctx: Context, record: PodRecord) -> bool:
     A full disk must not keep a pod from going: what follows frees the space.
     """
     try:
-        _note(ctx, record.id, removing=True)
+        note_pod(ctx, record.id, removing=True)
         networks.unpublish(ctx, record)
     except ReconcilerError:
         return False
@@ -192,7 +175,7 @@ def forget(ctx: Context, key: Key) -> None:
     """Drop what a killed creation or removal left of the key's pods in the index: rows without a record or any
     container, and an address that no pod has. For holders of the key's lock."""
     for pod in index.pods_of(ctx.store, key):
-        if record_of(ctx, pod) is None and not index.containers_of(ctx.store, pod):
+        if record_of_pod(ctx, pod) is None and not index.containers_of(ctx.store, pod):
             _remove_halves(ctx, pod)
     if not index.pods_of(ctx.store, key):
         nameserver.withdraw(ctx, key)
@@ -226,8 +209,8 @@ def _take_over(ctx: Context, record: PodRecord) -> None:
     still runs of it: it would be there twice.
     """
     for pod in index.pods_of(ctx.store, record.key):
-        old = record_of(ctx, pod)
-        if pod != record.id and (old is None or state_of(ctx, pod).ended):
+        old = record_of_pod(ctx, pod)
+        if pod != record.id and (old is None or state_of_pod(ctx, pod).ended):
             if old is not None and old.spec.sandbox == record.spec.sandbox:
                 _inherit(ctx.layout.pod(pod) / VOLUMES, ctx.layout.pod(record.id) / VOLUMES)
             _remove_containers(ctx, pod)
@@ -284,7 +267,7 @@ def _start_infra(ctx: Context, record: PodRecord, held: list[socket.socket]) -> 
     containers.launch(ctx, container, config, prepare, tuple(sock.fileno() for sock in held))
     containers.start(ctx, container.id)
     if not record.ip:
-        _note(ctx, record.id, networked=container.id)
+        note_pod(ctx, record.id, networked=container.id)
 
 
 def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:
@@ -293,9 +276,9 @@ def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:
     Raises TryLater when it does not run.
     """
     for container in index.containers_of(ctx.store, pod):
-        record = containers.record_of(ctx, container)
+        record = record_of(ctx, container)
         if record is not None and record.infra:
-            facts = containers.facts_of(ctx, container)
+            facts = facts_of(ctx, container)
             ref = PidRef(facts.pid, facts.pid_start)
             if facts.boot == processes.boot_id() and processes.alive(ref):
                 return container, ref
@@ -310,7 +293,7 @@ def _remove_containers(ctx: Context, pod: PodId) -> None:
     ids = index.containers_of(ctx.store, pod)
 
     def is_infra(container: ContainerId) -> bool:
-        record = containers.record_of(ctx, container)
+        record = record_of(ctx, container)
         return record is not None and record.infra
 
     members = [container for container in ids if not is_infra(container)]
@@ -326,14 +309,3 @@ def _remove_logs(ctx: Context, record: PodRecord) -> None:
     directory: Path = ctx.layout.log(record.key, record.uid, "-", 0).parent.parent
     if directory.exists():
         files.delete(directory)
-
-
-def require(ctx: Context, pod: PodId) -> PodRecord:
-    """The pod's record.
-
-    Raises NotFound.
-    """
-    record = record_of(ctx, pod)
-    if record is None:
-        raise NotFound(f"cannot find pod {pod[:12]}: it has no record here")
-    return record

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conmon import framing
-from reconciler.engine import containers, files, processes
+from reconciler.engine import files, processes, recorded, watched
 from reconciler.engine.context import Context
 from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.key import ContainerId
@@ -53,7 +53,7 @@ class Session:
 @contextmanager
 def attached(ctx: Context, container: ContainerId) -> Iterator[Session]:
     """Raises NotFound, InvalidInput where the container has nothing to attach to, TryLater where nobody answers."""
-    record = containers.require(ctx, container)
+    record = recorded.require(ctx, container)
     bundle = ctx.layout.container(container)
     if not (record.spec.stdin or record.spec.tty):
         raise InvalidInput(
@@ -78,9 +78,9 @@ def exit_code(ctx: Context, container: ContainerId) -> int | None:
     The session's end comes first: the exit file is waited for until the monitor has ended.
     """
     bundle = ctx.layout.container(container)
-    if containers.lives(ctx, container):
+    if watched.lives(ctx, container):
         return None
-    monitor = containers.monitor_of(bundle)
+    monitor = watched.monitor_of(bundle)
     if monitor is not None:
         processes.wait_gone(monitor, END_SECONDS)
     for path in (bundle / "exit", ctx.layout.exits / container):

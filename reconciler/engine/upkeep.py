@@ -18,7 +18,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 
-from reconciler.engine import containers, locks, netrecords, networks, sandboxes
+from reconciler.engine import locks, netrecords, networks, recorded, sandboxes, watched
 from reconciler.engine.context import Context
 from reconciler.engine.network import conntrack, ipv6, names, netlink, portmap
 from reconciler.engine.network import pod as links
@@ -104,10 +104,10 @@ def _attached(ctx: Context) -> list[PodRecord]:
     """The pods whose network stands, by the records, and whose infra container lives: none right after a boot."""
     found = []
     for row in index.all_pods(ctx.store):
-        state = sandboxes.state_of(ctx, row.id)
-        up = state.networked is not None and containers.lives(ctx, state.networked)
+        state = recorded.state_of_pod(ctx, row.id)
+        up = state.networked is not None and watched.lives(ctx, state.networked)
         if up and not state.removing and not state.ended:
-            record = sandboxes.record_of(ctx, row.id)
+            record = recorded.record_of_pod(ctx, row.id)
             if record is not None and record.ip:
                 found.append(record)
     return found

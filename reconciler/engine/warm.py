@@ -5,7 +5,10 @@ All of it is done at first use, too; nothing here is needed, and whoever comes a
 
 from __future__ import annotations
 
+from reconciler.engine import firewalls, outlook, perform, upkeep  # noqa: F401 (what the engine imports on use)
 from reconciler.engine.context import Context
+from reconciler.engine.network import netlink
+from reconciler.engine.oci import config
 
 
 def warm(ctx: Context) -> None:
@@ -16,9 +19,6 @@ def warm(ctx: Context) -> None:
     """
     _ = ctx.choice
     ctx.monitors.warm()
-    from reconciler.engine.network import netlink
-    from reconciler.engine.oci import config
-
     netlink.preload()
     config.compile_usual_filters(ctx.facts)
     _ = ctx.images

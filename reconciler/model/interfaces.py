@@ -39,6 +39,10 @@ class PodEngine(Protocol):
     def key_of(self, container: ContainerId) -> Key | None:
         """The pod that a container belongs to, or None where it is not recorded."""
 
+    def look(self, key: Key) -> Observed:
+        """What stands and runs, for who only looks: as ``observe``, but nothing is said of images, of problems and of
+        files that are stale."""
+
     def observe(self, key: Key, want: PodSpec | None) -> Observed:
         """Read the kernel and the records; with ``want``, also what stands in its way (images, mounts, command)."""
 

@@ -133,6 +133,9 @@ class FakeEngine:
         with self._lock:
             return next((k for k, p in self._pods.items() if any(c.id == container for c in self._all(p))), None)
 
+    def look(self, key: Key) -> Observed:
+        return self.observe(key, None)
+
     def observe(self, key: Key, want: PodSpec | None) -> Observed:
         with self._lock:
             self._catch_up()

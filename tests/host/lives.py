@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine.containers import MONITOR_PID
+from reconciler.engine.watched import MONITOR_PID
 from reconciler.model.events import Event
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, PidRef

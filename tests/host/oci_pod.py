@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from reconciler.engine import cgroups, processes, runtime, volumes
+from reconciler.engine import cgroups, processes, volumes
+from reconciler.engine import choice as choosing
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
 from reconciler.engine.layout import Layout
@@ -23,6 +24,7 @@ from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.config import infra_config, member_config
 from reconciler.engine.oci.prepare import prepare_script
 from reconciler.engine.oci.process import ROOT
+from reconciler.engine.runtime import Runtime
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import ContainerSpec, Mount, SandboxSpec, Security, Volume, VolumeKind
@@ -73,14 +75,14 @@ class Running:
 @dataclass
 class HostPod:
     layout: Layout
-    choice: runtime.Choice
+    choice: choosing.Choice
     sandbox: SandboxSpec
     id: PodId = field(default_factory=lambda: PodId(new_id()))
     infra: Running | None = None
     made: list[Running] = field(default_factory=list)
 
     @property
-    def runtime(self) -> runtime.Runtime:
+    def runtime(self) -> Runtime:
         return self.choice.runtime
 
     @property
@@ -176,7 +178,7 @@ def pod(root: Path, name: str, sandbox: SandboxSpec = ALONE) -> Iterator[HostPod
     """A pod whose infra container runs; all of it is gone afterwards, and that is checked."""
     layout = Layout.at(root)
     layout.make()
-    made = HostPod(layout, runtime.choose(layout, name), sandbox)
+    made = HostPod(layout, choosing.choose(layout, name), sandbox)
     try:
         made.up()
         yield made

@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from reconciler.engine import cgroups, processes, runtime
+from reconciler.engine import cgroups, processes
+from reconciler.engine import choice as choosing
 from reconciler.engine.cgroups import LimitBelowUsage
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.model.errors import HostUnfit, RuntimeFailed
 from reconciler.model.key import ContainerId
 from reconciler.model.spec import ContainerSpec, Resources
-from tests.host.oci_pod import DEADLINE, HostPod, left_cgroups, new_id, pod
+from tests.host.oci_pod import DEADLINE, HostPod, left_cgroups, pod
 
 pytestmark = pytest.mark.host
 
@@ -99,10 +100,10 @@ def test_limits_are_in_the_cgroup_and_change_while_it_runs(one: HostPod) -> None
     assert cgroups.memory_limit(path) == 64 * MIB
     assert cpu_settings(path) == (512, 100000)
     assert made.pid.pid in cgroups.pids(path)
-    one.runtime.update(made.id, Resources(cpu_request=250, memory_limit=32 * MIB))
+    cgroups.update(path, Resources(cpu_request=250, memory_limit=32 * MIB))
     assert cgroups.memory_limit(path) == 32 * MIB
     assert cpu_settings(path) == (256, -1)
-    one.runtime.update(made.id, Resources())
+    cgroups.update(path, Resources())
     assert cgroups.memory_limit(path) is None
     assert processes.alive(made.pid)
 
@@ -113,14 +114,9 @@ def test_a_limit_below_usage_is_refused_and_nobody_dies(one: HostPod) -> None:
     one.runtime.start(made.id)
     assert made.read_line() == "full"
     with pytest.raises(LimitBelowUsage, match="in use"):
-        one.runtime.update(made.id, Resources(memory_limit=8 * MIB))
+        cgroups.update(made.bundle.cgroups_path, Resources(memory_limit=8 * MIB))
     assert cgroups.memory_limit(made.bundle.cgroups_path) is None
     assert processes.alive(made.pid)
-
-
-def test_a_container_that_nobody_made_cannot_be_updated(one: HostPod) -> None:
-    with pytest.raises(RuntimeFailed, match="does not know it"):
-        one.runtime.update(ContainerId(new_id()), Resources())
 
 
 def test_a_command_that_is_not_there_is_told_in_the_runtimes_words(one: HostPod) -> None:
@@ -152,27 +148,27 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 
 
 def test_crun_is_preferred_and_the_answer_is_remembered(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = runtime.choose(layout)
+    first = choosing.choose(layout)
     assert first.runtime.name == "crun"
     assert first.facts.runtime == "crun"
     assert first.runtime.state_dir.is_absolute()
-    monkeypatch.setattr(runtime, "run", lambda *_, **__: pytest.fail("asked again"))
-    assert runtime.choose(layout) == first
+    monkeypatch.setattr(choosing, "run", lambda *_, **__: pytest.fail("asked again"))
+    assert choosing.choose(layout) == first
 
 
 def test_a_changed_binary_is_asked_again(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime.choose(layout, "crun")
-    monkeypatch.setattr(runtime, "boot_id", lambda: "another boot")
+    choosing.choose(layout, "crun")
+    monkeypatch.setattr(choosing, "boot_id", lambda: "another boot")
     asked: list[str] = []
-    monkeypatch.setattr(runtime, "_probe", lambda _layout, made, _facts: asked.append(made.name) or "")
-    runtime.choose(layout, "crun")
+    monkeypatch.setattr(choosing, "_probe", lambda _layout, made, _facts: asked.append(made.name) or "")
+    choosing.choose(layout, "crun")
     assert asked == ["crun"]
 
 
 def test_a_damaged_memory_is_no_memory(layout: Layout) -> None:
-    first = runtime.choose(layout, "crun")
+    first = choosing.choose(layout, "crun")
     (layout.cache / "runtime-crun.json").write_text('{"key": 5')
-    assert runtime.choose(layout, "crun") == first
+    assert choosing.choose(layout, "crun") == first
 
 
 @pytest.mark.parametrize("name", ["crun", "runc"])
@@ -180,7 +176,7 @@ def test_a_damaged_memory_is_no_memory(layout: Layout) -> None:
 def test_a_probe_that_was_killed_leaves_nothing_once_asked_again(layout: Layout, name: str, point: str) -> None:
     script = (
         "import sys; from pathlib import Path; from reconciler.engine.layout import Layout;"
-        "from reconciler.engine import runtime; runtime.choose(Layout.at(Path(sys.argv[1])), sys.argv[2])"
+        "from reconciler.engine import choice as choosing; choosing.choose(Layout.at(Path(sys.argv[1])), sys.argv[2])"
     )
     killed = subprocess.run(
         [sys.executable, "-c", script, str(layout.state.parent), name],
@@ -190,15 +186,15 @@ def test_a_probe_that_was_killed_leaves_nothing_once_asked_again(layout: Layout,
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
-    assert runtime.choose(layout, name).runtime.name == name
+    assert choosing.choose(layout, name).runtime.name == name
 
 
 def test_what_kept_a_runtime_from_answering_is_not_remembered(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(runtime, "PROBE_TIMEOUT", 0.001)
+        patch.setattr(choosing, "PROBE_TIMEOUT", 0.001)
         with pytest.raises(HostUnfit, match="no end after"):
-            runtime.choose(layout, "runc")
-    assert runtime.choose(layout, "runc").runtime.name == "runc"
+            choosing.choose(layout, "runc")
+    assert choosing.choose(layout, "runc").runtime.name == "runc"
 
 
 def test_where_crun_does_not_work_runc_is_taken_and_the_reason_kept(
@@ -211,8 +207,8 @@ def test_where_crun_does_not_work_runc_is_taken_and_the_reason_kept(
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    choice = runtime.choose(layout)
+    choice = choosing.choose(layout)
     assert choice.runtime.name == "runc"
     assert choice.why_not == {"crun": "no cgroups for you"}
     with pytest.raises(HostUnfit, match="crun: no cgroups for you"):
-        runtime.choose(layout, "crun")
+        choosing.choose(layout, "crun")

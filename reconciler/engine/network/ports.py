@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from reconciler.engine.boundary import hint
+from reconciler.engine.descriptors import make_room
 from reconciler.engine.effects import effect
 from reconciler.engine.network import sockets
 from reconciler.engine.network.rules import HELD
@@ -32,9 +33,6 @@ _KINDS = {
 
 _SPARE = 512
 """Files that a process has open for other reasons, at most."""
-
-_MOST = 1 << 18
-"""Files that are enough for every port of each protocol."""
 
 _SELECTABLE = 1024
 """FD_SETSIZE: libnftables and others cannot wait for a descriptor with a higher number."""
@@ -121,15 +119,6 @@ def _is_here(address: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def make_room() -> None:
-    """Let this process open as many files as it may, within reason; a usual limit is 1,024. Containers get limits of
-    their own."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _bind(binding: PortBinding, ipv6: bool) -> socket.socket:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from reconciler.engine.store.tx import Store
 
+RECORDS_FILED = "records.filed"
+"""Whether the database is whole: every record that there was has been filed in it."""
+
 
 def get(store: Store, name: str) -> str | None:
     """The value written as ``name``, or None."""

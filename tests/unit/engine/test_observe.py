@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine import containers, observe, processes, records
+from reconciler.engine import containers, observe, processes, recorded, records, watched
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import STATE, ContainerFacts, ContainerRecord
@@ -97,7 +97,7 @@ def test_what_is_known_of_an_end_is_written_down_once(ctx: Context) -> None:
 
     def noted() -> Exit | None:
         observe._container(ctx, record, PodSpec(KEY), held=True)
-        return containers.facts_of(ctx, CONTAINER).exit
+        return recorded.facts_of(ctx, CONTAINER).exit
 
     unknown = noted()
     assert unknown is not None
@@ -164,10 +164,10 @@ def test_stop_signals_as_images_write_them(name: str, number: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "-4", "12 34", "\x00"])
 def test_a_damaged_pid_file_names_no_monitor(ctx: Context, text: str) -> None:
-    (ctx.layout.container(CONTAINER) / containers.MONITOR_PID).write_text(text)
-    assert not containers.monitored(ctx, CONTAINER)
+    (ctx.layout.container(CONTAINER) / watched.MONITOR_PID).write_text(text)
+    assert not watched.monitored(ctx, CONTAINER)
 
 
 def test_a_state_file_of_an_older_program_means_that_its_stops_were_told(ctx: Context) -> None:
     (ctx.layout.container(CONTAINER) / STATE).write_text('{"boot": "b", "pid": 1, "deadline": 3.0}')
-    assert containers.facts_of(ctx, CONTAINER).told
+    assert recorded.facts_of(ctx, CONTAINER).told

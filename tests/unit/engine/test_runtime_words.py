@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine import runtime
+from reconciler.engine import choice, runtime
 from reconciler.engine.layout import Layout
 from reconciler.engine.runtime import Runtime, exec_process, last_line
 from reconciler.model.errors import HostUnfit, RuntimeFailed
@@ -105,10 +105,10 @@ def test_exec_process_overrides_names_not_lines() -> None:
 
 def test_an_unknown_runtime_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(HostUnfit, match='"kata" is not a known runtime'):
-        runtime.choose(Layout.at(tmp_path), "kata", FACTS)
+        choice.choose(Layout.at(tmp_path), "kata", FACTS)
 
 
 def test_each_failure_is_told_when_none_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "find", lambda name: None)
+    monkeypatch.setattr(choice, "find", lambda name: None)
     with pytest.raises(HostUnfit, match="crun: not installed; runc: not installed"):
-        runtime.choose(Layout.at(tmp_path), None, FACTS)
+        choice.choose(Layout.at(tmp_path), None, FACTS)

@@ -1,0 +1,69 @@
+"""The steps of a plan, carried out: which part of the engine does what. Each is idempotent, and none waits for time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reconciler.engine import boundary, containers, members, sandboxes
+from reconciler.engine.context import Context
+from reconciler.model import actions as a
+from reconciler.model.interfaces import KeyLock
+from reconciler.model.key import Key
+
+_VERBS: dict[type[a.Action], str] = {
+    a.PullImage: "pull an image for",
+    a.CreateSandbox: "create",
+    a.SetUpNetwork: "set up the network of",
+    a.UpdateRecord: "record the new version of",
+    a.UpdateFiles: "rewrite the files in /etc of",
+    a.CreateContainer: "create a container of",
+    a.StartContainer: "start a container of",
+    a.StopContainer: "stop a container of",
+    a.KillContainer: "kill a container of",
+    a.UpdateResources: "update the resources of a container of",
+    a.UpdatePodResources: "update the resources of",
+    a.RemoveContainer: "remove a container of",
+    a.RemoveSandbox: "remove",
+}
+
+
+def perform(ctx: Context, lock: KeyLock, action: a.Action, pull: Callable[[Key, a.PullImage], None]) -> None:
+    """Carry out one step for the holder of a pod's lock; ``pull`` begins to pull an image.
+
+    Raises ReconcilerError, ValueError where the lock is another pod's.
+    """
+    if isinstance(action, (a.CreateSandbox, a.CreateContainer)) and action.spec.key != lock.key:
+        raise ValueError(f"the lock of {lock.key} does not cover {action.spec.key}")
+    with boundary.told(f"{_VERBS[type(action)]} pod {lock.key}"):
+        if isinstance(action, a.PullImage):
+            pull(lock.key, action)
+        else:
+            _perform(ctx, action)
+
+
+def _perform(ctx: Context, action: a.Action) -> None:
+    match action:
+        case a.CreateSandbox():
+            sandboxes.create(ctx, action.spec, action.owner)
+        case a.SetUpNetwork():
+            sandboxes.set_up_network(ctx, action.pod)
+        case a.UpdateRecord():
+            sandboxes.update_record(ctx, action.pod, action.spec, action.owner)
+        case a.UpdateFiles():
+            sandboxes.update_files(ctx, action.pod, action.spec, action.owner)
+        case a.CreateContainer():
+            members.create(ctx, action)
+        case a.StartContainer():
+            containers.start(ctx, action.container)
+        case a.StopContainer():
+            containers.stop(ctx, action.container, action.grace)
+        case a.KillContainer():
+            containers.kill(ctx, action.container)
+        case a.UpdateResources():
+            containers.update(ctx, action.container, action.resources, action.qos)
+        case a.UpdatePodResources():
+            sandboxes.update_resources(ctx, action.pod, action.resources, action.qos)
+        case a.RemoveContainer():
+            containers.remove(ctx, action.container)
+        case a.RemoveSandbox():
+            sandboxes.remove(ctx, action.pod, keep_address=action.keep_address)
