@@ -61,7 +61,7 @@ def create(
     Example:  reconciler network create --subnet 10.90.0.0/24 --ipv6 backend
     """
     from reconciler.engine import netadmin, netrecords
-    from reconciler.kube.ours import network_flaw
+    from reconciler.model.words import network_flaw
 
     if flaw := network_flaw(name):
         raise click.UsageError(f"the network's name {flaw}")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.kube import names, nameservice, ours, publish, quantity
+from reconciler.kube import names, nameservice, ours, quantity
 from reconciler.kube.expansion import expand, expand_env
-from reconciler.kube.rules import PIDS_LIMIT, clean_path
+from reconciler.kube.rules import PIDS_LIMIT
 from reconciler.kube.security import compile_security, sysctls
+from reconciler.model import publish
 from reconciler.model.key import Key
 from reconciler.model.spec import (
     ContainerPort,
@@ -28,10 +29,10 @@ from reconciler.model.spec import (
     Volume,
     VolumeKind,
 )
+from reconciler.model.words import clean_path, default_hostname
 
 DEFAULT_NAMESPACE = "default"
 GRACE_SECONDS = 30
-HOSTNAME_MAX = 63
 
 
 def compile_pod(pod: dict[str, Any]) -> PodSpec:
@@ -83,11 +84,6 @@ def _sandbox(meta: dict[str, Any], spec: dict[str, Any], containers: tuple[Conta
         sysctls=sysctls(spec.get("securityContext", {})),
         host_users=spec.get("hostUsers", True),
     )
-
-
-def default_hostname(pod: str) -> str:
-    """The pod's name, cut to what a host name may hold (kubelet: truncatePodHostnameIfNeeded)."""
-    return pod[:HOSTNAME_MAX].rstrip("-.")
 
 
 def _container(

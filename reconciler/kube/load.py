@@ -16,12 +16,13 @@ from reconciler.kube.compile import DEFAULT_NAMESPACE, compile_pod
 from reconciler.kube.document import Document, Node, locate, node_at, plain
 from reconciler.kube.problem import Flaw, Path, Problem, Reason, field_path, one_line
 from reconciler.kube.rules import check_rules
-from reconciler.kube.schema import LATER, check_object, check_pod, did_you_mean, kind_of, shorten
+from reconciler.kube.schema import LATER, check_object, check_pod, kind_of, shorten
 from reconciler.kube.secret import check_secret, logins_of
 from reconciler.kube.text import read
 from reconciler.model.key import Key
 from reconciler.model.login import Logins
 from reconciler.model.spec import PodSpec
+from reconciler.model.words import did_you_mean
 
 _LISTS = ("List", "PodList")
 _LIST_FIELDS = ("apiVersion", "kind", "metadata", "items")

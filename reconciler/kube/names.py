@@ -1,4 +1,4 @@
-"""What names, labels, paths, images and capabilities may look like. Each function answers "" or what is wrong.
+"""What names, labels, paths and images may look like. Each function answers "" or what is wrong.
 
 Rules of apimachinery/pkg/util/validation and distribution/reference, in our words.
 """
@@ -11,24 +11,12 @@ _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
 _ENV = re.compile(r"[\x20-\x3c\x3e-\x7e]+\Z")
-_SYSCTL = re.compile(r"[a-z0-9](?:[-_a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-_a-z0-9]*[a-z0-9])?)*\Z")
 _PORT_NAME = re.compile(r"[a-z0-9](?:-?[a-z0-9])*\Z")
 
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\Z")  # fmt: skip  # noqa: E501
 _REPO_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z", re.ASCII)
 _DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})\Z")
-
-CAPABILITIES = frozenset(
-    f"CAP_{name}"
-    for name in """
-    AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH
-    FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN
-    NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT
-    SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM
-    """.split()  # noqa: SIM905 (a list of one word a line would fill a page)
-)
-ALL = "ALL"
 
 
 def dns_label(text: str) -> str:
@@ -131,36 +119,8 @@ def _repository(text: str) -> str:
     return ""
 
 
-def capability(text: str) -> str:
-    """The full name of a capability written with or without ``CAP_``, in any case (or ALL); "" for no such one."""
-    name = text.upper().removeprefix("CAP_")
-    if name == ALL:
-        return ALL
-    return f"CAP_{name}" if f"CAP_{name}" in CAPABILITIES else ""
-
-
 def relative_path(text: str) -> str:
     """A file below some directory: not absolute, and never out of it."""
     if text.startswith("/"):
         return f"{text!r} must be a relative path"
     return f"{text!r} must not contain '..'" if ".." in text.split("/") else ""
-
-
-def sysctl(text: str) -> str:
-    """A sysctl's name with points between its parts, or "" for what is none.
-
-    As sysctl(8) and the kubelet take them (NormalizeName): whichever of point and slash comes first divides the parts,
-    and the other one belongs to a part (``net/ipv4/conf/eth0.1/forwarding``).
-    """
-    first = next((c for c in text if c in "./"), ".")
-    name = text.translate(str.maketrans("./", "/.")) if first == "/" else text
-    plain = name.replace("/", "x")
-    return name if len(name) <= 253 and _SYSCTL.match(plain) else ""
-
-
-def sysctl_namespace(name: str) -> str:
-    """Which of the pod's namespaces a sysctl belongs to: "ipc", "net", or "" for the whole machine's (kubelet:
-    pkg/kubelet/sysctl/namespace.go)."""
-    if name in ("kernel.sem", "kernel.shm_rmid_forced") or name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")):
-        return "ipc"
-    return "net" if name.startswith("net.") else ""

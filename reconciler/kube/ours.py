@@ -6,22 +6,18 @@ reconciler/network    the named network that the pod is in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kube import publish
 from reconciler.kube.problem import Flaw, Path, Reason
-from reconciler.kube.schema import did_you_mean
+from reconciler.model import publish
 from reconciler.model.spec import PortBinding
+from reconciler.model.words import did_you_mean, network_flaw
 
 OURS = "reconciler/"
 PUBLISH = "reconciler/publish"
 NETWORK = "reconciler/network"
 KNOWN = [NETWORK, PUBLISH]
-
-_NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-"""As podman's."""
 
 _AT: Path = ("metadata", "annotations")
 
@@ -43,13 +39,6 @@ def check(pod: dict[str, Any]) -> Iterator[Flaw]:
             if annotations.get(name):
                 text = "cannot be used with hostNetwork: the pod has the machine's addresses and ports"
                 yield Flaw(text, Reason.INVALID_VALUE, (*_AT, name))
-
-
-def network_flaw(name: str) -> str:
-    """What is wrong with the name of a network; "" for nothing."""
-    if _NETWORK_NAME.fullmatch(name):
-        return ""
-    return f"{name!r} must be letters, digits, '_', '.' and '-', a letter or digit first (128 at most)"
 
 
 def published(pod: dict[str, Any]) -> Iterator[tuple[Path, PortBinding]]:

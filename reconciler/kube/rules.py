@@ -6,16 +6,17 @@ are normal here and everything present has its type. Pure; every rule only adds 
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kube import names, nameservice, ours, publish, quantity
+from reconciler.kube import names, nameservice, ours, quantity
 from reconciler.kube.expansion import expand
 from reconciler.kube.problem import Flaw, Path, Reason
-from reconciler.kube.schema import LATER, did_you_mean
+from reconciler.kube.schema import LATER
 from reconciler.kube.security_rules import check_container_security, check_pod_security
+from reconciler.model import publish
 from reconciler.model.spec import share_address
+from reconciler.model.words import clean_path, did_you_mean
 
 ANNOTATIONS_MAX = 256 * 1024
 PATH_MAX = 4095
@@ -269,11 +270,6 @@ def _mount_path(path: str) -> str:
     if ":" in path:
         return f"{path!r} must not contain ':'"
     return "cannot mount over the container's root" if clean_path(path) == "/" else ""
-
-
-def clean_path(path: str) -> str:
-    """One spelling for a path: no doubled, trailing or dotted parts."""
-    return "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else path
 
 
 def _resources(resources: dict[str, Any], at: Path) -> Flaws:

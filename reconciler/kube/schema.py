@@ -7,7 +7,6 @@ building it imports jsonschema (0.1 s), so commands that read no manifest never 
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -16,13 +15,9 @@ from itertools import islice
 from typing import Any
 
 from reconciler.kube.problem import Flaw, Path, Reason
+from reconciler.model.words import DID_YOU_MEAN, did_you_mean
 
 LATER = "not supported yet"
-
-CANDIDATES = 200
-"""More names than this are not compared with a misspelt one: it takes 5 µs each."""
-
-_DID_YOU_MEAN = ", did you mean "
 
 _TYPE_WORDS = {
     "object": "a mapping",
@@ -47,7 +42,7 @@ def check_object(schema: str, value: Any, most: int) -> tuple[list[Flaw], bool]:
     """``check_pod`` for an object of another kind; ``schema`` is a file of ``schemas/``."""
     found = (flaw for error in _validator(schema).iter_errors(value) for flaw in _flaws(error))
     flaws = list(dict.fromkeys(islice(found, most)))
-    meant = {(*f.at[:-1], f.message.rpartition(_DID_YOU_MEAN)[2][:-1]) for f in flaws if _DID_YOU_MEAN in f.message}
+    meant = {(*f.at[:-1], f.message.rpartition(DID_YOU_MEAN)[2][:-1]) for f in flaws if DID_YOU_MEAN in f.message}
     shown = [f for f in flaws if f.reason is not Reason.MISSING_FIELD or f.at not in meant]
     return shown, next(found, None) is None
 
@@ -157,13 +152,6 @@ def _later(kind: str) -> dict[str, str]:
 def _unknown(path: Path, known: list[str]) -> Flaw:
     name = str(path[-1])
     return Flaw(f"unknown field{did_you_mean(name, known)}", Reason.UNKNOWN_FIELD, path, on_key=True)
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """``, did you mean X?`` with the closest known name, or ""."""
-    by_lower = {k.lower(): k for k in known[:CANDIDATES]}
-    near = difflib.get_close_matches(name.lower()[:64], list(by_lower), n=1, cutoff=0.6)
-    return f"{_DID_YOU_MEAN}{by_lower[near[0]]}?" if near else ""
 
 
 def _wrong_type(error: Any) -> str:

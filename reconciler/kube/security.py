@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.kube import names
+from reconciler.model import words
 from reconciler.model.spec import Pairs, SandboxSpec, Security
 
 Json = dict[str, Any]
@@ -48,7 +48,7 @@ def compile_security(own: Json, pods: Json) -> Security:
 
 def sysctls(pods: Json) -> Pairs:
     """By name, points between the parts: ``net/ipv4/x`` is the same as ``net.ipv4.x``."""
-    return tuple(sorted((names.sysctl(s["name"]), s["value"]) for s in pods.get("sysctls", ())))
+    return tuple(sorted((words.sysctl(s["name"]), s["value"]) for s in pods.get("sysctls", ())))
 
 
 def present_container(s: Security) -> Json:
@@ -100,7 +100,7 @@ def _number(value: Any) -> int | None:
 
 
 def _capabilities(texts: list[str]) -> tuple[str, ...]:
-    return tuple(sorted({names.capability(text) for text in texts}))
+    return tuple(sorted({words.capability(text) for text in texts}))
 
 
 def _profile(profile: Json) -> str:

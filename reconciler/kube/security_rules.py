@@ -11,7 +11,8 @@ from typing import Any
 
 from reconciler.kube import names
 from reconciler.kube.problem import Flaw, Path, Reason
-from reconciler.kube.schema import did_you_mean
+from reconciler.model import words
+from reconciler.model.words import did_you_mean
 
 Flaws = Iterator[Flaw]
 Json = dict[str, Any]
@@ -48,7 +49,7 @@ def check_container_security(context: Json, at: Path, spec: Json) -> Flaws:
     place = (*at, "allowPrivilegeEscalation")
     if context.get("privileged"):
         yield _bad("cannot be false in a privileged container", place)
-    if added & {"CAP_SYS_ADMIN", names.ALL}:
+    if added & {"CAP_SYS_ADMIN", words.ALL}:
         yield _bad("cannot be false together with the capability SYS_ADMIN", place)
 
 
@@ -71,11 +72,11 @@ def _capabilities(context: Json, at: Path) -> Generator[Flaw, None, set[str]]:
     added: set[str] = set()
     for which in ("add", "drop"):
         for index, text in enumerate(_mapping(context.get("capabilities")).get(which, ())):
-            name = names.capability(text) if isinstance(text, str) else "?"
+            name = words.capability(text) if isinstance(text, str) else "?"
             if which == "add":
                 added.add(name)
             if not name:
-                known = [c.removeprefix("CAP_") for c in sorted(names.CAPABILITIES)]
+                known = [c.removeprefix("CAP_") for c in sorted(words.CAPABILITIES)]
                 hint = did_you_mean(text.upper().removeprefix("CAP_"), known)
                 yield _bad(f"{text!r} is not a Linux capability{hint}", (*at, which, index))
     return added
@@ -105,14 +106,14 @@ def _sysctls(context: Json, at: Path, spec: Json) -> Flaws:
     for index, sysctl in enumerate(context.get("sysctls", ())):
         if not isinstance(sysctl, dict) or not isinstance(sysctl.get("name"), str):
             continue
-        place, name = (*at, index, "name"), names.sysctl(sysctl["name"])
+        place, name = (*at, index, "name"), words.sysctl(sysctl["name"])
         if not name:
             yield _bad(f"{sysctl['name']!r} is not the name of a sysctl", place)
             continue
         if name in seen:
             yield _bad(f"a second sysctl called {name!r}", place)
         seen.add(name)
-        namespace = names.sysctl_namespace(name)
+        namespace = words.sysctl_namespace(name)
         if namespace == "net" and spec.get("hostNetwork"):
             yield _bad(f"{name} cannot be set together with hostNetwork: it would be the machine's", place)
         if namespace == "ipc" and spec.get("hostIPC"):

@@ -95,13 +95,15 @@ def apparmor_profile(security: Security, default: str) -> str:
 
 
 def arguments(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
-    """``command`` replaces the entrypoint and drops the image's Cmd; ``args`` replaces Cmd.
+    """``command`` replaces the entrypoint and drops the image's Cmd; ``args`` replaces Cmd; the command () is no
+    entrypoint, and keeps Cmd (podman: --entrypoint "").
 
     Source: Kubernetes, "Define a Command and Arguments for a Container". Empty when nobody says what to run.
     """
     if spec.command:
         return spec.command + (spec.args or ())
-    return image.entrypoint + (spec.args or image.cmd)
+    entrypoint = image.entrypoint if spec.command is None else ()
+    return entrypoint + (spec.args or image.cmd)
 
 
 def search_path(spec: ContainerSpec, image: Image) -> str:

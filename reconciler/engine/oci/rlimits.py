@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.model.words import ULIMITS
+
 UNLIMITED = "unlimited"
 INFINITY = (1 << 64) - 1
 """RLIM_INFINITY as OCI's config.json writes it."""
 
-NAMES = (
-    *("as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss"),
-    *("rtprio", "rttime", "sigpending", "stack"),
-)
 _LOCKS = 10
 """RLIMIT_LOCKS, which Python does not name."""
 
@@ -46,7 +44,7 @@ def parse(text: str) -> Rlimit:
     """``nofile=1024:2048``, soft and hard, or one value for both, as Podman's default_ulimits. Raises ValueError."""
     name, equals, values = text.partition("=")
     name = name.strip().lower()
-    if not equals or name not in NAMES:
+    if not equals or name not in ULIMITS:
         raise ValueError(f"{text!r} is not a limit such as nofile=1024:2048")
     soft, colon, hard = values.partition(":")
     limit = Rlimit(name, _value(soft, text), _value(hard if colon else soft, text))

@@ -79,11 +79,12 @@ def resolve(facts: HostCapabilities, capabilities: frozenset[str], wanted: str =
 
 
 def localhost(root: Path, name: str) -> dict[str, Any]:
-    """The profile ``name`` below ``root``, checked. Raises InvalidInput with what is wrong."""
+    """The profile ``name`` below ``root``, checked; of a container made by hand also any file, by its absolute path
+    (which a manifest cannot name). Raises InvalidInput with what is wrong."""
     path = root / name
     try:
         real = path.resolve(strict=True)
-        if not real.is_relative_to(root.resolve()):
+        if not name.startswith("/") and not real.is_relative_to(root.resolve()):
             raise InvalidInput(f"cannot use seccomp profile {name}: {path} leads out of {root}")
         data = real.read_bytes()
     except FileNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.kube import names
-from reconciler.kube.compile import default_hostname, default_pull_policy
+from reconciler.kube.compile import default_pull_policy
 
 SHA = "sha256:" + "a" * 64
 
@@ -68,24 +68,6 @@ def test_a_bad_image_reference_says_what_is_wrong(text: str, cause: str) -> None
 )
 def test_the_default_pull_policy_follows_the_tag(text: str, policy: str) -> None:
     assert default_pull_policy(text) == policy
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [("NET_ADMIN", "CAP_NET_ADMIN"), ("cap_net_admin", "CAP_NET_ADMIN"), ("all", "ALL"), ("NET_ADMINS", ""), ("", "")],
-)
-def test_capabilities_have_one_spelling(text: str, name: str) -> None:
-    assert names.capability(text) == name
-
-
-def test_this_kernels_capabilities_are_all_known() -> None:
-    with open("/proc/sys/kernel/cap_last_cap") as file:
-        assert len(names.CAPABILITIES) >= int(file.read()) + 1
-
-
-@pytest.mark.parametrize(("pod", "host"), [("web", "web"), ("a" * 62 + "-b", "a" * 62), ("a" * 62 + ".-b", "a" * 62)])
-def test_a_pods_name_is_cut_to_a_host_name(pod: str, host: str) -> None:
-    assert default_hostname(pod) == host
 
 
 @pytest.mark.parametrize("text", ["a", "a-1", "0", "a" * 63])

@@ -27,6 +27,8 @@ IMAGE = Image("0", ("i",), (Path("/l"),), entrypoint=("/entry",), cmd=("cmd",), 
         pytest.param(("c",), None, ("c",), id="command alone drops the image's cmd"),
         pytest.param(None, ("a",), ("/entry", "a"), id="args alone replace cmd"),
         pytest.param(("c",), ("a",), ("c", "a"), id="both: nothing of the image's"),
+        pytest.param((), ("a", "b"), ("a", "b"), id="no entrypoint: args are the command"),
+        pytest.param((), None, ("cmd",), id="no entrypoint and no args: the image's cmd"),
     ],
 )
 def test_arguments(command: tuple[str, ...] | None, args: tuple[str, ...] | None, wanted: tuple[str, ...]) -> None:

@@ -249,6 +249,11 @@ def test_what_is_wrong_with_a_profile_of_the_machine_is_told(own: HostCapabiliti
     assert says in refused.value.message
 
 
+def test_a_profile_named_by_its_path_may_lie_anywhere(own: HostCapabilities, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_bytes(msgspec.json.encode(PROFILE))
+    assert seccomp.resolve(own, frozenset(), f"localhost/{tmp_path}/mine.json") == seccomp.resolve(own, frozenset())
+
+
 def test_a_link_that_leads_out_of_the_profiles_directory_is_refused(own: HostCapabilities, tmp_path: Path) -> None:
     (tmp_path / "secret.json").write_bytes(msgspec.json.encode(PROFILE))
     (own.seccomp_root / "mine.json").symlink_to("../secret.json")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.kube import publish
+from reconciler.model import publish
 from reconciler.model.spec import PortBinding, Protocol
 
 P = PortBinding
