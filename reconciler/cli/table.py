@@ -9,17 +9,27 @@ from reconciler.cli.terminal import harmless
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, header: bool = True) -> str:
-    """Columns padded to their widest cell, three spaces apart, no trailing blanks (kubectl's look).
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, header: bool = True, gap: int = 3) -> str:
+    """Columns padded to their widest cell, ``gap`` spaces apart (kubectl has three), no trailing blanks.
 
     Empty cells of a row are shown empty; the caller writes ``<none>`` where Kubernetes does.
     """
     lines = [list(headings)] if header else []
     lines += [[harmless(str(cell)) for cell in row] for row in rows]
-    if not lines:
-        return ""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    return "\n".join("   ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return _aligned(lines, gap)
+
+
+def columns(text: str) -> str:
+    """Lines whose cells are parted by tabs, as podman aligns them."""
+    return _aligned([line.split("\t") for line in text.split("\n")], gap=2)
+
+
+def _aligned(lines: Sequence[Sequence[str]], gap: int) -> str:
+    """A line's last cell needs no width: nothing stands behind it."""
+    most = max(map(len, lines), default=0)
+    widths = [max((len(line[at]) for line in lines if len(line) > at + 1), default=0) for at in range(most)]
+    between = " " * gap
+    return "\n".join(between.join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def age(seconds: float) -> str:
@@ -62,20 +72,18 @@ def size(count: int) -> str:
 
 
 def ago(seconds: float) -> str:
-    """ "5 minutes ago": one unit, podman's way."""
+    """ "5 minutes ago", "About an hour ago": one unit (go-units HumanDuration, which podman and docker show)."""
     s = max(0, int(seconds))
-    for length, name in (
-        (YEAR, "year"),
-        (30 * DAY, "month"),
-        (7 * DAY, "week"),
-        (DAY, "day"),
-        (HOUR, "hour"),
-        (60, "minute"),
-    ):
-        if s >= length:
-            return _plural(s // length, name)
-    return _plural(s, "second")
-
-
-def _plural(count: int, name: str) -> str:
-    return f"{count} {name}{'' if count == 1 else 's'} ago"
+    hours = (s + HOUR // 2) // HOUR
+    if s < 1:
+        return "Less than a second ago"
+    if s < MINUTE:
+        return f"{s} second{'' if s == 1 else 's'} ago"
+    if s < HOUR:
+        return "About a minute ago" if s < 2 * MINUTE else f"{s // MINUTE} minutes ago"
+    if hours < 48:
+        return "About an hour ago" if hours == 1 else f"{hours} hours ago"
+    for days, most, name in ((1, 14, "days"), (7, 60, "weeks"), (30, 730, "months")):
+        if hours < 24 * most:
+            return f"{hours // 24 // days} {name} ago"
+    return f"{s // YEAR} years ago"

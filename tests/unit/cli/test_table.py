@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.cli.table import age, ago, size, table
+from reconciler.cli.table import age, ago, columns, size, table
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,27 @@ def test_size(count, shown):
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(1, "1 second ago"), (90, "1 minute ago"), (7300, "2 hours ago"), (86400 * 14, "2 weeks ago")],
+    [
+        (-3, "Less than a second ago"),
+        (0.9, "Less than a second ago"),
+        (1, "1 second ago"),
+        (18, "18 seconds ago"),
+        (60, "About a minute ago"),
+        (119, "About a minute ago"),
+        (120, "2 minutes ago"),
+        (3599, "59 minutes ago"),
+        (3600, "About an hour ago"),
+        (5399, "About an hour ago"),
+        (5400, "2 hours ago"),
+        (86400, "24 hours ago"),
+        (86400 * 2, "2 days ago"),
+        (86400 * 13, "13 days ago"),
+        (86400 * 14, "2 weeks ago"),
+        (86400 * 59, "8 weeks ago"),
+        (86400 * 60, "2 months ago"),
+        (86400 * 365, "12 months ago"),
+        (86400 * 365 * 2, "2 years ago"),
+    ],
 )
 def test_ago_as_podman_prints_it(seconds, shown):
     assert ago(seconds) == shown
@@ -51,6 +71,21 @@ def test_ago_as_podman_prints_it(seconds, shown):
 
 def test_columns_line_up_and_lines_end_without_blanks():
     assert table(["NAME", "READY"], [("a-long-name", 1), ("b", "")]) == "NAME          READY\na-long-name   1\nb"
+
+
+def test_the_gap_between_columns_can_be_narrower():
+    assert table(["A", "B"], [("1234", 5)], gap=2) == "A     B\n1234  5"
+
+
+def test_a_table_without_rows_is_its_headings_or_nothing():
+    assert table(["A", "B"], []) == "A   B"
+    assert table(["A", "B"], [], header=False) == ""
+
+
+def test_tabs_become_columns():
+    assert columns("ID\tNAMES\nabc\tweb/app\tlast\nlonger than all\n\tx") == (
+        "ID   NAMES\nabc  web/app  last\nlonger than all\n     x"
+    )
 
 
 def test_a_cell_cannot_steer_the_terminal():
