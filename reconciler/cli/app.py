@@ -1,7 +1,8 @@
 """The command tree, loaded one command at a time, and the one place where errors become a line and an exit code.
 
-Exit codes: 0 done; 1 not done (or "no", where a command answers a question); 2 wrong usage; 130 Ctrl-C; 141 the reader
-of our output went away. Commands that promise more say so in their help.
+Exit codes: 0 done; 1 not done (or "no", where a command answers a question); 2 wrong usage; 125 instead of these two
+for commands in podman's words; 130 Ctrl-C; 141 the reader of our output went away. Commands that promise more say so in
+their help.
 """
 
 from __future__ import annotations
@@ -9,20 +10,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 import click
 
+from reconciler.cli.lazy import LazyGroup, Sections
 from reconciler.cli.settings import Options
 from reconciler.cli.terminal import complain
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
-FAILED = {"diff": 2, "status": 2}
-"""The exit code of a command that could not be carried out, where it is not 1."""
+_BY_HAND = "By hand"
 
-SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+SECTIONS: Sections = (
     (
         "Converge",
         (
@@ -38,11 +38,17 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Look",
         (
             ("get", "get:get", "Show pods as Kubernetes would."),
-            ("ps", "ps:ps", "List containers."),
             ("logs", "logs:logs", "Print what a container wrote."),
             ("exec", "exec:exec_", "Run a command inside a running container."),
             ("attach", "attach:attach", "Be connected with a running container."),
             ("events", "events:events", "Show what happened, oldest first."),
+        ),
+    ),
+    (
+        _BY_HAND,
+        (
+            ("ps", "ps:ps", "List containers."),
+            ("pod", "pod:pod", "Make, look at and handle pods, as with podman."),
         ),
     ),
     (
@@ -60,36 +66,22 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 
 _PLACES = {name: place for _, commands in SECTIONS for name, place, _ in commands}
 
+PODMANS = tuple(name for title, commands in SECTIONS if title == _BY_HAND for name, _, _ in commands)
+"""What is done in podman's words."""
 
-class Tree(click.Group):
-    """The commands of SECTIONS, each imported when it is called."""
+FAILED = {"diff": 2, "status": 2}
+"""The exit code of a command that could not be carried out, where it is not 1."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        return list(_PLACES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (as above)
-        place = _PLACES.get(cmd_name)
-        if place is None:
-            return None
-        module, _, attribute = place.partition(":")
-        command: click.Command = getattr(import_module(f"reconciler.cli.{module}"), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.exceptions.NoSuchCommand as error:  # click looks for the closest among loaded commands only
-            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=_PLACES, ctx=ctx) from None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (as above)
-        for title, commands in SECTIONS:
-            with formatter.section(title):
-                formatter.write_dl([(name, short) for name, _, short in commands])
+FAILED_AS_PODMAN = 125
+"""Podman's, whatever is wrong, also on the command line: what is less may be the code of what was run."""
 
 
-@click.group(cls=Tree, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.group(
+    cls=LazyGroup,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+)
 @click.option(
     "--root",
     envvar="RECONCILER_ROOT",
@@ -132,11 +124,15 @@ def run(arguments: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        failed = _told(error)
-        if isinstance(error, click.ClickException) or ctx is None:
-            return failed
-        return FAILED.get(ctx.invoked_subcommand or "", failed)
+        return _failed(error, _told(error), ctx.invoked_subcommand if ctx else None)
     return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception, told: int, command: str | None) -> int:
+    """The exit code of ``command`` after an error, of which ``told`` is the usual one."""
+    if command in PODMANS:
+        return FAILED_AS_PODMAN
+    return told if isinstance(error, click.ClickException) else FAILED.get(command or "", told)
 
 
 def _asks_for_tracebacks(arguments: Sequence[str]) -> bool:

@@ -1,13 +1,15 @@
-"""``--format`` of podman-style commands: JSON, a table of chosen fields, or a template for each row. Pure."""
+"""``--format`` of podman-style commands: JSON, a table of chosen fields, or a template for each row."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 
 from reconciler.cli.table import columns
 from reconciler.cli.template_syntax import Range
 from reconciler.cli.templates import as_json, heading, parse, render
+from reconciler.cli.terminal import harmless
 
 Fields = Mapping[str, object]
 """What templates may ask of one row; a value may be a function that gives it."""
@@ -33,11 +35,15 @@ def rows_text(form: str, rows: Sequence[Fields], headings: Mapping[str, str], *,
     is_table = form.startswith(_TABLE)
     nodes = parse(_by_tabs(form.removeprefix(_TABLE).strip(" ")) if is_table else form)
     if nodes and isinstance(nodes[0], Range) and nodes[0].over_all:
-        text = render(nodes, list(rows))
+        text = _ended(render(nodes, list(rows)))
     else:
         lines = [heading(nodes, headings)] if is_table and header else []
-        text = "\n".join([*lines, *(render(nodes, row) for row in rows)])
+        text = "".join(map(_ended, [*lines, *(render(nodes, row) for row in rows)]))
     return columns(text) if "\t" in text else text
+
+
+def _ended(line: str) -> str:
+    return line if line.endswith("\n") else f"{line}\n"
 
 
 def _by_tabs(form: str) -> str:
@@ -48,4 +54,11 @@ def _by_tabs(form: str) -> str:
 
 def object_text(form: str, value: object) -> str:
     """A template carried out on one object, as ``inspect`` does. Raises InvalidInput."""
-    return render(parse(form), value)
+    return _ended(render(parse(form), value))
+
+
+def show(text: str) -> None:
+    """Print a listing, with nothing of others' that would steer the reader's terminal."""
+    if sys.stdout.isatty():
+        text = "\n".join(map(harmless, text.split("\n")))
+    sys.stdout.write(_ended(text) if text else "")

@@ -54,12 +54,14 @@ def current(pod: Observed) -> tuple[Container, ...]:
 
 
 def find_pod(pods: Sequence[Observed], name: str, namespace: str | None = None) -> Observed:
-    """The pod called ``name`` or NAMESPACE/NAME; without a namespace, in any, where that is unambiguous.
+    """The pod called ``name`` or NAMESPACE/NAME, or of that id or unique beginning of one; without a namespace, in any,
+    where that is unambiguous.
 
     Raises NotFound (with what is near) and InvalidInput (with the candidates).
     """
     name = _without_kind(pods, name)
     matches = [p for p in _in(pods, namespace) if name in (p.key.name, str(p.key))]
+    matches = matches or [p for p in _in(pods, namespace) if _has_id(p, name)]
     if len(matches) > 1:
         raise InvalidInput(
             f'cannot tell which pod "{name}" is meant: {_listed(str(p.key) for p in matches)}', hint="say -n NAMESPACE"
@@ -105,6 +107,12 @@ def find_running(
             hint=f"see: reconciler logs {found.name}",
         )
     return found
+
+
+def _has_id(pod: Observed, name: str) -> bool:
+    """Of a pod of which no more than the record is left, nothing is had by its id."""
+    sandbox = pod.sandbox
+    return sandbox is not None and not sandbox.ended and bool(_ID.fullmatch(name)) and sandbox.id.startswith(name)
 
 
 def _without_kind(pods: Sequence[Observed], name: str) -> str:

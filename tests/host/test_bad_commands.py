@@ -49,8 +49,8 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "an image of no registry": (["image", "pull", "localhost/x:1"], 1, "cannot pull localhost/x:1: "),
     "a registry that is away": (["image", "pull", "127.0.0.1:1/x:1"], 1, "its registry cannot be reached"),
     "an unknown image": (["image", "rm", "nope"], 1, "cannot remove image nope: it is not here"),
-    "a root that cannot be": (["--root", "/proc/nope", "ps"], 1, "cannot use /proc/nope"),
-    "a root with a colon": (["--root", "/tmp/a:b", "ps"], 1, "cannot use /tmp/a:b as --root: a path with a colon"),
+    "a root that cannot be": (["--root", "/proc/nope", "ps"], 125, "cannot use /proc/nope"),
+    "a root with a colon": (["--root", "/tmp/a:b", "ps"], 125, "cannot use /tmp/a:b as --root: a path with a colon"),
     "a root that is a file": (["--root", "/etc/passwd", "ps"], 2, "Directory '/etc/passwd' is a file"),
 }
 
@@ -214,7 +214,7 @@ def test_a_full_disk_stops_nothing_and_heals(small_disk: Path, folder: Path, arc
 def test_a_root_that_cannot_be_written(root: Path, folder: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", root], check=True, timeout=10)
     try:
-        for command in (["ps"], ["apply", str(folder)], ["watch", str(folder)]):
+        for command in (["get", "pods"], ["apply", str(folder)], ["watch", str(folder)]):
             done = Instance(root / "below").run(*command)
             assert (done.returncode, done.stdout) == (1, ""), command
             assert f"reconciler: cannot use {root}/below" in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import Container, ContainerState, Exit, Observed, PidRef, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, SandboxSpec
@@ -36,6 +38,6 @@ def pod(name: str, *containers: Container, ports: tuple[PortBinding, ...] = ()) 
     key = Key(namespace_of(name), name.removeprefix("other-"))
     specs = {c.name: c.spec for c in containers}
     spec = PodSpec(key, SandboxSpec(hostname=name, ports=ports), tuple(specs.values()))
-    infra = container(name, "infra")
+    infra = replace(container(name, "infra"), spec=ContainerSpec("infra", ""))
     sandbox = Sandbox(PodId("ab" * 32), "uid", spec, SourceId("dir:/etc/pods"), infra, networked=True, ip="10.0.0.2")
     return Observed(key, sandbox, containers)

@@ -9,11 +9,13 @@ import click
 import pytest
 
 from reconciler import __version__
-from reconciler.cli import app
+from reconciler.cli import app, pod
 from reconciler.cli.exec import exec_
+from reconciler.cli.lazy import LazyGroup
 from reconciler.model.errors import NotFound
 
-COMMANDS = [(name, short) for _, commands in app.SECTIONS for name, _, short in commands]
+COMMANDS = [([name], short) for _, commands in app.SECTIONS for name, _, short in commands]
+COMMANDS += [(["pod", name], short) for _, commands in pod.SECTIONS for name, _, short in commands]
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def command(monkeypatch):
 
     def install(function, *arguments: str) -> int:
         replacement = click.Command("info", callback=function)
-        monkeypatch.setattr(app.Tree, "get_command", lambda self, ctx, name: replacement)
+        monkeypatch.setattr(LazyGroup, "get_command", lambda self, ctx, name: replacement)
         return app.run([*arguments, "info"])
 
     return install
@@ -35,13 +37,15 @@ def raising(error):
     return function
 
 
-@pytest.mark.parametrize(("name", "short"), COMMANDS)
-def test_each_command_has_the_short_help_of_the_table_an_example_and_fits_a_screen(name, short, capsys):
-    ctx = click.Context(app.tree)
-    loaded = app.tree.get_command(ctx, name)
-    assert loaded is not None
-    assert (loaded.help or "").startswith(short.rstrip(".")), f"{name}: the table says {short!r}"
-    assert app.run([name, "-h"]) == 0
+@pytest.mark.parametrize(
+    ("words", "short"), COMMANDS, ids=lambda value: "-".join(value) if isinstance(value, list) else ""
+)
+def test_each_command_has_the_short_help_of_the_table_an_example_and_fits_a_screen(words, short, capsys):
+    loaded = app.tree
+    for word in words:
+        loaded = loaded.get_command(click.Context(loaded), word)
+    assert (loaded.help or "").startswith(short.rstrip(".")), f"{words}: the table says {short!r}"
+    assert app.run([*words, "-h"]) == 0
     shown = capsys.readouterr().out
     assert len(shown.splitlines()) <= 40
     if not isinstance(loaded, click.Group):
@@ -54,7 +58,7 @@ def test_h_works_without_a_command(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["ps", "--nonsense"], ["logs"], ["get", "nope"], ["--runtime", "docker", "ps"]]
+    "arguments", [["nonsense"], ["image", "--nonsense"], ["logs"], ["get", "nope"], ["--runtime", "docker", "ps"]]
 )
 def test_wrong_usage_is_2_with_one_line_and_a_hint(arguments, capsys):
     assert app.run(arguments) == 2
@@ -62,6 +66,21 @@ def test_wrong_usage_is_2_with_one_line_and_a_hint(arguments, capsys):
     assert error[0].startswith("reconciler: ")
     assert error[1].startswith("hint: see: reconciler")
     assert len(error) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ps", "--nonsense"], ["ps", "x"], ["pod", "nope"], ["pod", "ps", "-q", "--format=x"]]
+)
+def test_wrong_usage_of_what_podman_has_is_125(arguments, capsys):
+    assert app.run(arguments) == 125
+    error = capsys.readouterr().err.splitlines()
+    assert error[0].startswith("reconciler: ")
+    assert error[1].startswith("hint: see: reconciler")
+
+
+def test_an_alias_is_the_command(capsys):
+    assert app.run(["pod", "ls", "-h"]) == 0
+    assert "List pods." in capsys.readouterr().out
 
 
 def test_an_error_of_ours_is_one_line_and_its_hint(command, capsys):
@@ -95,8 +114,14 @@ def test_ctrl_c_is_130_without_a_word(command, capsys):
 
 def test_without_root_the_error_says_so(monkeypatch, capsys):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert app.run(["ps"]) == 1
+    assert app.run(["get", "pods"]) == 1
     assert capsys.readouterr().err == "reconciler: cannot work on containers: this needs root\nhint: run it with sudo\n"
+
+
+def test_an_error_of_what_podman_has_is_125(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert app.run(["ps"]) == 125
+    assert app.run(["pod", "ps"]) == 125
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -79,6 +79,9 @@ def test_a_pod_is_found_by_name_and_by_key():
     assert find_pod(PODS, "web") is PODS[0]
     assert find_pod(PODS, "other/db") is PODS[3]
     assert find_pod(PODS, "db", "other") is PODS[3]
+    assert find_pod(PODS[:1], "abab") is PODS[0]
+    with pytest.raises(InvalidInput):
+        find_pod(PODS, "abab")
     with pytest.raises(NotFound, match="in namespace other"):
         find_pod(PODS, "web", "other")
 

@@ -1,46 +1,12 @@
-"""What `ps`, `events`, `info` and `image ls` make of what they are given."""
+"""What `events`, `info` and `image ls` make of what they are given."""
 
 from __future__ import annotations
 
 import pytest
 
-from reconciler.cli import events, imagelist, info, ps
+from reconciler.cli import events, imagelist, info
 from reconciler.model.events import Event, EventType
-from reconciler.model.observed import ContainerState
-from reconciler.model.spec import PortBinding
-from tests.unit.cli.pods import WALL, container, pod
-
-WEB = pod(
-    "web",
-    container("web", "app", 0, state=ContainerState.EXITED, id_="aa" * 32),
-    container("web", "app", 1, id_="bb" * 32),
-    ports=(PortBinding(8080, 80),),
-)
-
-
-def test_ps_shows_what_runs():
-    shown = ps.as_table(ps.listed((WEB,), everything=False), True, slice(12), WALL).splitlines()
-    assert shown[0].split("   ")[0] == "CONTAINER ID"
-    assert len(shown) == 2
-    for part in ("bbbbbbbbbbbb ", "Up 5 minutes", "0.0.0.0:8080->80/tcp", "web/app", "sleep 1000", "abababababab"):
-        assert part in shown[1]
-
-
-def test_ps_a_shows_old_attempts_and_the_infra_container():
-    shown = ps.as_table(ps.listed((WEB,), everything=True), False, slice(12), WALL)
-    assert "Exited (3) 1 minute ago" in shown
-    assert "abababababab-infra" in shown
-
-
-def test_ps_json_has_podmans_names():
-    (one,) = (ps.as_json(f) for f in ps.listed((WEB,), everything=False))
-    assert (one["Id"], one["Names"], one["PodName"], one["Pid"], one["State"]) == (
-        "bb" * 32,
-        ["web/app"],
-        "web",
-        42,
-        "running",
-    )
+from tests.unit.cli.pods import WALL
 
 
 def event(about: str, count: int = 1) -> Event:

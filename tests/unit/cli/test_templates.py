@@ -153,18 +153,18 @@ def test_what_is_not_json(form):
 @pytest.mark.parametrize(
     ("form", "text"),
     [
-        pytest.param("{{.ID}} {{.Names}}", "aa web/app\nbbbb x", id="one line for each, and no headings"),
-        pytest.param(r"{{.ID}}\t{{.Names}}", "aa    web/app\nbbbb  x", id="tabs are columns"),
+        pytest.param("{{.ID}} {{.Names}}", "aa web/app\nbbbb x\n", id="one line for each, and no headings"),
+        pytest.param(r"{{.ID}}\t{{.Names}}", "aa    web/app\nbbbb  x\n", id="tabs are columns"),
         pytest.param(
-            r"table {{.ID}}\t{{.Names}}", "CONTAINER ID  NAMES\naa            web/app\nbbbb          x", id="a table"
+            r"table {{.ID}}\t{{.Names}}", "CONTAINER ID  NAMES\naa            web/app\nbbbb          x\n", id="a table"
         ),
         pytest.param(
             "table {{ .ID }} {{ .Names }}",
-            "CONTAINER ID  NAMES\naa            web/app\nbbbb          x",
+            "CONTAINER ID  NAMES\naa            web/app\nbbbb          x\n",
             id="by blanks",
         ),
-        pytest.param("{{range .}}{{.ID}};{{end}}", "aa;bbbb;", id="a range over all is carried out once"),
-        pytest.param("{{range .Labels}}{{.}}{{end}}", "\nv", id="any other for each row"),
+        pytest.param("{{range .}}{{.ID}};{{end}}", "aa;bbbb;\n", id="a range over all is carried out once"),
+        pytest.param("{{range .Labels}}{{.}}{{end}}", "\nv\n", id="any other for each row"),
     ],
 )
 def test_rows(form, text):
@@ -172,6 +172,6 @@ def test_rows(form, text):
 
 
 def test_a_table_without_headings_or_rows():
-    assert formats.rows_text("table {{.ID}}", ROWS, HEADINGS, header=False) == "aa\nbbbb"
-    assert formats.rows_text("table {{.ID}}", [], HEADINGS) == "CONTAINER ID"
+    assert formats.rows_text("table {{.ID}}", ROWS, HEADINGS, header=False) == "aa\nbbbb\n"
+    assert formats.rows_text("table {{.ID}}", [], HEADINGS) == "CONTAINER ID\n"
     assert formats.rows_text("{{.ID}}", [], HEADINGS) == ""
