@@ -20,7 +20,7 @@ from reconciler.cli.terminal import complain
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
-_BY_HAND = "By hand"
+_BY_HAND = "By hand, in podman's words"
 
 SECTIONS: Sections = (
     (
@@ -48,6 +48,14 @@ SECTIONS: Sections = (
         _BY_HAND,
         (
             ("ps", "ps:ps", "List containers."),
+            ("start", "life:start", "Start containers that were created or have ended."),
+            ("stop", "life:stop", "Stop containers; they are kept."),
+            ("restart", "life:restart", "Stop containers and start them again."),
+            ("kill", "life:kill", "Send a signal to containers."),
+            ("pause", "life:pause", "Freeze containers."),
+            ("unpause", "life:unpause", "Let paused containers go on."),
+            ("wait", "life:wait", "Wait until containers have ended."),
+            ("rm", "life:rm", "Remove containers."),
             ("pod", "pod:pod", "Make, look at and handle pods, as with podman."),
         ),
     ),
@@ -79,6 +87,7 @@ FAILED_AS_PODMAN = 125
 @click.group(
     cls=LazyGroup,
     sections=SECTIONS,
+    brief=(_BY_HAND,),
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
 )

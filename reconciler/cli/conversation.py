@@ -11,7 +11,7 @@ import select
 import signal
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
@@ -71,11 +71,29 @@ def _key(name: str) -> bytes:
     raise InvalidInput(f"cannot use {name!r} as a key to detach by: write ctrl-X or a single character")
 
 
-class Conversation:
-    """``stdin`` is the descriptor that input is read from, None for no input."""
+PROXIED = tuple(
+    number
+    for number in signal.Signals
+    if number
+    not in (
+        *(signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+        *(signal.SIGCHLD, signal.SIGCONT, signal.SIGWINCH, signal.SIGPIPE, signal.SIGURG),
+        *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS),
+    )
+)
+"""Signals to us that are for a container which we stand for (podman: sig-proxy). Not those that are about ourselves:
+our children, our terminal, our mistakes."""
 
-    def __init__(self, session: Session, stdin: int | None, keys: bytes) -> None:
+
+class Conversation:
+    """``stdin`` is the descriptor that input is read from, None for no input. ``forward`` is given the signals that
+    are meant for the container (None: they end the conversation)."""
+
+    def __init__(
+        self, session: Session, stdin: int | None, keys: bytes, forward: Callable[[int], None] | None = None
+    ) -> None:
         self._session = session
+        self._forward = forward
         self._stdin = stdin
         self._is_typed = stdin is not None and os.isatty(stdin)
         self._keys = Keys(keys if self._is_typed else b"")
@@ -84,7 +102,7 @@ class Conversation:
 
     def hold(self) -> Ended:
         """Until it ends. Raises BrokenPipeError where nobody reads our output."""
-        with _woken() as wakeup, self._raw_terminal():
+        with _woken(self._forward) as wakeup, self._raw_terminal():
             self._follow_size()
             self._session.connection.setblocking(False)
             while True:
@@ -180,12 +198,16 @@ class Conversation:
 
 
 @contextmanager
-def _woken() -> Iterator[int]:
+def _woken(forward: Callable[[int], None] | None) -> Iterator[int]:
     """A descriptor that can be read when our terminal has another size, or when we go on after a stop. Meanwhile
-    the signals that would end us at once raise KeyboardInterrupt, so that the terminal is put back."""
+    signals that would end us at once are passed on, or raise KeyboardInterrupt, so that the terminal is put back."""
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    ours = {signal.SIGWINCH: _noted, signal.SIGCONT: _noted, signal.SIGTERM: _interrupted, signal.SIGHUP: _interrupted}
+    ours: dict[int, Callable[[int, object], None]] = {signal.SIGWINCH: _noted, signal.SIGCONT: _noted}
+    if forward is None:
+        ours |= {signal.SIGTERM: _interrupted, signal.SIGHUP: _interrupted}
+    else:
+        ours |= {number: lambda number, _: forward(number) for number in PROXIED}
     old = {number: signal.signal(number, handler) for number, handler in ours.items()}
     try:
         yield reader

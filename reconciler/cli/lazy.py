@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -13,11 +13,20 @@ Sections = tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...]
 
 
 class LazyGroup(click.Group):
-    """The commands of ``sections``. ``aliases``: other names of them, which help does not show."""
+    """The commands of ``sections``. ``aliases``: other names of them, which help does not show. ``brief``: headings
+    below which help names the commands, in a line or two, and no more."""
 
-    def __init__(self, *args: Any, sections: Sections = (), aliases: Mapping[str, str] | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        sections: Sections = (),
+        aliases: Mapping[str, str] | None = None,
+        brief: Collection[str] = (),
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         self.sections = sections
+        self.brief = brief
         self.aliases = aliases or {}
         self.places = {name: place for _, commands in sections for name, place, _ in commands}
 
@@ -43,4 +52,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (as above)
         for title, commands in self.sections:
             with formatter.section(title):
+                if title in self.brief:
+                    formatter.write_text(" ".join(name for name, _, _ in commands))
+                    continue
                 formatter.write_dl([(name, short) for name, _, short in commands])

@@ -11,7 +11,15 @@ SECTIONS: Sections = (
         "Commands",
         (
             ("exists", "podexists:exists", "Say by the exit code whether there is such a pod."),
+            ("kill", "podlife:kill", "Send a signal to the containers of pods."),
+            ("pause", "podlife:pause", "Freeze the containers of pods."),
+            ("prune", "podlife:prune", "Remove pods of which nothing runs."),
             ("ps", "podps:ps", "List pods."),
+            ("restart", "podlife:restart", "Stop pods and start them again."),
+            ("rm", "podlife:rm", "Remove pods."),
+            ("start", "podlife:start", "Start pods."),
+            ("stop", "podlife:stop", "Stop pods; they are kept."),
+            ("unpause", "podlife:unpause", "Let paused pods go on."),
         ),
     ),
 )

@@ -71,6 +71,18 @@ def find_pod(pods: Sequence[Observed], name: str, namespace: str | None = None) 
     return matches[0]
 
 
+def find_pod_or_id(pods: Sequence[Observed], name: str) -> Observed:
+    """The pod that ``name`` means: an id, the unique beginning of one, or a name as for ``find_pod``."""
+    ids = [p for p in pods if p.sandbox is not None and p.sandbox.id == name]
+    named = any(name in (p.key.name, str(p.key)) for p in pods)
+    if not ids and not named and _ID.fullmatch(name):
+        ids = [p for p in pods if p.sandbox is not None and p.sandbox.id.startswith(name)]
+    if len(ids) > 1:
+        told = _listed(f"{p.key} ({p.sandbox.id[:12]})" for p in ids if p.sandbox)
+        raise InvalidInput(f'cannot tell which pod "{name}" is meant: {told}')
+    return ids[0] if ids else find_pod(pods, name)
+
+
 def find_container(
     pods: Sequence[Observed], name: str, *, namespace: str | None = None, member: str | None = None
 ) -> Found:

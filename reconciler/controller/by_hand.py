@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from reconciler.controller.lock import holder
 from reconciler.controller.narrate import Narrator
-from reconciler.controller.sync import OnStep, Result, sync_pod
+from reconciler.controller.sync import OnStep, Resolver, Result, sync_pod
 from reconciler.controller.wanted import Wanted
+from reconciler.engine import processes
 from reconciler.engine.layout import Layout
 from reconciler.model.actions import Why
 from reconciler.model.clock import Clock, SystemClock
@@ -25,7 +27,7 @@ from reconciler.model.desired import RunState
 from reconciler.model.errors import NotFound, Permanent, TryLater
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import HAND, ContainerId, Key
-from reconciler.model.observed import ContainerState, Instant, Observed
+from reconciler.model.observed import Container, ContainerState, Instant, Observed, PidRef
 from reconciler.plan.situation import is_finished, newest
 from reconciler.sources.hand import HandMember, HandPod, HandSource
 
@@ -66,14 +68,28 @@ def edit(bench: Bench, key: Key, change: Change) -> HandPod:
     return wanted
 
 
-def settle(bench: Bench, key: Key, *, timeout: float | None = None) -> Result:
+def alter(bench: Bench, key: Key, change: Callable[[HandPod, Observed], HandPod]) -> HandPod:
+    """As ``edit``, of a pod that is wanted already; ``change`` is also given what is there of it.
+
+    Raises NotFound where there is no word about the pod.
+    """
+
+    def changed(before: HandPod | None) -> HandPod:
+        if before is None:
+            raise NotFound(f"cannot change what is wanted of pod {key}: there is no word about it any more")
+        return change(before, bench.engine.observe(key, None))
+
+    return edit(bench, key, changed)
+
+
+def settle(bench: Bench, key: Key, *, wanted: Resolver | None = None, timeout: float | None = None) -> Result:
     """Work on a pod until it is as it is wanted, or nothing more can be done about that now; how it stands then.
 
-    ``timeout``: seconds after which it is left as it stands. Raises ReconcilerError where steps fail for good.
+    ``wanted``: whose word counts, if not what was made by hand. ``timeout``: seconds after which it is left as it
+    stands. Raises ReconcilerError where steps fail for good.
     """
     end = None if timeout is None else bench.clock.now() + timeout
-    wanted = Wanted([bench.source])
-    _learn(bench, key, wanted)
+    wanted = wanted or _by_hand(bench, key)
     tries = 0
     with _pool() as pool, _Bell(bench.engine, key) as bell:
         while True:
@@ -86,7 +102,7 @@ def settle(bench: Bench, key: Key, *, timeout: float | None = None) -> Result:
                 pool=pool,
                 on_step=bench.on_step,
             )
-            wanted.recorded(key, result.owner)
+            wanted.learn(key, result.owner)
             tries = tries + 1 if result.error else 0
             if result.error and (isinstance(result.error, Permanent) or tries >= TRIES):
                 raise result.error
@@ -118,7 +134,7 @@ def after_sync(bench: Bench, key: Key) -> bool:
                 bench.source.forget(key)
             return False
         left = _without_gone(bench.source, pod, have)
-        left = _without_ended(left, have)
+        left = _without_ended(bench.source, left, have)
         if left == pod:
             return False
         bench.source.write(left)
@@ -148,9 +164,29 @@ def removed(pod: HandPod | None, key: Key, grace: float | None = None) -> HandPo
     return replace(pod, going=True, grace=grace)
 
 
-def _learn(bench: Bench, key: Key, wanted: Wanted) -> None:
+def await_ends(containers: Sequence[Container], seconds: float) -> list[Container]:
+    """Wait until their processes have ended, ``seconds`` long at most; those that have not."""
+    left = {fd: c for c in containers if c.pid and (fd := _descriptor(c.pid)) is not None}
+    poll, end = select.poll(), time.monotonic() + seconds
+    for fd in left:
+        poll.register(fd, select.POLLIN)
+    try:
+        while left and (ended := poll.poll(max(0.0, end - time.monotonic()) * 1000)):
+            for fd, _ in ended:
+                poll.unregister(fd)
+                os.close(fd)
+                del left[fd]
+        return list(left.values())
+    finally:
+        for fd in left:
+            os.close(fd)
+
+
+def _by_hand(bench: Bench, key: Key) -> Wanted:
+    wanted = Wanted([bench.source])
     sandbox = bench.engine.observe(key, None).sandbox
     wanted.adopt({key: sandbox.owner} if sandbox else {})
+    return wanted
 
 
 def _is_passing(pod: HandPod, member: HandMember) -> bool:
@@ -166,17 +202,19 @@ def _without_gone(source: HandSource, pod: HandPod, have: Observed) -> HandPod:
     return replace(pod, members=tuple(m for m in pod.members if m not in gone)) if gone else pod
 
 
-def _without_ended(pod: HandPod, have: Observed) -> HandPod:
+def _without_ended(source: HandSource, pod: HandPod, have: Observed) -> HandPod:
     """Without the members that were to go when they ended; with the last, the pod that was there for it."""
     for member in pod.members:
-        if member.remove and _has_ended(pod, member, have):
+        last = newest(have.containers, member.name)
+        if member.remove and last is not None and _has_ended(pod, member, last):
+            source.leave_code(last.id, last.exit.code if last.exit else -1)
             pod = replace(pod, going=True) if pod.solo else pod.without(member.name)
     return pod
 
 
-def _has_ended(pod: HandPod, member: HandMember, have: Observed) -> bool:
-    spec, last = pod.spec.container(member.name), newest(have.containers, member.name)
-    if spec is None or last is None or last.state is not ContainerState.EXITED or last.turn < member.wish.turn:
+def _has_ended(pod: HandPod, member: HandMember, last: Container) -> bool:
+    spec = pod.spec.container(member.name)
+    if spec is None or last.state is not ContainerState.EXITED or last.turn < member.wish.turn:
         return False
     return member.wish.run is RunState.STOPPED or is_finished(last, pod.spec, spec)
 
@@ -220,7 +258,7 @@ class _Bell:
         """Until it rings or the time comes."""
         poll = select.poll()
         poll.register(self._event, select.POLLIN)
-        processes = [fd for _, ref in result.running if (fd := _descriptor(ref.pid)) is not None]
+        processes = [fd for _, ref in result.running if (fd := _descriptor(ref)) is not None]
         for fd in processes:
             poll.register(fd, select.POLLIN)
         try:
@@ -232,12 +270,16 @@ class _Bell:
                 os.close(fd)
 
 
-def _descriptor(pid: int) -> int | None:
+def _descriptor(process: PidRef) -> int | None:
     """A descriptor that is readable when the process has ended; None where it has."""
     try:
-        return os.pidfd_open(pid)
+        descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return None
+    if processes.alive(process):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _sleep_until(at: Instant | None, clock: Clock) -> None:

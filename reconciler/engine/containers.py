@@ -26,7 +26,7 @@ from reconciler.engine.recorded import facts_of, note, record_of, require
 from reconciler.engine.records import RECORD, ContainerRecord
 from reconciler.engine.store import pods as index
 from reconciler.engine.watched import MONITOR_PID, monitor_of, process_of, watches
-from reconciler.model.errors import ReconcilerError, TryLater
+from reconciler.model.errors import InvalidInput, ReconcilerError, TryLater
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
 from reconciler.model.qos import Qos
@@ -83,6 +83,17 @@ def stop(ctx: Context, container: ContainerId, grace: float) -> None:
     finally:
         processes.send_signal(process_of(facts_of(ctx, container)), signal_number(record.stop_signal))
     note(ctx, container, told=True)
+
+
+def signal_first(ctx: Context, container: ContainerId, number: int) -> None:
+    """Send a signal to the container's first process: nothing is meant by it but what the program makes of it.
+
+    Raises NotFound, InvalidInput where it does not run.
+    """
+    record, process = require(ctx, container), process_of(facts_of(ctx, container))
+    if not processes.alive(process):
+        raise InvalidInput(f"cannot send a signal to {record.name}: it does not run")
+    processes.send_signal(process, number)
 
 
 def kill(ctx: Context, container: ContainerId) -> None:

@@ -255,6 +255,15 @@ class Engine:
 
         return sessions.exit_code(self.context, container)
 
+    def signal(self, container: ContainerId, number: int) -> None:
+        """Send a signal to the first process of a container.
+
+        Raises NotFound, InvalidInput where it does not run.
+        """
+        from reconciler.engine import containers
+
+        containers.signal_first(self.context, container, number)
+
     def check(self) -> tuple[Leak, ...]:
         """What carries this instance's name but belongs to nothing that is recorded (see ``check``)."""
         from reconciler.engine.check import check

@@ -55,6 +55,9 @@ class PodEngine(Protocol):
         Raises TryLater or Permanent.
         """
 
+    def signal(self, container: ContainerId, number: int) -> None:
+        """Send a signal to the first process of a container. Raises NotFound, InvalidInput where it does not run."""
+
     def renew_images(self, key: Key, spec: PodSpec, tell: Callable[[str], None]) -> tuple[str, ...]:
         """Ask the registries about every image of a pod, and have its containers replaced whose image is another one
         now; waits for the pulls. Returns what could not be had, in sentences."""

@@ -8,6 +8,7 @@ says so in its file, which is deleted after it. Nothing is kept in memory but wh
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ import msgspec
 from reconciler.kube import Problem
 from reconciler.model.desired import Absent, Present, RunState, Unknown, Wish
 from reconciler.model.errors import InvalidInput, TryLater
-from reconciler.model.key import HAND, Key
+from reconciler.model.key import HAND, ContainerId, Key
 from reconciler.model.login import Logins
 from reconciler.model.spec import SPEC_VERSION, PodSpec
 from reconciler.model.typed import decoder
@@ -27,6 +28,12 @@ from reconciler.sources.resolve import Resolution
 
 NAMES = ".names"
 """Beside the namespaces: a link for each name of a container, to the pod that has it."""
+
+CODES = ".codes"
+"""The exit codes of containers that were removed when they ended, for the command that waits for one."""
+
+CODES_KEPT = 300.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,25 @@ class HandSource:
         """Give up a name that ``key`` has."""
         if self.holder(name) == key:
             (self._directory / NAMES / name).unlink(missing_ok=True)
+
+    # --- exit codes of what is gone ----------------------------------------------------------------------------
+
+    def leave_code(self, container: ContainerId, code: int) -> None:
+        """Say how a container ended that is about to be removed, and forget what was said long ago."""
+        place = self._directory / CODES
+        with suppress(OSError):  # a full disk must not keep it from being removed
+            replace_file(place / container, str(code).encode())
+            old = time.time() - CODES_KEPT
+            for file in place.iterdir():
+                if file.stat().st_mtime < old:
+                    file.unlink(missing_ok=True)
+
+    def code_of(self, container: ContainerId) -> int | None:
+        """How a container ended that is gone; None where nobody knows."""
+        try:
+            return int((self._directory / CODES / container).read_text())
+        except (OSError, ValueError):
+            return None
 
     def asked_for(self, key: Key) -> bool:
         """Whether there is a word about the pod."""

@@ -170,6 +170,14 @@ class FakeEngine:
             if fault:
                 raise fault.error
 
+    def signal(self, container: ContainerId, number: int) -> None:
+        """KILL ends it."""
+        with self._lock:
+            for pod in self._pods.values():
+                for one in pod.containers:
+                    if one.id == container and one.state is ContainerState.RUNNING and number == 9:
+                        self._end(pod, one, 137)
+
     def tidy(self) -> None:
         """Nothing is ever left in memory."""
 

@@ -1,0 +1,113 @@
+"""What the commands on pods and containers made by hand share: what they work with, whom they mean, how they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.app import FAILED_AS_PODMAN
+from reconciler.cli.resolve import Found, current, find_container, observed
+from reconciler.cli.terminal import Progress, complain
+from reconciler.model.errors import InvalidInput, NotFound, ReconcilerError, RuntimeFailed
+from reconciler.model.key import HAND, Key
+from reconciler.model.observed import ContainerState, Observed
+
+if TYPE_CHECKING:
+    from reconciler.controller.by_hand import Bench
+    from reconciler.controller.sync import Result
+    from reconciler.engine.engine import Engine
+
+AT_ONCE = 16
+"""Pods that one command works on at the same time."""
+
+ALL = click.option("-a", "--all", "everything", is_flag=True, help="All that are there.")
+
+
+def bench_of(engine: Engine, progress: Progress | None = None) -> Bench:
+    """What a command works with; ``progress`` shows what takes long."""
+    from reconciler.controller.by_hand import Bench
+
+    return Bench(engine, engine.layout, on_wait=progress.say if progress else lambda _: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A pod, and those of its containers that were named."""
+
+    pod: Observed
+    names: tuple[str, ...]
+    said: tuple[str, ...]
+    """As the user named them."""
+
+    @property
+    def key(self) -> Key:
+        return self.pod.key
+
+    @property
+    def by_hand(self) -> bool:
+        return self.pod.sandbox is not None and self.pod.sandbox.owner == HAND
+
+    @property
+    def owner(self) -> str:
+        """Whose pod it is, in words."""
+        from reconciler.controller.wanted import spoken
+
+        return spoken(self.pod.sandbox.owner) if self.pod.sandbox else ""
+
+
+def targets(engine: Engine, names: Sequence[str], everything: bool, *, ignore: bool = False) -> list[Target]:
+    """The containers that were named, by their pods. ``ignore``: one that is not there is no error.
+
+    Raises NotFound, InvalidInput.
+    """
+    if bool(names) == everything:
+        raise InvalidInput("cannot tell which containers are meant: name them, or say --all (and not both)")
+    pods = observed(engine)
+    if everything:
+        return [Target(p, tuple(c.name for c in current(p)), tuple(c.id for c in current(p))) for p in pods]
+    found: dict[Key, list[tuple[Found, str]]] = {}
+    for name in names:
+        try:
+            one = find_container(pods, name)
+        except NotFound:
+            if ignore:
+                continue
+            raise
+        found.setdefault(one.pod.key, []).append((one, name))
+    return [
+        Target(some[0][0].pod, tuple(dict.fromkeys(f.container.name for f, _ in some)), tuple(n for _, n in some))
+        for some in found.values()
+    ]
+
+
+def each(things: Iterable[Any], act: Callable[[Any], None], say: Callable[[Any], Sequence[str]]) -> int:
+    """Do something to several pods at the same time; print what was done, complain of what was not; the exit code."""
+    code = 0
+    listed = list(things)
+    with ThreadPoolExecutor(min(AT_ONCE, max(1, len(listed))), thread_name_prefix="pod") as pool:
+        for thing, future in [(thing, pool.submit(act, thing)) for thing in listed]:
+            try:
+                future.result()
+            except ReconcilerError as error:
+                complain(error.message, error.hint)
+                code = FAILED_AS_PODMAN
+            else:
+                click.echo("\n".join(say(thing)))
+    return code
+
+
+def expect_alive(bench: Bench, key: Key, names: Iterable[str], result: Result) -> None:
+    """Raise RuntimeFailed, with what stands in the way, where a member was not started (a short life counts)."""
+    have = bench.engine.observe(key, None)
+    wanted = bench.source.read(key)
+    for name in names:
+        last = max((c for c in have.containers if c.name == name), key=lambda c: c.attempt, default=None)
+        turn = wanted.member(name).wish.turn if wanted else 0
+        ran = last is not None and last.state in (ContainerState.RUNNING, ContainerState.EXITED) and last.turn >= turn
+        if not ran or last is None or not last.started_wall:
+            waits = [w.reason.text for w in result.waiting if w.container in ("", name)]
+            raise RuntimeFailed(f"cannot start {name}: {'; '.join(waits) or 'its pod does not stand'}")

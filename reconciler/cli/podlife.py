@@ -1,0 +1,289 @@
+"""`pod start`, `stop`, `restart`, `kill`, `pause`, `unpause`, `rm`, `prune`: the lives of whole pods.
+
+As with single containers: a pod made by hand is wanted otherwise from then on, one that a folder defines is only
+worked on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.hand import ALL, Target, bench_of, each, expect_alive
+from reconciler.cli.life import (
+    IGNORE,
+    TIME,
+    kill_of,
+    pause_of,
+    refuse_managed,
+    restart_of,
+    running,
+    signal_number,
+    unpause_of,
+    warn_of_owner,
+)
+from reconciler.cli.resolve import current, find_pod_or_id, observed
+from reconciler.cli.settings import Options, pass_options
+from reconciler.model.errors import InvalidInput, NotFound
+from reconciler.model.observed import ContainerState, Observed
+
+if TYPE_CHECKING:
+    from reconciler.controller.by_hand import Bench
+    from reconciler.engine.engine import Engine
+    from reconciler.sources.hand import HandPod
+
+NAMES = click.argument("names", nargs=-1, metavar="POD...")
+ID_FILES = click.option(
+    "--pod-id-file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The pod whose id stands in FILE.",
+)
+
+
+def pods_meant(
+    engine: Engine, names: Sequence[str], everything: bool, files: Sequence[Path] = (), *, ignore: bool = False
+) -> list[Target]:
+    """The pods that were named, or all of them.
+
+    Raises NotFound, InvalidInput.
+    """
+    named = [*names, *(file.read_text().strip() for file in files)]
+    if bool(named) == everything:
+        raise InvalidInput("cannot tell which pods are meant: name them, or say --all (and not both)")
+    pods = observed(engine)
+    if everything:
+        solo = {pod.key for pod in bench_of(engine).source.all() if pod.solo}
+        return [_target(pod, pod.sandbox.id) for pod in pods if pod.sandbox and pod.key not in solo]
+    found: dict[str, Target] = {}
+    for name in named:
+        try:
+            pod = find_pod_or_id(pods, name)
+        except NotFound:
+            if ignore:
+                continue
+            raise
+        found.setdefault(str(pod.key), _target(pod, pod.sandbox.id if pod.sandbox else name))
+    return list(found.values())
+
+
+def _target(pod: Observed, said: str) -> Target:
+    return Target(pod, tuple(c.name for c in current(pod)), (said,))
+
+
+@click.command()
+@NAMES
+@ALL
+@ID_FILES
+@pass_options
+def start(options: Options, names: tuple[str, ...], everything: bool, files: tuple[Path, ...]) -> int:
+    """Start pods with all their containers, and print their ids.
+
+    \b
+    Example:  reconciler pod start jolly_oak
+    """
+    engine = options.engine()
+    bench = bench_of(engine)
+    return each(pods_meant(engine, names, everything, files), lambda t: _start(bench, t), lambda t: t.said)
+
+
+def _start(bench: Bench, target: Target) -> None:
+    from reconciler.controller import by_hand, oneshot, wishes
+
+    if not target.by_hand:
+        by_hand.settle(bench, target.key, wanted=oneshot.AsApplied(bench))
+        return
+    pod = by_hand.alter(bench, target.key, wishes.pod_started)
+    expect_alive(bench, target.key, wishes.names_of(pod), by_hand.settle(bench, target.key))
+
+
+@click.command()
+@NAMES
+@ALL
+@ID_FILES
+@TIME
+@IGNORE
+@pass_options
+def stop(
+    options: Options, names: tuple[str, ...], everything: bool, files: tuple[Path, ...], grace: int | None, ignore: bool
+) -> int:
+    """Stop pods; they are kept. TERM to their containers first, and KILL when their time is over.
+
+    \b
+    Example:  reconciler pod stop -t 3 jolly_oak
+    """
+    engine = options.engine()
+    bench = bench_of(engine)
+    meant = pods_meant(engine, names, everything, files, ignore=ignore)
+    return each(meant, lambda t: _stop(bench, t, grace), lambda t: t.said)
+
+
+def _stop(bench: Bench, target: Target, grace: float | None) -> None:
+    from reconciler.controller import by_hand, oneshot, wishes
+
+    if not target.by_hand:
+        warn_of_owner(target)
+        oneshot.stop(bench, target.key, running(target), grace)
+        return
+    by_hand.alter(bench, target.key, lambda pod, _: wishes.pod_stopped(pod, grace))
+    by_hand.settle(bench, target.key)
+
+
+@click.command()
+@NAMES
+@ALL
+@ID_FILES
+@TIME
+@pass_options
+def restart(
+    options: Options, names: tuple[str, ...], everything: bool, files: tuple[Path, ...], grace: int | None
+) -> int:
+    """Stop pods and start them again. Those of which nothing runs are started.
+
+    \b
+    Example:  reconciler pod restart web
+    """
+    engine = options.engine()
+    bench = bench_of(engine)
+    return each(pods_meant(engine, names, everything, files), lambda t: _restart(bench, t, grace), lambda t: t.said)
+
+
+def _restart(bench: Bench, target: Target, grace: float | None) -> None:
+    from reconciler.controller import by_hand, wishes
+
+    if not target.by_hand:
+        restart_of(bench, target, grace)
+        return
+    pod = by_hand.alter(bench, target.key, lambda pod, have: wishes.pod_restarted(pod, have, grace))
+    expect_alive(bench, target.key, wishes.names_of(pod), by_hand.settle(bench, target.key))
+
+
+@click.command()
+@NAMES
+@ALL
+@click.option("-s", "--signal", "name", default="KILL", show_default=True, help="By name or number.")
+@pass_options
+def kill(options: Options, names: tuple[str, ...], everything: bool, name: str) -> int:
+    """Send a signal to the containers of pods, to the first process of each that runs.
+
+    \b
+    Example:  reconciler pod kill -s HUP web
+    """
+    number = signal_number(name)
+    engine = options.engine()
+    bench = bench_of(engine)
+    meant = [_running_of(target) for target in pods_meant(engine, names, everything)]
+    return each(meant, lambda t: kill_of(bench, t, number), lambda t: t.said)
+
+
+@click.command()
+@NAMES
+@ALL
+@pass_options
+def pause(options: Options, names: tuple[str, ...], everything: bool) -> int:
+    """Freeze the containers of pods, every process of them, until unpause.
+
+    \b
+    Example:  reconciler pod pause jolly_oak
+    """
+    engine = options.engine()
+    bench = bench_of(engine)
+    meant = [_running_of(target) for target in pods_meant(engine, names, everything)]
+    return each(meant, lambda t: pause_of(bench, t), lambda t: t.said)
+
+
+@click.command()
+@NAMES
+@ALL
+@pass_options
+def unpause(options: Options, names: tuple[str, ...], everything: bool) -> int:
+    """Let paused pods go on, all their containers that were frozen.
+
+    \b
+    Example:  reconciler pod unpause jolly_oak
+    """
+    engine = options.engine()
+    bench = bench_of(engine)
+    return each(pods_meant(engine, names, everything), lambda t: unpause_of(bench, t), lambda t: t.said)
+
+
+def _running_of(target: Target) -> Target:
+    return Target(target.pod, tuple(c.name for c in running(target)), target.said)
+
+
+@click.command()
+@NAMES
+@ALL
+@ID_FILES
+@click.option("-f", "--force", is_flag=True, help="Also one with containers: those that run are stopped first.")
+@TIME
+@IGNORE
+@pass_options
+def rm(
+    options: Options,
+    names: tuple[str, ...],
+    everything: bool,
+    files: tuple[Path, ...],
+    force: bool,
+    grace: int | None,
+    ignore: bool,
+) -> int:
+    """Remove pods made by hand, with all that is in them.
+
+    \b
+    Example:  reconciler pod rm -f jolly_oak
+    """
+    engine = options.engine()
+    bench = bench_of(engine)
+    meant = pods_meant(engine, names, everything, files, ignore=ignore or force)
+    if everything:
+        meant = [target for target in meant if target.by_hand]
+    return each(meant, lambda t: _rm(bench, t, force, grace), lambda t: t.said)
+
+
+def _rm(bench: Bench, target: Target, force: bool, grace: float | None) -> None:
+    from reconciler.controller import by_hand
+
+    refuse_managed(target, "remove")
+    if not force and (alive := [c.name for c in running(target)]):
+        raise InvalidInput(
+            f"cannot remove pod {target.key.name}: {', '.join(alive)} runs", hint="stop it first, or say -f"
+        )
+    by_hand.edit(bench, target.key, lambda pod: by_hand.removed(pod or _lost(target), target.key, grace))
+    by_hand.settle(bench, target.key)
+
+
+def _lost(target: Target) -> HandPod | None:
+    """The word about a pod whose word is lost: what it runs by."""
+    from reconciler.sources.hand import HandPod
+
+    return HandPod(target.pod.applied) if target.pod.applied else None
+
+
+@click.command()
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@pass_options
+def prune(options: Options, force: bool) -> int:
+    """Remove pods of which nothing runs, those made by hand.
+
+    \b
+    Example:  reconciler pod prune
+    """
+    engine = options.engine()
+    bench = bench_of(engine)
+    idle = [t for t in pods_meant(engine, (), True) if t.by_hand and not running(t) and not _waits(t)]
+    if idle and not force and not click.confirm(f"This removes {len(idle)} pods. Go on?", err=True):
+        return 1
+    return each(idle, lambda t: _rm(bench, t, False, None), lambda t: t.said)
+
+
+def _waits(target: Target) -> bool:
+    """Whether its infra container is alive: it runs, or waits for its first start."""
+    sandbox = target.pod.sandbox
+    infra = sandbox.infra if sandbox else None
+    return infra is not None and infra.state in (ContainerState.RUNNING, ContainerState.CREATED)

@@ -1,0 +1,196 @@
+"""Making pods and containers by hand: a name is taken, the word written, the work done; what fails leaves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from reconciler.controller.by_hand import Bench, Change, alter, edit, removed, settle
+from reconciler.controller.sync import Result
+from reconciler.controller.wanted import spoken
+from reconciler.controller.wishes import new_member
+from reconciler.model.desired import RunState
+from reconciler.model.errors import InvalidInput, NotFound, RuntimeFailed
+from reconciler.model.key import HAND, ContainerId, Key
+from reconciler.model.observed import Container, Observed
+from reconciler.model.spec import ContainerSpec
+from reconciler.plan.situation import newest
+from reconciler.sources.hand import HandMember, HandPod, refuse_name
+
+Names = Iterator[str]
+"""Names to try, one after the other: the one that a user gave, or random ones."""
+
+
+def make_pod(bench: Bench, pod: HandPod, *, replace_old: bool = False) -> Result:
+    """Make a pod that is not there yet, its containers with it. ``replace_old``: one of its name goes first.
+
+    Raises InvalidInput where there is one, RuntimeFailed and others where it cannot be made; nothing is left then.
+    """
+    if replace_old:
+        remove_pod(bench, pod.key)
+    names = [c.name for c in pod.spec.containers]
+    _edit_with_names(bench, pod.key, names, _only_new(bench, pod))
+    try:
+        result = settle(bench, pod.key)
+        expect_made(bench, pod.key, names, result)
+    except BaseException:
+        remove_pod(bench, pod.key, grace=0)
+        raise
+    return result
+
+
+def _only_new(bench: Bench, pod: HandPod) -> Callable[[HandPod | None], HandPod]:
+    def change(before: HandPod | None) -> HandPod:
+        sandbox = bench.engine.observe(pod.key, None).sandbox
+        if before is None and sandbox is not None and sandbox.owner != HAND:
+            raise InvalidInput(f'cannot make pod "{pod.key.name}": there is one, of {spoken(sandbox.owner)}')
+        if before is not None or sandbox is not None:
+            remove = "rm" if pod.solo else "pod rm"
+            raise InvalidInput(
+                f'cannot make {_what(pod)} "{pod.key.name}": the name is in use',
+                hint=f"choose another, or say --replace; or: reconciler {remove} {pod.key.name}",
+            )
+        return pod
+
+    return change
+
+
+def _what(pod: HandPod) -> str:
+    return "a container" if pod.solo else "a pod"
+
+
+def remove_pod(bench: Bench, key: Key, grace: float | None = None) -> None:
+    """Take away a pod made by hand, if there is one."""
+    try:
+        edit(bench, key, lambda before: removed(before, key, grace))
+    except NotFound:
+        return
+    settle(bench, key)
+
+
+def add_member(bench: Bench, key: Key, spec: ContainerSpec, member: HandMember) -> Result:
+    """Make a container in a pod that was made by hand.
+
+    Raises as ``make_pod``; then the pod is as it was.
+    """
+
+    def change(pod: HandPod | None) -> HandPod:
+        if pod is None or pod.going:
+            raise NotFound(f'cannot make a container in pod "{key.name}": it was removed, or not made by hand')
+        if spec.name in _names(pod):
+            raise refuse_name(spec.name, key)
+        wider = replace(pod, spec=replace(pod.spec, containers=(*pod.spec.containers, spec)))
+        return new_member(wider, member)
+
+    _edit_with_names(bench, key, [spec.name], change)
+    try:
+        result = settle(bench, key)
+        expect_made(bench, key, [spec.name], result)
+    except BaseException:
+        remove_member(bench, key, spec.name, grace=0)
+        raise
+    return result
+
+
+def remove_member(bench: Bench, key: Key, name: str, grace: float | None = None) -> None:
+    """Take a container out of a pod made by hand; with the only one of a pod of its own, that pod."""
+
+    def without(pod: HandPod, _: Observed) -> HandPod:
+        return replace(pod, going=True, grace=grace) if pod.solo else pod.without(name, grace)
+
+    alter(bench, key, without)
+    settle(bench, key)
+
+
+class _Taken(Exception):
+    """Another pod has claimed the name, whether or not it says so in its word."""
+
+
+def _edit_with_names(bench: Bench, key: Key, names: list[str], change: Change) -> None:
+    """``edit``, with names of containers taken under the pod's lock: whoever finds one taken and takes that lock sees
+    whether it is in use, or was left by a command that was killed.
+
+    Raises InvalidInput where a name is in use.
+    """
+
+    def changed(before: HandPod | None) -> HandPod:
+        after = change(before)
+        for number, name in enumerate(names):
+            if not bench.source.claim(name, key) and bench.source.holder(name) != key:
+                for mine in names[:number]:
+                    bench.source.release(mine, key)
+                raise _Taken(name)
+        return after
+
+    while True:
+        try:
+            edit(bench, key, changed)
+        except _Taken as taken:
+            _free_if_stale(bench, str(taken))
+        else:
+            return
+
+
+def _free_if_stale(bench: Bench, name: str) -> None:
+    """Raise InvalidInput where the name is in use."""
+    other = bench.source.holder(name)
+    if other is None:
+        return
+    with bench.engine.lock(other):
+        if name in _names(bench.source.read(other)):
+            raise refuse_name(name, other)
+        bench.source.release(name, other)
+
+
+def _names(pod: HandPod | None) -> set[str]:
+    """The containers of a pod, those that are leaving too."""
+    return {*(c.name for c in pod.spec.containers), *(m.name for m in pod.members)} if pod else set()
+
+
+def first_free(bench: Bench, names: Names) -> str:
+    """The first of the names that no pod and no container made by hand has."""
+    recorded = set(bench.engine.keys())
+    for name in names:
+        key = Key("default", name)
+        if bench.source.holder(name) is None and not bench.source.asked_for(key) and key not in recorded:
+            return name
+    raise InvalidInput("cannot find a name that is free")
+
+
+def made(bench: Bench, key: Key, name: str) -> Container | None:
+    """The container of a member."""
+    return newest(bench.engine.observe(key, None).containers, name)
+
+
+def expect_made(bench: Bench, key: Key, names: list[str], result: Result) -> None:
+    """Raise RuntimeFailed, with what stands in the way, where the pod or a member was not made, or not started though
+    it was to be. A short life counts."""
+    have = bench.engine.observe(key, None)
+    waits = [w for w in result.waiting if w.container in ("", *names)]
+    if have.sandbox is None:
+        raise RuntimeFailed(_told(f"cannot make pod {key.name}", [w.reason.text for w in waits]))
+    pod = bench.source.read(key)
+    for name in names:
+        last = newest(have.containers, name)
+        wish = pod.member(name).wish if pod else None
+        runs = wish is not None and pod is not None and pod.run is RunState.RUNNING and wish.run is RunState.RUNNING
+        if last is None or (runs and not last.started_wall):
+            what = "start" if last else "make"
+            raise RuntimeFailed(
+                _told(f"cannot {what} container {name}", [w.reason.text for w in waits if w.container in ("", name)])
+            )
+
+
+def _told(what: str, causes: list[str]) -> str:
+    return f"{what}: {'; '.join(causes) or 'its pod does not stand'}"
+
+
+def id_of(bench: Bench, key: Key, name: str) -> ContainerId:
+    """The id of a member's container.
+
+    Raises NotFound where it is gone already.
+    """
+    container = made(bench, key, name)
+    if container is None:
+        raise NotFound(f"cannot find container {name}: it is gone")
+    return container.id

@@ -1,0 +1,222 @@
+"""Making pods and containers by hand, and wishing other things of them, against the engine in memory."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.controller import by_hand, making, oneshot, wishes
+from reconciler.controller.by_hand import Bench, alter, settle
+from reconciler.engine.layout import Layout
+from reconciler.model.desired import RunState, Wish
+from reconciler.model.errors import InvalidInput, NotFound, RuntimeFailed
+from reconciler.model.key import Key, SourceId
+from reconciler.model.spec import PodSpec, RestartPolicy
+from reconciler.sources.hand import HandMember, HandPod
+from tests.fakes.engine import FakeEngine
+from tests.unit.plan.driver import KEY, container, present
+from tests.unit.plan.driver import settle as settle_plan
+from tests.unit.plan.scenes import POD, here
+
+CREATED, RUNNING, STOPPED, PAUSED = RunState.CREATED, RunState.RUNNING, RunState.STOPPED, RunState.PAUSED
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    made = FakeEngine()
+    here(made)
+    return made
+
+
+@pytest.fixture
+def bench(engine: FakeEngine, tmp_path: Path) -> Bench:
+    layout = Layout.at(tmp_path)
+    layout.make()
+    return Bench(engine, layout, engine.clock)
+
+
+def word(*names: str, key: Key = KEY, **fields: object) -> HandPod:
+    spec = PodSpec(
+        key=key, keep=True, restart_policy=RestartPolicy.NEVER, containers=tuple(container(n) for n in names)
+    )
+    return replace(HandPod(spec), **fields)  # type: ignore[arg-type]
+
+
+def states(engine: FakeEngine) -> dict[str, str]:
+    have = engine.observe(KEY, None)
+    return {c.name: "paused" if c.paused else c.state.value for c in have.containers}
+
+
+def test_a_pod_is_made_with_its_containers(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    assert states(engine) == {"web": "running"}
+    assert bench.source.holder("web") == KEY
+
+
+def test_an_empty_pod_may_wait_for_its_start(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word(run=CREATED))
+    assert not engine.observe(KEY, None).sandbox.infra_up
+
+
+@pytest.mark.parametrize("how", ["pod", "container"])
+def test_a_name_is_given_once(how: str, bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    other = word("web", key=Key("default", "other")) if how == "container" else word("else")
+    with pytest.raises(InvalidInput, match="in use"):
+        making.make_pod(bench, other)
+    assert set(engine.keys()) == {KEY}
+    assert bench.source.read(other.key) == (None if how == "container" else bench.source.read(KEY))
+
+
+def test_a_name_left_by_a_command_that_was_killed_is_free(bench: Bench, engine: FakeEngine):
+    bench.source.claim("web", Key("default", "lost"))
+    making.make_pod(bench, word("web"))
+    assert bench.source.holder("web") == KEY
+
+
+def test_one_that_is_there_may_be_replaced(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    making.make_pod(bench, word("other"), replace_old=True)
+    assert states(engine) == {"other": "running"}
+    assert bench.source.holder("web") is None
+
+
+def test_what_cannot_be_made_leaves_nothing(bench: Bench, engine: FakeEngine):
+    engine.unknown_images.add("nobody:1")
+    bad = replace(word("web"), spec=replace(word().spec, containers=(container("web", "nobody:1"),)))
+    with pytest.raises(RuntimeFailed, match="manifest unknown"):
+        making.make_pod(bench, bad)
+    assert engine.keys() == ()
+    assert bench.source.holder("web") is None
+    assert bench.source.all() == ()
+
+
+def test_a_container_that_cannot_be_made_leaves_its_pod_as_it_was(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    before = bench.source.read(KEY)
+    engine.unknown_images.add("nobody:1")
+    with pytest.raises(RuntimeFailed, match="manifest unknown"):
+        making.add_member(bench, KEY, container("bad", "nobody:1"), HandMember("bad"))
+    assert bench.source.read(KEY) == before
+    assert states(engine) == {"web": "running"}
+
+
+def test_a_pod_of_a_folder_takes_no_containers_by_hand(bench: Bench, engine: FakeEngine, tmp_path: Path):
+    settle_plan(engine, present(POD, owner=SourceId(f"dir:{tmp_path}")))
+    with pytest.raises(NotFound, match="not made by hand"):
+        making.add_member(bench, KEY, container("more"), HandMember("more"))
+    with pytest.raises(InvalidInput, match=f"there is one, of {tmp_path}"):
+        making.make_pod(bench, word("web"))
+    assert bench.source.all() == ()
+
+
+def test_a_container_created_in_a_running_pod_waits(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    making.add_member(bench, KEY, container("new"), HandMember("new", Wish(CREATED)))
+    assert states(engine) == {"web": "running", "new": "created"}
+
+
+def test_a_container_run_in_a_created_pod_starts_that_and_no_other(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("first", run=CREATED))
+    making.add_member(bench, KEY, container("new"), HandMember("new"))
+    assert states(engine) == {"first": "created", "new": "running"}
+    assert engine.observe(KEY, None).sandbox.infra_up
+
+
+def test_a_container_created_in_a_stopped_pod_waits_and_the_others_stay_stopped(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    wish(bench, lambda pod, _: wishes.pod_stopped(pod))
+    making.add_member(bench, KEY, container("new"), HandMember("new", Wish(CREATED)))
+    assert states(engine) == {"web": "exited", "new": "created"}
+
+
+def wish(bench: Bench, change) -> None:
+    alter(bench, KEY, change)
+    settle(bench, KEY)
+
+
+def test_starting_one_of_a_stopped_pod_leaves_the_others_stopped(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web", "side"))
+    wish(bench, lambda pod, _: wishes.pod_stopped(pod))
+    assert states(engine) == {"web": "exited", "side": "exited"}
+    wish(bench, lambda pod, have: wishes.started(pod, have, ["web"]))
+    assert states(engine) == {"web": "running", "side": "exited"}
+    wish(bench, wishes.pod_started)
+    assert states(engine) == {"web": "running", "side": "running"}
+
+
+def test_starting_what_runs_changes_nothing(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    pid = engine.container(KEY, "web").pid
+    wish(bench, wishes.pod_started)
+    assert engine.container(KEY, "web").pid == pid
+
+
+def test_starting_what_ended_by_itself_begins_another_life_each_time(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    for _ in range(3):
+        engine.exit(KEY, "web", 1)
+        settle(bench, KEY)
+        assert states(engine) == {"web": "exited"}
+        wish(bench, lambda pod, have: wishes.started(pod, have, ["web"]))
+        assert states(engine) == {"web": "running"}
+
+
+def test_restarting_what_runs_and_what_does_not(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web", "side"))
+    wish(bench, lambda pod, _: wishes.stopped(pod, ["side"]))
+    pid = engine.container(KEY, "web").pid
+    wish(bench, wishes.pod_restarted)
+    assert states(engine) == {"web": "running", "side": "running"}
+    assert engine.container(KEY, "web").pid != pid
+
+
+def test_pausing_and_resuming(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web", "side"))
+    wish(bench, lambda pod, _: wishes.paused(pod, ["web"]))
+    assert states(engine) == {"web": "paused", "side": "running"}
+    wish(bench, lambda pod, _: wishes.resumed(pod, ["web", "side"]))
+    assert states(engine) == {"web": "running", "side": "running"}
+
+
+def test_what_a_folder_defines_is_stopped_once_and_started_again(bench: Bench, engine: FakeEngine, tmp_path: Path):
+    owner = SourceId(f"dir:{tmp_path}")
+    settle_plan(engine, present(POD, owner=owner))
+    before = engine.running(KEY)
+    oneshot.stop(bench, KEY, [engine.container(KEY, "web")], 3)
+    assert set(engine.running(KEY)) == {"side"}
+    by_hand.settle(bench, KEY, wanted=oneshot.AsApplied(bench))
+    after = engine.running(KEY)
+    assert set(after) == {"web", "side"}
+    assert (after["side"] == before["side"], after["web"] == before["web"]) == (True, False)
+    assert engine.observe(KEY, None).sandbox.owner == owner
+
+
+def test_the_first_name_that_is_free_is_taken(bench: Bench):
+    making.make_pod(bench, word("web"))
+    assert making.first_free(bench, iter(["web", KEY.name, "free"])) == "free"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_that_many_take_at_once_go_to_one_each(seed: int, bench: Bench, engine: FakeEngine):
+    from concurrent.futures import ThreadPoolExecutor
+
+    order = random.Random(seed)
+    names = [f"name{n}" for n in range(4)] * 4
+    order.shuffle(names)
+
+    def make(number: int, name: str) -> bool:
+        try:
+            making.make_pod(bench, word(name, key=Key("default", f"pod{number}")))
+        except InvalidInput:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, itertools.count(), names))
+    assert sum(made) == 4
+    assert {bench.source.holder(f"name{n}").name for n in range(4)} == {k.name for k in tuple(engine.keys())}
