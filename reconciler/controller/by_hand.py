@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from reconciler.controller.exits import MONITOR_TIME
 from reconciler.controller.lock import holder
 from reconciler.controller.narrate import Narrator
 from reconciler.controller.sync import OnStep, Resolver, Result, sync_pod
@@ -82,13 +83,23 @@ def alter(bench: Bench, key: Key, change: Callable[[HandPod, Observed], HandPod]
     return edit(bench, key, changed)
 
 
-def settle(bench: Bench, key: Key, *, wanted: Resolver | None = None, timeout: float | None = None) -> Result:
+def settle(
+    bench: Bench,
+    key: Key,
+    *,
+    wanted: Resolver | None = None,
+    timeout: float | None = None,
+    enough: Callable[[Result], bool] | None = None,
+) -> Result:
     """Work on a pod until it is as it is wanted, or nothing more can be done about that now; how it stands then.
 
     ``wanted``: whose word counts, if not what was made by hand. ``timeout``: seconds after which it is left as it
-    stands. Raises ReconcilerError where steps fail for good.
+    stands. ``enough``: go on, whatever ends of it meanwhile, until this is true of how it stands. Raises
+    ReconcilerError where steps fail for good.
     """
     end = None if timeout is None else bench.clock.now() + timeout
+    enough = enough or _is_at_rest
+    bench.engine.use_secrets(bench.source.secret)
     wanted = wanted or _by_hand(bench, key)
     tries = 0
     with _pool() as pool, _Bell(bench.engine, key) as bell:
@@ -109,7 +120,7 @@ def settle(bench: Bench, key: Key, *, wanted: Resolver | None = None, timeout: f
             if after_sync(bench, key) or result.more:
                 continue
             until = _until(result, end)
-            if not _is_under_way(result) or (end is not None and bench.clock.now() >= end):
+            if enough(result) or (end is not None and bench.clock.now() >= end):
                 return result
             for waiting in result.waiting:
                 bench.on_wait(waiting.reason.text)
@@ -219,10 +230,8 @@ def _has_ended(pod: HandPod, member: HandMember, last: Container) -> bool:
     return member.wish.run is RunState.STOPPED or is_finished(last, pod.spec, spec)
 
 
-def _is_under_way(result: Result) -> bool:
-    if result.error is not None:
-        return True
-    return any(w.reason.why in UNDER_WAY for w in result.waiting)
+def _is_at_rest(result: Result) -> bool:
+    return result.error is None and not any(w.reason.why in UNDER_WAY for w in result.waiting)
 
 
 def _until(result: Result, end: Instant | None) -> Instant | None:
@@ -261,6 +270,9 @@ class _Bell:
         processes = [fd for _, ref in result.running if (fd := _descriptor(ref)) is not None]
         for fd in processes:
             poll.register(fd, select.POLLIN)
+        if len(processes) < len(result.running):  # its monitor has not told of that end yet
+            soon = clock.now() + MONITOR_TIME
+            until = soon if until is None else min(until, soon)
         try:
             poll.poll(None if until is None else max(0.0, until - clock.now()) * 1000)
             with suppress(BlockingIOError):

@@ -204,7 +204,7 @@ def diff(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock 
     for key in sorted(core.wanted.keys()):
         plan, resolution, have, _ = look(key, core, engine, clock)
         actions = _sentences(key, plan, have)
-        waiting = tuple(dict.fromkeys(_told(w) for w in plan.waiting if w.reason.why not in NO_CHANGE))
+        waiting = tuple(dict.fromkeys(told_of(w) for w in plan.waiting if w.reason.why not in NO_CHANGE))
         if isinstance(resolution.desired, Unknown) and key not in core.wanted.owned():
             waiting = (resolution.desired.why,)
         if actions or waiting:
@@ -448,7 +448,7 @@ def _is_hopeless(result: Result) -> bool:
 
 
 def _why_not(result: Result) -> tuple[str, ...]:
-    told = list(dict.fromkeys(_told(w) for w in result.waiting))
+    told = list(dict.fromkeys(told_of(w) for w in result.waiting))
     for name, said in _wrong(result.status):
         # What is told of a container, or keeps the whole pod, is told once.
         if said not in told and not any(t.startswith(f"container {name}: ") for t in told):
@@ -472,7 +472,8 @@ def _failed_for_good(plan: PodActions, status: PodStatus) -> list[str]:
     return [f"container {name}: {said}" for name, said in _wrong(status)]
 
 
-def _told(waiting: Waiting) -> str:
+def told_of(waiting: Waiting) -> str:
+    """What is waited for, in a sentence."""
     return f"container {waiting.container}: {waiting.reason.text}" if waiting.container else waiting.reason.text
 
 
@@ -517,7 +518,7 @@ def _row_of(
         plan, resolution, _, stands = look(key, core, engine, clock)
         if stands.converged and not plan.steps:
             continue
-        why = [_told(w) for w in plan.waiting if w.reason.why not in UNDER_WAY]
+        why = [told_of(w) for w in plan.waiting if w.reason.why not in UNDER_WAY]
         why = why or (left_word(stands, troubles, key) if troubles else [])
         why = why or _failed_for_good(plan, stands)
         stuck = bool(why) or not isinstance(resolution.desired, Present)

@@ -1,6 +1,7 @@
 """Passwords of registries, as a Secret of the manifests brings them.
 
-Kept in memory only: never part of a spec, a record, an event or a log, and not shown by ``repr``.
+Kept in memory, and of a pod that was played in the file of what is wanted of it (``sources.hand``): never part of a
+spec, a record, an event or a log, and not shown by ``repr``.
 """
 
 from __future__ import annotations

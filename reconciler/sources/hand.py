@@ -48,9 +48,20 @@ class HandMember:
 
 
 @dataclass(frozen=True, slots=True)
+class HandSecret:
+    """A Secret that came in the manifest of a pod, with passwords for its images. ``said``: when that was played, as
+    seconds since the epoch."""
+
+    name: str
+    logins: Logins = field(repr=False)
+    said: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class HandPod:
     """A pod as commands want it. ``solo``: it is there for its one container only. ``going``: it is to be removed, its
-    containers with ``grace`` seconds to stop. ``command``: the words by which it was made."""
+    containers with ``grace`` seconds to stop. ``command``: the words by which it was made. ``secrets`` are forgotten
+    with it."""
 
     spec: PodSpec
     run: RunState = RunState.RUNNING
@@ -59,6 +70,7 @@ class HandPod:
     going: bool = False
     grace: float | None = None
     command: tuple[str, ...] = ()
+    secrets: tuple[HandSecret, ...] = ()
     version: int = SPEC_VERSION
 
     @property
@@ -200,8 +212,11 @@ class HandSource:
         """Commands have told of theirs."""
         return ()
 
-    def secret(self, namespace: str, name: str) -> Logins | None:  # noqa: ARG002 (a source's signature)
-        return None
+    def secret(self, namespace: str, name: str) -> Logins | None:
+        """The passwords of a Secret as it was played last, with whichever pod."""
+        pods = (pod for pod in self.all() if pod.key.namespace == namespace)
+        found = [secret for pod in pods for secret in pod.secrets if secret.name == name]
+        return max(found, key=lambda secret: secret.said).logins if found else None
 
     def adopt(self, keys: Collection[Key]) -> None:
         with self._lock:
@@ -239,7 +254,7 @@ class HandSource:
         return {
             Key(file.parent.name, file.name.removesuffix(".json"))
             for file in self._directory.glob("*/*.json")
-            if not file.name.startswith(".")
+            if not file.name.startswith(".") and not file.parent.name.startswith(".")
         }
 
     def _file(self, key: Key) -> Path:

@@ -1,0 +1,211 @@
+"""`kube play` and `kube down`: the pods of a manifest as pods made by hand, Kubernetes' way: each start of a member is
+a new container.
+
+To play is to declare: a manifest that says what is wanted already changes nothing, another one touches what it changes.
+A pod of that name that somebody else made is left alone. Several pods are worked on at the same time, each by a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from reconciler.controller.by_hand import Bench, edit, removed, settle
+from reconciler.controller.converge import NO_CHANGE, told_of
+from reconciler.controller.sync import Result
+from reconciler.controller.wanted import spoken
+from reconciler.kube import LoadedSecret
+from reconciler.model.actions import Action
+from reconciler.model.desired import RunState, Wish
+from reconciler.model.errors import InvalidInput, NotOwned, ReconcilerError
+from reconciler.model.key import HAND, Key, SourceId
+from reconciler.model.observed import Observed
+from reconciler.model.spec import PodSpec
+from reconciler.model.status import Phase
+from reconciler.plan.situation import newest
+from reconciler.sources.hand import HandMember, HandPod, HandSecret
+
+T = TypeVar("T")
+
+AT_ONCE = 8
+"""Pods that one command works on at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one pod. ``pod`` and ``containers``: ids, in the order of the manifest ("" and none where there is
+    no pod). ``steps``: how many it took. ``why``: what is not as wanted, in sentences; ``error``: what went wrong."""
+
+    key: Key
+    pod: str = ""
+    containers: tuple[str, ...] = ()
+    steps: int = 0
+    why: tuple[str, ...] = ()
+    error: ReconcilerError | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.why and self.error is None
+
+
+def play(
+    bench: Bench,
+    pods: Sequence[PodSpec],
+    secrets: Sequence[LoadedSecret] = (),
+    *,
+    start: bool = True,
+    replace_others: bool = False,
+) -> tuple[Outcome, ...]:
+    """Have these pods, as they are written. ``start`` False: they are made and not started. ``secrets`` are kept with
+    the pods that name them. ``replace_others``: one that `run` or `pod create` made under such a name is removed first.
+    """
+    run = RunState.RUNNING if start else RunState.CREATED
+
+    def one(own: Bench, spec: PodSpec) -> Outcome:
+        if replace_others:
+            _remove_other(own, spec.key)
+        came = [s for s in secrets if s.namespace == spec.key.namespace and _names(spec, s.name)]
+        edit(own, spec.key, lambda before: _wanted(own, spec, run, came, before))
+        return _stands(own, spec, settle(own, spec.key))
+
+    return _each(bench, {spec.key: spec for spec in pods}, one)
+
+
+def down(bench: Bench, keys: Iterable[Key]) -> tuple[Outcome, ...]:
+    """Stop and remove what was played under these names; one that is not there is fine."""
+
+    def one(own: Bench, key: Key) -> Outcome:
+        have = own.engine.observe(key, None)
+        if have.sandbox is None and not own.source.asked_for(key):
+            return Outcome(key)
+        edit(own, key, lambda before: _unwanted(own, key, before))
+        settle(own, key)
+        left = own.engine.observe(key, None).sandbox is not None
+        pod = have.sandbox.id if have.sandbox else ""
+        return Outcome(key, pod, why=("it is not gone: it is wanted again",) if left else ())
+
+    return _each(bench, {key: key for key in keys}, one)
+
+
+def follow(bench: Bench, keys: Sequence[Key], stop: threading.Event) -> None:
+    """Look after pods until none of their members runs or will, or ``stop`` is set; it is set at the end."""
+    left = set(keys)
+    lock = threading.Lock()
+
+    def one(key: Key) -> None:
+        try:
+            settle(bench, key, enough=_is_over)
+        finally:
+            with lock:
+                left.discard(key)
+                if not left:
+                    stop.set()
+
+    for key in keys:
+        threading.Thread(target=one, args=(key,), name=f"follow {key}", daemon=True).start()
+    stop.wait()
+
+
+def _is_over(result: Result) -> bool:
+    return result.owner is None or result.status.phase in (Phase.SUCCEEDED, Phase.FAILED)
+
+
+def _each(bench: Bench, things: dict[Key, T], act: Callable[[Bench, T], Outcome]) -> tuple[Outcome, ...]:
+    def counted(key: Key, thing: T) -> Outcome:
+        steps: list[Action] = []
+
+        def step(of: Key, action: Action) -> None:
+            steps.append(action)
+            if bench.on_step:
+                bench.on_step(of, action)
+
+        try:
+            return replace(act(replace(bench, on_step=step), thing), steps=len(steps))
+        except ReconcilerError as error:
+            return Outcome(key, steps=len(steps), error=error)
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pod") as pool:
+        return tuple(pool.map(counted, things.keys(), things.values()))
+
+
+def _wanted(
+    bench: Bench, spec: PodSpec, run: RunState, secrets: Sequence[LoadedSecret], before: HandPod | None
+) -> HandPod:
+    """What is wanted of a pod from now on. For holders of its lock."""
+    sandbox = bench.engine.observe(spec.key, None).sandbox
+    _refuse_others("play", spec.key, sandbox.owner if sandbox else None)
+    if before is not None and before.going and sandbox is None:  # who removed it was killed before the last word
+        bench.source.forget(spec.key)
+        before = None
+    last = before.spec if before else sandbox.applied if sandbox else None
+    if last is not None and last.keep:
+        raise InvalidInput(
+            f'cannot play pod "{spec.key.name}": there is one of that name that was made by hand',
+            hint=f"say --replace, or remove it: reconciler pod rm {spec.key.name}",
+        )
+    members = tuple(_begun_again(member) for member in before.members) if before else ()
+    return HandPod(spec, run, members, secrets=_secrets(bench, spec, secrets, before))
+
+
+def _begun_again(member: HandMember) -> HandMember:
+    """A command may have stopped it; that is over. The number of its life goes on."""
+    return HandMember(member.name, Wish(turn=member.wish.turn))
+
+
+def _secrets(
+    bench: Bench, spec: PodSpec, came: Sequence[LoadedSecret], before: HandPod | None
+) -> tuple[HandSecret, ...]:
+    """Those that came with the manifest, and those that came before and are named still."""
+    kept = {s.name: s for s in before.secrets if _names(spec, s.name)} if before else {}
+    now = bench.clock.wall()
+    return tuple((kept | {s.name: HandSecret(s.name, s.logins, now) for s in came}).values())
+
+
+def _names(spec: PodSpec, secret: str) -> bool:
+    return any(secret in container.pull_secrets for container in spec.containers)
+
+
+def _remove_other(bench: Bench, key: Key) -> None:
+    """Remove a pod made by `run` or `pod create`."""
+    before = bench.source.read(key)
+    if before is not None and before.spec.keep:
+        edit(bench, key, lambda pod: removed(pod, key))
+        settle(bench, key)
+
+
+def _unwanted(bench: Bench, key: Key, before: HandPod | None) -> HandPod:
+    """The word by which a pod goes. For holders of its lock."""
+    sandbox = bench.engine.observe(key, None).sandbox
+    _refuse_others("take down", key, sandbox.owner if sandbox else None)
+    last = before or (HandPod(sandbox.applied) if sandbox else None)
+    if last is not None and last.spec.keep:
+        raise InvalidInput(
+            f'cannot take down pod "{key.name}": it was not played, but made by hand',
+            hint=f"remove it: reconciler pod rm {key.name}",
+        )
+    return removed(last, key)
+
+
+def _refuse_others(verb: str, key: Key, owner: SourceId | None) -> None:
+    if owner is not None and owner != HAND:
+        place = owner.partition(":")[2]
+        raise NotOwned(
+            f'cannot {verb} pod "{key.name}": it belongs to {spoken(owner)}',
+            hint=f"reconciler down {place} would remove it" if verb == "play" else f"try: reconciler down {place}",
+        )
+
+
+def _stands(bench: Bench, spec: PodSpec, result: Result) -> Outcome:
+    """How a pod stands that was worked on."""
+    have = bench.engine.observe(spec.key, None)
+    waits = (told_of(w) for w in result.waiting if w.reason.why not in NO_CHANGE)
+    pod = have.sandbox.id if have.sandbox else ""
+    return Outcome(spec.key, pod, _ids(have, spec), why=tuple(dict.fromkeys(waits)))
+
+
+def _ids(have: Observed, spec: PodSpec) -> tuple[str, ...]:
+    found = (newest(have.containers, container.name) for container in spec.containers)
+    return tuple(container.id for container in found if container is not None)
