@@ -57,6 +57,7 @@ SECTIONS: Sections = (
             ("wait", "life:wait", "Wait until containers have ended."),
             ("rm", "life:rm", "Remove containers."),
             ("pod", "pod:pod", "Make, look at and handle pods, as with podman."),
+            ("kube", "kube:kube", "Play manifests by hand, as with podman."),
         ),
     ),
     (

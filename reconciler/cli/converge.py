@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,7 +149,7 @@ def diff(options: Options, places: tuple[Path, ...], network: str | None) -> int
         for sentence in pod.waiting:
             click.echo(f"  {coloured('-', YELLOW)} waiting: {harmless(sentence)}")
     errors = [p for source in sources for p in source.problems()]
-    if _show(errors):
+    if show(errors):
         return 2
     return 1 if found else 0
 
@@ -248,7 +248,7 @@ def _owners_at(engine: Engine, places: tuple[Path, ...]) -> list[DirectorySource
 
 def _tell(report: Report, wanted: str, timeout: float | None) -> int:
     """The end of the story: what is not as wanted on standard error, one line of summary on standard output."""
-    _show(report.problems)
+    show(report.problems)
     for sentence in report.network:
         click.echo(f"{coloured('network:', YELLOW, sys.stderr)} {harmless(sentence)}", err=True)
     told = {str(problem) for problem in report.problems}
@@ -269,7 +269,7 @@ def _tell(report: Report, wanted: str, timeout: float | None) -> int:
     return 0 if report.ok else 1
 
 
-def _show(problems: list[Problem] | tuple[Problem, ...]) -> bool:
+def show(problems: Sequence[Problem]) -> bool:
     """Print what is wrong with the files; whether any of it is an error."""
     for problem in problems:
         click.echo(coloured(harmless(str(problem)), RED if problem.is_error else YELLOW, sys.stderr), err=True)

@@ -199,8 +199,9 @@ class Layout:
         no user of this machine may run. A container whose root is somebody else is shown the way (``oci/prepare``).
         Logs can be read by log agents.
         """
-        private = (self.state, self.pods, self.containers, self.networks, self.images, self.cache, self.trash)
-        for path in (*private, self.run, self.exits, self.pids, self.locks, self.run / "runtime"):
+        lasting = (self.pods, self.containers, self.hand, self.networks, self.images, self.cache, self.trash)
+        passing = (self.exits, self.pids, self.locks, self.run / "runtime")
+        for path in (self.state, *lasting, self.run, *passing):
             _directory(path, PRIVATE)
         _directory(self.logs, 0o755)
 

@@ -1,0 +1,284 @@
+"""`kube play` and `kube down`: a manifest's pods as podman's users make them and take them away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.app import FAILED_AS_PODMAN
+from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.terminal import Progress, complain
+from reconciler.model.errors import InvalidInput
+from reconciler.model.key import Key
+
+if TYPE_CHECKING:
+    from reconciler.controller.by_hand import Bench
+    from reconciler.controller.played import Outcome
+    from reconciler.engine.engine import Engine
+    from reconciler.flags.beside import Beside
+    from reconciler.kube import Loaded
+    from reconciler.model.spec import PodSpec
+
+_PASSWORDS = "passwords for images come with a Secret that imagePullSecrets names, or from skopeo's own file"
+_LOGS = "how logs are kept is said for the whole machine, in config.toml"
+_BUILD = "images are not built here: buildah's, podman's and docker's on this machine are found by their names"
+
+LEFT_OUT = {
+    "--authfile": _PASSWORDS,
+    "--build": _BUILD,
+    "--cert-dir": "certificates of registries are found in /etc/containers/certs.d",
+    "--configmap": "ConfigMaps are not supported yet",
+    "--context-dir": _BUILD,
+    "--creds": _PASSWORDS,
+    "--log-driver": _LOGS,
+    "--log-opt": _LOGS,
+    "--no-hostname": "/etc/hostname is always the pod's",
+    "--seccomp-profile-root": "profiles are found where a kubelet has them, below its seccomp directory",
+    "--tls-verify": "say which registries are insecure in /etc/containers/registries.conf",
+}
+"""Podman's options of `kube play` that are refused, and why."""
+
+_FLAGS = ("--build", "--no-hostname")
+
+
+def _refuse(_ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value:
+        option = parameter.opts[0]
+        raise InvalidInput(f"cannot use {option}: {LEFT_OUT[option]}")
+
+
+def left_out(command: Any) -> Any:
+    """The options that are refused, hidden."""
+    for option in LEFT_OUT:
+        command = click.option(
+            option, hidden=True, expose_value=False, callback=_refuse, is_flag=option in _FLAGS, multiple=False
+        )(command)
+    return command
+
+
+FILE = click.argument("place", metavar="FILE|-")
+
+
+@click.command()
+@FILE
+@click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="One more for each pod.")
+@click.option("--down", "is_down", is_flag=True, help="The same as kube down.")
+@click.option("--force", is_flag=True, help="With --down: also volumes.")
+@click.option("--ip", metavar="IP", help="The pod's address.")
+@click.option("--mac-address", metavar="MAC", help="The pod's hardware address.")
+@click.option("--network", "networks", multiple=True, metavar="NAME", help="Pods that name none go into this one.")
+@click.option("--no-hosts", is_flag=True, help="Leave /etc/hosts as the image has it.")
+@click.option("--publish", "ports", multiple=True, metavar="HOST:CONTAINER", help="Instead of what the file says.")
+@click.option("--publish-all", is_flag=True, help="Every port of a container at the same host port.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--replace", is_flag=True, help="Also a pod of that name that run or pod create made.")
+@click.option("--start", type=bool, default=True, metavar="BOOL", help="--start=false: make them only.")
+@click.option("--userns", metavar="MODE", help="auto: users of its own; host.")
+@click.option("-w", "--wait", is_flag=True, help="Until all have ended, or Ctrl-C; then take them down.")
+@left_out
+@pass_options
+def play(options: Options, /, place: str, **said: Any) -> int:
+    """Make the pods of a manifest, or change those that are there so that they are as it says.
+
+    Played again, a file that says the same changes nothing; another one touches what it changes. Each start of a
+    container is a new one. With -, the manifest is read from standard input.
+
+    \b
+    Example:  reconciler kube play web.yaml
+    """
+    if said["is_down"]:
+        return _down(options, place)
+    if said["wait"] and not said["start"]:
+        raise InvalidInput("cannot use --wait with --start=false: what does not run does not end")
+    beside = _beside(said)
+    manifest = _manifest(place, "play")
+    pods = _dressed(place, manifest, beside)
+    engine = options.engine()
+    _expect_network(engine, pods)
+    progress = None if said["quiet"] else Progress()
+    bench = _bench(engine, progress)
+    if not said["wait"]:
+        return _play(bench, pods, manifest, said, progress)
+    return _play_and_wait(bench, pods, manifest, said, progress)
+
+
+def _play(bench: Bench, pods: Sequence[PodSpec], manifest: Loaded, said: Any, progress: Progress | None) -> int:
+    from reconciler.controller import played
+
+    try:
+        outcomes = played.play(bench, pods, manifest.secrets, start=said["start"], replace_others=said["replace"])
+    finally:
+        if progress:
+            progress.done()
+    for outcome in outcomes:
+        if outcome.pod:
+            click.echo(_listed(outcome))
+    for outcome in outcomes:
+        if outcome.ok and not outcome.steps and not said["quiet"]:
+            click.echo(f"pod {outcome.key} is as the manifest says: nothing to do", err=True)
+    return _complain(outcomes)
+
+
+def _play_and_wait(
+    bench: Bench, pods: Sequence[PodSpec], manifest: Loaded, said: Any, progress: Progress | None
+) -> int:
+    """Ctrl-C and TERM end the wait, and then what was waited for."""
+    from reconciler.controller import played
+    from reconciler.controller.watch import until_interrupted
+
+    keys = [spec.key for spec in pods]
+    with until_interrupted() as stop:
+        code = _play(bench, pods, manifest, said, progress)
+        if not code:
+            played.follow(bench, keys, stop)
+        outcomes = _take_down(bench, keys, progress)
+    return _complain(outcomes) or code
+
+
+def _listed(outcome: Outcome) -> str:
+    """As podman prints it."""
+    heading = "Container:" if len(outcome.containers) == 1 else "Containers:"
+    members = [heading, *outcome.containers] if outcome.containers else []
+    return "\n".join(["Pod:", outcome.pod, *members, ""])
+
+
+@click.command()
+@FILE
+@click.option("--force", is_flag=True, help="Also volumes.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@pass_options
+def down(options: Options, place: str, force: bool, quiet: bool) -> int:  # noqa: ARG001 (what it is for comes later)
+    """Stop and remove the pods of a manifest, with the grace that they were played with.
+
+    What is not there is no error. Pods that a folder owns are left alone.
+
+    \b
+    Example:  reconciler kube down web.yaml
+    """
+    return _down(options, place, quiet=quiet)
+
+
+def _down(options: Options, place: str, *, quiet: bool = False) -> int:
+    from reconciler.controller.lock import holder
+
+    manifest = _manifest(place, "take down", strict=False)
+    keys = dict.fromkeys((*(pod.spec.key for pod in manifest.pods), *manifest.keys_in_error))
+    engine = options.engine()
+    progress = None if quiet else Progress()
+    outcomes = _take_down(_bench(engine, progress), list(keys), progress)
+    if not holder(engine.layout.controller_lock):
+        engine.retire()
+    return _complain(outcomes)
+
+
+def _take_down(bench: Bench, keys: Sequence[Key], progress: Progress | None) -> tuple[Outcome, ...]:
+    from reconciler.controller import played
+
+    try:
+        outcomes = played.down(bench, keys)
+    finally:
+        if progress:
+            progress.done()
+    gone = [outcome.pod for outcome in outcomes if outcome.pod and outcome.ok]
+    click.echo("\n".join(["Pods stopped:", *gone, "Pods removed:", *gone]))
+    return outcomes
+
+
+def _complain(outcomes: Iterable[Outcome]) -> int:
+    code = 0
+    for outcome in outcomes:
+        if outcome.error:
+            complain(outcome.error.message, outcome.error.hint)
+        for why in outcome.why:
+            complain(f"pod {outcome.key}: {why}")
+        code = code if outcome.ok else FAILED_AS_PODMAN
+    return code
+
+
+def _bench(engine: Engine, progress: Progress | None) -> Bench:
+    from reconciler.cli.converge import told_to
+    from reconciler.controller.by_hand import Bench
+
+    if progress is None:
+        return Bench(engine, engine.layout)
+    return Bench(engine, engine.layout, on_step=told_to(progress), on_wait=progress.say)
+
+
+def _beside(said: Any) -> Beside:
+    from reconciler.flags import ports, sandbox
+    from reconciler.flags.beside import Beside, notes
+
+    network = None
+    if said["networks"] or said["ip"] or said["mac_address"]:
+        network = sandbox.network(said["networks"], said["ip"], None, said["mac_address"])
+    return Beside(
+        network=network,
+        ports=ports.bindings(said["ports"]),
+        every_port=said["publish_all"],
+        annotations=notes(said["annotations"]),
+        no_hosts=said["no_hosts"],
+        host_users=None if said["userns"] is None else sandbox.host_users(said["userns"]),
+    )
+
+
+def _manifest(place: str, verb: str, *, strict: bool = True) -> Loaded:
+    """What the file says. ``strict``: nothing may be wrong with it; else all pods that it means must be known.
+
+    Raises InvalidInput, after all that is wrong was told.
+    """
+    from reconciler.cli.converge import show
+    from reconciler.kube import load
+
+    path = "(standard input)" if place == "-" else place
+    manifest = load(path, _read(place))
+    show(manifest.problems)
+    errors = sum(problem.is_error for problem in manifest.problems)
+    if errors and (strict or not manifest.complete):
+        what = "an error" if errors == 1 else f"{errors} errors"
+        raise InvalidInput(f"cannot {verb} {path}: it has {what} (told above); nothing was changed")
+    if not manifest.pods and not manifest.keys_in_error:
+        secrets = "" if not manifest.secrets else "; a Secret comes with the pods that name it"
+        raise InvalidInput(f"cannot {verb} {path}: there is no pod in it{secrets}")
+    return manifest
+
+
+def _read(place: str) -> bytes:
+    """The manifest's bytes: more than it may have are not read. Raises InvalidInput, OSError."""
+    from reconciler.kube.text import MAX_BYTES
+
+    if place.startswith(("http://", "https://")):
+        raise InvalidInput(
+            f"cannot read {place}: nothing is fetched here", hint="curl -fsS URL | reconciler kube play -"
+        )
+    if place == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    if Path(place).is_dir():
+        raise InvalidInput(f"cannot read {place}: it is a directory", hint=f"try: reconciler apply {place}")
+    with open(place, "rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _dressed(place: str, manifest: Loaded, beside: Beside) -> list[PodSpec]:
+    from reconciler.flags.beside import over
+    from reconciler.kube.names import label_key
+
+    if beside.is_for_one and len(manifest.pods) > 1:
+        raise InvalidInput(f"cannot give {beside.is_for_one} to each of {len(manifest.pods)} pods of {place}")
+    for key, _ in beside.annotations:
+        if flaw := label_key(key):
+            raise InvalidInput(f"cannot use --annotation {key}: the key {flaw}")
+    return [over(pod.spec, beside) for pod in manifest.pods]
+
+
+def _expect_network(engine: Engine, pods: Sequence[PodSpec]) -> None:
+    """Raises NotFound: a misspelt one would hold up every pod."""
+    from reconciler.engine import netrecords, networks
+    from reconciler.model.spec import NO_NETWORK
+
+    for name in {spec.sandbox.network for spec in pods} - {"", NO_NETWORK}:
+        if netrecords.read(engine.context, name) is None:
+            raise networks.unknown(name)
