@@ -4,10 +4,14 @@ are all 1024 bytes, in any case."""
 from __future__ import annotations
 
 import re
-from decimal import ROUND_CEILING, Decimal
+from math import ceil
+from typing import TYPE_CHECKING
 
 from reconciler.model.errors import InvalidInput
 from reconciler.model.spec import Resources
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _SIZE = re.compile(r"(\d{1,19}(?:\.\d{1,19})?|\.\d{1,19}) ?(?:([kmgtp])?i?b?)", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}", re.ASCII)
@@ -31,10 +35,16 @@ def size(text: str, option: str) -> int:
     if match is None:
         raise InvalidInput(f"cannot use {option} {text!r}: it is not a size", hint=SIZE_HINT)
     unit = 1024 ** (1 + "kmgtp".index(match[2].lower())) if match[2] else 1
-    amount = int(Decimal(match[1]) * unit)
+    amount = int(_decimal(match[1]) * unit)
     if amount > _LARGEST:
         raise InvalidInput(f"cannot use {option} {text!r}: it is more than there can be", hint=SIZE_HINT)
     return amount
+
+
+def _decimal(text: str) -> Decimal:
+    from decimal import Decimal
+
+    return Decimal(text)
 
 
 def memory(text: str | None, option: str = "--memory") -> int | None:
@@ -52,7 +62,7 @@ def cpus(text: str | None) -> int | None:
         return None
     if not _NUMBER.fullmatch(text):
         raise InvalidInput(f"cannot use --cpus {text!r}: it is not a number of cores", hint="write one as 1.5 or 2")
-    thousandths = int((Decimal(text) * 1000).to_integral_value(ROUND_CEILING))
+    thousandths = ceil(_decimal(text) * 1000)
     if 0 < thousandths < MIN_CPU:
         raise InvalidInput(f"cannot use --cpus {text!r}: the kernel takes no less than 0.01")
     return thousandths or None

@@ -3,7 +3,6 @@ runs in it: ``--entrypoint``, ``--user``, ``--workdir``."""
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 
@@ -98,6 +97,8 @@ def command(text: str | None, option: str = "--entrypoint") -> tuple[str, ...] |
         return None if text is None else ()
     if not text.lstrip().startswith("["):
         return (text,)
+    import json
+
     try:
         found = json.loads(text)
     except ValueError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from reconciler.model.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import random
 
 NAME_MAX = 128
 """Names are parts of paths, which have 255 bytes with all that stands beside them."""

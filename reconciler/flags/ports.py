@@ -14,7 +14,12 @@ HINT = "write [[IP:]HOST:]CONTAINER[/PROTOCOL], as 8080:80, 127.0.0.1:8080:80 or
 
 def bindings(texts: Iterable[str]) -> tuple[PortBinding, ...]:
     """The host ports of every ``-p``, sorted; host port 0 is "any that is free" (``chosen``). Raises InvalidInput."""
-    found = tuple(sorted({binding for text in texts for binding in _one(text)}))
+    return together((), (binding for text in texts for binding in _one(text)))
+
+
+def together(some: Iterable[PortBinding], others: Iterable[PortBinding]) -> tuple[PortBinding, ...]:
+    """All of them, sorted, each once. Raises InvalidInput where two want one host port."""
+    found = tuple(sorted({*some, *others}))
     at: dict[tuple[int, Protocol], list[PortBinding]] = {}
     for one in found:
         others = at.setdefault((one.host_port, one.protocol), [])

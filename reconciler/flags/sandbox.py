@@ -177,7 +177,7 @@ def hostname(text: str | None) -> str:
     return text or ""
 
 
-def sysctls(texts: Iterable[str], *, host_network: bool = False, host_ipc: bool = False) -> Pairs:
+def sysctls(texts: Iterable[str]) -> Pairs:
     """``--sysctl NAME=VALUE`` by name; of two for one name the later counts. Raises InvalidInput."""
     found: dict[str, str] = {}
     for text in texts:
@@ -186,12 +186,8 @@ def sysctls(texts: Iterable[str], *, host_network: bool = False, host_ipc: bool 
         name = sysctl(written)
         if not equals or not name:
             raise InvalidInput(f"{doing}: it is not a sysctl", hint="write NAME=VALUE, as net.core.somaxconn=1024")
-        namespace = sysctl_namespace(name)
-        if not namespace:
+        if not sysctl_namespace(name):
             raise InvalidInput(f"{doing}: it would be set for the whole machine")
-        if (namespace == "net" and host_network) or (namespace == "ipc" and host_ipc):
-            option = "--network" if namespace == "net" else "--ipc"
-            raise InvalidInput(f"{doing}: with {option} host it would be set for the whole machine")
         found[name] = value
     return tuple(sorted(found.items()))
 
