@@ -101,7 +101,7 @@ def command(text: str | None, option: str = "--entrypoint") -> tuple[str, ...] |
 
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return (text,)  # podman, too: a program may be called so
     if not all(isinstance(word, str) for word in found):
         hint = 'write ["/bin/sh", "-c"]'

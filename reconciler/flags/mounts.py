@@ -9,13 +9,12 @@ Whether a path of the host exists is not looked at here.
 
 from __future__ import annotations
 
-import csv
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from reconciler.flags import amounts
+from reconciler.flags import amounts, lists
 from reconciler.model.errors import InvalidInput
 from reconciler.model.spec import Mount, Volume, VolumeKind
 from reconciler.model.words import clean_path, did_you_mean
@@ -148,7 +147,7 @@ _RELABEL = {"shared": "z", "private": "Z"}
 
 def _mount(text: str) -> _Wish:
     doing = f"cannot mount {text!r}"
-    fields = [(f.partition("=")[0], f.partition("=")[2]) for f in next(csv.reader([text]), [])]
+    fields = [(f.partition("=")[0], f.partition("=")[2]) for f in lists.split(text)]
     name = next((value for key, value in fields if key == "type"), "volume")
     if name not in _KINDS:
         why = f"there is no type {name!r} of mounts{did_you_mean(name, [*_KINDS])}"

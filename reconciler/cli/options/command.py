@@ -7,11 +7,12 @@ none, since what follows is the container's. ``--help`` explains the options tha
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from typing import Any
 
 import click
+
+from reconciler.flags.lists import split
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
@@ -44,7 +45,7 @@ class Switch(Option):
 
 def several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """A callback for options whose values are lists with commas between (pflag's StringSlice)."""
-    return tuple(word for value in values for line in csv.reader([value]) for word in line)
+    return tuple(item for value in values for item in split(value))
 
 
 class PodmanCommand(click.Command):
