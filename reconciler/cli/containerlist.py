@@ -11,7 +11,6 @@ from typing import Any
 from reconciler.cli.ports import ranges, run
 from reconciler.cli.rows import ContainerRow
 from reconciler.cli.table import ago
-from reconciler.cli.template_syntax import refused
 from reconciler.model.spec import PortBinding
 
 NEVER = -62135596800
@@ -157,6 +156,8 @@ def _namespace_of(row: ContainerRow, kind: str) -> Callable[[], str]:
 
 
 def _no_size() -> str:
+    from reconciler.cli.template_syntax import refused
+
     raise refused("sizes are not known here: each would have to be counted, file by file")
 
 

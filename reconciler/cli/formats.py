@@ -1,4 +1,7 @@
-"""``--format`` of podman-style commands: JSON, a table of chosen fields, or a template for each row."""
+"""``--format`` of podman-style commands: JSON, a table of chosen fields, or a template for each row.
+
+What reads templates is imported when one is used: a plain listing does without.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from reconciler.cli.table import columns
-from reconciler.cli.template_syntax import Range
-from reconciler.cli.templates import as_json, heading, parse, render
 from reconciler.cli.terminal import harmless
 
 Fields = Mapping[str, object]
@@ -26,12 +27,17 @@ def is_json(form: str) -> bool:
 
 def json_text(value: object) -> str:
     """As podman's listings indent it."""
+    from reconciler.cli.templates import as_json
+
     return as_json(value, indent=2)
 
 
 def rows_text(form: str, rows: Sequence[Fields], headings: Mapping[str, str], *, header: bool = True) -> str:
     """A template (or ``table`` and a template) carried out on each row, or once on all where it begins with
     ``{{range .}}``. Tabs part columns, and after ``table`` blanks do. Raises InvalidInput."""
+    from reconciler.cli.template_syntax import Range
+    from reconciler.cli.templates import heading, parse, render
+
     is_table = form.startswith(_TABLE)
     nodes = parse(_by_tabs(form.removeprefix(_TABLE).strip(" ")) if is_table else form)
     if nodes and isinstance(nodes[0], Range) and nodes[0].over_all:
@@ -54,6 +60,8 @@ def _by_tabs(form: str) -> str:
 
 def object_text(form: str, value: object) -> str:
     """A template carried out on one object, as ``inspect`` does. Raises InvalidInput."""
+    from reconciler.cli.templates import parse, render
+
     return _ended(render(parse(form), value))
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler import __version__
+from reconciler.cli.maps import Map
 from reconciler.cli.resolve import current
-from reconciler.cli.templates import Map
 from reconciler.model.key import HAND
 from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.model.spec import DEFAULT_NETWORK, NO_NETWORK, Mount, PortBinding

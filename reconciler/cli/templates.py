@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
+from reconciler.cli.maps import Map
 from reconciler.cli.template_syntax import Call, If, Literal, Nodes, Path, Pipe, Range, Show, Text, refused
 from reconciler.cli.template_syntax import parse as parse  # part of this interface
 
 NO_VALUE = "<no value>"
-
-
-class Map(dict[str, Any]):
-    """A mapping whose keys are data, such as labels."""
 
 
 def render(nodes: Nodes, value: object) -> str:

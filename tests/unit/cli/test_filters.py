@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.cli import filters
+from reconciler.cli.maps import Map
 from reconciler.cli.rows import ContainerRow, PodRow
-from reconciler.cli.templates import Map
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.spec import Mount, Volume, VolumeKind
 

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from reconciler.cli import containerlist, formats, podlist, ps
+from reconciler.cli.maps import Map
 from reconciler.cli.rows import ContainerRow, PodRow
-from reconciler.cli.templates import Map
 from reconciler.model.errors import InvalidInput
 from reconciler.model.spec import Mount, PortBinding, Volume, VolumeKind
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.cli import formats
-from reconciler.cli.templates import Map, heading, parse, render
+from reconciler.cli.maps import Map
+from reconciler.cli.templates import heading, parse, render
 from reconciler.model.errors import InvalidInput
 
 ROW = {
