@@ -48,6 +48,7 @@ SECTIONS: Sections = (
         _BY_HAND,
         (
             ("ps", "ps:ps", "List containers."),
+            ("inspect", "inspect:inspect", "Show all that is known of containers, pods and images."),
             ("start", "life:start", "Start containers that were created or have ended."),
             ("stop", "life:stop", "Stop containers; they are kept."),
             ("restart", "life:restart", "Stop containers and start them again."),

@@ -4,10 +4,10 @@ namespaces of a process, which are looked up when somebody wants to see them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from reconciler.cli.maps import Time
 from reconciler.cli.ports import ranges, run
 from reconciler.cli.rows import ContainerRow
 from reconciler.cli.table import ago
@@ -121,8 +121,8 @@ def fields(row: ContainerRow, now: float, *, full: bool) -> dict[str, object]:
     return {
         "AutoRemove": row.passing,
         "Command": command(row, full=full),
-        "Created": stamp(row.created),
-        "CreatedAt": stamp(row.created),
+        "Created": Time(row.created),
+        "CreatedAt": Time(row.created),
         "CreatedHuman": ago(now - row.created),
         "ExitCode": row.exit_code,
         "Exited": row.state == "exited",
@@ -209,12 +209,6 @@ def port_mapping(binding: PortBinding, count: int) -> dict[str, object]:
 
 def unix(wall: float) -> int:
     return int(wall) if wall else NEVER
-
-
-def stamp(wall: float) -> str:
-    """As Go prints a time."""
-    moment = datetime.fromtimestamp(wall, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond:06d} +0000 UTC"
 
 
 def ns_cells(row: ContainerRow, *, full: bool) -> Sequence[object]:

@@ -1,4 +1,5 @@
-"""The rows of listings, put together from what is recorded and what runs: all that listings read is read here."""
+"""What is shown of containers and pods, put together from what is recorded and what runs: all that listings and
+`inspect` read is read here."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.cli import rows
-from reconciler.cli.resolve import observed
+from reconciler.cli.resolve import Found, observed
 from reconciler.cli.rows import ByHand, ContainerRow, PodRow
-from reconciler.model.key import Key
+from reconciler.model.key import Key, PodId
+from reconciler.model.observed import Observed
 
 if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
@@ -50,10 +52,54 @@ def commands(images: Path) -> Callable[[str], tuple[str, ...]]:
     return command
 
 
+def inspected(engine: Engine, found: Found) -> dict[str, Any]:
+    """All that is known of a container."""
+    from reconciler.cli.inspection import Seen, container_json
+    from reconciler.engine import dossier
+
+    sandbox, container = found.pod.sandbox, found.container
+    assert sandbox is not None  # observed() gives no others
+    hand = by_hand(engine.layout.hand).get(found.pod.key, _NOT_BY_HAND)
+    listed = rows.of_pod(found.pod, commands(engine.layout.images), hand, old=True, all_infra=True)
+    seen = Seen(
+        row=next(row for row in listed if row.id == container.id),
+        container=container,
+        pod=found.pod,
+        lies=dossier.of_container(engine.context, container.id, sandbox.id, container.image_id),
+        address=dossier.address_of(engine.context, sandbox),
+        command=hand.commands.get(container.name, ()),
+    )
+    return container_json(seen)
+
+
+def inspected_pod(engine: Engine, pod: Observed) -> dict[str, Any]:
+    """All that is known of a pod."""
+    from reconciler.cli.podjson import SeenPod, pod_json
+    from reconciler.engine import dossier
+
+    sandbox = pod.sandbox
+    assert sandbox is not None  # observed() gives no others
+    hand = by_hand(engine.layout.hand).get(pod.key, _NOT_BY_HAND)
+    row = rows.pod_row(pod, commands(engine.layout.images))
+    return pod_json(SeenPod(row, sandbox.applied, dossier.cgroup_of(engine.context, sandbox.id), hand.command))
+
+
+def cgroups(engine: Engine) -> Callable[[PodRow], str]:
+    """Below which cgroup each pod's own is; looked up when it is asked for."""
+
+    def parent(row: PodRow) -> str:
+        from reconciler.engine.dossier import cgroup_of
+
+        return cgroup_of(engine.context, PodId(row.id)).rpartition("/")[0]
+
+    return parent
+
+
 @dataclass(frozen=True, slots=True)
 class _Member:
     name: str
     remove: bool = False
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +108,7 @@ class _File:
 
     members: tuple[_Member, ...] = ()
     solo: bool = False
+    command: tuple[str, ...] = ()
 
 
 def by_hand(directory: Path) -> dict[Key, ByHand]:
@@ -76,19 +123,7 @@ def by_hand(directory: Path) -> dict[Key, ByHand]:
         except (OSError, msgspec.MsgspecError):
             continue
         passing = frozenset(member.name for member in said.members if member.remove)
-        found[Key(file.parent.name, file.name.removesuffix(".json"))] = ByHand(said.solo, passing)
+        made = {member.name: member.command for member in said.members}
+        key = Key(file.parent.name, file.name.removesuffix(".json"))
+        found[key] = ByHand(said.solo, passing, said.command, made)
     return found
-
-
-def cgroups(engine: Engine) -> Callable[[PodRow], str]:
-    """Below which cgroup each pod's own is; looked up when it is asked for."""
-
-    def parent(row: PodRow) -> str:
-        from reconciler.engine import podgroups
-        from reconciler.engine.records import RECORD, PodRecord, read
-        from reconciler.model.key import PodId
-
-        record = read(engine.layout.pod(PodId(row.id)), RECORD, PodRecord)
-        return podgroups.of_record(engine.context, record).rpartition("/")[0] if record else ""
-
-    return parent

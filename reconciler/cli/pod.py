@@ -11,6 +11,7 @@ SECTIONS: Sections = (
         "Commands",
         (
             ("exists", "podexists:exists", "Say by the exit code whether there is such a pod."),
+            ("inspect", "inspect:pod_inspect", "Show all that is known of pods."),
             ("kill", "podlife:kill", "Send a signal to the containers of pods."),
             ("pause", "podlife:pause", "Freeze the containers of pods."),
             ("prune", "podlife:prune", "Remove pods of which nothing runs."),

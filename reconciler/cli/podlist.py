@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.cli.maps import Time
 from reconciler.cli.rows import ContainerRow, PodRow
 from reconciler.cli.table import ago
 
@@ -82,7 +82,7 @@ def as_json(row: PodRow, cgroup_of: CgroupOf) -> dict[str, object]:
     return {
         "Cgroup": cgroup_of(row),
         "Containers": [member_json(member) for member in row.members],
-        "Created": rfc3339(row.created),
+        "Created": Time(row.created).json(),
         "Id": row.id,
         "InfraId": row.infra_id,
         "Name": row.name,
@@ -95,10 +95,3 @@ def as_json(row: PodRow, cgroup_of: CgroupOf) -> dict[str, object]:
 
 def member_json(member: ContainerRow) -> dict[str, object]:
     return {"Id": member.id, "Names": member.name, "Status": member.state, "RestartCount": member.restarts}
-
-
-def rfc3339(wall: float) -> str:
-    """A time as JSON has it; what has not happened is Go's zero time."""
-    if not wall:
-        return "0001-01-01T00:00:00Z"
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -53,6 +53,12 @@ def current(pod: Observed) -> tuple[Container, ...]:
     return tuple(sorted(newest.values(), key=lambda c: (order.get(c.name, len(order)), c.name)))
 
 
+def infra_name(pod: Observed) -> str:
+    """What the pod's infra container is called."""
+    sandbox = pod.sandbox
+    return (sandbox.applied.sandbox.infra_name or f"{sandbox.id[:12]}-infra") if sandbox else ""
+
+
 def find_pod(pods: Sequence[Observed], name: str, namespace: str | None = None) -> Observed:
     """The pod called ``name`` or NAMESPACE/NAME, or of that id or unique beginning of one; without a namespace, in any,
     where that is unambiguous.

@@ -5,12 +5,12 @@ Pure, made from what was observed. Whatever costs more than reading the records 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler import __version__
 from reconciler.cli.maps import Map
-from reconciler.cli.resolve import current
+from reconciler.cli.resolve import current, infra_name
 from reconciler.model.key import HAND
 from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.model.spec import DEFAULT_NETWORK, NO_NETWORK, Mount, PortBinding
@@ -25,10 +25,13 @@ CommandOf = Callable[[str], tuple[str, ...]]
 @dataclass(frozen=True, slots=True)
 class ByHand:
     """What is known of a pod made by hand beyond its record. ``solo``: it was made for one container, which is shown
-    as one without a pod. ``passing``: its members that are removed when they have ended (``--rm``)."""
+    as one without a pod. ``passing``: its members that are removed when they have ended (``--rm``). ``command``: the
+    words by which it was made; ``commands``: those of each member."""
 
     solo: bool = False
     passing: frozenset[str] = frozenset()
+    command: tuple[str, ...] = ()
+    commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +87,14 @@ class PodRow:
         return next((member.id for member in self.members if member.infra), "")
 
 
-def of_pod(pod: Observed, command_of: CommandOf, hand: ByHand = ByHand(), *, old: bool = False) -> list[ContainerRow]:
-    """The containers of a pod, the infra container last; with ``old`` also those that others took the place of."""
+def of_pod(
+    pod: Observed, command_of: CommandOf, hand: ByHand = ByHand(), *, old: bool = False, all_infra: bool = False
+) -> list[ContainerRow]:
+    """The containers of a pod, the infra container last; with ``old`` also those that others took the place of, with
+    ``all_infra`` also the infra container that is there for one container only."""
     found = [_member(pod, container, command_of, hand) for container in (pod.containers if old else current(pod))]
-    infra = pod.sandbox.infra if pod.sandbox else None
-    return [*found, _infra(pod, infra)] if infra is not None and not hand.solo else found
+    infra = pod.sandbox.infra if pod.sandbox and (all_infra or not hand.solo) else None
+    return [*found, _infra(pod, infra)] if infra is not None else found
 
 
 def _member(pod: Observed, container: Container, command_of: CommandOf, hand: ByHand) -> ContainerRow:
@@ -112,7 +118,7 @@ def _member(pod: Observed, container: Container, command_of: CommandOf, hand: By
 def _infra(pod: Observed, container: Container) -> ContainerRow:
     assert pod.sandbox is not None
     spec = pod.sandbox.applied
-    row = _row(pod, container, spec.sandbox.infra_name or f"{pod.sandbox.id[:12]}-infra")
+    row = _row(pod, container, infra_name(pod))
     image, command = spec.sandbox.infra_image or PAUSE_IMAGE, spec.sandbox.infra_command
     return replace(row, image=image, command=command, infra=True, labels=Map(spec.labels))
 

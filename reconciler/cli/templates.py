@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from reconciler.cli.maps import Map
+from reconciler.cli.maps import Map, Time
 from reconciler.cli.template_syntax import Call, If, Literal, Nodes, Path, Pipe, Range, Show, Text, refused
 from reconciler.cli.template_syntax import parse as parse  # part of this interface
 
@@ -73,6 +73,8 @@ def _field(value: object, name: str) -> object:
         return None
     if not isinstance(value, Mapping):
         raise refused(f"can't evaluate field {name} of {go_text(value)!r}")
+    if name == "ID" and name not in value:  # what Go's field is called that is Id in JSON
+        name = "Id"
     if name not in value:
         raise refused(f"can't evaluate field {name}", ", ".join(sorted(value, key=str.lower)))
     found = value[name]
@@ -114,6 +116,8 @@ def as_json(value: object, *, indent: int | None = None) -> str:
 def _asked(value: object) -> object:
     if callable(value):
         return _asked(value())
+    if isinstance(value, Time):
+        return value.json()
     if isinstance(value, Mapping):
         return {key: _asked(of) for key, of in value.items()}
     return [_asked(of) for of in value] if isinstance(value, (list, tuple)) else value

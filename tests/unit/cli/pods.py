@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
@@ -14,7 +15,7 @@ WALL = 1_700_000_000.0
 def container(
     pod: str, name: str, attempt: int = 0, *, state: ContainerState = ContainerState.RUNNING, id_: str = ""
 ) -> Container:
-    identity = id_ or f"{abs(hash((pod, name, attempt))):x}".ljust(64, "0")[:64]
+    identity = id_ or hashlib.sha256(f"{pod}/{name}/{attempt}".encode()).hexdigest()
     ended = Exit(3, 1.0, WALL - 60, WALL - 120, 60.0) if state is ContainerState.EXITED else None
     return Container(
         id=ContainerId(identity),
