@@ -57,6 +57,7 @@ SECTIONS: Sections = (
             ("unpause", "life:unpause", "Let paused containers go on."),
             ("wait", "life:wait", "Wait until containers have ended."),
             ("rm", "life:rm", "Remove containers."),
+            ("top", "top:top", "Show the processes of a container."),
             ("pod", "pod:pod", "Make, look at and handle pods, as with podman."),
             ("kube", "kube:kube", "Play manifests by hand, as with podman."),
         ),

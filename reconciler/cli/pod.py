@@ -21,6 +21,7 @@ SECTIONS: Sections = (
             ("start", "podlife:start", "Start pods."),
             ("stop", "podlife:stop", "Stop pods; they are kept."),
             ("unpause", "podlife:unpause", "Let paused pods go on."),
+            ("top", "top:pod_top", "Show the processes of all containers of a pod."),
         ),
     ),
 )

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from reconciler.engine.check import Leak
     from reconciler.engine.halt import OnStop
     from reconciler.engine.images.images import Images
+    from reconciler.engine.inside import Inside
     from reconciler.engine.reset import Holdings
     from reconciler.engine.sessions import Session
+    from reconciler.engine.usage import Usage
     from reconciler.model.actions import Action, PullImage
     from reconciler.model.interfaces import KeyLock
+    from reconciler.model.key import PodId
     from reconciler.model.login import FindSecret
-    from reconciler.model.observed import HostFacts, Observed, PidRef
+    from reconciler.model.observed import Container, HostFacts, Observed, PidRef
     from reconciler.model.spec import PodSpec
 
 
@@ -263,6 +266,20 @@ class Engine:
         from reconciler.engine import containers
 
         containers.signal_first(self.context, container, number)
+
+    def usage(self, pod: Observed) -> dict[ContainerId, Usage]:
+        """What each container of a pod uses that runs, the infra container included (see ``usage``)."""
+        from reconciler.engine import usage
+
+        with boundary.told(f"see what pod {pod.key} uses"):
+            return usage.of_pod(self.context, pod)
+
+    def inside(self, pod: PodId, container: Container) -> Inside:
+        """The processes of a running container, in its own terms (see ``inside``); none where it has ended."""
+        from reconciler.engine import inside
+
+        with boundary.told(f"look at the processes of container {container.name}"):
+            return inside.of_container(self.context, pod, container)
 
     def check(self) -> tuple[Leak, ...]:
         """What carries this instance's name but belongs to nothing that is recorded (see ``check``)."""

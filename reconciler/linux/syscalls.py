@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import threading
 from collections.abc import Callable
 from enum import IntFlag
@@ -20,8 +21,12 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
+_SYS_OPENAT2 = 437
 _SYS_PIDFD_GETFD = 438
-"""The same number on every architecture (Linux 5.6)."""
+"""The same numbers on every architecture (Linux 5.6)."""
+
+_NO_MAGIC_LINKS, _IN_ROOT = 0x02, 0x10
+"""RESOLVE_* bits of <linux/openat2.h>."""
 
 
 class Namespace(IntFlag):
@@ -75,6 +80,10 @@ class Syscalls(Protocol):
     def pidfd_getfd(self, pidfd: int, fd: int) -> int:
         """pidfd_getfd(2): a duplicate (close-on-exec) of descriptor ``fd`` of another process."""
 
+    def find_in_root(self, root: int, path: str) -> int:
+        """openat2(2): where ``path`` leads to for who has the directory ``root`` as root, whatever links are on the
+        way. The descriptor (O_PATH, close-on-exec) stands for a file that was not opened."""
+
 
 class Kernel:
     """The real calls, through the C library."""
@@ -102,6 +111,10 @@ class Kernel:
 
     def pidfd_getfd(self, pidfd: int, fd: int) -> int:
         return _check(int(_libc().syscall(ctypes.c_long(_SYS_PIDFD_GETFD), pidfd, fd, 0)))
+
+    def find_in_root(self, root: int, path: str) -> int:
+        how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _IN_ROOT | _NO_MAGIC_LINKS)
+        return _check(int(_libc().syscall(ctypes.c_long(_SYS_OPENAT2), root, os.fsencode(path), how, len(how))), path)
 
 
 KERNEL: Syscalls = Kernel()

@@ -31,6 +31,10 @@ class RecordingKernel:
         self._record("pidfd_getfd", pidfd, fd)
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
+    def find_in_root(self, root: int, path: str) -> int:
+        self._record("find_in_root", root, path)
+        return os.open(os.devnull, os.O_PATH | os.O_CLOEXEC)
+
     def _record(self, name: str, *arguments: object) -> None:
         self.calls.append((name, *arguments))
         if name in self.refuse:

@@ -4,6 +4,7 @@
     names        where a pod's cgroup lies, by driver and quality of service
     tree         cgroups made, entered, emptied, removed, found
     values       shares, quotas and limits: written, and read back
+    readings     what is used: read
     systemd      the same through systemd, where the tree is systemd's
     driver       which of the two makes them
 
@@ -22,6 +23,8 @@ from reconciler.engine.cgroups.names import container_of as container_of
 from reconciler.engine.cgroups.names import container_path as container_path
 from reconciler.engine.cgroups.names import is_slice as is_slice
 from reconciler.engine.cgroups.names import pod_path as pod_path
+from reconciler.engine.cgroups.readings import Reading as Reading
+from reconciler.engine.cgroups.readings import read as read
 from reconciler.engine.cgroups.tree import containers as containers
 from reconciler.engine.cgroups.tree import enter_monitors as enter_monitors
 from reconciler.engine.cgroups.tree import find as find

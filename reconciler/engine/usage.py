@@ -1,0 +1,89 @@
+"""What containers use of this machine: read from their cgroups, and from the network namespace of their pod.
+
+Reading only, and without the pod's lock: a container that ends meanwhile is left out.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.engine import cgroups, podgroups, processes
+from reconciler.engine.cgroups import Reading
+from reconciler.engine.context import Context
+from reconciler.model.key import ContainerId, PodId
+from reconciler.model.observed import Container, ContainerState, Instant, Observed, PidRef, Sandbox
+
+LOOPBACK = "lo"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of one container since its start, as it was ``at`` that instant. ``own.limit`` is what it, its pod and the
+    machine allow. ``received`` and ``sent`` are bytes of its pod's network; None on the host's."""
+
+    at: Instant
+    own: Reading
+    received: int | None = None
+    sent: int | None = None
+
+
+def of_pod(ctx: Context, pod: Observed) -> dict[ContainerId, Usage]:
+    """Of each container that runs, the infra container included."""
+    sandbox = pod.sandbox
+    if sandbox is None:
+        return {}
+    infra = (sandbox.infra,) if sandbox.infra else ()
+    found: dict[ContainerId, Usage] = {}
+    networks: dict[PidRef, tuple[int | None, int | None]] = {}
+    for container in (*pod.containers, *infra):
+        own = _reading(ctx, sandbox.id, container.id) if container.state is ContainerState.RUNNING else None
+        if own is None:
+            continue
+        process = _in_its_network(sandbox, container)
+        if process and process not in networks:
+            networks[process] = traffic(process)
+        found[container.id] = Usage(ctx.clock.now(), own, *(networks[process] if process else (None, None)))
+    return found
+
+
+def _in_its_network(sandbox: Sandbox, container: Container) -> PidRef | None:
+    """A process in the container's network; None where that is the machine's. Members are in the infra container's."""
+    if sandbox.applied.sandbox.host_network:
+        return None
+    holder = sandbox.infra if sandbox.infra_up else container
+    return holder.pid if holder else None
+
+
+def traffic(process: PidRef) -> tuple[int | None, int | None]:
+    """Bytes received and sent in the network namespace of a process, loopback left out; None when it is gone."""
+    try:
+        text = Path(f"/proc/{process.pid}/net/dev").read_text()
+    except OSError:
+        return None, None
+    return bytes_of(text) if processes.alive(process) else (None, None)  # looked at after reading: that was it
+
+
+def bytes_of(text: str) -> tuple[int, int]:
+    """Bytes received and sent by /proc/PID/net/dev, whose two first lines are headings; without loopback."""
+    received = sent = 0
+    for line in text.splitlines()[2:]:
+        name, _, numbers = line.partition(":")
+        fields = numbers.split()
+        if name.strip() != LOOPBACK:
+            received, sent = received + int(fields[0]), sent + int(fields[8])
+    return received, sent
+
+
+def _reading(ctx: Context, pod: PodId, container: ContainerId) -> Reading | None:
+    for path in podgroups.container_places(ctx, pod, container):
+        own = cgroups.read(path)
+        if own != Reading():
+            return replace(own, limit=_limit(own, path.rpartition("/")[0]))
+    return None
+
+
+def _limit(own: Reading, pod: str) -> int:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(limit for limit in (machine, own.limit, cgroups.memory_limit(pod)) if limit is not None)
