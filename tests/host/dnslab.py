@@ -13,11 +13,12 @@ from reconciler.engine.dns.resolver import parse
 from reconciler.linux.syscalls import in_network
 from reconciler.model.key import Key
 from tests.host.instance import Instance
+from tests.slowness import seconds
 
 A, AAAA = 1, 28
 NXDOMAIN = 3
 
-_TRIES, _PATIENCE = 12, 0.25
+_TRIES, _PATIENCE = 12, seconds(0.25)
 """The server of Debian 12 loses what it is asked in the milliseconds in which it reads its tables again."""
 
 
