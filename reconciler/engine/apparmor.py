@@ -17,6 +17,9 @@ LOCALHOST = "localhost/"
 ENABLED = Path("/sys/module/apparmor/parameters/enabled")
 LOADED = Path("/sys/kernel/security/apparmor/profiles")
 DEFAULT = "reconciler-default"
+STACKED, STACKED_LAST = f"{DEFAULT}//&**", f"**//&{DEFAULT}"
+"""The kernel's names for our profile and others at once: with no_new_privs, a process that a confined runtime becomes
+keeps the runtime's profile as well (``crun//&reconciler-default`` on Debian 13)."""
 
 PROFILE = f"""\
 abi <abi/3.0>,
@@ -30,12 +33,17 @@ profile {DEFAULT} flags=(attach_disconnected, mediate_deleted) {{
   network,
   umount,
 
-  # Signals come from outside, and go between processes of containers.
-  signal (receive) peer=unconfined,
+  # Signals come from outside (Debian 13 gives the runtimes profiles that confine nothing), and go between processes
+  # of containers.
+  signal (receive) peer={{unconfined,crun,runc}},
   signal (send, receive) peer={DEFAULT},
+  signal (send, receive) peer={STACKED},
+  signal (send, receive) peer={STACKED_LAST},
 
   # Tracing stays between processes of containers.
   ptrace (trace, read, tracedby, readby) peer={DEFAULT},
+  ptrace (trace, read, tracedby, readby) peer={STACKED},
+  ptrace (trace, read, tracedby, readby) peer={STACKED_LAST},
 
   deny mount,
 

@@ -113,6 +113,20 @@ def test_the_default_profile_lets_signals_and_tracing_of_the_pod_pass(
     assert sorted(path.name for path in keep.iterdir()) == ["one", "three", "two"], "each was asked to end"
 
 
+def test_the_default_profile_lets_them_pass_where_no_privileges_are_gained(
+    there: Instance, image: str, folder: Path
+) -> None:
+    """With no_new_privs the kernel keeps the profile of the runtime beside ours, where that has one (Debian 13)."""
+    bounded, free = confined("bounded", image, allowPrivilegeEscalation=False), confined("free", image)
+    apply(there, folder, pod("p", bounded, free, shareProcessNamespace=True))
+    assert apparmor.DEFAULT in label(there, "p/bounded")
+    own = "sleep 1000 & readlink /proc/$!/exe && kill $! && wait $!; echo $?"
+    assert there.ok("exec", "p/bounded", "--", "sh", "-c", own).split() == ["/bin/busybox", "143"]
+    for one, other in (("bounded", "free"), ("free", "bounded")):
+        there.ok("exec", f"p/{one}", "--", "readlink", f"/proc/{pid_inside(there, other)}/exe")
+        there.ok("exec", f"p/{one}", "--", "kill", "-CONT", pid_inside(there, other))
+
+
 def test_a_profile_of_the_machine_counts_once_it_is_loaded(there: Instance, image: str, folder: Path) -> None:
     one = container("one", image, securityContext={"appArmorProfile": {"type": "Localhost", "localhostProfile": MINE}})
     put(folder / "pods.yaml", pod("p", one))
