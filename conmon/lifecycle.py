@@ -7,6 +7,7 @@ depends on it any more.
 from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # why: see process.py
+import errno
 import os
 import time
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 UNKNOWN = -1
 """The status of a container that took too long, or whose end nobody saw who could have been told its status."""
+
+_NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
+"""What pidfd_open says of a number that is nobody's, or that of a thread or of a session only."""
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _PIPES = ("_OCI_SYNCPIPE", "_OCI_STARTPIPE", "_OCI_ATTACHPIPE")
@@ -506,7 +510,9 @@ class Monitor:
             pass
         try:
             fd = os.pidfd_open(self._container)
-        except ProcessLookupError:
+        except OSError as error:
+            if error.errno not in _NO_PROCESS:
+                raise
             self._ended[self._container] = status
             return
         self._loop.watch(fd, lambda: self._ended.update({self._container: status}))

@@ -28,7 +28,7 @@ from reconciler.model.desired import RunState
 from reconciler.model.errors import NotFound, Permanent, TryLater
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import HAND, ContainerId, Key
-from reconciler.model.observed import Container, ContainerState, Instant, Observed, PidRef
+from reconciler.model.observed import Container, ContainerState, Instant, Observed
 from reconciler.plan.situation import is_finished, newest
 from reconciler.sources.hand import HandMember, HandPod, HandSource
 
@@ -177,7 +177,7 @@ def removed(pod: HandPod | None, key: Key, grace: float | None = None) -> HandPo
 
 def await_ends(containers: Sequence[Container], seconds: float) -> list[Container]:
     """Wait until their processes have ended, ``seconds`` long at most; those that have not."""
-    left = {fd: c for c in containers if c.pid and (fd := _descriptor(c.pid)) is not None}
+    left = {fd: c for c in containers if c.pid and (fd := processes.opened(c.pid)) is not None}
     poll, end = select.poll(), time.monotonic() + seconds
     for fd in left:
         poll.register(fd, select.POLLIN)
@@ -267,10 +267,10 @@ class _Bell:
         """Until it rings or the time comes."""
         poll = select.poll()
         poll.register(self._event, select.POLLIN)
-        processes = [fd for _, ref in result.running if (fd := _descriptor(ref)) is not None]
-        for fd in processes:
+        opened = [fd for _, ref in result.running if (fd := processes.opened(ref)) is not None]
+        for fd in opened:
             poll.register(fd, select.POLLIN)
-        if len(processes) < len(result.running):  # its monitor has not told of that end yet
+        if len(opened) < len(result.running):  # its monitor has not told of that end yet
             soon = clock.now() + MONITOR_TIME
             until = soon if until is None else min(until, soon)
         try:
@@ -278,20 +278,8 @@ class _Bell:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._event)
         finally:
-            for fd in processes:
+            for fd in opened:
                 os.close(fd)
-
-
-def _descriptor(process: PidRef) -> int | None:
-    """A descriptor that is readable when the process has ended; None where it has."""
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return None
-    if processes.alive(process):
-        return descriptor
-    os.close(descriptor)
-    return None
 
 
 def _sleep_until(at: Instant | None, clock: Clock) -> None:

@@ -14,7 +14,8 @@ from reconciler.engine.effects import effect
 from reconciler.model.observed import PidRef
 
 _NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
-"""What pidfd_open says of a number that is nobody's, or by now that of a thread."""
+"""What pidfd_open says of a number that is nobody's, or that of a thread by now, or lives on as that of a session only
+(EINVAL until Linux 6.14)."""
 
 
 @cache
@@ -38,7 +39,7 @@ def alive(ref: PidRef) -> bool:
 @effect("process.signal")
 def send_signal(ref: PidRef, number: int) -> None:
     """Signal that very process; nothing happens when it is gone."""
-    fd = _pidfd(ref)
+    fd = opened(ref)
     if fd is None:
         return
     try:
@@ -61,7 +62,7 @@ def set_oom_score(pid: int, old: int, new: int) -> None:
 
 def wait_gone(ref: PidRef, seconds: float) -> bool:
     """Wait for its end, at most ``seconds``; whether it ended."""
-    fd = _pidfd(ref)
+    fd = opened(ref)
     if fd is None:
         return True
     try:
@@ -77,7 +78,8 @@ def ended(pidfd: int, seconds: float) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
-def _pidfd(ref: PidRef) -> int | None:
+def opened(ref: PidRef) -> int | None:
+    """A descriptor (pidfd) of that very process, readable when it has ended; None where it has. Raises OSError."""
     if ref.pid <= 0:
         return None
     try:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reconciler.engine import cgroups
+from reconciler.engine import cgroups, processes
 from reconciler.engine.context import Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.layout import Layout
@@ -212,17 +212,10 @@ def until(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> 
 
 
 def wait_for_end(pids: list[PidRef], deadline: float = DEADLINE) -> None:
-    """Until none of the processes runs (pidfds; a pid that is somebody else's by now has ended)."""
+    """Until none of the processes runs (a pid that is somebody else's by now has ended)."""
     end = time.monotonic() + deadline
     for ref in pids:
-        with suppress(ProcessLookupError):
-            fd = os.pidfd_open(ref.pid)
-            try:
-                if start_time(ref.pid) == ref.start:
-                    ready, _, _ = select.select([fd], [], [], max(0.0, end - time.monotonic()))
-                    assert ready, f"process {ref.pid} has not ended"
-            finally:
-                os.close(fd)
+        assert processes.wait_gone(ref, max(0.0, end - time.monotonic())), f"process {ref.pid} has not ended"
 
 
 def start_time(pid: int) -> int:

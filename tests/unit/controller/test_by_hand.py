@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from reconciler.engine.layout import Layout
 from reconciler.model.desired import Absent, Present, RunState, Unknown, Wish
 from reconciler.model.errors import NotFound, Permanent
 from reconciler.model.key import HAND, Key, SourceId
+from reconciler.model.observed import PidRef
 from reconciler.model.spec import PodSpec, RestartPolicy
 from reconciler.sources.hand import HandMember, HandPod, HandSource
 from tests.fakes.engine import FakeEngine, Killed
@@ -194,3 +197,15 @@ def test_a_pod_of_a_folder_is_not_taken_over(bench: Bench, engine: FakeEngine, t
     edit(bench, KEY, lambda _: HandPod(spec("web")))
     result = settle(bench, KEY)
     assert (result.owner, set(engine.running(KEY))) == (owner, {"web", "side"})
+
+
+def test_nobody_waits_for_the_end_of_what_has_ended_already(bench: Bench):
+    """Be its number another process's by now, which goes on."""
+    edit(bench, KEY, lambda _: HandPod(spec("web")))
+    result = settle(bench, KEY)
+    ended = replace(result, running=tuple((name, PidRef(os.getpid(), 1)) for name, _ in result.running))
+    assert ended.running
+    begun = time.monotonic()
+    with by_hand._Bell(bench.engine, KEY) as bell:
+        bell.wait(ended, bench.clock.now() + 60, bench.clock)
+    assert time.monotonic() - begun < 30
