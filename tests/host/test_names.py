@@ -100,7 +100,8 @@ def test_pods_find_each_other_within_their_namespace_and_across(
     assert resolve(instance, API, "web.other") == {there}
     assert resolve(instance, OTHER, "web.default") == {here}
     assert resolve(instance, WEB, "api") == {api}
-    assert resolve(instance, OTHER, "api") == set(), "another namespace's are found by namespace only"
+    # A name without a dot is asked of the host's resolver at last (by newer servers), which here knows every name.
+    assert api not in resolve(instance, OTHER, "api"), "another namespace's are found by namespace only"
     assert resolve(instance, API, "box.sub") == {here}
     assert resolve(instance, OTHER, "box.sub") == {there}
     for name in (
@@ -164,12 +165,13 @@ def test_names_are_those_of_ones_own_network(
     instance.ok("network", "rm", "shop", "dumb")
 
 
+@pytest.mark.usefixtures("host_resolver")
 def test_a_name_goes_with_its_pod_and_moves_with_it(instance: Instance, image: str, folder: Path) -> None:
     run(instance, folder, one(WEB, image), one(API, image), one(OTHER, image))
     before = ip_of(instance, WEB)
     first = running_server(instance)
     run(instance, folder, one(API, image), one(OTHER, image))
-    assert resolve(instance, API, "web") == set()
+    assert before not in resolve(instance, API, "web")
     assert resolve(instance, API, "web.other") == {ip_of(instance, OTHER)}
     run(instance, folder, one(Key("default", "thief"), image), one(API, image), one(OTHER, image))
     run(instance, folder, one(Key("default", "thief"), image), one(WEB, image), one(API, image), one(OTHER, image))
@@ -349,7 +351,7 @@ def test_a_name_that_cannot_be_withdrawn_costs_the_others_nothing(instance: Inst
     in_the_way.rmdir()
     in_the_way.write_text("left by one that was killed")
     instance.engine.tend_names()
-    assert resolve(instance, API, "gone") == set()
+    assert resolve(instance, API, "gone.default.svc.cluster.local") == set()
     assert not in_the_way.exists()
 
 
