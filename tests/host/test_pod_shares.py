@@ -17,6 +17,7 @@ import pytest
 from tests.host.instance import Instance
 from tests.host.lives import ip_of, use_runtime
 from tests.host.manifests import container, pod, put
+from tests.slowness import seconds
 
 pytestmark = pytest.mark.host
 
@@ -158,7 +159,7 @@ def ask(port: int) -> str:
         client.connect(("127.0.0.1", port))
         try:
             client.send(b"hello")
-            ready, _, _ = select.select([client], [], [], 5)
+            ready, _, _ = select.select([client], [], [], seconds(5))
             return client.recv(64).decode() if ready else ""
         except ConnectionRefusedError:
             return "nobody"
