@@ -49,6 +49,8 @@ SECTIONS: Sections = (
         (
             ("ps", "ps:ps", "List containers."),
             ("inspect", "inspect:inspect", "Show all that is known of containers, pods and images."),
+            ("run", "run:run", "Run a command in a new container."),
+            ("create", "run:create", "Create a container without starting it."),
             ("start", "life:start", "Start containers that were created or have ended."),
             ("stop", "life:stop", "Stop containers; they are kept."),
             ("restart", "life:restart", "Stop containers and start them again."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ class Target:
 
     @property
     def by_hand(self) -> bool:
-        return self.pod.sandbox is not None and self.pod.sandbox.owner == HAND
+        return self.pod.sandbox is None or self.pod.sandbox.owner == HAND
 
     @property
     def owner(self) -> str:
@@ -68,20 +68,35 @@ def targets(engine: Engine, names: Sequence[str], everything: bool, *, ignore: b
         raise InvalidInput("cannot tell which containers are meant: name them, or say --all (and not both)")
     pods = observed(engine)
     if everything:
-        return [Target(p, tuple(c.name for c in current(p)), tuple(c.id for c in current(p))) for p in pods]
+        all_of = [Target(p, tuple(c.name for c in current(p)), tuple(c.id for c in current(p))) for p in pods]
+        return [*all_of, *_unmade(engine, {p.key for p in pods})]
     found: dict[Key, list[tuple[Found, str]]] = {}
+    unmade: list[Target] = []
     for name in names:
         try:
             one = find_container(pods, name)
         except NotFound:
-            if ignore:
-                continue
-            raise
-        found.setdefault(one.pod.key, []).append((one, name))
-    return [
+            known = [target for target in _unmade(engine, {p.key for p in pods}) if name in target.names]
+            if not known and not ignore:
+                raise
+            unmade += known
+        else:
+            found.setdefault(one.pod.key, []).append((one, name))
+    made = [
         Target(some[0][0].pod, tuple(dict.fromkeys(f.container.name for f, _ in some)), tuple(n for _, n in some))
         for some in found.values()
     ]
+    return [*made, *unmade]
+
+
+def _unmade(engine: Engine, made: Set[Key]) -> list[Target]:
+    """Pods that a command asked for, and was killed before it made anything of them."""
+    found = []
+    for pod in bench_of(engine).source.all():
+        if pod.key not in made:
+            names = tuple(c.name for c in pod.spec.containers)
+            found.append(Target(engine.observe(pod.key, None), names, names))
+    return found
 
 
 def each(things: Iterable[Any], act: Callable[[Any], None], say: Callable[[Any], Sequence[str]]) -> int:

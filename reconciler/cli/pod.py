@@ -10,12 +10,14 @@ SECTIONS: Sections = (
     (
         "Commands",
         (
+            ("create", "podcreate:create", "Create a new empty pod."),
             ("exists", "podexists:exists", "Say by the exit code whether there is such a pod."),
             ("inspect", "inspect:pod_inspect", "Show all that is known of pods."),
             ("kill", "podlife:kill", "Send a signal to the containers of pods."),
             ("pause", "podlife:pause", "Freeze the containers of pods."),
             ("prune", "podlife:prune", "Remove pods of which nothing runs."),
             ("ps", "podps:ps", "List pods."),
+            ("recreate", "podcreate:recreate", "Make a pod again with other bindings."),
             ("restart", "podlife:restart", "Stop pods and start them again."),
             ("rm", "podlife:rm", "Remove pods."),
             ("start", "podlife:start", "Start pods."),

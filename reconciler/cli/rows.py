@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from reconciler import __version__
 from reconciler.cli.maps import Map
 from reconciler.cli.resolve import current, infra_name
+from reconciler.model.errors import ImageProblem
 from reconciler.model.key import HAND
 from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.model.spec import DEFAULT_NETWORK, NO_NETWORK, Mount, PortBinding
@@ -123,6 +124,17 @@ def _infra(pod: Observed, container: Container) -> ContainerRow:
     return replace(row, image=image, command=command, infra=True, labels=Map(spec.labels))
 
 
+def image_name(said: str) -> str:
+    """An image's name in full; one without a registry as it was said, since what it means is this machine's affair."""
+    from reconciler.engine.images import reference
+
+    try:
+        read = reference.parse(said)
+    except ImageProblem:
+        return said
+    return str(read.full()) if read.registry else said
+
+
 def _row(pod: Observed, container: Container, name: str) -> ContainerRow:
     """What is told of every container in the same way."""
     ended, runs = container.exit, container.state is ContainerState.RUNNING
@@ -131,7 +143,7 @@ def _row(pod: Observed, container: Container, name: str) -> ContainerRow:
         name=name,
         member=name,
         state=state(container),
-        image=container.spec.image,
+        image=image_name(container.spec.image),
         image_id=container.image_id,
         created=container.created_wall,
         started=container.started_wall,

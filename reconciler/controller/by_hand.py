@@ -66,6 +66,7 @@ def edit(bench: Bench, key: Key, change: Change) -> HandPod:
     with bench.engine.lock(key):
         wanted = change(bench.source.read(key))
         bench.source.write(wanted)
+        bench.layout.halted.unlink(missing_ok=True)
     return wanted
 
 
@@ -123,7 +124,8 @@ def settle(
             if enough(result) or (end is not None and bench.clock.now() >= end):
                 return result
             for waiting in result.waiting:
-                bench.on_wait(waiting.reason.text)
+                if waiting.reason.why is Why.PULLING:
+                    bench.on_wait(waiting.reason.text)
             bell.wait(result, until, bench.clock)
 
 
@@ -154,8 +156,8 @@ def after_sync(bench: Bench, key: Key) -> bool:
 
 def ended(engine: PodEngine, layout: Layout, container: ContainerId) -> None:
     """What a monitor calls when its container has ended: restarts, removal, the end of the pod. A live controller has
-    heard of it, too, and does all that."""
-    if holder(layout.controller_lock) is not None:
+    heard of it, too, and does all that; and where everything was stopped, nothing is brought back."""
+    if holder(layout.controller_lock) is not None or layout.halted.exists():
         return
     key = engine.key_of(container)
     if key is None:

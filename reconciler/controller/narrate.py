@@ -51,6 +51,8 @@ def done(action: Action) -> Said | None:
             return _NORMAL, "Started", f"Started container {name}"
         case a.StopContainer(name=name, reason=reason):
             return _NORMAL, "Killing", f"Stopping container {name}: {reason.text}"
+        case a.KillContainer(name=name, reason=reason) if reason.why in (Why.BY_HAND, Why.DONE):
+            return _NORMAL, "Killing", f"Stopping container {name}: {reason.text}"
         case a.KillContainer(name=name, reason=reason):
             return _WARNING, "Killing", f"Killing container {name}: {reason.text}"
         case a.UpdateResources(name=name, reason=reason):

@@ -52,6 +52,7 @@ def stop(engine: Engine, *, timeout: float | None = None, on_stop: Callable[[Key
     """
     refuse_while_watched(engine, "stop everything")
     with claim(engine.layout.controller_lock, [], []):
+        engine.layout.halted.touch()
         return engine.halt(timeout, on_stop)
 
 

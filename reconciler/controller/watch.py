@@ -92,6 +92,7 @@ def watch(
     ]
     ids = [source.id for source in sources]
     with claim(options.layout.controller_lock, [source.path for source in sources], ids):
+        options.layout.halted.unlink(missing_ok=True)
         Turns(options.layout.turns, ids, UP)  # a `down` under way gives up; one that begins now is refused
         return _run(engine, sources, options, clock, stop)
 

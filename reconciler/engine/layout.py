@@ -134,6 +134,12 @@ class Layout:
         return self.run / "controller.lock"
 
     @property
+    def halted(self) -> Path:
+        """There after ``system stop``, until somebody asks for something to run: what ended by it is not brought back
+        by its monitor."""
+        return self.run / "halted"
+
+    @property
     def instance_lock(self) -> Path:
         """Held by those who begin something of this instance, together; by the one who ends it, alone."""
         return self.run / "instance.lock"

@@ -58,8 +58,8 @@ class MonitorRequest:
     prepare is a file of mount operations (conmon/prepare.py) done in the runtime's process. keep_fds stay open
     in the monitor until the container has ended (sockets that hold published ports); the container gets none.
     oom_file counts the processes that the kernel killed for want of memory (by our own conmon only). With stdin or
-    terminal there are an attach socket and a ctl pipe in the bundle (sessions.py); stdin_once closes the container's
-    stdin at the end of the first client's.
+    terminal, or when it is to be reachable, there are an attach socket and a ctl pipe in the bundle (sessions.py);
+    stdin_once closes the container's stdin at the end of the first client's.
     log_size is the bytes after which the log is rotated (0: never is), log_files how many files of it there are at
     most; a foreign conmon discards the log instead (it could keep some from 2.2 on, but under other names).
     """
@@ -80,6 +80,7 @@ class MonitorRequest:
     stdin: bool = False
     stdin_once: bool = False
     terminal: bool = False
+    reachable: bool = False
     log_size: int = 0
     log_files: int = 5
 
@@ -325,7 +326,7 @@ def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:
     """conmon's command line. ``ours`` False: for a conmon without --prepare, whose runtime is then our wrapper."""
     runtime = [str(request.runtime), *request.runtime_args]
     own = _streams(request)
-    if not ours or own:
+    if not ours or own or request.reachable:
         own += ["--full-attach"]  # the C conmon cannot do without an attach socket
     if request.prepare is not None and ours:
         own += ["--prepare", str(request.prepare)]

@@ -79,7 +79,9 @@ def _inside(spec: ContainerSpec, image: Image) -> Iterable[Problem]:
     elif (
         not _covered(spec, args[0]) and find_command(view, args[0], search_path(spec, image), _cwd(spec, image)) is None
     ):
-        yield Problem(RUN_ERROR, f"command {args[0]!r} is not in image {spec.image}", spec.name)
+        place = view.resolve(args[0]) if args[0].startswith("/") else None
+        why = "cannot be executed: permission denied" if place else f"is not in image {spec.image}"
+        yield Problem(RUN_ERROR, f"command {args[0]!r} {why}", spec.name)
 
 
 def _covered(spec: ContainerSpec, command: str) -> bool:

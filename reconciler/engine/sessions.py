@@ -23,6 +23,8 @@ RECORD = 8193
 """The most bytes of a record: what it is, and 8192 of it."""
 STDOUT, STDERR = 2, 3
 """What a record's first byte says it is; a terminal's output is the former."""
+LAST_BREATH = 1.0
+"""How long a process may take from closing its output to its end."""
 END_SECONDS = 10.0
 """How long a monitor may take from the end of its sessions to its own."""
 
@@ -55,7 +57,7 @@ def attached(ctx: Context, container: ContainerId) -> Iterator[Session]:
     """Raises NotFound, InvalidInput where the container has nothing to attach to, TryLater where nobody answers."""
     record = recorded.require(ctx, container)
     bundle = ctx.layout.container(container)
-    if not (record.spec.stdin or record.spec.tty):
+    if not (bundle / "attach").exists():
         raise InvalidInput(
             f"cannot attach to {record.name}: its manifest gives it neither stdin nor tty",
             hint=f"see what it writes: reconciler logs -f {record.name}",
@@ -78,7 +80,8 @@ def exit_code(ctx: Context, container: ContainerId) -> int | None:
     The session's end comes first: the exit file is waited for until the monitor has ended.
     """
     bundle = ctx.layout.container(container)
-    if watched.lives(ctx, container):
+    process = watched.process_of(recorded.facts_of(ctx, container))
+    if not processes.wait_gone(process, LAST_BREATH):
         return None
     monitor = watched.monitor_of(bundle)
     if monitor is not None:

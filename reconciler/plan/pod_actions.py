@@ -141,8 +141,9 @@ def _stop_all(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:
 
 
 def _end_life(s: Situation, container: Container, reason: Reason) -> PodActions:
-    """One that waits for its start is not told first."""
-    grace = s.grace_of(container) if container.state is ContainerState.RUNNING else 0.0
+    """One that waits for its start is not told first, and the infra container has nothing to finish."""
+    member = s.target.container(container.name) is not None
+    grace = s.grace_of(container) if member and container.state is ContainerState.RUNNING else 0.0
     return stop(container, grace, reason, s.now, hold=s.hold)
 
 

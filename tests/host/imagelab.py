@@ -111,12 +111,12 @@ def config(layers: Iterable[bytes], **settings: object) -> bytes:
     return json.dumps({**content, "config": settings}).encode()
 
 
-def docker_archive(path: Path, images: dict[str, list[bytes]]) -> Path:
-    """A docker-archive that holds several images, by name."""
+def docker_archive(path: Path, images: dict[str, list[bytes]], command: list[str] | None = None) -> Path:
+    """A docker-archive that holds several images, by name; each runs ``command``, or else its name."""
     listing = []
     with tarfile.open(path, "w") as tar:
         for number, (name, layers) in enumerate(images.items()):
-            made = config(layers, Cmd=[name])
+            made = config(layers, Cmd=command or [name])
             files = {f"{number}.json": made, **{f"{number}-{n}.tar": plain for n, plain in enumerate(layers)}}
             listing.append({"Config": f"{number}.json", "RepoTags": [name], "Layers": list(files)[1:]})
             for file, content in files.items():
@@ -125,14 +125,16 @@ def docker_archive(path: Path, images: dict[str, list[bytes]]) -> Path:
     return path
 
 
-def with_more(archive: Path, path: Path, *entries: Entry, name: str = "localhost/more:1") -> Path:
+def with_more(
+    archive: Path, path: Path, *entries: Entry, name: str = "localhost/more:1", command: list[str] | None = None
+) -> Path:
     """The image of a docker-archive with one more layer."""
     with tarfile.open(archive) as tar:
         listing = tar.extractfile("manifest.json")
         assert listing
         below = [tar.extractfile(name) for name in json.load(listing)[0]["Layers"]]
         plain = [file.read() for file in below if file]
-    return docker_archive(path, {name: [*plain, layer(*entries)]})
+    return docker_archive(path, {name: [*plain, layer(*entries)]}, command)
 
 
 def oci_layout(

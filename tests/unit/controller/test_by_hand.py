@@ -151,6 +151,10 @@ def test_the_monitors_call_leaves_it_to_a_live_controller(engine: FakeEngine, be
     with claim(layout.controller_lock, [], []):
         by_hand.ended(engine, layout, ident)
         assert engine.running(KEY) == {}
+    layout.halted.touch()
+    by_hand.ended(engine, layout, ident)
+    assert engine.running(KEY) == {}
+    layout.halted.unlink()
     by_hand.ended(engine, layout, ident)
     assert set(engine.running(KEY)) == {"web"}
 

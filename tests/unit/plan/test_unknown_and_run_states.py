@@ -104,8 +104,7 @@ def test_a_broken_file(row: Row):
     Row(
         "its infra container is stopped when no member runs",
         edit(POD, run=RunState.STOPPED, after=1),
-        (f"stop container  {GRACE} a command asked for it",),
-        wake=30,
+        ("kill container  because a command asked for it",),
     ),
     Row("a stopped pod stays stopped", edit(POD, run=RunState.STOPPED, after=2)),
     Row(
