@@ -31,6 +31,8 @@ SECTIONS: Sections = (
             ("diff", "converge:diff", "Show what would be done, and why."),
             ("down", "converge:down", "Stop and remove what a folder or file owns."),
             ("status", "status:status", "Say of each file what has become of it."),
+            ("suspend", "suspend:suspend", "Leave pods of a folder alone, as they are."),
+            ("resume", "suspend:resume", "Take suspended pods up again."),
             ("validate", "status:validate", "Check manifests without touching anything."),
         ),
     ),

@@ -131,19 +131,26 @@ def diff(options: Options, places: tuple[Path, ...], network: str | None) -> int
 
     Without --network, pods that name none are looked for where the last apply or watch had them.
 
+    Of a suspended pod: what resuming it would do.
+
     Exit code 0: nothing; 1: changes; 2: an error, in a manifest or otherwise.
 
     \b
     Example:  reconciler diff manifests/
     """
-    from reconciler.controller import converge
+    from reconciler.controller import converge, looking
+    from reconciler.sources.suspended import Suspensions
 
     engine = options.engine()
     known = None if network is None else _known(engine, network)
     sources = converge.open_sources(places, engine.layout, network=known)
-    found = converge.diff(engine, sources)
+    found = looking.diff(engine, sources, suspensions=Suspensions(engine.layout.suspended))
     for pod in found:
         click.echo(f"pod {pod.key}")
+        if pod.suspended:
+            click.echo(
+                f"  {coloured('-', YELLOW)} {looking.left_alone(pod.key)}{'' if pod.is_as_wanted else '; then:'}"
+            )
         for sentence in pod.actions:
             click.echo(f"  {coloured('*', GREEN)} {harmless(sentence)}")
         for sentence in pod.waiting:
@@ -151,7 +158,7 @@ def diff(options: Options, places: tuple[Path, ...], network: str | None) -> int
     errors = [p for source in sources for p in source.problems()]
     if show(errors):
         return 2
-    return 1 if found else 0
+    return 0 if all(pod.is_as_wanted for pod in found) else 1
 
 
 @click.command()

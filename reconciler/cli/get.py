@@ -11,8 +11,9 @@ from reconciler.cli.ports import ranges, run
 from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import age, table
-from reconciler.model.desired import Present
+from reconciler.model.desired import Desired, Present, Suspended
 from reconciler.model.errors import NotFound
+from reconciler.model.key import HAND
 from reconciler.model.observed import HostFacts, Observed
 from reconciler.model.spec import PodSpec
 from reconciler.model.status import PodStatus
@@ -68,11 +69,14 @@ def status_of(engine: Engine, pod: Observed) -> Shown:
     """The pod's applied spec and its status by that."""
     from reconciler.controller.troubles import load
     from reconciler.plan.pod_status import pod_status, with_troubles
+    from reconciler.sources.suspended import Suspensions
 
     sandbox = pod.sandbox
     assert sandbox is not None  # observed() gives no others
     seen = engine.observe(pod.key, sandbox.applied)
-    want = Present(spec=sandbox.applied, owner=sandbox.owner)
+    applied = Present(spec=sandbox.applied, owner=sandbox.owner)
+    since = Suspensions(engine.layout.suspended).since(pod.key) if sandbox.owner != HAND else None
+    want: Desired = applied if since is None else Suspended(applied, since)
     status = pod_status(want, seen, HostFacts(), engine.context.clock.now())
     return sandbox.applied, with_troubles(status, load(engine.layout.troubles, pod.key))
 

@@ -83,12 +83,16 @@ def _stop(bench: Bench, target: Target, grace: float | None) -> None:
         by_hand.alter(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names, grace))
         by_hand.settle(bench, target.key)
         return
-    warn_of_owner(target)
+    warn_of_owner(bench, target)
     oneshot.stop(bench, target.key, running(target), grace)
 
 
-def warn_of_owner(target: Target) -> None:
-    """Of a managed pod: that it does not stay stopped, and what keeps it so."""
+def warn_of_owner(bench: Bench, target: Target) -> None:
+    """Of a managed pod that is not left alone: that it does not stay stopped, and what keeps it so."""
+    from reconciler.sources.suspended import Suspensions
+
+    if Suspensions(bench.layout.suspended).since(target.key) is not None:
+        return
     complain(
         f"pod {target.key} belongs to {target.owner}: what is stopped of it will be started again",
         f"to leave it alone: reconciler suspend {target.key.name}",

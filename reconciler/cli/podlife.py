@@ -127,7 +127,7 @@ def _stop(bench: Bench, target: Target, grace: float | None) -> None:
     from reconciler.controller import by_hand, oneshot, wishes
 
     if not target.by_hand:
-        warn_of_owner(target)
+        warn_of_owner(bench, target)
         oneshot.stop(bench, target.key, running(target), grace)
         return
     by_hand.alter(bench, target.key, lambda pod, _: wishes.pod_stopped(pod, grace))

@@ -14,7 +14,7 @@ from reconciler.cli.terminal import GREEN, RED, YELLOW, coloured, harmless
 from reconciler.model.errors import NotFound
 
 if TYPE_CHECKING:
-    from reconciler.controller.converge import StatusRow
+    from reconciler.controller.looking import StatusRow
     from reconciler.engine.engine import Engine
     from reconciler.sources.directory import DirectorySource
 
@@ -76,16 +76,19 @@ def _count(number: int, noun: str) -> str:
 def status(options: Options, places: tuple[Path, ...]) -> int:
     """Say of each file what has become of it. Without DIR: of what is watched, or was applied, here.
 
-    Exit code 0: all is as wanted; 1: on the way; 2: something is wrong and waits for you.
+    Exit code 0: all is as wanted; 1: on the way, or suspended; 2: something is wrong and waits for you.
 
     \b
     Example:  reconciler status manifests/
     """
-    from reconciler.controller import converge
+    from reconciler.controller import converge, looking
+    from reconciler.sources.suspended import Suspensions
 
     engine = options.engine()
     sources = converge.open_sources(places, engine.layout) if places else known_sources(engine)
-    rows = converge.status(engine, sources, troubles=engine.layout.troubles)
+    rows = looking.status(
+        engine, sources, troubles=engine.layout.troubles, suspensions=Suspensions(engine.layout.suspended)
+    )
     if not rows:
         click.echo("No manifests found.", err=True)
         return 0
@@ -115,7 +118,7 @@ def shown(rows: Sequence[StatusRow]) -> str:
 
 
 def exit_code(states: Sequence[str]) -> int:
-    """0 converged, 1 converging, 2 errors (what is held back waits for a person, too)."""
+    """0 converged, 1 converging or suspended, 2 errors (what is held back waits for a person, too)."""
     if {"Error", "Held"} & set(states):
         return 2
     return 0 if all(state == "Converged" for state in states) else 1

@@ -31,6 +31,7 @@ from reconciler.model.key import HAND, ContainerId, Key
 from reconciler.model.observed import Container, ContainerState, Instant, Observed
 from reconciler.plan.situation import is_finished, newest
 from reconciler.sources.hand import HandMember, HandPod, HandSource
+from reconciler.sources.suspended import Suspensions
 
 STEPS_AT_ONCE = 4
 TRIES = 3
@@ -196,7 +197,7 @@ def await_ends(containers: Sequence[Container], seconds: float) -> list[Containe
 
 
 def _by_hand(bench: Bench, key: Key) -> Wanted:
-    wanted = Wanted([bench.source])
+    wanted = Wanted([bench.source], suspensions=Suspensions(bench.layout.suspended))
     sandbox = bench.engine.observe(key, None).sandbox
     wanted.adopt({key: sandbox.owner} if sandbox else {})
     return wanted

@@ -1,46 +1,34 @@
-"""The commands that converge once, or look without touching: apply, diff, down, status.
+"""The commands that converge once: apply and down.
 
-``apply`` and ``down`` run the controller's own machinery until there is nothing left to do, then end it; pods go
-on. ``diff`` and ``status`` look, without taking a lock or changing anything.
+They run the controller's own machinery until there is nothing left to do, then end it; pods go on.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.controller.core import Core
 from reconciler.controller.lock import holder, refuse_while_watched
-from reconciler.controller.sync import OnStep, Result, look
-from reconciler.controller.troubles import left_word
+from reconciler.controller.looking import UNDER_WAY, left_alone, told_of, wrong
+from reconciler.controller.sync import OnStep, Result
 from reconciler.controller.turns import DOWN, UP, Turns
 from reconciler.controller.wanted import Wanted
 from reconciler.controller.watch import Complaints
 from reconciler.engine.images.disk import Disk
 from reconciler.engine.layout import Layout
 from reconciler.kube import Problem
-from reconciler.model.actions import (
-    KillContainer,
-    PodActions,
-    RemoveContainer,
-    RemoveSandbox,
-    StopContainer,
-    Waiting,
-    Why,
-)
 from reconciler.model.clock import Clock, SystemClock
-from reconciler.model.desired import Absent, Present, Unknown
+from reconciler.model.desired import Absent, Present, Suspended, Unknown
 from reconciler.model.errors import InvalidInput, Permanent, ReconcilerError
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key, SourceId
-from reconciler.model.observed import Observed
-from reconciler.model.spec import VolumeKind
 from reconciler.model.status import PodStatus
-from reconciler.plan.sentences import describe
 from reconciler.sources.directory import SETTLE, DirectorySource, FileSource
 from reconciler.sources.resolve import Resolution
+from reconciler.sources.suspended import Suspensions
 
 Tell = Callable[[str], None]
 """Takes what is going on, in a line; one that ends is to stay on the screen."""
@@ -50,12 +38,6 @@ TRIES = 3
 
 STABLE = 0.3
 """Seconds that what was started must go on for ``wait``: what cannot run (a bad option, a missing file) ends sooner."""
-
-UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING})
-"""Waiting that ends by itself soon; every other kind may last for ever."""
-
-NO_CHANGE = frozenset({Why.TERMINATING, Why.BACKOFF, Why.CREATING})
-"""Waiting that has nothing to do with what the manifests say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +65,6 @@ class Report:
     def ok(self) -> bool:
         """Every pod is as wanted, and every file could be read."""
         return not self.timed_out and all(r.converged for r in self.rows) and not any(p.is_error for p in self.problems)
-
-
-@dataclass(frozen=True, slots=True)
-class PodDiff:
-    """What would be done to one pod: sentences. ``waiting``: what stands in the way, or is held back."""
-
-    key: Key
-    actions: tuple[str, ...]
-    waiting: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRow:
-    """One file (or, with an empty ``file``, a pod whose file is not known)."""
-
-    file: str
-    objects: tuple[Key, ...]
-    state: str
-    problems: tuple[str, ...] = ()
 
 
 def open_sources(
@@ -154,7 +117,7 @@ def apply(
 
     Raises Overtaken where a `down` of one of the sources was started meanwhile.
     """
-    wanted = Wanted(sources, _word(layout, sources, UP))
+    wanted = Wanted(sources, _word(layout, sources, UP), Suspensions(layout.suspended))
     once = _Once(engine, sources, layout, clock or SystemClock(), on_progress, wanted, complain=True)
     return once.run(wait, timeout, pull)
 
@@ -174,7 +137,7 @@ def down(
     """
     for source in sources:
         refuse_while_watched(layout.controller_lock, source.id, "take down")
-    gone = _Gone(sources, _word(layout, sources, DOWN))
+    gone = _Gone(sources, _word(layout, sources, DOWN), Suspensions(layout.suspended))
     return _Once(engine, sources, layout, clock or SystemClock(), on_progress, gone).run(True, timeout)
 
 
@@ -192,43 +155,8 @@ def down_all(
     The caller makes sure that no controller brings them back. ``tries``: a pod whose removal fails as often in a row
     is not waited for any longer.
     """
-    wanted = _Everything(engine, keys)
+    wanted = _Everything(engine, Suspensions(layout.suspended), keys)
     return _Once(engine, (), layout, SystemClock(), on_progress, wanted, tries=tries).run(True, timeout)
-
-
-def diff(engine: PodEngine, sources: Sequence[DirectorySource], *, clock: Clock | None = None) -> tuple[PodDiff, ...]:
-    """What ``apply`` would do now; nothing is changed."""
-    clock = clock or SystemClock()
-    core = _onlooker(engine, sources, clock)
-    found = []
-    for key in sorted(core.wanted.keys()):
-        plan, resolution, have, _ = look(key, core, engine, clock)
-        actions = _sentences(key, plan, have)
-        waiting = tuple(dict.fromkeys(told_of(w) for w in plan.waiting if w.reason.why not in NO_CHANGE))
-        if isinstance(resolution.desired, Unknown) and key not in core.wanted.owned():
-            waiting = (resolution.desired.why,)
-        if actions or waiting:
-            found.append(PodDiff(key, actions, waiting))
-    return tuple(found)
-
-
-def status(
-    engine: PodEngine,
-    sources: Sequence[DirectorySource],
-    *,
-    clock: Clock | None = None,
-    troubles: Path | None = None,
-) -> list[StatusRow]:
-    """A row for each file, and one for each pod whose file is gone. ``troubles``: where syncs leave word of theirs.
-
-    STATE is Converged, Converging, Error (the file, or a pod of it) or Held (kept although not defined).
-    """
-    clock = clock or SystemClock()
-    core = _onlooker(engine, sources, clock)
-    rows: list[StatusRow] = []
-    for source in sources:
-        rows += _source_rows(core, source, engine, clock, troubles)
-    return rows
 
 
 def owns(layout: Layout, source: SourceId) -> int | None:
@@ -350,7 +278,7 @@ class _Once:
             return False
         if isinstance(result.desired, Absent):
             return result.owner is None or not self.core.wanted.looks_after(result.owner)
-        if isinstance(result.desired, Unknown):
+        if isinstance(result.desired, Unknown | Suspended):
             return not result.settling
         return not wait or result.status.converged or _is_hopeless(result)
 
@@ -371,6 +299,8 @@ class _Once:
             return Row(key, result.owner is None, None, () if result.owner is None else ("it is not gone yet",))
         if isinstance(result.desired, Unknown):
             return Row(key, False, result.status, (result.desired.why,))
+        if isinstance(result.desired, Suspended):
+            return Row(key, result.status.converged, result.status, (left_alone(key),))
         if result.status.converged and not result.waiting:
             return Row(key, True, result.status)
         return Row(key, result.status.converged, result.status, _why_not(result))
@@ -382,7 +312,13 @@ class _Once:
 
 
 class _Gone(Wanted):
-    """All that the sources own is to go; nothing else is touched, and no file is asked."""
+    """All that the sources own is to go; nothing else is touched, and no file is asked. What is taken down is not left
+    alone any longer."""
+
+    def adopt(self, owners: Mapping[Key, SourceId]) -> None:
+        super().adopt(owners)
+        for key in self.owned():
+            self.forget(key)
 
     def keys(self) -> set[Key]:
         return self.owned()
@@ -398,8 +334,8 @@ class _Gone(Wanted):
 class _Everything(Wanted):
     """Nothing is wanted any more, whoever wanted it; or nothing of ``keys``, whose network goes."""
 
-    def __init__(self, engine: PodEngine, keys: Collection[Key] | None = None) -> None:
-        super().__init__(())
+    def __init__(self, engine: PodEngine, suspensions: Suspensions, keys: Collection[Key] | None = None) -> None:
+        super().__init__((), suspensions=suspensions)
         self._engine = engine
         self._keys = keys
 
@@ -414,31 +350,6 @@ class _Everything(Wanted):
         return Resolution(Absent("everything is removed" if self._keys is None else "its network is removed"))
 
 
-def _sentences(key: Key, plan: PodActions, have: Observed) -> tuple[str, ...]:
-    """The steps in words; where the whole pod ends, that in one sentence, and what is lost with it."""
-    ends = [step for step in plan.steps if step.reason.why in _ENDS and isinstance(step, _ENDING)]
-    told = []
-    if ends and have.applied is not None:
-        reason = ends[0].reason
-        volumes = any(volume.kind is VolumeKind.EMPTY_DIR for volume in have.applied.volumes)
-        lost = "; the data in its emptyDir volumes goes with it" if volumes and reason.why is Why.POD_CHANGED else ""
-        told.append(f"{_ENDS[reason.why]} pod {key} because {reason.text}{lost}")
-    told += [describe(step) for step in plan.steps if step not in ends]
-    return tuple(dict.fromkeys(told))
-
-
-_ENDS = {Why.POD_CHANGED: "recreate", Why.INFRA_DIED: "recreate"}
-_ENDING = (StopContainer, KillContainer, RemoveContainer, RemoveSandbox)
-
-
-def _onlooker(engine: PodEngine, sources: Sequence[DirectorySource], clock: Clock) -> Core:
-    for source in sources:
-        source.only_look()
-    core = Core(engine, Wanted(sources), clock)
-    core.adopt()
-    return core
-
-
 def _is_hopeless(result: Result) -> bool:
     """Every container that is not as wanted has ended for good."""
     return all(
@@ -449,79 +360,8 @@ def _is_hopeless(result: Result) -> bool:
 
 def _why_not(result: Result) -> tuple[str, ...]:
     told = list(dict.fromkeys(told_of(w) for w in result.waiting))
-    for name, said in _wrong(result.status):
+    for name, said in wrong(result.status):
         # What is told of a container, or keeps the whole pod, is told once.
         if said not in told and not any(t.startswith(f"container {name}: ") for t in told):
             told.append(f"container {name}: {said}")
     return tuple(told) or ((result.status.message,) if result.status.message else ())
-
-
-def _wrong(status: PodStatus) -> Iterator[tuple[str, str]]:
-    """Each container that neither is ready nor ended well, and what there is to say of it."""
-    for container in status.containers:
-        code = container.exit.code if container.state == "terminated" and container.exit else None
-        if not container.ready and code != 0:
-            ended = f"exited with code {code}" if code else ""
-            yield container.name, container.message or ended or container.reason or container.state
-
-
-def _failed_for_good(plan: PodActions, status: PodStatus) -> list[str]:
-    """Sentences, where nothing is left to do for a pod and a container of it has failed (restartPolicy Never)."""
-    if plan.steps or plan.waiting or not all(c.ready or c.state == "terminated" for c in status.containers):
-        return []
-    return [f"container {name}: {said}" for name, said in _wrong(status)]
-
-
-def told_of(waiting: Waiting) -> str:
-    """What is waited for, in a sentence."""
-    return f"container {waiting.container}: {waiting.reason.text}" if waiting.container else waiting.reason.text
-
-
-def _source_rows(
-    core: Core, source: DirectorySource, engine: PodEngine, clock: Clock, troubles: Path | None
-) -> list[StatusRow]:
-    problems = source.problems()
-    rows = []
-    shown: set[Key] = set()
-    for file in source.snapshot.files.values():
-        keys = tuple(pod.spec.key for pod in file.loaded.pods)
-        mine = [key for key in keys if source.path_of(key) in ("", file.path)]
-        shown.update(mine)
-        told = [str(p) for p in problems if p.path == file.path and p.is_error]
-        others = tuple(Key(secret.namespace, secret.name, "Secret") for secret in file.loaded.secrets)
-        rows.append(_row_of(file.path, (*keys, *others), mine, told, core, engine, clock, troubles))
-    rows += [
-        StatusRow(p.path, (), "Error", (p.message,))
-        for p in problems
-        if p.path not in {r.file for r in rows} and p.is_error
-    ]
-    for key in sorted(core.wanted.owned() & source.owned - shown):
-        plan, resolution, _, _ = look(key, core, engine, clock)
-        held = isinstance(resolution.desired, Unknown)
-        why = (resolution.desired.why,) if isinstance(resolution.desired, Absent | Unknown) else ()
-        rows.append(StatusRow(source.path_of(key), (key,), "Held" if held and not plan.steps else "Converging", why))
-    return rows
-
-
-def _row_of(
-    path: str,
-    keys: tuple[Key, ...],
-    mine: list[Key],
-    told: list[str],
-    core: Core,
-    engine: PodEngine,
-    clock: Clock,
-    troubles: Path | None,
-) -> StatusRow:
-    state = "Converged"
-    for key in mine:
-        plan, resolution, _, stands = look(key, core, engine, clock)
-        if stands.converged and not plan.steps:
-            continue
-        why = [told_of(w) for w in plan.waiting if w.reason.why not in UNDER_WAY]
-        why = why or (left_word(stands, troubles, key) if troubles else [])
-        why = why or _failed_for_good(plan, stands)
-        stuck = bool(why) or not isinstance(resolution.desired, Present)
-        state = "Error" if stuck or state == "Error" else "Converging"
-        told += [f"{key}: {text}" for text in why or ([stands.message] if stands.message else [])]
-    return StatusRow(path, keys, "Error" if told and state == "Converged" else state, tuple(dict.fromkeys(told)))

@@ -23,7 +23,7 @@ from reconciler.controller.troubles import save, troubles_in
 from reconciler.controller.wanted import Wanted
 from reconciler.model.actions import Action, RemoveSandbox, Why
 from reconciler.model.clock import Clock
-from reconciler.model.desired import Absent
+from reconciler.model.desired import Absent, Suspended
 from reconciler.model.errors import Permanent, ReconcilerError, TryLater
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key, SourceId
@@ -92,6 +92,8 @@ class Core:
         self._exits = ExitWatcher(exits, engine.key_of, self.queue.add, clock) if exits else None
         if self._exits and images:
             self._exits.also(images, self._images_changed)
+        if self._exits and wanted.suspensions:
+            self._exits.also(wanted.suspensions.directory, self._suspensions_changed, deletions=True)
         self._names = NameKeeper(engine, self._exits, names, self.log) if self._exits and names else None
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -227,6 +229,7 @@ class Core:
                 self._failures.pop(key, None)
             if result.owner is None and isinstance(result.desired, Absent):
                 self.narrator.forget(key)
+                self.wanted.forget(key)
         if any(isinstance(step, RemoveSandbox) for step in result.steps):
             self._ports_came_free(key)
         if result.error is not None:
@@ -254,6 +257,12 @@ class Core:
         for other, result in self.results().items():
             if key in result.blocked_by:
                 self.queue.add(other)
+
+    def _suspensions_changed(self) -> None:
+        now = self.wanted.suspensions.keys() if self.wanted.suspensions else set()
+        for key, result in self.results().items():
+            if isinstance(result.desired, Suspended) != (key in now):
+                self.queue.add(key)
 
     def _images_changed(self) -> None:
         for key, result in self.results().items():

@@ -48,10 +48,12 @@ class ExitWatcher:
         self._stopped = False
         self.thread = threading.Thread(target=self._run, name="exits", daemon=True)
 
-    def also(self, directory: Path, changed: Callable[[], None]) -> None:
-        """Call ``changed`` when a file is renamed into ``directory`` (made if missing). To be said before ``start``."""
+    def also(self, directory: Path, changed: Callable[[], None], *, deletions: bool = False) -> None:
+        """Call ``changed`` when a file is renamed into ``directory`` (made if missing); with ``deletions`` also when
+        one is deleted there. To be said before ``start``."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._others[self._inotify.add(str(directory), Mask.MOVED_TO | Mask.ONLY_DIRECTORY)] = changed
+        mask = Mask.MOVED_TO | Mask.ONLY_DIRECTORY | (Mask.DELETE if deletions else Mask(0))
+        self._others[self._inotify.add(str(directory), mask)] = changed
 
     def also_process(self, ref: PidRef, ended: Callable[[], None]) -> bool:
         """Call ``ended`` once when that process, which is no container, ends; False where it is gone already."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from reconciler.controller.by_hand import Bench, edit, removed, settle
-from reconciler.controller.converge import NO_CHANGE, told_of
+from reconciler.controller.looking import NO_CHANGE, told_of
 from reconciler.controller.sync import Result
 from reconciler.controller.wanted import spoken
 from reconciler.kube import LoadedSecret

@@ -13,6 +13,7 @@ from reconciler.controller.health import Health
 from reconciler.controller.log import Log
 from reconciler.controller.sync import Result
 from reconciler.linux.notify import Notifier
+from reconciler.model.desired import Suspended
 
 NAMED = 3
 """How many pods the status line names."""
@@ -56,8 +57,11 @@ class StatusLine:
 def summary(results: Iterable[Result]) -> str:
     """ "4 pods, 3 as wanted; not: default/web"."""
     there = [result for result in results if result.owner is not None]
-    behind = sorted(str(result.key) for result in there if not result.status.converged)
-    line = f"{len(there)} pod{'' if len(there) == 1 else 's'}, {len(there) - len(behind)} as wanted"
+    aside = sum(isinstance(result.desired, Suspended) for result in there)
+    looked_after = [result for result in there if not isinstance(result.desired, Suspended)]
+    behind = sorted(str(result.key) for result in looked_after if not result.status.converged)
+    line = f"{len(there)} pod{'' if len(there) == 1 else 's'}, {len(looked_after) - len(behind)} as wanted"
+    line += f", {aside} suspended" if aside else ""
     if not behind:
         return line
     more = f" and {len(behind) - NAMED} more" if len(behind) > NAMED else ""

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from reconciler.controller.turns import Turns
-from reconciler.model.desired import Absent, Present, Unknown
+from reconciler.model.desired import Absent, Present, Suspended, Unknown
+from reconciler.model.errors import TryLater
 from reconciler.model.key import HAND, Key, SourceId
 from reconciler.model.login import Logins
 from reconciler.model.spec import PortBinding
 from reconciler.sources.resolve import Resolution
+from reconciler.sources.suspended import Suspensions
 
 
 class Source(Protocol):
@@ -51,10 +54,14 @@ class Source(Protocol):
 
 
 class Wanted:
-    """See the module. ``turns``: what this command said it is about (None: what others say does not concern it)."""
+    """See the module. ``turns``: what this command said it is about (None: what others say does not concern it).
+    ``suspensions``: which pods are left alone (None: none)."""
 
-    def __init__(self, sources: Sequence[Source], turns: Turns | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[Source], turns: Turns | None = None, suspensions: Suspensions | None = None
+    ) -> None:
         self.sources = tuple(sources)
+        self.suspensions = suspensions
         self._turns = turns
         self._owners: dict[Key, SourceId] = {}
         self._lock = threading.Lock()
@@ -108,8 +115,24 @@ class Wanted:
             return self._owners.get(key)
 
     def resolve(self, key: Key) -> Resolution:
-        """What is wanted of ``key``, as of now. Raises Overtaken where it is no longer ours to say."""
+        """What is wanted of ``key``, as of now.
+
+        Raises Overtaken where it is no longer ours to say, TryLater where it cannot be told whether it is suspended.
+        """
         self.check_turn()
+        return self._unless_suspended(key, self._said_of(key))
+
+    def _unless_suspended(self, key: Key, answer: Resolution) -> Resolution:
+        """Pods made by hand are as commands want them; where there is no pod and none is wanted, there is nothing to
+        leave alone."""
+        desired, owner = answer.desired, self.owner(key)
+        by_hand = HAND in (owner, desired.owner if isinstance(desired, Present) else None)
+        if by_hand or (owner is None and isinstance(desired, Absent)) or isinstance(desired, Suspended):
+            return answer
+        since = self.suspensions.since(key) if self.suspensions else None
+        return answer if since is None else Resolution(Suspended(desired, since), foreign=answer.foreign)
+
+    def _said_of(self, key: Key) -> Resolution:
         owner = self.owner(key)
         mine = next((source for source in self.sources if source.id == owner), None)
         if mine is not None:
@@ -122,6 +145,12 @@ class Wanted:
         if claim is None:
             return Resolution(Unknown(f"it belongs to {spoken(owner)}, which is not looked after here"), foreign=True)
         return self._take_over(key, owner, claim)
+
+    def forget(self, key: Key) -> None:
+        """There is no pod of ``key``, and none is wanted: there is nothing to leave alone."""
+        if self.suspensions:
+            with suppress(TryLater):  # it is in nobody's way, and tried again when the key comes back
+                self.suspensions.resume(key)
 
     def check_turn(self) -> None:
         """Raise Overtaken where a later command wants the contrary for one of the sources."""

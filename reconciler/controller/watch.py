@@ -38,6 +38,7 @@ from reconciler.model.events import EventType
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key
 from reconciler.sources.directory import SETTLE, DirectorySource
+from reconciler.sources.suspended import Suspensions
 
 RESYNC = 60.0
 """Seconds; the kubelet's is a minute, too."""
@@ -114,7 +115,7 @@ def _run(
 
     core = Core(
         engine,
-        Wanted([*sources, bench.source]),
+        Wanted([*sources, bench.source], suspensions=Suspensions(options.layout.suspended)),
         clock,
         exits=options.layout.exits if options.exits else None,
         images=Disk(options.layout.images).index,

@@ -87,6 +87,11 @@ class Layout:
         return self.state / "hand"
 
     @property
+    def suspended(self) -> Path:
+        """Which pods are to be left alone (``sources.suspended``)."""
+        return self.state / "suspended"
+
+    @property
     def turns(self) -> Path:
         """The last word of a command on each source."""
         return self.run / "turns"

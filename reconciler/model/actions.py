@@ -48,6 +48,7 @@ class Why(StrEnum):
     NOT_SETTLED = "NotSettled"
     UNKNOWN = "Unknown"
     CREATING = "ContainerCreating"
+    SUSPENDED = "Suspended"
 
 
 @dataclass(frozen=True, slots=True)

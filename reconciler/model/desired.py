@@ -1,4 +1,4 @@
-"""What is wanted of a key: there, gone, or not known (and then nothing is ever stopped)."""
+"""What is wanted of a key: there, gone, left alone, or not known (and then nothing is ever stopped)."""
 
 from __future__ import annotations
 
@@ -78,4 +78,13 @@ class Unknown:
     why: str
 
 
-Desired = Present | Absent | Unknown
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """A person wants it left alone: nothing of it is started, changed or removed. ``meant``: what would be wanted of
+    it; ``since``: when that was said, as seconds since the epoch."""
+
+    meant: Present | Absent | Unknown
+    since: float = 0.0
+
+
+Desired = Present | Absent | Unknown | Suspended

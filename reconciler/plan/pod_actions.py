@@ -23,7 +23,7 @@ from reconciler.model.actions import (
     Why,
 )
 from reconciler.model.cost import Cost
-from reconciler.model.desired import Absent, Desired, Present, RunState, Unknown
+from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.plan.disruption import at_least, pod_changes, tell
@@ -32,6 +32,7 @@ from reconciler.plan.members import combine, do, face, plan_member, plan_removed
 from reconciler.plan.situation import Situation, matches, newest, same_container, was_started, weigh
 
 _BY_HAND = Reason(Why.BY_HAND, "a command asked for it")
+_SUSPENDED = Reason(Why.SUSPENDED, "it is suspended")
 _DONE = Reason(Why.DONE, "no member runs or will")
 
 
@@ -49,6 +50,15 @@ def compute_pod_actions(want: Desired, have: Observed, host: HostFacts, now: Ins
             last_good = Present(spec=sandbox.applied, owner=sandbox.owner)
             plan = _converge(weigh(last_good, have, host, now, hold=True))
             return combine(plan, wait("", Why.UNKNOWN, want.why))
+        case Suspended():
+            return _leave_alone(have, now)
+
+
+def _leave_alone(have: Observed, now: Instant) -> PodActions:
+    """No more than what was begun: a container that was told to stop is brought to its end."""
+    going = (c for c in have.containers if c.state is ContainerState.RUNNING and c.stopping is not None)
+    ends = (stop(c, 0.0, _SUSPENDED, now, hold=True) for c in going)
+    return combine(*ends, wait("", _SUSPENDED.why, _SUSPENDED.text))
 
 
 def _remove(have: Observed, sandbox: Sandbox | None, want: Absent, now: Instant) -> PodActions:

@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.model.cost import Cost
-from reconciler.model.desired import Absent, Desired, Present, RunState, Unknown
+from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown, Wish
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.model.status import Condition, ContainerStatus, Phase, PodStatus
 from reconciler.plan.backoff import next_crashes, restart_delay
 from reconciler.plan.disruption import at_least, pod_changes
 from reconciler.plan.obstacles import Obstacle
-from reconciler.plan.situation import Situation, matches, newest, weigh
+from reconciler.plan.situation import Situation, is_finished, matches, newest, weigh
 
 CREATING = "ContainerCreating"
+SUSPENDED = "it is suspended"
 
 Troubles = Mapping[str, tuple[str, str]]
 """By the name of a member: the word for its state (CreateContainerError…), and the message."""
@@ -38,6 +39,30 @@ def pod_status(want: Desired, have: Observed, host: HostFacts, now: Instant) -> 
             last = Present(spec=sandbox.applied, owner=sandbox.owner)
             s = weigh(last, have, host, now, hold=True)
             return _status(s, sandbox.applied, ending=isinstance(want, Absent), message=want.why, behind=True)
+        case Suspended():
+            return _suspended(want, have, host, now)
+
+
+def _suspended(want: Suspended, have: Observed, host: HostFacts, now: Instant) -> PodStatus:
+    """As it is, and that it stays so: what has ended is not started, what is not wanted any more does not go."""
+    meant, sandbox = want.meant, have.sandbox
+    behind = not isinstance(meant, Present)
+    if not isinstance(meant, Present):
+        if sandbox is None:
+            return replace(pod_status(Unknown(meant.why), have, host, now), summary="Suspended", message=SUSPENDED)
+        meant = Present(sandbox.applied, sandbox.owner, problem=meant.why)
+    last = [newest(have.containers, c.name) for c in meant.spec.containers]
+    ended = [c for c in last if c is not None and c.state is ContainerState.EXITED]
+    behind = behind or any(not is_finished(c, meant.spec, meant.spec.container(c.name) or c.spec) for c in ended)
+    rests = tuple((c.name, Wish(RunState.STOPPED)) for c in ended)
+    inner = pod_status(replace(meant, wishes=rests), have, host, now)
+    return replace(
+        inner,
+        summary="Suspended" if sandbox is None else f"{inner.summary},Suspended",
+        conditions=(*inner.conditions, Condition("Suspended", True, "ByHand", SUSPENDED)),
+        message="; ".join(text for text in (SUSPENDED, inner.message) if text),
+        behind=inner.behind or behind,
+    )
 
 
 def with_troubles(status: PodStatus, troubles: Troubles) -> PodStatus:

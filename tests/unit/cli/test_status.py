@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.cli import app
 from reconciler.cli.status import exit_code, shown
-from reconciler.controller.converge import StatusRow
+from reconciler.controller.looking import StatusRow
 
 GOOD = """\
 apiVersion: v1
@@ -34,6 +34,8 @@ def write(path: Path, name: str = "web", more: str = "") -> Path:
         ([], 0),
         (["Converged", "Converged"], 0),
         (["Converged", "Converging"], 1),
+        (["Converged", "Suspended"], 1),
+        (["Suspended", "Error"], 2),
         (["Converging", "Error"], 2),
         (["Held"], 2),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.controller import converge
+from reconciler.controller import converge, looking
 from reconciler.controller.converge import Report
 from reconciler.controller.lock import claim
 from reconciler.engine.layout import Layout
@@ -15,6 +15,7 @@ from reconciler.model.clock import SystemClock
 from reconciler.model.errors import Busy, InvalidInput, TryLater
 from reconciler.model.observed import Problem
 from reconciler.sources.directory import DirectorySource
+from reconciler.sources.suspended import Suspensions
 from tests.fakes.engine import FakeEngine
 from tests.unit.sources.manifests import BROKEN, key, pod
 
@@ -29,6 +30,7 @@ class Commands:
         self.folder.mkdir()
         self.layout = Layout.at(place / "root")
         self.layout.make()
+        self.suspensions = Suspensions(self.layout.suspended)
         self.engine = FakeEngine(SystemClock())  # type: ignore[arg-type]  # time goes by itself here
 
     def write(self, name: str, text: str) -> None:
@@ -41,10 +43,11 @@ class Commands:
         return converge.apply(self.engine, self.sources(prune=prune), layout=self.layout, wait=wait, timeout=timeout)
 
     def diff(self) -> dict[str, tuple[str, ...]]:
-        return {str(d.key): (*d.actions, *d.waiting) for d in converge.diff(self.engine, self.sources())}
+        found = looking.diff(self.engine, self.sources(), suspensions=self.suspensions)
+        return {str(d.key): (*(["suspended"] if d.suspended else []), *d.actions, *d.waiting) for d in found}
 
     def status(self) -> list[tuple[str, str, str]]:
-        rows = converge.status(self.engine, self.sources())
+        rows = looking.status(self.engine, self.sources(), suspensions=self.suspensions)
         return [(Path(row.file).name, row.state, "; ".join(row.problems)) for row in rows]
 
 
@@ -265,7 +268,7 @@ class TestStatus:
         commands.apply()
         (commands.folder / "web.yaml").unlink()
         commands.folder.rmdir()
-        rows = converge.status(commands.engine, commands.sources())
+        rows = looking.status(commands.engine, commands.sources())
         assert rows[0].state == "Error"
         assert "no such file" in rows[0].problems[0]
 
@@ -273,3 +276,70 @@ class TestStatus:
 def test_a_path_that_never_was_is_refused(commands: Commands) -> None:
     with pytest.raises(InvalidInput, match="no such file"):
         converge.open_sources([commands.folder / "nothing"], commands.layout)
+
+
+class TestSuspended:
+    @pytest.fixture(autouse=True)
+    def suspended(self, commands: Commands) -> None:
+        commands.apply()
+        commands.suspensions.suspend(WEB, 1.0)
+
+    def test_apply_leaves_it_alone_and_says_so_without_waiting(self, commands: Commands) -> None:
+        commands.write("web.yaml", pod("web", "a"))
+        commands.write("db.yaml", pod("db"))
+        report = commands.apply(timeout=None)
+        assert {row.key: (row.converged, row.why) for row in report.rows} == {
+            DB: (True, ()),
+            WEB: (False, ("it is suspended: `reconciler resume web` takes it up again",)),
+        }
+        assert set(commands.engine.running(WEB)) == {"a", "b"}
+
+    def test_one_that_is_as_wanted_is_no_complaint(self, commands: Commands) -> None:
+        report = commands.apply()
+        assert (report.ok, report.steps) == (True, 0)
+
+    def test_one_that_has_ended_is_not_as_wanted(self, commands: Commands) -> None:
+        commands.engine.exit(WEB, "a", 0)
+        report = commands.apply(timeout=None)
+        assert (report.ok, report.steps) == (False, 0)
+
+    def test_diff_says_so_and_what_resuming_it_would_do(self, commands: Commands) -> None:
+        assert commands.diff() == {"default/web": ("suspended",)}
+        commands.write("web.yaml", pod("web", "a", "b", command="sleep 7"))
+        flag, *rest = commands.diff()["default/web"]
+        assert flag == "suspended"
+        assert any("replace container a because command changed" in sentence for sentence in rest)
+
+    def test_status_says_so(self, commands: Commands) -> None:
+        told = "default/web: it is suspended: `reconciler resume web` takes it up again"
+        assert commands.status() == [("web.yaml", "Suspended", told)]
+        (commands.folder / "web.yaml").unlink()
+        assert commands.status() == [("web.yaml", "Suspended", told.removeprefix("default/web: "))]
+
+    def test_an_error_is_worse(self, commands: Commands) -> None:
+        bad = pod("bad").replace("command:", "comand:")
+        commands.write("web.yaml", f"{pod('web', 'a', 'b')}---\n{bad}")
+        ((_, state, told),) = commands.status()
+        assert state == "Error"
+        assert "comand" in told
+        assert "suspended" in told
+
+    def test_down_removes_it_and_the_word_about_it(self, commands: Commands) -> None:
+        report = converge.down(commands.engine, commands.sources(), layout=commands.layout, timeout=20)
+        assert report.ok
+        assert commands.engine.keys() == ()
+        assert commands.suspensions.keys() == set()
+        assert commands.apply().ok
+        assert set(commands.engine.running(WEB)) == {"a", "b"}
+
+    def test_down_takes_the_word_back_before_it_removes_anything(self, commands: Commands) -> None:
+        held = []
+        converge.down(
+            commands.engine,
+            commands.sources(),
+            layout=commands.layout,
+            timeout=20,
+            on_progress=lambda *_: held.append(commands.suspensions.keys()),
+        )
+        assert held
+        assert not any(held)

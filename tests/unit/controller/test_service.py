@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from reconciler.controller.watch import WatchOptions, watch
 from reconciler.engine.layout import Layout
 from reconciler.linux.notify import Notifier
 from reconciler.model.clock import SystemClock
-from reconciler.model.desired import Absent
+from reconciler.model.desired import Absent, Suspended
 from reconciler.model.key import SourceId
 from reconciler.model.status import ContainerStatus, Phase, PodStatus
 from tests.fakes.engine import FakeEngine
@@ -110,6 +111,10 @@ def result(name: str, *, good: bool, owned: bool = True) -> Result:
     return Result(key(name), Absent(), status, owner=SourceId("dir:/x") if owned else None)
 
 
+def aside(name: str, *, good: bool) -> Result:
+    return replace(result(name, good=good), desired=Suspended(Absent()))
+
+
 @pytest.mark.parametrize(
     ("results", "line"),
     [
@@ -117,6 +122,7 @@ def result(name: str, *, good: bool, owned: bool = True) -> Result:
         ([result("a", good=True)], "1 pod, 1 as wanted"),
         ([result("a", good=True), result("b", good=True, owned=False)], "1 pod, 1 as wanted"),
         ([result("b", good=False), result("a", good=True)], "2 pods, 1 as wanted; not: default/b"),
+        ([aside("b", good=False), aside("c", good=True), result("a", good=True)], "3 pods, 1 as wanted, 2 suspended"),
         (
             [result(n, good=False) for n in "abcde"],
             "5 pods, 0 as wanted; not: default/a, default/b, default/c and 2 more",

@@ -9,6 +9,7 @@ from reconciler.controller.wanted import Wanted
 from reconciler.model.actions import Action
 from reconciler.model.key import Key
 from reconciler.sources.directory import DirectorySource
+from reconciler.sources.suspended import Suspensions
 from tests.fakes.engine import FakeEngine
 
 
@@ -26,8 +27,12 @@ class World:
                 DirectorySource(root / place, clock=self.clock, memory_dir=root / "memory", prune=prune)
             )
         self.stepped: list[tuple[Key, Action]] = []
+        self.suspensions = Suspensions(root / "suspended")
         self.core = Core(
-            self.engine, Wanted(self.sources), self.clock, on_step=lambda key, step: self.stepped.append((key, step))
+            self.engine,
+            Wanted(self.sources, suspensions=self.suspensions),
+            self.clock,
+            on_step=lambda key, step: self.stepped.append((key, step)),
         )
         self.engine.listeners.append(self.core.queue.add)
         for key in self.core.adopt():
