@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.app import FAILED_AS_PODMAN
-from reconciler.cli.resolve import Found, current, find_container, observed
+from reconciler.cli.resolve import Found, find_container, observed
+from reconciler.cli.selection import Which
 from reconciler.cli.terminal import Progress, complain
-from reconciler.model.errors import InvalidInput, NotFound, ReconcilerError, RuntimeFailed
+from reconciler.model.errors import NotFound, ReconcilerError, RuntimeFailed
 from reconciler.model.key import HAND, Key
 from reconciler.model.observed import ContainerState, Observed
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 """Pods that one command works on at the same time."""
-
-ALL = click.option("-a", "--all", "everything", is_flag=True, help="All that are there.")
 
 
 def bench_of(engine: Engine, progress: Progress | None = None) -> Bench:
@@ -59,34 +58,30 @@ class Target:
         return spoken(self.pod.sandbox.owner) if self.pod.sandbox else ""
 
 
-def targets(engine: Engine, names: Sequence[str], everything: bool, *, ignore: bool = False) -> list[Target]:
-    """The containers that were named, by their pods. ``ignore``: one that is not there is no error.
+def targets(engine: Engine, which: Which) -> list[Target]:
+    """The containers that were meant, by their pods.
 
     Raises NotFound, InvalidInput.
     """
-    if bool(names) == everything:
-        raise InvalidInput("cannot tell which containers are meant: name them, or say --all (and not both)")
-    pods = observed(engine)
-    if everything:
-        all_of = [Target(p, tuple(c.name for c in current(p)), tuple(c.id for c in current(p))) for p in pods]
-        return [*all_of, *_unmade(engine, {p.key for p in pods})]
+    names, pods = which.said(engine, "containers"), observed(engine)
+    unmade = _unmade(engine, {p.key for p in pods})
     found: dict[Key, list[tuple[Found, str]]] = {}
-    unmade: list[Target] = []
+    lost: list[Target] = unmade if which.everything else []
     for name in names:
         try:
             one = find_container(pods, name)
         except NotFound:
-            known = [target for target in _unmade(engine, {p.key for p in pods}) if name in target.names]
-            if not known and not ignore:
+            known = [target for target in unmade if name in target.names]
+            if not known and not which.ignore:
                 raise
-            unmade += known
+            lost += known
         else:
             found.setdefault(one.pod.key, []).append((one, name))
     made = [
         Target(some[0][0].pod, tuple(dict.fromkeys(f.container.name for f, _ in some)), tuple(n for _, n in some))
         for some in found.values()
     ]
-    return [*made, *unmade]
+    return [*made, *lost]
 
 
 def _unmade(engine: Engine, made: Set[Key]) -> list[Target]:

@@ -6,12 +6,16 @@ goes on to say what is wanted.
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.hand import ALL, Target, bench_of, each, expect_alive, targets
+from reconciler.cli.hand import Target, bench_of, each, expect_alive, targets
+from reconciler.cli.options.values import DETACH_KEYS
 from reconciler.cli.resolve import current
+from reconciler.cli.selection import Which, choosing
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
 from reconciler.model.errors import InvalidInput, ReconcilerError
@@ -19,21 +23,23 @@ from reconciler.model.observed import Container, ContainerState
 
 if TYPE_CHECKING:
     from reconciler.controller.by_hand import Bench
+    from reconciler.engine.engine import Engine
     from reconciler.model.observed import Observed
     from reconciler.sources.hand import HandPod
 
-NAMES = click.argument("names", nargs=-1, metavar="CONTAINER...")
 TIME = click.option(
     "-t", "--time", "grace", type=click.IntRange(min=0), metavar="SECONDS", help="Time to end before it is killed."
 )
-IGNORE = click.option("-i", "--ignore", is_flag=True, help="One that is not there is no error.")
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("CONTAINER", "long_everything", "latest", "filters")
+@click.option("-a", "--attach", "attached", is_flag=True, help="Show what it writes, until it ends.")
+@click.option("-i", "--interactive", is_flag=True, help="Let it read our input (with --attach).")
+@click.option("--detach-keys", "keys", default=DETACH_KEYS, metavar="KEYS", help="Typed in a row, they detach.")
+@click.option("--sig-proxy/--no-sig-proxy", default=True, help="Hand signals on to it (with --attach).")
 @pass_options
-def start(options: Options, names: tuple[str, ...], everything: bool) -> int:
+def start(options: Options, which: Which, attached: bool, interactive: bool, keys: str, sig_proxy: bool) -> int:
     """Start containers that were created or have ended: the same ones, with the files they had.
 
     \b
@@ -41,7 +47,35 @@ def start(options: Options, names: tuple[str, ...], everything: bool) -> int:
     """
     engine = options.engine()
     bench = bench_of(engine)
-    return each(targets(engine, names, everything), lambda t: _start(bench, t), lambda t: t.said)
+    meant = targets(engine, which)
+    if attached or interactive:
+        return _start_and_stay(engine, bench, meant, interactive, keys, sig_proxy)
+    return each(meant, lambda t: _start(bench, t), lambda t: t.said)
+
+
+def _start_and_stay(
+    engine: Engine, bench: Bench, meant: list[Target], interactive: bool, keys: str, sig_proxy: bool
+) -> int:
+    from reconciler.cli.conversation import keys_named
+    from reconciler.cli.foreground import stay_with
+
+    if [len(target.names) for target in meant] != [1]:
+        raise InvalidInput("cannot attach to several containers: name one")
+    (target,) = meant
+    refuse_managed(target, "attach while starting")
+    (container,) = named(target)
+    if container.state is ContainerState.EXITED:
+        _remake(bench, target)
+    start = lambda: _start(bench, target)  # noqa: E731 (what is done when we are connected)
+    return stay_with(engine, bench, container.id, start, stdin=interactive, keys=keys_named(keys), proxy=sig_proxy)
+
+
+def _remake(bench: Bench, target: Target) -> None:
+    """Another life of it, down to a process that waits for its start: there is somebody to connect with then."""
+    from reconciler.controller import by_hand, wishes
+
+    by_hand.alter(bench, target.key, lambda pod, have: wishes.remade(pod, have, target.names))
+    by_hand.settle(bench, target.key)
 
 
 def _start(bench: Bench, target: Target) -> None:
@@ -60,12 +94,10 @@ def _start(bench: Bench, target: Target) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("CONTAINER", "everything", "latest", "filters", "cidfile", "ignore")
 @TIME
-@IGNORE
 @pass_options
-def stop(options: Options, names: tuple[str, ...], everything: bool, grace: int | None, ignore: bool) -> int:
+def stop(options: Options, which: Which, grace: int | None) -> int:
     """Stop containers; they are kept. TERM first, and KILL when their time is over.
 
     \b
@@ -73,7 +105,7 @@ def stop(options: Options, names: tuple[str, ...], everything: bool, grace: int 
     """
     engine = options.engine()
     bench = bench_of(engine)
-    return each(targets(engine, names, everything, ignore=ignore), lambda t: _stop(bench, t, grace), lambda t: t.said)
+    return each(targets(engine, which), lambda t: _stop(bench, t, grace), lambda t: t.said)
 
 
 def _stop(bench: Bench, target: Target, grace: float | None) -> None:
@@ -100,11 +132,11 @@ def warn_of_owner(bench: Bench, target: Target) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("CONTAINER", "everything", "latest", "filters", "cidfile")
 @TIME
+@click.option("--running", is_flag=True, help="All that run.")
 @pass_options
-def restart(options: Options, names: tuple[str, ...], everything: bool, grace: int | None) -> int:
+def restart(options: Options, which: Which, grace: int | None, running: bool) -> int:
     """Stop containers and start them again. Those that do not run are started.
 
     \b
@@ -112,7 +144,8 @@ def restart(options: Options, names: tuple[str, ...], everything: bool, grace: i
     """
     engine = options.engine()
     bench = bench_of(engine)
-    return each(targets(engine, names, everything), lambda t: restart_of(bench, t, grace), lambda t: t.said)
+    which = replace(which, filters=(*which.filters, "status=running")) if running else which
+    return each(targets(engine, which), lambda t: restart_of(bench, t, grace), lambda t: t.said)
 
 
 def restart_of(bench: Bench, target: Target, grace: float | None) -> None:
@@ -128,11 +161,10 @@ def restart_of(bench: Bench, target: Target, grace: float | None) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("CONTAINER", "everything", "latest", "cidfile")
 @click.option("-s", "--signal", "name", default="KILL", show_default=True, help="By name or number.")
 @pass_options
-def kill(options: Options, names: tuple[str, ...], everything: bool, name: str) -> int:
+def kill(options: Options, which: Which, name: str) -> int:
     """Send a signal to containers, to the first process of each.
 
     \b
@@ -141,7 +173,7 @@ def kill(options: Options, names: tuple[str, ...], everything: bool, name: str) 
     number = signal_number(name)
     engine = options.engine()
     bench = bench_of(engine)
-    return each(targets(engine, names, everything), lambda t: kill_of(bench, t, number), lambda t: t.said)
+    return each(targets(engine, which), lambda t: kill_of(bench, t, number), lambda t: t.said)
 
 
 def signal_number(name: str) -> int:
@@ -173,10 +205,9 @@ def kill_of(bench: Bench, target: Target, number: int) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("CONTAINER", "everything", "latest", "filters", "cidfile")
 @pass_options
-def pause(options: Options, names: tuple[str, ...], everything: bool) -> int:
+def pause(options: Options, which: Which) -> int:
     """Freeze containers, every process of them, until unpause.
 
     \b
@@ -184,7 +215,7 @@ def pause(options: Options, names: tuple[str, ...], everything: bool) -> int:
     """
     engine = options.engine()
     bench = bench_of(engine)
-    return each(targets(engine, names, everything), lambda t: pause_of(bench, t), lambda t: t.said)
+    return each(targets(engine, which), lambda t: pause_of(bench, t), lambda t: t.said)
 
 
 def pause_of(bench: Bench, target: Target) -> None:
@@ -199,10 +230,9 @@ def pause_of(bench: Bench, target: Target) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("CONTAINER", "everything", "latest", "filters", "cidfile")
 @pass_options
-def unpause(options: Options, names: tuple[str, ...], everything: bool) -> int:
+def unpause(options: Options, which: Which) -> int:
     """Let paused containers go on.
 
     \b
@@ -210,7 +240,7 @@ def unpause(options: Options, names: tuple[str, ...], everything: bool) -> int:
     """
     engine = options.engine()
     bench = bench_of(engine)
-    return each(targets(engine, names, everything), lambda t: unpause_of(bench, t), lambda t: t.said)
+    return each(targets(engine, which), lambda t: unpause_of(bench, t), lambda t: t.said)
 
 
 def unpause_of(bench: Bench, target: Target) -> None:
@@ -231,22 +261,12 @@ def refuse_managed(target: Target, verb: str) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("CONTAINER", "everything", "latest", "long_filters", "cidfile", "ignore")
 @click.option("-f", "--force", is_flag=True, help="Also what runs: it is stopped first.")
 @TIME
-@IGNORE
-@click.option("-v", "--volumes", is_flag=True, hidden=True)
+@click.option("-v", "--volumes", is_flag=True, help="Its anonymous volumes, too; they go anyway.")
 @pass_options
-def rm(
-    options: Options,
-    names: tuple[str, ...],
-    everything: bool,
-    force: bool,
-    grace: int | None,
-    ignore: bool,
-    volumes: bool,  # noqa: ARG001 (anonymous volumes always go)
-) -> int:
+def rm(options: Options, which: Which, force: bool, grace: int | None, volumes: bool) -> int:  # noqa: ARG001
     """Remove containers made by hand, with the files that they wrote.
 
     \b
@@ -254,15 +274,13 @@ def rm(
     """
     engine = options.engine()
     bench = bench_of(engine)
-    found = targets(engine, names, everything, ignore=ignore or force)
-    if everything:
+    found = targets(engine, replace(which, ignore=which.ignore or force))
+    if which.everything:
         found = [target for target in found if target.by_hand]
     return each(found, lambda t: _rm(bench, t, force, grace), lambda t: t.said)
 
 
 def _rm(bench: Bench, target: Target, force: bool, grace: float | None) -> None:
-    from dataclasses import replace
-
     from reconciler.controller import by_hand
 
     refuse_managed(target, "remove")
@@ -281,10 +299,17 @@ def _rm(bench: Bench, target: Target, force: bool, grace: float | None) -> None:
 
 
 @click.command()
-@NAMES
-@IGNORE
+@choosing("CONTAINER", "latest", "long_ignore")
+@click.option(
+    "--condition",
+    type=click.Choice(["stopped", "exited", "running"]),
+    default="stopped",
+    show_default=True,
+    help="What is waited for.",
+)
+@click.option("-i", "--interval", hidden=True, help="Nobody asks again and again here.")
 @pass_options
-def wait(options: Options, names: tuple[str, ...], ignore: bool) -> int:
+def wait(options: Options, which: Which, condition: str, interval: str | None) -> int:  # noqa: ARG001 (podman's)
     """Wait until containers have ended, and print their exit codes.
 
     \b
@@ -292,10 +317,23 @@ def wait(options: Options, names: tuple[str, ...], ignore: bool) -> int:
     """
     engine = options.engine()
     bench = bench_of(engine)
-    for target in targets(engine, names, False, ignore=ignore):
-        for container in _named(target):
-            click.echo(_awaited(bench, target, container))
+    for target in targets(engine, which):
+        for container in named(target):
+            if condition == "running":
+                _await_running(bench, target, container)
+                click.echo(-1)  # as podman has it
+            else:
+                click.echo(_awaited(bench, target, container))
     return 0
+
+
+def _await_running(bench: Bench, target: Target, container: Container) -> None:
+    """Nobody tells of a start, so this asks again and again."""
+    while not any(
+        c.id == container.id and c.state is ContainerState.RUNNING
+        for c in bench.engine.observe(target.key, None).containers
+    ):
+        time.sleep(0.05)
 
 
 def _awaited(bench: Bench, target: Target, container: Container) -> int:
@@ -313,10 +351,11 @@ def _awaited(bench: Bench, target: Target, container: Container) -> int:
     return container.exit.code if container.exit else -1
 
 
-def _named(target: Target) -> list[Container]:
+def named(target: Target) -> list[Container]:
+    """The containers meant."""
     return [c for c in current(target.pod) if c.name in target.names]
 
 
 def running(target: Target) -> list[Container]:
     """Those of the containers meant that run."""
-    return [c for c in _named(target) if c.state is ContainerState.RUNNING]
+    return [c for c in named(target) if c.state is ContainerState.RUNNING]

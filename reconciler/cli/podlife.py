@@ -6,15 +6,13 @@ worked on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.hand import ALL, Target, bench_of, each, expect_alive
+from reconciler.cli.hand import Target, bench_of, each, expect_alive
 from reconciler.cli.life import (
-    IGNORE,
     TIME,
     kill_of,
     pause_of,
@@ -26,8 +24,10 @@ from reconciler.cli.life import (
     warn_of_owner,
 )
 from reconciler.cli.resolve import current, find_pod_or_id, observed
+from reconciler.cli.selection import Which, choosing
 from reconciler.cli.settings import Options, pass_options
 from reconciler.model.errors import InvalidInput, NotFound
+from reconciler.model.key import Key
 from reconciler.model.observed import ContainerState, Observed
 
 if TYPE_CHECKING:
@@ -35,40 +35,22 @@ if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
     from reconciler.sources.hand import HandPod
 
-NAMES = click.argument("names", nargs=-1, metavar="POD...")
-ID_FILES = click.option(
-    "--pod-id-file",
-    "files",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="The pod whose id stands in FILE.",
-)
 
-
-def pods_meant(
-    engine: Engine, names: Sequence[str], everything: bool, files: Sequence[Path] = (), *, ignore: bool = False
-) -> list[Target]:
-    """The pods that were named, or all of them.
+def pods_meant(engine: Engine, which: Which) -> list[Target]:
+    """The pods that were meant; ``--all`` leaves out those that are there for one container only.
 
     Raises NotFound, InvalidInput.
     """
-    named = [*names, *(file.read_text().strip() for file in files)]
-    if bool(named) == everything:
-        raise InvalidInput("cannot tell which pods are meant: name them, or say --all (and not both)")
     pods = observed(engine)
-    if everything:
-        solo = {pod.key for pod in bench_of(engine).source.all() if pod.solo}
-        return [_target(pod, pod.sandbox.id) for pod in pods if pod.sandbox and pod.key not in solo]
-    found: dict[str, Target] = {}
-    for name in named:
+    found: dict[Key, Target] = {}
+    for name in which.said(engine, "pods"):
         try:
             pod = find_pod_or_id(pods, name)
         except NotFound:
-            if ignore:
+            if which.ignore:
                 continue
             raise
-        found.setdefault(str(pod.key), _target(pod, pod.sandbox.id if pod.sandbox else name))
+        found.setdefault(pod.key, _target(pod, pod.sandbox.id if pod.sandbox else name))
     return list(found.values())
 
 
@@ -77,11 +59,9 @@ def _target(pod: Observed, said: str) -> Target:
 
 
 @click.command()
-@NAMES
-@ALL
-@ID_FILES
+@choosing("POD", "everything", "latest", "pod_id_file")
 @pass_options
-def start(options: Options, names: tuple[str, ...], everything: bool, files: tuple[Path, ...]) -> int:
+def start(options: Options, which: Which) -> int:
     """Start pods with all their containers, and print their ids.
 
     \b
@@ -89,7 +69,7 @@ def start(options: Options, names: tuple[str, ...], everything: bool, files: tup
     """
     engine = options.engine()
     bench = bench_of(engine)
-    return each(pods_meant(engine, names, everything, files), lambda t: _start(bench, t), lambda t: t.said)
+    return each(pods_meant(engine, which), lambda t: _start(bench, t), lambda t: t.said)
 
 
 def _start(bench: Bench, target: Target) -> None:
@@ -103,15 +83,10 @@ def _start(bench: Bench, target: Target) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
-@ID_FILES
+@choosing("POD", "everything", "latest", "pod_id_file", "ignore")
 @TIME
-@IGNORE
 @pass_options
-def stop(
-    options: Options, names: tuple[str, ...], everything: bool, files: tuple[Path, ...], grace: int | None, ignore: bool
-) -> int:
+def stop(options: Options, which: Which, grace: int | None) -> int:
     """Stop pods; they are kept. TERM to their containers first, and KILL when their time is over.
 
     \b
@@ -119,7 +94,7 @@ def stop(
     """
     engine = options.engine()
     bench = bench_of(engine)
-    meant = pods_meant(engine, names, everything, files, ignore=ignore)
+    meant = pods_meant(engine, which)
     return each(meant, lambda t: _stop(bench, t, grace), lambda t: t.said)
 
 
@@ -135,14 +110,10 @@ def _stop(bench: Bench, target: Target, grace: float | None) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
-@ID_FILES
+@choosing("POD", "everything", "latest", "pod_id_file")
 @TIME
 @pass_options
-def restart(
-    options: Options, names: tuple[str, ...], everything: bool, files: tuple[Path, ...], grace: int | None
-) -> int:
+def restart(options: Options, which: Which, grace: int | None) -> int:
     """Stop pods and start them again. Those of which nothing runs are started.
 
     \b
@@ -150,7 +121,7 @@ def restart(
     """
     engine = options.engine()
     bench = bench_of(engine)
-    return each(pods_meant(engine, names, everything, files), lambda t: _restart(bench, t, grace), lambda t: t.said)
+    return each(pods_meant(engine, which), lambda t: _restart(bench, t, grace), lambda t: t.said)
 
 
 def _restart(bench: Bench, target: Target, grace: float | None) -> None:
@@ -164,11 +135,10 @@ def _restart(bench: Bench, target: Target, grace: float | None) -> None:
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("POD", "everything", "latest")
 @click.option("-s", "--signal", "name", default="KILL", show_default=True, help="By name or number.")
 @pass_options
-def kill(options: Options, names: tuple[str, ...], everything: bool, name: str) -> int:
+def kill(options: Options, which: Which, name: str) -> int:
     """Send a signal to the containers of pods, to the first process of each that runs.
 
     \b
@@ -177,15 +147,14 @@ def kill(options: Options, names: tuple[str, ...], everything: bool, name: str) 
     number = signal_number(name)
     engine = options.engine()
     bench = bench_of(engine)
-    meant = [_running_of(target) for target in pods_meant(engine, names, everything)]
+    meant = [_running_of(target) for target in pods_meant(engine, which)]
     return each(meant, lambda t: kill_of(bench, t, number), lambda t: t.said)
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("POD", "everything", "latest")
 @pass_options
-def pause(options: Options, names: tuple[str, ...], everything: bool) -> int:
+def pause(options: Options, which: Which) -> int:
     """Freeze the containers of pods, every process of them, until unpause.
 
     \b
@@ -193,15 +162,14 @@ def pause(options: Options, names: tuple[str, ...], everything: bool) -> int:
     """
     engine = options.engine()
     bench = bench_of(engine)
-    meant = [_running_of(target) for target in pods_meant(engine, names, everything)]
+    meant = [_running_of(target) for target in pods_meant(engine, which)]
     return each(meant, lambda t: pause_of(bench, t), lambda t: t.said)
 
 
 @click.command()
-@NAMES
-@ALL
+@choosing("POD", "everything", "latest")
 @pass_options
-def unpause(options: Options, names: tuple[str, ...], everything: bool) -> int:
+def unpause(options: Options, which: Which) -> int:
     """Let paused pods go on, all their containers that were frozen.
 
     \b
@@ -209,7 +177,7 @@ def unpause(options: Options, names: tuple[str, ...], everything: bool) -> int:
     """
     engine = options.engine()
     bench = bench_of(engine)
-    return each(pods_meant(engine, names, everything), lambda t: unpause_of(bench, t), lambda t: t.said)
+    return each(pods_meant(engine, which), lambda t: unpause_of(bench, t), lambda t: t.said)
 
 
 def _running_of(target: Target) -> Target:
@@ -217,22 +185,11 @@ def _running_of(target: Target) -> Target:
 
 
 @click.command()
-@NAMES
-@ALL
-@ID_FILES
+@choosing("POD", "everything", "latest", "pod_id_file", "ignore")
 @click.option("-f", "--force", is_flag=True, help="Also one with containers: those that run are stopped first.")
 @TIME
-@IGNORE
 @pass_options
-def rm(
-    options: Options,
-    names: tuple[str, ...],
-    everything: bool,
-    files: tuple[Path, ...],
-    force: bool,
-    grace: int | None,
-    ignore: bool,
-) -> int:
+def rm(options: Options, which: Which, force: bool, grace: int | None) -> int:
     """Remove pods made by hand, with all that is in them.
 
     \b
@@ -240,8 +197,8 @@ def rm(
     """
     engine = options.engine()
     bench = bench_of(engine)
-    meant = pods_meant(engine, names, everything, files, ignore=ignore or force)
-    if everything:
+    meant = pods_meant(engine, replace(which, ignore=which.ignore or force))
+    if which.everything:
         meant = [target for target in meant if target.by_hand]
     return each(meant, lambda t: _rm(bench, t, force, grace), lambda t: t.said)
 
@@ -276,7 +233,7 @@ def prune(options: Options, force: bool) -> int:
     """
     engine = options.engine()
     bench = bench_of(engine)
-    idle = [t for t in pods_meant(engine, (), True) if t.by_hand and not running(t) and not _waits(t)]
+    idle = [t for t in pods_meant(engine, Which(everything=True)) if t.by_hand and not running(t) and not _waits(t)]
     if idle and not force and not click.confirm(f"This removes {len(idle)} pods. Go on?", err=True):
         return 1
     return each(idle, lambda t: _rm(bench, t, False, None), lambda t: t.said)

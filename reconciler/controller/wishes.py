@@ -31,6 +31,14 @@ def started(pod: HandPod, have: Observed, names: Collection[str]) -> HandPod:
     return pod
 
 
+def remade(pod: HandPod, have: Observed, names: Collection[str]) -> HandPod:
+    """With each of these members, which have ended, beginning another life and waiting for its start."""
+    pod = _spread(pod)
+    for name in names:
+        pod = _wish(pod, name, CREATED, again=True, last=newest(have.containers, name))
+    return pod
+
+
 def restarted(pod: HandPod, have: Observed, names: Collection[str], grace: float | None = None) -> HandPod:
     """With each of these members beginning another life, those that run being stopped for it with ``grace`` seconds."""
     pod = _spread(pod)
