@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from reconciler.engine import cgroups, files, podgroups, processes, records
+from reconciler.engine import cgroups, endings, files, podgroups, processes, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
+from reconciler.engine.endings import cgroups_of
 from reconciler.engine.monitors import MonitorRequest
 from reconciler.engine.oci.process import member_score
-from reconciler.engine.recorded import facts_of, note, record_of, require
-from reconciler.engine.records import RECORD, ContainerRecord
+from reconciler.engine.recorded import begin, facts_of, note, read_again, record_of, require
+from reconciler.engine.records import RECORD, ContainerFacts, ContainerRecord
 from reconciler.engine.store import pods as index
-from reconciler.engine.watched import MONITOR_PID, monitor_of, process_of, watches
+from reconciler.engine.watched import monitor_file, process_of
 from reconciler.model.errors import InvalidInput, ReconcilerError, TryLater
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
@@ -34,30 +34,45 @@ from reconciler.model.spec import Resources
 
 CONFIG = "config.json"
 PREPARE = "prepare"
-KILL_SECONDS = 10.0
 KILL_AGAIN = 2.0
 
 
 def launch(
-    ctx: Context, record: ContainerRecord, config: dict[str, Any], prepare: str, keep_fds: tuple[int, ...] = ()
-) -> PidRef:
+    ctx: Context,
+    record: ContainerRecord,
+    config: dict[str, Any],
+    prepare: str,
+    keep_fds: tuple[int, ...] = (),
+    *,
+    turn: int = 0,
+) -> None:
     """Write the intent, then have a monitor create the container; its process waits to be started.
 
     ``keep_fds`` are held by the monitor for as long as the container lives. A failed creation is removed again.
     Raises RuntimeFailed with the runtime's own words.
     """
     index.add_container(ctx.store, record.id, record.pod)
-    _write_bundle(ctx.layout.container(record.id), record, config, prepare)
+    write_bundle(ctx, record, config, prepare)
     try:
-        pid = ctx.monitors.create(_monitor_request(ctx, record, keep_fds))
-        ref = processes.pid_ref(pid) or PidRef(pid, 0)
+        facts = bring_up(ctx, record, config, keep_fds)
     except ReconcilerError:
         with contextlib.suppress(TryLater):  # the first trouble is the one to tell; the next plan removes it, too
             remove(ctx, record.id)
         raise
+    begin(ctx, record.id, replace(facts, turn=turn))
+
+
+def bring_up(
+    ctx: Context, record: ContainerRecord, config: dict[str, Any], keep_fds: tuple[int, ...] = ()
+) -> ContainerFacts:
+    """Have a monitor create the container from its bundle; the facts of this life, to be written down.
+
+    Raises RuntimeFailed with the runtime's own words.
+    """
+    pid = ctx.monitors.create(_monitor_request(ctx, record, keep_fds))
+    ref = processes.pid_ref(pid) or PidRef(pid, 0)
     score = config["process"].get("oomScoreAdj")
-    note(ctx, record.id, boot=processes.boot_id(), pid=ref.pid, pid_start=ref.start, oom_score=score)
-    return ref
+    return ContainerFacts(processes.boot_id(), ref.pid, ref.start, oom_score=score, life=record.life)
 
 
 def start(ctx: Context, container: ContainerId) -> None:
@@ -111,7 +126,7 @@ def update(ctx: Context, container: ContainerId, resources: Resources, qos: Qos)
 
     Raises LimitBelowUsage, RuntimeFailed when the kernel does not take them, NotFound.
     """
-    for path in _cgroups(ctx, require(ctx, container).id):
+    for path in cgroups_of(ctx, require(ctx, container).id):
         try:
             cgroups.update(path, resources)
         except cgroups.LimitBelowUsage:
@@ -133,7 +148,7 @@ def rescore(ctx: Context, container: ContainerId, qos: Qos) -> None:
     score = member_score(facts.resources or record.spec.resources, qos, ctx.facts)
     if score == facts.oom_score:
         return
-    for path in _cgroups(ctx, container):
+    for path in cgroups_of(ctx, container):
         for pid in cgroups.pids(path):
             processes.set_oom_score(pid, facts.oom_score, score)
     note(ctx, container, oom_score=score)
@@ -144,58 +159,38 @@ def remove(ctx: Context, container: ContainerId) -> None:
 
     Raises TryLater when a process does not die or the disk refuses.
     """
-    bundle = ctx.layout.container(container)
-    grave = _cut_short(ctx, container) if not facts_of(ctx, container).pid else None
-    _end_processes(ctx, container)
-    _await_monitor(container, bundle)
+    bundle, facts = ctx.layout.container(container), facts_of(ctx, container)
+    grave = endings.bury(ctx, container) if is_cut_short(ctx, container, facts) else None
+    endings.end_processes(ctx, container)
+    endings.await_monitor(container, bundle, facts.life)
     ctx.runtime_of(container).delete(container)
-    _forget_files(ctx, container, grave or bundle)
+    endings.forget(ctx, container)
+    files.discard(grave or bundle, ctx.layout.trash)
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)
 
 
-def _cut_short(ctx: Context, container: ContainerId) -> Path | None:
-    """End a creation that may still go on without its launcher, for good; where its bundle lies now.
-
-    A monitor needs the bundle from its first act, the writing of its pid there: once that is out of the way, none
-    can begin, and each that began before has said so in it.
-    """
-    bundle = ctx.layout.container(container)
-    _end_monitor(container, bundle)
-    grave = files.bury(bundle, ctx.layout.trash)
-    if grave is not None:
-        _end_monitor(container, grave)
-    for monitor in _monitors_by_name(ctx, container):
-        processes.send_signal(monitor, signal.SIGKILL)
-        processes.wait_gone(monitor, KILL_SECONDS)
-    return grave
-
-
-def _end_processes(ctx: Context, container: ContainerId) -> None:
-    """Kill all of it, and wait: neither the runtime nor the cgroup can be rid of what is still dying."""
-    paths = _cgroups(ctx, container)
-    facts = facts_of(ctx, container)
-    inside = sorted(pid for path in paths for pid in cgroups.pids(path))
-    ends = [process_of(facts), *filter(None, map(processes.pid_ref, inside))]
-    processes.send_signal(process_of(facts), signal.SIGKILL)
-    for path in paths:
-        cgroups.kill_all(path)
-    for process in ends:
-        if not processes.wait_gone(process, KILL_SECONDS):
-            raise TryLater(f"cannot remove container {container[:12]}: process {process.pid} does not die")
+def is_cut_short(ctx: Context, container: ContainerId, facts: ContainerFacts) -> bool:
+    """Whether a life of the container was begun of which no more is known: whoever began it was killed, or failed."""
+    record = read_again(ctx, container)
+    return not facts.pid or record is None or record.life != facts.life
 
 
 @effect("bundle.write")
-def _write_bundle(bundle: Path, record: ContainerRecord, config: dict[str, Any], prepare: str) -> None:
+def write_bundle(ctx: Context, record: ContainerRecord, config: dict[str, Any], prepare: str) -> None:
+    """Everything that a monitor needs to create the container, the record first. Raises TryLater."""
+    bundle = ctx.layout.container(record.id)
     try:
         bundle.mkdir(mode=0o711, exist_ok=True)
         records.write(bundle, RECORD, record)
         for name in ("rootfs", "upper", "work"):
             (bundle / name).mkdir(mode=0o755, exist_ok=True)
+        monitor_file(bundle, record.life).parent.mkdir(mode=0o711, exist_ok=True)
     except OSError as e:
         raise TryLater(f"cannot write {bundle}: {e.strerror}") from e
     files.write_atomic(bundle / CONFIG, msgspec.json.encode(config))
     files.write_atomic(bundle / PREPARE, prepare.encode())
+    ctx.cache.containers[record.id] = record
 
 
 def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int, ...]) -> MonitorRequest:
@@ -211,7 +206,7 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
         pidfile=ctx.layout.pids / record.id,
         exit_dir=ctx.layout.exits,
         persist_dir=bundle,
-        monitor_pidfile=bundle / MONITOR_PID,
+        monitor_pidfile=monitor_file(bundle, record.life),
         prepare=bundle / PREPARE,
         keep_fds=keep_fds,
         oom_file=ctx.layout.oom_count(record.id),
@@ -235,48 +230,6 @@ def signal_number(name: str) -> int:
     return number if number in signal.valid_signals() else signal.SIGTERM
 
 
-def _cgroups(ctx: Context, container: ContainerId) -> tuple[str, ...]:
-    """The container's cgroup, relative to the root of each hierarchy. By the index, as the record may be lost: then
-    all that it may be."""
-    pod = index.pod_of(ctx.store, container)
-    return podgroups.container_places(ctx, pod, container) if pod else ()
-
-
 def _kill_cgroup(ctx: Context, container: ContainerId) -> None:
-    for path in _cgroups(ctx, container):
+    for path in cgroups_of(ctx, container):
         cgroups.kill_all(path)
-
-
-def _monitors_by_name(ctx: Context, container: ContainerId) -> Iterator[PidRef]:
-    """Those that have the container on their command line, whatever else is known of them."""
-    for pid in cgroups.monitors(ctx.layout.tag):
-        monitor = processes.pid_ref(pid)
-        if monitor is not None and watches(monitor, container):
-            yield monitor
-
-
-def _end_monitor(container: ContainerId, bundle: Path) -> None:
-    monitor = monitor_of(bundle)
-    if monitor is not None and watches(monitor, container):
-        processes.send_signal(monitor, signal.SIGKILL)
-        processes.wait_gone(monitor, KILL_SECONDS)
-
-
-def _await_monitor(container: ContainerId, bundle: Path) -> None:
-    """Its last acts are the exit files and the release of held ports; both must be over. One that was killed has a
-    successor."""
-    deadline = time.monotonic() + KILL_SECONDS
-    while (monitor := monitor_of(bundle)) is not None and watches(monitor, container):
-        if not processes.wait_gone(monitor, max(0.0, deadline - time.monotonic())):
-            raise TryLater(f"cannot remove container {container[:12]}: its monitor {monitor.pid} does not end")
-
-
-@effect("container.forget")
-def _forget_files(ctx: Context, container: ContainerId, bundle: Path) -> None:
-    known = (ctx.layout.exits / container, ctx.layout.oom_count(container), ctx.layout.pids / container)
-    cut_short = ctx.layout.exits.glob(f".{container}.*")  # of a monitor that was killed while it wrote an exit file
-    for path in (*known, *cut_short):
-        path.unlink(missing_ok=True)
-    for state in (ctx.layout.run / "runtime").glob(f"*/{container}"):
-        files.discard(state, ctx.layout.run_trash)  # of a runtime that is not installed any more
-    files.discard(bundle, ctx.layout.trash)

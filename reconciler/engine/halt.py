@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from reconciler.engine import containers, processes, recorded
+from reconciler.engine import containers, endings, processes, recorded
 from reconciler.engine.context import Context
 from reconciler.engine.locks import hold
 from reconciler.engine.store import pods as index
@@ -50,7 +50,7 @@ def halt(ctx: Context, most: float | None = None, on_stop: OnStop | None = None)
     for ending in infra:
         _kill(ctx, ending)
     for ending in (*asked, *infra):
-        if not processes.wait_gone(ending.ref, containers.KILL_SECONDS):
+        if not processes.wait_gone(ending.ref, endings.KILL_SECONDS):
             raise TryLater(f"cannot stop everything: process {ending.ref.pid} does not die")
     return len(asked)
 

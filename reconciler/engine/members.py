@@ -45,7 +45,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
         qos = qos_of(action.spec.containers)
         config = member_config(bundle, spec, image, _user(spec, image), ctx.facts, qos)
         prepare = prepare_script(bundle, ctx.images.overlay_lowers(image), ctx.facts, spec)
-        containers.launch(ctx, record, config, prepare)
+        containers.launch(ctx, record, config, prepare, turn=action.turn)
     return record.id
 
 
@@ -76,6 +76,7 @@ def _record(
         last=action.last,
         log_path=str(ctx.layout.log(pod.key, pod.uid, spec.name, action.attempt)),
         created_wall=ctx.clock.wall(),
+        life=int(action.spec.keep),
     )
 
 

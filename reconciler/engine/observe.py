@@ -65,11 +65,12 @@ def _read_pod(
 ) -> tuple[Sandbox, tuple[Container, ...]]:
     infra, members = None, []
     for container in index.containers_of(ctx.store, record.id):
-        container_record = recorded.record_of(ctx, container)
+        facts = recorded.facts_of(ctx, container)
+        container_record = recorded.record_for(ctx, container, facts)
         if container_record is None:
             members.append(_unrecorded(container))
             continue
-        seen = _container(ctx, container_record, record.spec, held=held)
+        seen = _container(ctx, container_record, facts, record.spec, held=held)
         if container_record.infra:
             infra = seen
         else:
@@ -94,15 +95,15 @@ def _read_pod(
     return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))
 
 
-def _container(ctx: Context, record: ContainerRecord, pod: PodSpec, *, held: bool) -> Container:
-    facts = recorded.facts_of(ctx, record.id)
-    state, end = _state(ctx, record.id, facts, held=held)
+def _container(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodSpec, *, held: bool) -> Container:
+    state, end = state_of(ctx, record.id, facts, held=held)
     if held:
         with suppress(TryLater):  # a full disk; it is computed again, then
             _write_down(ctx, record, facts, pod, end)
             if state.can_signal() and not facts.unwatched:
-                _tell_if_unwatched(ctx, record)
+                _tell_if_unwatched(ctx, record, facts)
     spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
+    past = facts.past or record
     return Container(
         id=record.id,
         name=record.name,
@@ -112,9 +113,9 @@ def _container(ctx: Context, record: ContainerRecord, pod: PodSpec, *, held: boo
         pid=PidRef(facts.pid, facts.pid_start) if state.can_signal() else None,
         exit=end,
         stopping=_stopping(state, facts),
-        restarts=record.restarts,
-        crashes=record.crashes,
-        last=record.last,
+        restarts=past.restarts,
+        crashes=past.crashes,
+        last=past.last,
         image_id=record.image_id,
         created_wall=record.created_wall,
         started_wall=facts.started_wall,
@@ -122,6 +123,7 @@ def _container(ctx: Context, record: ContainerRecord, pod: PodSpec, *, held: boo
         log_path=record.log_path,
         refused=facts.refused,
         newer=facts.newer,
+        turn=facts.turn,
     )
 
 
@@ -133,9 +135,9 @@ def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, po
         recorded.note(ctx, record.id, exit=known, oom_kills=told)
 
 
-def _tell_if_unwatched(ctx: Context, record: ContainerRecord) -> None:
+def _tell_if_unwatched(ctx: Context, record: ContainerRecord, facts: ContainerFacts) -> None:
     """Once: it has no monitor any more. It goes on: an end that nobody asked for would be worse."""
-    if watched.await_successor(ctx, record.id) or not watched.lives(ctx, record.id):
+    if watched.await_successor(ctx, record.id, facts.life) or not watched.lives(ctx, record.id):
         return
     recorded.note(ctx, record.id, unwatched=True)
     who = "The infra container" if record.infra else f"Container {record.name}"
@@ -143,9 +145,10 @@ def _tell_if_unwatched(ctx: Context, record: ContainerRecord) -> None:
     events.emit(ctx.store, ctx.clock, str(record.key), EventType.WARNING, "MonitorLost", said)
 
 
-def _state(
+def state_of(
     ctx: Context, container: ContainerId, facts: ContainerFacts, *, held: bool = False
 ) -> tuple[ContainerState, Exit | None]:
+    """What a container is at, by its facts and the kernel; and how it ended."""
     if facts.exit is not None:
         return ContainerState.EXITED, _in_this_boot(facts, _told_late(ctx, container, facts) or facts.exit)
     if not facts.boot:
@@ -156,7 +159,7 @@ def _state(
     if facts.boot != processes.boot_id():
         return ContainerState.EXITED, Exit(UNKNOWN_EXIT, 0.0, facts.started_wall, facts.started_wall)
     monitored = watched.await_successor if held else watched.monitored  # what is held is written down
-    if not processes.alive(PidRef(facts.pid, facts.pid_start)) and not monitored(ctx, container):
+    if not processes.alive(PidRef(facts.pid, facts.pid_start)) and not monitored(ctx, container, facts.life):
         code, wall = _exit_code(ctx, container)  # again: its last act may have been the exit file
         return ContainerState.EXITED, _exit(ctx, facts, UNKNOWN_EXIT if code is None else code, wall)
     return (ContainerState.RUNNING if facts.started_wall else ContainerState.CREATED), None
@@ -170,6 +173,9 @@ def _told_late(ctx: Context, container: ContainerId, facts: ContainerFacts) -> E
     """What the monitor said of an end for whose status nobody could wait so long."""
     if facts.exit is None or facts.exit.code != UNKNOWN_EXIT:
         return None
+    record = recorded.read_again(ctx, container)
+    if record is not None and record.life != facts.life:
+        return None  # it is said of a later life, which was cut short
     code, wall = _exit_code(ctx, container)
     return None if code in (None, UNKNOWN_EXIT) else _told(ctx, container, facts, code, wall)
 

@@ -44,7 +44,7 @@ def perform(ctx: Context, lock: KeyLock, action: a.Action, pull: Callable[[Key, 
 def _perform(ctx: Context, action: a.Action) -> None:
     match action:
         case a.CreateSandbox():
-            sandboxes.create(ctx, action.spec, action.owner)
+            sandboxes.create(ctx, action.spec, action.owner, start=action.start)
         case a.SetUpNetwork():
             sandboxes.set_up_network(ctx, action.pod)
         case a.UpdateRecord():

@@ -46,13 +46,22 @@ def note_pod(ctx: Context, pod: PodId, **changes: Any) -> None:
 
 
 def record_of(ctx: Context, container: ContainerId) -> ContainerRecord | None:
-    """The container's record; read once, as it never changes."""
-    cached = ctx.cache.containers.get(container)
-    if cached is None:
-        cached = records.read(ctx.layout.container(container), RECORD, ContainerRecord)
-        if cached is not None:
-            ctx.cache.containers[container] = cached
-    return cached
+    """The container's record; read once, as it hardly ever changes (see ``record_for``)."""
+    return ctx.cache.containers.get(container) or read_again(ctx, container)
+
+
+def read_again(ctx: Context, container: ContainerId) -> ContainerRecord | None:
+    """The container's record as it is now: another process may have made the container again."""
+    record = records.read(ctx.layout.container(container), RECORD, ContainerRecord)
+    if record is not None:
+        ctx.cache.containers[container] = record
+    return record
+
+
+def record_for(ctx: Context, container: ContainerId, facts: ContainerFacts) -> ContainerRecord | None:
+    """The record that goes with these facts, which are of a later life where the container was made again."""
+    record = record_of(ctx, container)
+    return record if record is None or record.life >= facts.life else read_again(ctx, container)
 
 
 def facts_of(ctx: Context, container: ContainerId) -> ContainerFacts:
@@ -69,6 +78,13 @@ def require(ctx: Context, container: ContainerId) -> ContainerRecord:
     if record is None:
         raise NotFound(f"cannot find container {container[:12]}: it has no record here")
     return record
+
+
+def begin(ctx: Context, container: ContainerId, facts: ContainerFacts) -> None:
+    """Write the facts of a new life, in place of all that was known of the one before. Only for holders of the pod's
+    lock."""
+    with _noting:
+        records.write(ctx.layout.container(container), STATE, facts)
 
 
 def note(ctx: Context, container: ContainerId, **changes: Any) -> ContainerFacts:

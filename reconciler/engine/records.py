@@ -79,7 +79,8 @@ class PodState:
 
 @dataclass(frozen=True, slots=True)
 class ContainerRecord:
-    """``infra`` marks the infra container; its spec holds no more than a name."""
+    """``infra`` marks the infra container; its spec holds no more than a name. ``life`` is the one that was begun last,
+    of a container that may have several (PodSpec.keep): 1 is the first; 0: it has one only."""
 
     id: ContainerId
     pod: PodId
@@ -96,13 +97,25 @@ class ContainerRecord:
     log_path: str = ""
     created_wall: float = 0.0
     version: int = SPEC_VERSION
+    life: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What came before a container's present life. ``end``: how the one before ended, whoever asked for that; ``last``:
+    the same, where it was the reason for this one (``Container.last``)."""
+
+    restarts: int = 0
+    crashes: int = 0
+    last: Exit | None = None
+    end: Exit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerFacts:
-    """Facts of one attempt. Instants count only in the boot ``boot``; ``resources`` were applied live, ``refused``
-    could not be; ``oom_score`` is the oom_score_adj that its processes were given; ``newer`` is the image that its
-    reference means now, where somebody asked for it to be taken up."""
+    """Facts of one attempt, or of one life of it: ``life`` says of which. Instants count only in the boot ``boot``;
+    ``resources`` were applied live, ``refused`` could not be; ``oom_score`` is the oom_score_adj of its processes;
+    ``newer`` is the image that its reference means now, where somebody asked for it to be taken up."""
 
     boot: str = ""
     pid: int = 0
@@ -122,6 +135,11 @@ class ContainerFacts:
     """How many processes the kernel had killed for want of memory when that was told last."""
     unwatched: bool = False
     """Whether it was told that its monitor was killed and none came in its place."""
+    turn: int = 0
+    """The last of its lives that a command asked for (``desired.Wish.turn``)."""
+    life: int = 0
+    past: Past | None = None
+    """None: as the record says."""
 
 
 @dataclass

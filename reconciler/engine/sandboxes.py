@@ -56,8 +56,9 @@ def new_id() -> str:
     return os.urandom(32).hex()
 
 
-def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
-    """Record the pod and bring up its infra container, which holds the pod's host ports from now on.
+def create(ctx: Context, spec: PodSpec, owner: SourceId, *, start: bool = True) -> PodId:
+    """Record the pod and bring up its infra container, which holds the pod's host ports from now on, be it that it
+    waits for its ``start``.
 
     Raises PortTaken before anything is written; RuntimeFailed.
     """
@@ -70,7 +71,7 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId) -> PodId:
             _take_over(ctx, record)
             with nameserver.registering(ctx, record):
                 podgroups.make(ctx, record, pod_resources(spec.containers))
-                _start_infra(ctx, record, held)
+                _bring_up_infra(ctx, record, held, start=start)
         return record.id
     finally:
         for sock in held:
@@ -252,7 +253,7 @@ def _make_directory(directory: Path) -> None:
         raise TryLater(f"cannot write {directory}: {e.strerror}") from e
 
 
-def _start_infra(ctx: Context, record: PodRecord, held: list[socket.socket]) -> None:
+def _bring_up_infra(ctx: Context, record: PodRecord, held: list[socket.socket], *, start: bool) -> None:
     container = ContainerRecord(
         id=ContainerId(new_id()),
         pod=record.id,
@@ -262,18 +263,20 @@ def _start_infra(ctx: Context, record: PodRecord, held: list[socket.socket]) -> 
         spec=ContainerSpec(name=f"{record.id[:12]}-infra", image=""),
         infra=True,
         created_wall=ctx.clock.wall(),
+        life=int(record.spec.keep),
     )
     config, prepare = infra.bundle(ctx, record, container)
     containers.launch(ctx, container, config, prepare, tuple(sock.fileno() for sock in held))
-    containers.start(ctx, container.id)
+    if start:
+        containers.start(ctx, container.id)
     if not record.ip:
         note_pod(ctx, record.id, networked=container.id)
 
 
 def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:
-    """The pod's infra container and its process.
+    """The pod's infra container and its process, which may still wait to be started: its namespaces are there.
 
-    Raises TryLater when it does not run.
+    Raises TryLater when it is gone.
     """
     for container in index.containers_of(ctx.store, pod):
         record = record_of(ctx, container)

@@ -15,8 +15,12 @@ from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
 
 MONITOR_PID = "monitor.pid"
+LIFE = "life-"
+"""Begins the name of the directory of one life of a container that may have several."""
 ZYGOTE = b"conmon-zygote\n"
 """What the kernel calls it (conmon/zygote.py)."""
+ENDED = "ended"
+"""The word before the container's id at the end of an exit command."""
 SUCCESSOR_SECONDS = 1.0
 """For a monitor that was killed to have another in its place."""
 
@@ -33,34 +37,61 @@ def process_of(facts: ContainerFacts) -> PidRef:
     return PidRef(facts.pid, facts.pid_start)
 
 
-def monitored(ctx: Context, container: ContainerId) -> bool:
-    """Whether the container's monitor lives, and so will tell how it ended."""
-    monitor = monitor_of(ctx.layout.container(container))
+def monitored(ctx: Context, container: ContainerId, life: int) -> bool:
+    """Whether the monitor of that life of the container is there, and so will tell how it ended."""
+    monitor = monitor_of(ctx.layout.container(container), life)
     return monitor is not None and processes.alive(monitor) and watches(monitor, container)
 
 
-def await_successor(ctx: Context, container: ContainerId) -> bool:
+def await_successor(ctx: Context, container: ContainerId, life: int) -> bool:
     """Whether the container has a monitor, after a moment: the zygote replaces one that was killed."""
     deadline = time.monotonic() + SUCCESSOR_SECONDS
-    while not monitored(ctx, container):
+    while not monitored(ctx, container, life):
         if time.monotonic() > deadline or not _zygote_lives(ctx):
             return False
         time.sleep(0.005)  # rare, and nobody tells
     return True
 
 
-def monitor_of(bundle: Path) -> PidRef | None:
+def monitor_file(bundle: Path, life: int) -> Path:
+    """Where the monitor says its pid, as its first act.
+
+    A container that may have several lives has a directory for each: when that is gone, no monitor of that life can
+    begin any more, nor take the place of another one.
+    """
+    return bundle / f"{LIFE}{life}" / MONITOR_PID if life else bundle / MONITOR_PID
+
+
+def monitor_of(bundle: Path, life: int = 0) -> PidRef | None:
     """The process that wrote its pid there as the container's monitor, while it is there."""
-    text = files.read_or_none(bundle / MONITOR_PID) or b""
+    return monitor_in(monitor_file(bundle, life))
+
+
+def monitor_in(file: Path) -> PidRef | None:
+    """The process whose pid is in the file, while it is there."""
+    text = files.read_or_none(file) or b""
     return processes.pid_ref(int(text)) if text.strip().isdigit() else None
 
 
 def watches(monitor: PidRef, container: ContainerId) -> bool:
-    """Whether the process is (still) the container's monitor, not a later one of the same number."""
+    """Whether the process is (still) the container's monitor, not a later one of the same number. Others, too, name
+    the container on their command line: its exit command does."""
     try:
-        return container.encode() in Path(f"/proc/{monitor.pid}/cmdline").read_bytes()
+        words = Path(f"/proc/{monitor.pid}/cmdline").read_bytes().replace(b"\0", b" ")
     except (FileNotFoundError, ProcessLookupError):
         return False
+    return f" -c {container} ".encode() in words
+
+
+def is_through(monitor: PidRef, container: ContainerId) -> bool:
+    """Whether a monitor has told all that it has to tell of a container that has ended, and only waits for its exit
+    command, ``… ended ID``."""
+    try:
+        children = Path(f"/proc/{monitor.pid}/task/{monitor.pid}/children").read_text().split()
+        lines = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(line.endswith(f"\0{ENDED}\0{container}\0".encode()) for line in lines)
 
 
 def _zygote_lives(ctx: Context) -> bool:

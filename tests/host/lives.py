@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine.watched import MONITOR_PID
+from reconciler.engine import recorded, watched
 from reconciler.model.events import Event
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, PidRef
@@ -51,7 +51,9 @@ def reference(pid: int) -> PidRef:
 
 def monitor_of(instance: Instance, one: Container) -> PidRef:
     """The process that watches the container."""
-    return reference(int((instance.engine.layout.container(one.id) / MONITOR_PID).read_text()))
+    engine = instance.engine
+    life = recorded.facts_of(engine.context, one.id).life
+    return reference(int(watched.monitor_file(engine.layout.container(one.id), life).read_text()))
 
 
 def zygote_of(instance: Instance) -> PidRef:

@@ -57,7 +57,7 @@ def _exited(ctx: Context, text: str, at: float = 5990.0, *, in_bundle: bool = Tr
     ],
 )
 def test_the_state_of_a_container_whose_monitor_is_gone(ctx: Context, facts: ContainerFacts, state: str) -> None:
-    assert observe._state(ctx, CONTAINER, facts)[0] is state
+    assert observe.state_of(ctx, CONTAINER, facts)[0] is state
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_state_of_a_container_whose_monitor_is_gone(ctx: Context, facts: Con
 )
 def test_a_damaged_exit_file_tells_of_an_end_with_an_unknown_code(ctx: Context, text: str, code: int) -> None:
     _exited(ctx, text)
-    state, end = observe._state(ctx, CONTAINER, RAN)
+    state, end = observe.state_of(ctx, CONTAINER, RAN)
     assert state is E
     assert end is not None
     assert end.code == code
@@ -84,7 +84,7 @@ def test_a_damaged_exit_file_tells_of_an_end_with_an_unknown_code(ctx: Context, 
 def test_a_status_that_is_told_late(ctx: Context, noted: int, told: str | None, code: int) -> None:
     if told is not None:
         _exited(ctx, told)
-    state, end = observe._state(ctx, CONTAINER, replace(RAN, exit=Exit(noted, 999.0, 5999.0)))
+    state, end = observe.state_of(ctx, CONTAINER, replace(RAN, exit=Exit(noted, 999.0, 5999.0)))
     assert state is E
     assert end is not None
     assert end.code == code
@@ -96,7 +96,7 @@ def test_what_is_known_of_an_end_is_written_down_once(ctx: Context) -> None:
     records.write(ctx.layout.container(CONTAINER), STATE, RAN)
 
     def noted() -> Exit | None:
-        observe._container(ctx, record, PodSpec(KEY), held=True)
+        observe._container(ctx, record, recorded.facts_of(ctx, CONTAINER), PodSpec(KEY), held=True)
         return recorded.facts_of(ctx, CONTAINER).exit
 
     unknown = noted()
@@ -113,7 +113,7 @@ def test_what_is_known_of_an_end_is_written_down_once(ctx: Context) -> None:
 
 def test_an_exit_file_counts_while_its_process_seems_to_live(ctx: Context) -> None:
     _exited(ctx, "7", in_bundle=False)
-    assert observe._state(ctx, CONTAINER, replace(LIVING, started=900.0, started_wall=1.0))[0] is E
+    assert observe.state_of(ctx, CONTAINER, replace(LIVING, started=900.0, started_wall=1.0))[0] is E
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def test_an_exit_file_counts_while_its_process_seems_to_live(ctx: Context) -> No
 )
 def test_the_instant_of_an_end(ctx: Context, facts: ContainerFacts, at: float, finished: float, ran_for: float) -> None:
     _exited(ctx, "1", at)
-    end = observe._state(ctx, CONTAINER, facts)[1]
+    end = observe.state_of(ctx, CONTAINER, facts)[1]
     assert end is not None
     assert (end.finished, end.ran_for, end.finished_wall) == (finished, ran_for, at)
 
 
 def test_an_end_that_was_written_down_in_another_boot_is_before_all_of_this_one(ctx: Context) -> None:
     facts = replace(ELSEWHEN, exit=Exit(1, 1e6, 5990.0))
-    assert observe._state(ctx, CONTAINER, facts)[1] == Exit(1, 0.0, 5990.0)
+    assert observe.state_of(ctx, CONTAINER, facts)[1] == Exit(1, 0.0, 5990.0)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_stop_signals_as_images_write_them(name: str, number: int) -> None:
 @pytest.mark.parametrize("text", ["", "x", "-4", "12 34", "\x00"])
 def test_a_damaged_pid_file_names_no_monitor(ctx: Context, text: str) -> None:
     (ctx.layout.container(CONTAINER) / watched.MONITOR_PID).write_text(text)
-    assert not watched.monitored(ctx, CONTAINER)
+    assert not watched.monitored(ctx, CONTAINER, 0)
 
 
 def test_a_state_file_of_an_older_program_means_that_its_stops_were_told(ctx: Context) -> None:
