@@ -180,21 +180,23 @@ def is_cut_short(ctx: Context, container: ContainerId, facts: ContainerFacts) ->
 def write_bundle(ctx: Context, record: ContainerRecord, config: dict[str, Any], prepare: str) -> None:
     """Everything that a monitor needs to create the container, the record first. Raises TryLater."""
     bundle = ctx.layout.container(record.id)
+    of_life = monitor_file(bundle, record.life).parent
     try:
         bundle.mkdir(mode=0o711, exist_ok=True)
         records.write(bundle, RECORD, record)
         for name in ("rootfs", "upper", "work"):
             (bundle / name).mkdir(mode=0o755, exist_ok=True)
-        monitor_file(bundle, record.life).parent.mkdir(mode=0o711, exist_ok=True)
+        of_life.mkdir(mode=0o711, exist_ok=True)
     except OSError as e:
         raise TryLater(f"cannot write {bundle}: {e.strerror}") from e
     files.write_atomic(bundle / CONFIG, msgspec.json.encode(config))
-    files.write_atomic(bundle / PREPARE, prepare.encode())
+    files.write_atomic(of_life / PREPARE, prepare.encode())
     ctx.cache.containers[record.id] = record
 
 
 def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int, ...]) -> MonitorRequest:
     bundle = ctx.layout.container(record.id)
+    monitor_pidfile = monitor_file(bundle, record.life)
     by_systemd = any(map(cgroups.is_slice, podgroups.places(ctx, record.pod)))
     return MonitorRequest(
         cid=record.id,
@@ -206,8 +208,8 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
         pidfile=ctx.layout.pids / record.id,
         exit_dir=ctx.layout.exits,
         persist_dir=bundle,
-        monitor_pidfile=monitor_file(bundle, record.life),
-        prepare=bundle / PREPARE,
+        monitor_pidfile=monitor_pidfile,
+        prepare=monitor_pidfile.with_name(PREPARE),
         keep_fds=keep_fds,
         oom_file=ctx.layout.oom_count(record.id),
         stdin=record.spec.stdin,

@@ -1,12 +1,14 @@
 """What there is of a container's lives is ended: monitors, processes, and the traces that they leave for others.
 
-A monitor's first act is to say its pid in a file in the bundle. So once the directory of that file is out of the way no
-monitor can begin that somebody asked for and was killed, nor another take the place of a dead one; and those that began
-before have said so in it. For holders of the pod's lock.
+A monitor's first act is to say its pid in a file in the bundle, and it cannot create a container without what lies
+beside that file. So once the directory of both is out of the way no monitor can begin that was asked for by somebody
+who was killed, nor another take the place of a dead one; those that began before have said so in it, or have the
+container on their command line. For holders of the pod's lock.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -17,8 +19,17 @@ from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.recorded import facts_of
 from reconciler.engine.store import pods as index
-from reconciler.engine.watched import LIFE, MONITOR_PID, is_through, monitor_in, monitor_of, process_of, watches
-from reconciler.model.errors import TryLater
+from reconciler.engine.watched import (
+    LIFE,
+    MONITOR_PID,
+    children_of,
+    exit_command_of,
+    monitor_in,
+    monitor_of,
+    process_of,
+    watches,
+)
+from reconciler.model.errors import Busy, TryLater
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
 
@@ -40,16 +51,13 @@ def bury(ctx: Context, container: ContainerId) -> Path | None:
     grave = files.bury(bundle, ctx.layout.trash)
     for file in _monitor_files(grave) if grave is not None else ():
         _end_monitor(container, file)
-    _end_monitors_by_name(ctx, container)
+    _end_monitors_by_name(container)
     return grave
 
 
 def end_monitors(ctx: Context, container: ContainerId, life: int, *, cut_short: bool) -> None:
     """See that no monitor does anything for the container any more; the bundle stays. ``life``: whose monitor is given
-    the time to tell all; ``cut_short``: a later one was begun, and whoever asked for it was killed.
-
-    One that is through, and only waits for its exit command, may go on waiting.
-    """
+    the time to tell all; ``cut_short``: a later one was begun, and whoever asked for it was killed."""
     bundle = ctx.layout.container(container)
     monitor = monitor_of(bundle, life)
     if monitor is not None and watches(monitor, container):
@@ -62,7 +70,7 @@ def end_monitors(ctx: Context, container: ContainerId, life: int, *, cut_short: 
     if not life:
         _end_monitor(container, bundle / MONITOR_PID)
     if cut_short:
-        _end_monitors_by_name(ctx, container)
+        _end_monitors_by_name(container)
 
 
 def await_monitor(container: ContainerId, bundle: Path, life: int) -> None:
@@ -73,7 +81,7 @@ def await_monitor(container: ContainerId, bundle: Path, life: int) -> None:
         if not _is_through_in(monitor, container, deadline - time.monotonic()):
             raise TryLater(f"cannot remove container {container[:12]}: its monitor {monitor.pid} does not end")
         if processes.alive(monitor):
-            return
+            return  # we are the one for whom it waits
 
 
 def end_processes(ctx: Context, container: ContainerId) -> None:
@@ -93,15 +101,31 @@ def end_processes(ctx: Context, container: ContainerId) -> None:
             raise TryLater(f"cannot remove container {container[:12]}: process {process.pid} does not die")
 
 
+def end_group(ctx: Context, container: ContainerId) -> None:
+    """The same, and remove its cgroup. What the runtime was just making may come into it late. Raises TryLater."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while True:
+        end_processes(ctx, container)
+        try:
+            for path in cgroups_of(ctx, container):
+                cgroups.remove_container(path)
+            return
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK)
+
+
 @effect("container.forget")
 def forget(ctx: Context, container: ContainerId) -> None:
-    """Drop what lies of it in the instance's own directories: exit, kills for want of memory, pid."""
+    """Drop what lies of it in the instance's own directories: exit, kills for want of memory, pid, runtime's state."""
     known = (ctx.layout.exits / container, ctx.layout.oom_count(container), ctx.layout.pids / container)
-    cut_short = ctx.layout.exits.glob(f".{container}.*")  # of a monitor that was killed while it wrote an exit file
-    for path in (*known, *cut_short):
+    for path in known:
         path.unlink(missing_ok=True)
+        for cut_short in path.parent.glob(f".{path.name}*"):  # of a monitor or a runtime that was killed as it wrote
+            cut_short.unlink(missing_ok=True)
     for state in (ctx.layout.run / "runtime").glob(f"*/{container}"):
-        files.discard(state, ctx.layout.run_trash)  # of a runtime that is not installed any more
+        files.discard(state, ctx.layout.run_trash)
 
 
 @effect("bundle.clear")
@@ -122,11 +146,17 @@ def cgroups_of(ctx: Context, container: ContainerId) -> tuple[str, ...]:
 
 
 def _is_through_in(monitor: PidRef, container: ContainerId, seconds: float) -> bool:
-    """Whether a monitor ends, or comes to wait for its exit command, within so many seconds. Nobody tells of that."""
+    """Whether a monitor ends within so many seconds, or does nothing any more but wait for us.
+
+    An exit command is to do what we are about to do, or waits for nothing any more: it is ended.
+    """
     deadline = time.monotonic() + seconds
     while not processes.wait_gone(monitor, _LOOK):
-        if is_through(monitor, container):
+        command = exit_command_of(monitor, container)
+        if command is not None and command.pid == os.getpid():
             return True
+        if command is not None:
+            processes.send_signal(command, signal.SIGKILL)
         if time.monotonic() > deadline:
             return False
     return True
@@ -139,15 +169,23 @@ def _monitor_files(bundle: Path) -> Iterator[Path]:
 
 def _end_monitor(container: ContainerId, file: Path) -> None:
     monitor = monitor_in(file)
-    if monitor is not None and watches(monitor, container) and not is_through(monitor, container):
-        processes.send_signal(monitor, signal.SIGKILL)
-        processes.wait_gone(monitor, KILL_SECONDS)
+    if monitor is not None and watches(monitor, container):
+        _end(monitor)
 
 
-def _end_monitors_by_name(ctx: Context, container: ContainerId) -> None:
-    """Those that have the container on their command line, whatever else is known of them."""
-    for pid in cgroups.monitors(ctx.layout.tag):
-        monitor = processes.pid_ref(pid)
+def _end(monitor: PidRef) -> None:
+    """With the runtime that it may be waiting for: that is told to die with it, but takes a moment."""
+    children = [child for child in children_of(monitor) if child.pid != os.getpid()]
+    for process in (monitor, *children):
+        processes.send_signal(process, signal.SIGKILL)
+    for process in (monitor, *children):
+        processes.wait_gone(process, KILL_SECONDS)
+
+
+def _end_monitors_by_name(container: ContainerId) -> None:
+    """Those that have the container on their command line, whatever else is known of them: also in no cgroup of ours,
+    where whoever was to move it there was killed."""
+    for entry in os.scandir("/proc"):
+        monitor = processes.pid_ref(int(entry.name)) if entry.name.isdecimal() else None
         if monitor is not None and watches(monitor, container):
-            processes.send_signal(monitor, signal.SIGKILL)
-            processes.wait_gone(monitor, KILL_SECONDS)
+            _end(monitor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from reconciler.engine import containers, sandboxes, volumes
 from reconciler.engine.context import Context
@@ -18,8 +19,9 @@ from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.model.actions import CreateContainer
 from reconciler.model.errors import ImageProblem, InvalidInput, TryLater
 from reconciler.model.key import ContainerId
-from reconciler.model.qos import qos_of
-from reconciler.model.spec import ContainerSpec
+from reconciler.model.observed import PidRef
+from reconciler.model.qos import Qos, qos_of
+from reconciler.model.spec import ContainerSpec, PodSpec
 
 LOGS_KEPT = 2
 """Logs of a member that are kept: the current attempt's and the one before (kubelet: one dead container each)."""
@@ -32,21 +34,37 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
     """
     pod = require_pod(ctx, action.pod)
     _, infra = sandboxes.living_infra(ctx, action.pod)
-    spec = action.spec.container(action.name)
-    if spec is None:
-        raise InvalidInput(f"cannot create container {action.name}: pod {pod.key} has no such member")
+    spec = spec_of(action.spec, action.name)
     volumes.prepare(spec, ctx.layout.pod(action.pod))
     with ctx.images.pinned(spec.image) as image:
         if image is None:
             raise ImageProblem(f"cannot create container {spec.name}: image {spec.image} is not here")
         record = _record(ctx, pod, spec, action, image)
-        _prepare_log(Path(record.log_path), action.attempt)
-        bundle = bundle_of(ctx, pod, record, infra)
-        qos = qos_of(action.spec.containers)
-        config = member_config(bundle, spec, image, _user(spec, image), ctx.facts, qos)
-        prepare = prepare_script(bundle, ctx.images.overlay_lowers(image), ctx.facts, spec)
+        prepare_log(Path(record.log_path), action.attempt)
+        config, prepare = bundle(ctx, pod, record, image, infra, qos_of(action.spec.containers))
         containers.launch(ctx, record, config, prepare, turn=action.turn)
     return record.id
+
+
+def spec_of(pod: PodSpec, name: str) -> ContainerSpec:
+    """Raises InvalidInput where the pod has no such member."""
+    spec = pod.container(name)
+    if spec is None:
+        raise InvalidInput(f"cannot create container {name}: pod {pod.key} has no such member")
+    return spec
+
+
+def bundle(
+    ctx: Context, pod: PodRecord, record: ContainerRecord, image: Image, infra: PidRef, qos: Qos
+) -> tuple[dict[str, Any], str]:
+    """A member's config.json and prepare script."""
+    b, spec = bundle_of(ctx, pod, record, infra), record.spec
+    config = member_config(b, spec, image, _user(spec, image), ctx.facts, qos)
+    return config, prepare_script(b, ctx.images.overlay_lowers(image), ctx.facts, spec)
+
+
+def stop_signal(spec: ContainerSpec, image: Image) -> str:
+    return spec.stop_signal or image.stop_signal or "SIGTERM"
 
 
 def _user(spec: ContainerSpec, image: Image) -> User:
@@ -70,7 +88,7 @@ def _record(
         attempt=action.attempt,
         spec=spec,
         image_id=image.id,
-        stop_signal=image.stop_signal or "SIGTERM",
+        stop_signal=stop_signal(spec, image),
         restarts=action.restarts,
         crashes=action.crashes,
         last=action.last,
@@ -81,7 +99,7 @@ def _record(
 
 
 @effect("log.prepare")
-def _prepare_log(log: Path, attempt: int) -> None:
+def prepare_log(log: Path, attempt: int) -> None:
     """Make the directory, and drop the logs that nobody can ask for any more."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o755)

@@ -173,10 +173,21 @@ def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
     with locks.exclusive(ctx.layout.network_lock):
         stand(ctx, network)
         if record.spec.sandbox.ports:
-            index.set_published(ctx.store, record.id, True)
+            _publish(ctx, record)
         _declare(ctx)
     _forget_flows(record)
     pod.attach(network, record.id, infra, record.ip, record.ip6)
+
+
+def _publish(ctx: Context, record: PodRecord) -> None:
+    """The pod holds its ports: another one on record with one of them has not lived since (a reboot)."""
+    mine = record.spec.sandbox.ports
+    numbers = {(one.host_port, one.protocol) for one in mine}
+    for row in index.all_pods(ctx.store, with_ports=True):
+        same = [one for one in row.ports if (one.host_port, one.protocol) in numbers]
+        if row.id != record.id and any(one.overlaps(other) for one in same for other in mine):
+            index.release_ports(ctx.store, row.id)
+    index.publish(ctx.store, record.id, mine)
 
 
 def unpublish(ctx: Context, record: PodRecord) -> None:

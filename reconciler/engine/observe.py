@@ -17,7 +17,7 @@ from reconciler.engine.context import Context
 from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
-from reconciler.model.errors import TryLater
+from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import (
@@ -70,7 +70,7 @@ def _read_pod(
         if container_record is None:
             members.append(_unrecorded(container))
             continue
-        seen = _container(ctx, container_record, facts, record.spec, held=held)
+        seen = _container(ctx, container_record, facts, record, held=held)
         if container_record.infra:
             infra = seen
         else:
@@ -95,10 +95,12 @@ def _read_pod(
     return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))
 
 
-def _container(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodSpec, *, held: bool) -> Container:
+def _container(
+    ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord, *, held: bool
+) -> Container:
     state, end = state_of(ctx, record.id, facts, held=held)
     if held:
-        with suppress(TryLater):  # a full disk; it is computed again, then
+        with suppress(TryLater, HostUnfit):  # a full disk; it is computed again, then
             _write_down(ctx, record, facts, pod, end)
             if state.can_signal() and not facts.unwatched:
                 _tell_if_unwatched(ctx, record, facts)
@@ -127,9 +129,14 @@ def _container(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod
     )
 
 
-def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodSpec, end: Exit | None) -> None:
-    """What is seen for the first time: an exit, or its status, kills for want of memory."""
-    told = oom.tell(ctx, record, facts, pod, end)
+def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord, end: Exit | None) -> None:
+    """What is seen for the first time: an exit, or its status, kills for want of memory. And what follows from it for
+    others, before that: where it fails, it is done again."""
+    if record.infra and pod.spec.keep and end is not None and facts.exit is None:
+        from reconciler.engine import renew
+
+        renew.rest(ctx, pod)
+    told = oom.tell(ctx, record, facts, pod.spec, end)
     known = facts.exit if facts.exit is not None and end is not None and facts.exit.code == end.code else end
     if told != facts.oom_kills or known != facts.exit:
         recorded.note(ctx, record.id, exit=known, oom_kills=told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.engine import boundary, containers, members, sandboxes
+from reconciler.engine import boundary, containers, members, renew, sandboxes
 from reconciler.engine.context import Context
 from reconciler.model import actions as a
 from reconciler.model.interfaces import KeyLock
@@ -13,10 +13,12 @@ from reconciler.model.key import Key
 _VERBS: dict[type[a.Action], str] = {
     a.PullImage: "pull an image for",
     a.CreateSandbox: "create",
+    a.RenewSandbox: "create again",
     a.SetUpNetwork: "set up the network of",
     a.UpdateRecord: "record the new version of",
     a.UpdateFiles: "rewrite the files in /etc of",
     a.CreateContainer: "create a container of",
+    a.RenewContainer: "create a container again of",
     a.StartContainer: "start a container of",
     a.StopContainer: "stop a container of",
     a.KillContainer: "kill a container of",
@@ -26,13 +28,16 @@ _VERBS: dict[type[a.Action], str] = {
     a.RemoveSandbox: "remove",
 }
 
+_MAKERS = (a.CreateSandbox, a.RenewSandbox, a.CreateContainer, a.RenewContainer)
+"""Those that come with a spec, by which they are another pod's."""
+
 
 def perform(ctx: Context, lock: KeyLock, action: a.Action, pull: Callable[[Key, a.PullImage], None]) -> None:
     """Carry out one step for the holder of a pod's lock; ``pull`` begins to pull an image.
 
     Raises ReconcilerError, ValueError where the lock is another pod's.
     """
-    if isinstance(action, (a.CreateSandbox, a.CreateContainer)) and action.spec.key != lock.key:
+    if isinstance(action, _MAKERS) and action.spec.key != lock.key:
         raise ValueError(f"the lock of {lock.key} does not cover {action.spec.key}")
     with boundary.told(f"{_VERBS[type(action)]} pod {lock.key}"):
         if isinstance(action, a.PullImage):
@@ -45,6 +50,8 @@ def _perform(ctx: Context, action: a.Action) -> None:
     match action:
         case a.CreateSandbox():
             sandboxes.create(ctx, action.spec, action.owner, start=action.start)
+        case a.RenewSandbox():
+            renew.sandbox(ctx, action)
         case a.SetUpNetwork():
             sandboxes.set_up_network(ctx, action.pod)
         case a.UpdateRecord():
@@ -53,6 +60,8 @@ def _perform(ctx: Context, action: a.Action) -> None:
             sandboxes.update_files(ctx, action.pod, action.spec, action.owner)
         case a.CreateContainer():
             members.create(ctx, action)
+        case a.RenewContainer():
+            renew.member(ctx, action)
         case a.StartContainer():
             containers.start(ctx, action.container)
         case a.StopContainer():

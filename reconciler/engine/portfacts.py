@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.engine import nameserver, netrecords
+from reconciler.engine import nameserver, netrecords, recorded, watched
 from reconciler.engine.context import Context
 from reconciler.engine.network import ports
 from reconciler.engine.store import pods as index
-from reconciler.model.key import Key
+from reconciler.model.key import Key, PodId
 from reconciler.model.observed import HostFacts, PortHolder, Problem
 from reconciler.model.spec import PodSpec, PortBinding, Protocol
 
@@ -25,6 +25,8 @@ def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:
     pods, ours = [], []
     for row in index.all_pods(ctx.store, with_ports=True):
         met = [binding for binding in row.ports if _meets(binding, asked)]
+        if met and _is_down(ctx, row.id):
+            continue
         ours += met
         pods += [PortHolder(binding, row.key) for binding in met if row.key != key]
     held = _by_number(ours)
@@ -46,6 +48,18 @@ def problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:
             why_not = why_not or f"network {name} was created without it"
     for text in ports.problems(spec.sandbox.ports, why_not):
         yield Problem(SANDBOX_ERROR, text)
+
+
+def _is_down(ctx: Context, pod: PodId) -> bool:
+    """Whether it is a pod that is kept without an infra container that lives: since a reboot that nobody has seen."""
+    record = recorded.record_of_pod(ctx, pod)
+    if record is None or not record.spec.keep:
+        return False
+    for container in index.containers_of(ctx.store, pod):
+        known = recorded.record_of(ctx, container)
+        if known is not None and known.infra:
+            return not watched.lives(ctx, container)
+    return False
 
 
 def _by_number(bindings: Iterable[PortBinding]) -> dict[tuple[int, Protocol], list[PortBinding]]:

@@ -75,6 +75,8 @@ class PodState:
     """The stamp of what was last written into the pod's files of /etc (``network.files``)."""
     resources: Resources | None = None
     qos: Qos | None = None
+    resting: bool = False
+    """Its infra container has ended and it is kept: it has neither host ports nor a name until that is made again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def file_all(ctx: Context) -> None:
 
 
 def _file_pod(ctx: Context, record: PodRecord, state: PodState) -> None:
-    ports = () if state.ended else record.spec.sandbox.ports
+    ports = () if state.ended or state.resting else record.spec.sandbox.ports
     index.add_pod(ctx.store, PodId(record.id), record.key, ports)
     if state.networked is not None and ports:
         index.set_published(ctx.store, record.id, True)

@@ -229,10 +229,15 @@ def _inherit(old: Path, new: Path) -> None:
 
 def _record(ctx: Context, spec: PodSpec, owner: SourceId, ids: int) -> PodRecord:
     pod = PodId(new_id())
-    lease = Lease("") if spec.sandbox.host_network else networks.lease(ctx, spec)
+    lease = lease_of(ctx, spec)
     uid, now = str(uuid.UUID(pod[:32])), ctx.clock.wall()
     cgroup = podgroups.choose(ctx, pod, spec)
     return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6, cgroup=cgroup, ids=ids)
+
+
+def lease_of(ctx: Context, spec: PodSpec) -> Lease:
+    """The addresses that the pod has or gets; none on the host's network."""
+    return Lease("") if spec.sandbox.host_network else networks.lease(ctx, spec)
 
 
 def _write_pod(ctx: Context, record: PodRecord) -> None:

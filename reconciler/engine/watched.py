@@ -6,6 +6,7 @@ For whoever looks, so nothing here makes or changes anything.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.engine import files, processes, recorded
@@ -56,8 +57,8 @@ def await_successor(ctx: Context, container: ContainerId, life: int) -> bool:
 def monitor_file(bundle: Path, life: int) -> Path:
     """Where the monitor says its pid, as its first act.
 
-    A container that may have several lives has a directory for each: when that is gone, no monitor of that life can
-    begin any more, nor take the place of another one.
+    A container that may have several lives has a directory for each, in which there is also what the container is
+    created with: when that is gone, no monitor of that life can begin any more, nor take the place of another one.
     """
     return bundle / f"{LIFE}{life}" / MONITOR_PID if life else bundle / MONITOR_PID
 
@@ -83,15 +84,27 @@ def watches(monitor: PidRef, container: ContainerId) -> bool:
     return f" -c {container} ".encode() in words
 
 
-def is_through(monitor: PidRef, container: ContainerId) -> bool:
-    """Whether a monitor has told all that it has to tell of a container that has ended, and only waits for its exit
-    command, ``… ended ID``."""
+def exit_command_of(monitor: PidRef, container: ContainerId) -> PidRef | None:
+    """The exit command (``… ended ID``) that a monitor waits for: it has told all that it has to tell of a container
+    that has ended."""
+    return next((child for child in children_of(monitor) if _is_exit_command(child, container)), None)
+
+
+def children_of(monitor: PidRef) -> Iterator[PidRef]:
+    """The runtime, the exit command, the container, orphans of it; where the kernel tells of children."""
     try:
         children = Path(f"/proc/{monitor.pid}/task/{monitor.pid}/children").read_text().split()
-        lines = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    yield from filter(None, (processes.pid_ref(int(child)) for child in children))
+
+
+def _is_exit_command(process: PidRef, container: ContainerId) -> bool:
+    try:
+        line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return any(line.endswith(f"\0{ENDED}\0{container}\0".encode()) for line in lines)
+    return line.endswith(f"\0{ENDED}\0{container}\0".encode())
 
 
 def _zygote_lives(ctx: Context) -> bool:

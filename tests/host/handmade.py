@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from reconciler.model.actions import (
     CreateSandbox,
     KillContainer,
     Reason,
+    RenewContainer,
+    RenewSandbox,
     SetUpNetwork,
     StartContainer,
     Why,
@@ -98,6 +101,30 @@ class ByHand:
             self.perform(StartContainer(made.id, name, ASKED))
         return self.member(name)
 
+    def again(self, name: str, *, start: bool = True, **numbers: Any) -> Container:
+        """A member that has ended, made again."""
+        self.perform(self.renewal(name, **numbers))
+        made = self.member(name)
+        if start:
+            self.perform(StartContainer(made.id, name, ASKED))
+        return self.member(name)
+
+    def renewal(self, name: str, **numbers: Any) -> RenewContainer:
+        """The step that makes a member again: its next turn."""
+        self.turns[name] += 1
+        turn = {"turn": self.turns[name]}
+        return RenewContainer(self.member(name).id, self.sandbox.id, name, self.spec, ASKED, **{**turn, **numbers})
+
+    def stop(self) -> None:
+        """The members, and the infra container; all is kept."""
+        living = [c for c in self.have.containers if c.state.can_signal()]
+        for container in (*living, self.infra):
+            self.kill(container)
+
+    def revive(self, *, start: bool = True) -> None:
+        """The infra container, made again."""
+        self.perform(RenewSandbox(self.sandbox.id, self.spec, ASKED, start=start))
+
     def kill(self, container: Container) -> None:
         """With a command's KILL, and wait for its end."""
         self.perform(KillContainer(container.id, container.name, ASKED))
@@ -127,6 +154,17 @@ class ByHand:
         is raised here."""
         return self._apart(action, {FAULT: fault}) == -signal.SIGKILL
 
+    def die_after(self, action: Action, seconds: float) -> None:
+        """Begin to perform it in a process of its own, which is killed then if it has not done it."""
+        pid = self._fork(action, {})
+        fd = os.pidfd_open(pid)
+        try:
+            select.select([fd], [], [], seconds)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        finally:
+            os.close(fd)
+
     def effects(self, action: Action, trace: Path) -> list[str]:
         """Perform it; the effects that it passes through, as the faults that kill right after each."""
         trace.unlink(missing_ok=True)
@@ -136,6 +174,15 @@ class ByHand:
 
     def _apart(self, action: Action, environment: dict[str, str]) -> int:
         reader, writer = os.pipe2(os.O_CLOEXEC)
+        pid = self._fork(action, environment, writer)
+        os.close(writer)
+        with open(reader, "rb") as said:
+            words = said.read().decode()
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert status in (0, -signal.SIGKILL), f"{action}: {words}"
+        return status
+
+    def _fork(self, action: Action, environment: dict[str, str], errors: int = 2) -> int:
         pid = os.fork()
         if pid == 0:
             os.environ.update(environment)
@@ -145,12 +192,7 @@ class ByHand:
                     engine.perform(lock, action)
                 os._exit(0)
             except BaseException as error:
-                os.write(writer, repr(error).encode())
+                os.write(errors, repr(error).encode())
             finally:
                 os._exit(1)
-        os.close(writer)
-        with open(reader, "rb") as said:
-            words = said.read().decode()
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert status in (0, -signal.SIGKILL), f"{action}: {words}"
-        return status
+        return pid

@@ -34,6 +34,7 @@ from reconciler.engine.cgroups.tree import make_pod as make_pod
 from reconciler.engine.cgroups.tree import monitors as monitors
 from reconciler.engine.cgroups.tree import pids as pids
 from reconciler.engine.cgroups.tree import pods as pods
+from reconciler.engine.cgroups.tree import remove_container as remove_container
 from reconciler.engine.cgroups.tree import remove_instance as remove_instance
 from reconciler.engine.cgroups.tree import remove_pod as remove_pod
 from reconciler.engine.cgroups.tree import tops as tops

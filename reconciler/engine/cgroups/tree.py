@@ -79,6 +79,11 @@ def remove_pod(path: str) -> None:
         _remove_if_empty((names.monitors(tag), *tops))
 
 
+def remove_container(path: str) -> None:
+    """Remove the cgroup of a container, and what is below it; gone already is fine. Raises Busy while it is in use."""
+    _remove(path)
+
+
 def _remove(path: str) -> None:
     if names.driver_of(path) is Driver.SYSTEMD and hosts.current().all[0].at(path).is_dir():
         with systemd.alone():  # stopping would kill what is begun meanwhile

@@ -27,7 +27,7 @@ class PodRow:
 
 def add_pod(store: Store, pod: PodId, key: Key, ports: Iterable[PortBinding]) -> None:
     """File a pod under its key."""
-    text = json.dumps([[p.host_port, p.container_port, p.protocol.value, p.host_ip] for p in ports])
+    text = _text(ports)
     with store.transaction() as tx:
         tx.execute(
             "INSERT OR IGNORE INTO pods (id, kind, namespace, name, ports) VALUES (?, ?, ?, ?, ?)",
@@ -38,6 +38,18 @@ def add_pod(store: Store, pod: PodId, key: Key, ports: Iterable[PortBinding]) ->
 def set_published(store: Store, pod: PodId, published: bool) -> None:
     with store.transaction() as tx:
         tx.execute("UPDATE pods SET published = ? WHERE id = ?", (int(published), pod))
+
+
+def publish(store: Store, pod: PodId, ports: Iterable[PortBinding]) -> None:
+    """The pod has these host ports, and they lead to it."""
+    with store.transaction() as tx:
+        tx.execute("UPDATE pods SET ports = ?, published = 1 WHERE id = ?", (_text(ports), pod))
+
+
+def set_ports(store: Store, pod: PodId, ports: Iterable[PortBinding]) -> None:
+    """The pod has these host ports."""
+    with store.transaction() as tx:
+        tx.execute("UPDATE pods SET ports = ? WHERE id = ?", (_text(ports), pod))
 
 
 def release_ports(store: Store, pod: PodId) -> None:
@@ -114,6 +126,10 @@ def key_of_container(store: Store, container: ContainerId) -> Key | None:
         "SELECT p.kind, p.namespace, p.name FROM containers c JOIN pods p ON p.id = c.pod WHERE c.id = ?", (container,)
     )
     return Key(str(rows[0][1]), str(rows[0][2]), str(rows[0][0])) if rows else None
+
+
+def _text(ports: Iterable[PortBinding]) -> str:
+    return json.dumps([[p.host_port, p.container_port, p.protocol.value, p.host_ip] for p in ports])
 
 
 def _bindings(text: str) -> tuple[PortBinding, ...]:

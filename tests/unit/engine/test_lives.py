@@ -14,15 +14,16 @@ import pytest
 from reconciler.engine import observe, processes, recorded, records, watched
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
-from reconciler.engine.records import RECORD, STATE, ContainerFacts, ContainerRecord, Past
-from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.engine.records import RECORD, STATE, ContainerFacts, ContainerRecord, Past, PodRecord
+from reconciler.model.key import HAND, ContainerId, Key, PodId
 from reconciler.model.observed import Container, ContainerState, Exit, PidRef
 from reconciler.model.spec import ContainerSpec, PodSpec
 from tests.fakes.clock import FakeClock
 
 ID = ContainerId("c" * 64)
-POD = PodSpec(Key("default", "web"), keep=True)
-FIRST = ContainerRecord(ID, PodId("p" * 64), POD.key, "web", 0, ContainerSpec("web", "i"), restarts=2, life=1)
+SPEC = PodSpec(Key("default", "web"), keep=True)
+POD = PodRecord(PodId("p" * 64), "uid", SPEC.key, SPEC, HAND, "", 0.0)
+FIRST = ContainerRecord(ID, POD.id, POD.key, "web", 0, ContainerSpec("web", "i"), restarts=2, life=1)
 LAST = Exit(4, 10.0, 5000.0)
 ENDED = ContainerFacts(boot=processes.boot_id(), pid=1, pid_start=1, exit=Exit(-1, 900.0, 5900.0), life=1)
 
@@ -119,4 +120,4 @@ def test_who_watches_a_container(words: tuple[str, ...], watches: bool) -> None:
 )
 def test_when_a_monitor_is_through(words: str, through: bool) -> None:
     with _shell(f"exec 3<&0; sh -c 'echo ready; read x' {words} <&3 & wait") as ref:
-        assert watched.is_through(ref, ID) is through
+        assert (watched.exit_command_of(ref, ID) is not None) is through

@@ -11,8 +11,8 @@ import pytest
 from reconciler.engine import containers, observe, processes, recorded, records, watched
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
-from reconciler.engine.records import STATE, ContainerFacts, ContainerRecord
-from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.engine.records import STATE, ContainerFacts, ContainerRecord, PodRecord
+from reconciler.model.key import HAND, ContainerId, Key, PodId
 from reconciler.model.observed import ContainerState, Exit, Stopping
 from reconciler.model.spec import ContainerSpec, PodSpec
 from tests.fakes.clock import FakeClock
@@ -27,6 +27,7 @@ GONE = replace(LIVING, pid_start=ME.start + 1)
 """A process whose number another one has by now."""
 RAN = replace(GONE, started=900.0, started_wall=5000.0)
 ELSEWHEN = replace(RAN, boot="another boot")
+POD = PodRecord(PodId("p" * 64), "uid", KEY, PodSpec(KEY), HAND, "", 0.0)
 C, R, E = ContainerState.CREATED, ContainerState.RUNNING, ContainerState.EXITED
 
 
@@ -96,7 +97,7 @@ def test_what_is_known_of_an_end_is_written_down_once(ctx: Context) -> None:
     records.write(ctx.layout.container(CONTAINER), STATE, RAN)
 
     def noted() -> Exit | None:
-        observe._container(ctx, record, recorded.facts_of(ctx, CONTAINER), PodSpec(KEY), held=True)
+        observe._container(ctx, record, recorded.facts_of(ctx, CONTAINER), POD, held=True)
         return recorded.facts_of(ctx, CONTAINER).exit
 
     unknown = noted()
