@@ -102,6 +102,8 @@ def _container(
     if held:
         with suppress(TryLater, HostUnfit):  # a full disk; it is computed again, then
             _write_down(ctx, record, facts, pod, end)
+            if end is not None and record.life:
+                _end_cut_short(ctx, record.id, facts)
             if state.can_signal() and not facts.unwatched:
                 _tell_if_unwatched(ctx, record, facts)
     spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
@@ -140,6 +142,15 @@ def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, po
     known = facts.exit if facts.exit is not None and end is not None and facts.exit.code == end.code else end
     if told != facts.oom_kills or known != facts.exit:
         recorded.note(ctx, record.id, exit=known, oom_kills=told)
+
+
+def _end_cut_short(ctx: Context, container: ContainerId, facts: ContainerFacts) -> None:
+    """Another life may have been begun of it by somebody who was killed: it would hold ports and wait for ever."""
+    record = recorded.read_again(ctx, container)
+    if record is not None and record.life != facts.life:
+        from reconciler.engine import renew
+
+        renew.end_cut_short(ctx, container)
 
 
 def _tell_if_unwatched(ctx: Context, record: ContainerRecord, facts: ContainerFacts) -> None:

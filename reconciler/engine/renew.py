@@ -3,7 +3,7 @@
 The facts go on telling of the life that has ended until the process of the next one is there and is written down with
 them, in one step. So whoever is killed in between leaves a container that has ended, as before; what was begun of it is
 ended by the next one who renews or removes it. The number of the life that is begun is in the record before anything is
-done, so each has a directory of its own for its monitor (see ``endings``).
+done, so each has a directory of its own for its monitor (see ``endings``), and it is known that there may be more.
 
 For holders of the pod's lock, and of containers whose pod is kept (PodSpec.keep).
 """
@@ -79,6 +79,7 @@ def sandbox(ctx: Context, action: RenewSandbox) -> None:
     nameserver.make_room(ctx, spec)
     if before is None or (end := _write_down_end(ctx, before)) is None:
         return
+    end_cut_short(ctx, before.id)  # it may hold the ports
     held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))
     try:
         lease = sandboxes.lease_of(ctx, spec)
@@ -107,10 +108,18 @@ def rest(ctx: Context, pod: PodRecord) -> None:
 
     Raises TryLater, HostUnfit.
     """
-    recorded.note_pod(ctx, pod.id, resting=True)
+    recorded.note_pod(ctx, pod.id, resting=True, networked=None)
     networks.unpublish(ctx, pod)
     index.release_ports(ctx.store, pod.id)
     nameserver.withdraw(ctx, pod.key)
+
+
+def end_cut_short(ctx: Context, container: ContainerId) -> None:
+    """End what there is of a life that was begun by somebody who was killed. The container has ended, as before."""
+    record, facts = recorded.read_again(ctx, container), recorded.facts_of(ctx, container)
+    if record is not None and record.life != facts.life:
+        _end_lives(ctx, container)
+        recorded.note(ctx, container, life=record.life)
 
 
 def _begin(

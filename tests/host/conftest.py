@@ -27,6 +27,7 @@ from reconciler.linux.syscalls import KERNEL, MountFlag, Namespace
 from tests.host import instance as instances
 from tests.host.conmon_box import Box
 from tests.host.instance import Instance
+from tests.host.rebooting import rebooting
 from tests.slowness import seconds
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,12 @@ def image(root: Path, loaded_images: Path) -> str:
 def instance(root: Path) -> Iterator[Instance]:
     """The root's command line and engine."""
     yield from instances.checked(Instance(root))
+
+
+@pytest.fixture
+def reboot(instance: Instance, tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Call it to end everything as a power failure would."""
+    yield from rebooting(instance, tmp_path)
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from reconciler.model.observed import Container, ContainerState, Exit, PidRef
 from reconciler.model.spec import ContainerSpec, PodSpec
 from tests.fakes.clock import FakeClock
 
-ID = ContainerId("c" * 64)
+ID = ContainerId(os.urandom(32).hex())
+"""Nobody else's: what is begun of it is looked for by name."""
 SPEC = PodSpec(Key("default", "web"), keep=True)
 POD = PodRecord(PodId("p" * 64), "uid", SPEC.key, SPEC, HAND, "", 0.0)
 FIRST = ContainerRecord(ID, POD.id, POD.key, "web", 0, ContainerSpec("web", "i"), restarts=2, life=1)
