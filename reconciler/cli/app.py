@@ -19,6 +19,8 @@ from reconciler.cli.settings import Options
 from reconciler.cli.terminal import complain
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
+COMPLETE = "_RECONCILER_COMPLETE"
+"""The variable by which a shell asks how a command line can go on."""
 
 _BY_HAND = "By hand, in podman's words"
 
@@ -121,11 +123,11 @@ def tree(ctx: click.Context, root: Path | None, runtime: str | None, conmon: Pat
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; the answer is the exit code. Never raises, and never shows a traceback unasked."""
+    if COMPLETE in os.environ:
+        return _complete()
     verbose = _asks_for_tracebacks(arguments)
     ctx: click.Context | None = None
     try:
-        if "_RECONCILER_COMPLETE" in os.environ:
-            tree.main(prog_name="reconciler")  # answers the shell and leaves
         with tree.make_context("reconciler", list(arguments)) as ctx:
             code = tree.invoke(ctx)
         sys.stdout.flush()
@@ -142,6 +144,19 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         return _failed(error, _told(error), ctx.invoked_subcommand if ctx else None)
     return code if isinstance(code, int) else 0
+
+
+def _complete() -> int:
+    """Answer a shell that completes. It shows whatever it is told to somebody who types: so never an error."""
+    try:
+        tree.main(prog_name="reconciler")
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else 1
+    except (Exception, KeyboardInterrupt):
+        return 1
+    return 0
 
 
 def _failed(error: Exception, told: int, command: str | None) -> int:

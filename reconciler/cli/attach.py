@@ -6,13 +6,14 @@ import sys
 
 import click
 
+from reconciler.cli import complete
 from reconciler.cli.resolve import find_running, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
 
 
 @click.command("attach")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.containers)
 @click.option("-c", "--container", "member", help="The container of the pod NAME.")
 @click.option("-n", "-N", "--namespace", help="Only pods of this namespace.")
 @click.option("--no-stdin", is_flag=True, help="Only show what it writes.")

@@ -16,8 +16,10 @@ def completion(ctx: click.Context, shell: str) -> int:
     """
     from click.shell_completion import get_completion_class
 
+    from reconciler.cli.app import COMPLETE
+
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"{shell} is not supported")
-    click.echo(kind(ctx.find_root().command, {}, "reconciler", "_RECONCILER_COMPLETE").source())
+    click.echo(kind(ctx.find_root().command, {}, "reconciler", COMPLETE).source())
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import complete
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import age, table
 from reconciler.cli.terminal import YELLOW, coloured, harmless
@@ -26,7 +27,13 @@ IMAGE = "image/"
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens now, until Ctrl-C.")
-@click.option("--for", "about", metavar="POD|PATH", help="Only of this pod (NAME, NAMESPACE/NAME) or file.")
+@click.option(
+    "--for",
+    "about",
+    metavar="POD|PATH",
+    shell_complete=complete.pods,
+    help="Only of this pod (NAME, NAMESPACE/NAME) or file.",
+)
 @click.option("-n", "-N", "--namespace", help="Only of pods of this namespace.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @pass_options

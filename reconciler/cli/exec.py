@@ -6,6 +6,7 @@ import os
 
 import click
 
+from reconciler.cli import complete
 from reconciler.cli.resolve import find_running, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
@@ -38,7 +39,7 @@ class TakesCommand(click.Command):
 
 
 @click.command("exec", cls=TakesCommand)
-@click.argument("name")
+@click.argument("name", shell_complete=complete.containers)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD [ARG]...")
 @click.option("-c", "--container", "member", help="The container of the pod NAME.")
 @click.option("-n", "-N", "--namespace", help="Only pods of this namespace.")

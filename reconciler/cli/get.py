@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import complete
 from reconciler.cli.ports import ranges, run
 from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
@@ -57,7 +58,7 @@ def _pods(
 
 for _name in ("pods", "pod", "po"):
     _command = click.command(_name, hidden=_name != "pods", help=_pods.__doc__)(pass_options(_pods))
-    click.argument("name", required=False)(_command)
+    click.argument("name", required=False, shell_complete=complete.pods)(_command)
     click.option("-n", "-N", "--namespace", help="Pods of this namespace (default: default).")(_command)
     click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Pods of all namespaces.")(_command)
     click.option("-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table")(_command)

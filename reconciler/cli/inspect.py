@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli import formats, gather, meant
+from reconciler.cli import complete, formats, gather, meant
 from reconciler.cli.resolve import Found, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
@@ -27,7 +27,7 @@ _NAMESPACE = click.option("-N", "--namespace", help="Only containers and pods of
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=complete.anything)
 @_FORMAT
 @_LATEST
 @click.option("--type", "kind", type=click.Choice(KINDS), default="all", show_default=True, help="What is meant.")
@@ -50,7 +50,7 @@ def inspect(
 
 
 @click.command("inspect")
-@click.argument("names", nargs=-1, metavar="POD...")
+@click.argument("names", nargs=-1, metavar="POD...", shell_complete=complete.pods)
 @_FORMAT
 @_LATEST
 @_NAMESPACE

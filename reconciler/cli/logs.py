@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import complete
 from reconciler.cli.moments import moment, of_stamp
 from reconciler.cli.resolve import Found, current, find_container, find_pod, observed
 from reconciler.cli.settings import Options, pass_options
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
-@click.argument("member", required=False, metavar="[CONTAINER]")
+@click.argument("name", shell_complete=complete.either)
+@click.argument("member", required=False, metavar="[CONTAINER]", shell_complete=complete.containers)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the container has ended for good.")
 @click.option("--tail", type=click.IntRange(min=-1), default=-1, metavar="N", help="The last N lines only.")
 @click.option("--since", "--since-time", type=moment, metavar="TIME", help="Only lines from then on: 10m, or a date.")

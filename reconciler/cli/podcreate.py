@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from reconciler.cli import complete
 from reconciler.cli.hand import bench_of
 from reconciler.cli.options.command import PodmanCommand
 from reconciler.cli.options.groups import pod_options, pod_sandbox_options, sandbox_options
@@ -56,7 +57,7 @@ def create(options: Options, called: str | None, pod: PodOptions, box: SandboxOp
 
 
 @click.command(cls=PodmanCommand, podman="", context_settings=INTERSPERSED)
-@click.argument("name", metavar="POD")
+@click.argument("name", metavar="POD", shell_complete=complete.pods)
 @sandbox_options
 @pass_options
 def recreate(options: Options, name: str, box: SandboxOptions) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from reconciler.cli import complete
 from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.model.errors import NotFound
 
 
 @click.command()
-@click.argument("name", metavar="POD")
+@click.argument("name", metavar="POD", shell_complete=complete.pods)
 @click.option("-N", "--namespace", help="Only in this namespace.")
 @pass_options
 def exists(options: Options, name: str, namespace: str | None) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.cli import complete
 from reconciler.model.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def choosing(what: str, *options: str) -> Callable[[F], F]:
             mine = {field.name: values.pop(field.name) for field in fields(Which) if field.name in values}
             return f(*args, **values, which=Which(**mine))
 
-        click.argument("names", nargs=-1, metavar=f"{what}...")(call)
+        known = complete.pods if what == "POD" else complete.containers
+        click.argument("names", nargs=-1, metavar=f"{what}...", shell_complete=known)(call)
         for option in reversed(options):
             _OPTIONS[option](call)
         return call  # type: ignore[return-value]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import complete
 from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.model.key import SourceId
     from reconciler.sources.suspended import Suspensions
 
-PODS = click.argument("names", nargs=-1, required=True, metavar="POD...")
+PODS = click.argument("names", nargs=-1, required=True, metavar="POD...", shell_complete=complete.pods)
 NAMESPACE = click.option("-n", "-N", "--namespace", help="Pods of this namespace.")
 
 

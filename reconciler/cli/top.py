@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import descriptors, formats, whose
+from reconciler.cli import complete, descriptors, formats, whose
 from reconciler.cli.descriptors import Shown
 from reconciler.cli.resolve import Found
 from reconciler.cli.settings import Options, pass_options
@@ -22,7 +22,9 @@ _TAKES_ALL = {"ignore_unknown_options": True}
 
 
 @click.command(context_settings=_TAKES_ALL)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CONTAINER [DESCRIPTOR]...")
+@click.argument(
+    "words", nargs=-1, type=click.UNPROCESSED, metavar="CONTAINER [DESCRIPTOR]...", shell_complete=complete.containers
+)
 @click.option("-l", "--latest", is_flag=True, help="The container that was made last, instead of CONTAINER.")
 @click.option("-N", "--namespace", help="Only in this namespace.")
 @pass_options
@@ -49,7 +51,7 @@ def top(options: Options, words: tuple[str, ...], latest: bool, namespace: str |
 
 
 @click.command("top", context_settings=_TAKES_ALL)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="POD [DESCRIPTOR]...")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="POD [DESCRIPTOR]...", shell_complete=complete.pods)
 @click.option("-l", "--latest", is_flag=True, help="The pod that was made last, instead of POD.")
 @click.option("-N", "--namespace", help="Only in this namespace.")
 @pass_options

@@ -11,6 +11,7 @@ from dataclasses import fields
 from functools import wraps
 from typing import Any, TypeVar
 
+from reconciler.cli import complete
 from reconciler.cli.options.command import Option, Switch, several
 from reconciler.cli.options.values import DETACH_KEYS, MakingOptions, MemberOptions, PodOptions, SandboxOptions
 
@@ -79,7 +80,14 @@ _VOLUME = {"metavar": "SRC:DST[:ro]", "about": "A path of the host, or a named v
 _MAKING = (
     _switch(RUN, "--rm", common=True, about="Remove it when it has ended."),
     _option(RUN, "--name", common=True, metavar="NAME", about="What it is called. [a name is made up]"),
-    _option(RUN, "--pod", common=True, metavar="POD|new:POD", about="The pod it joins; new: makes one."),
+    _option(
+        RUN,
+        "--pod",
+        common=True,
+        metavar="POD|new:POD",
+        about="The pod it joins; new: makes one.",
+        shell_complete=complete.pods,
+    ),
     _option(RUN, "--pod-id-file", metavar="FILE", about="The pod it joins, by the id in a file."),
     _switch(RUN, "--replace", about="Put it in the place of one that has its name."),
     _option(RUN, "--cidfile", metavar="FILE", about="Write its id into a new file."),
