@@ -1,4 +1,7 @@
-"""Where the command starts. Nothing is imported before it is known to be needed: `--version` answers at once."""
+"""Where the command starts. Nothing is imported before it is known to be needed: `--version` answers at once.
+
+``python -I .../reconciler``, with this directory's path, runs it as well: monitors call it like that.
+"""
 
 from __future__ import annotations
 
@@ -36,4 +39,6 @@ def _leave(code: int) -> int:
 
 
 if __name__ == "__main__":
+    if not __package__:  # sys.path begins with this directory then, whose modules would shadow others
+        sys.path[0] = os.path.dirname(sys.path[0])  # noqa: PTH120 (pathlib costs more than --version does)
     sys.exit(main())

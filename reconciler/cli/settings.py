@@ -6,6 +6,7 @@ The engine is imported on use: commands that need none (validate, completion, --
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,17 @@ class Options:
         from reconciler.engine.context import Settings
         from reconciler.engine.engine import Engine
 
-        return Engine.open(Settings(root=self.root, runtime=self.runtime, conmon=self.conmon), mend=mend)
+        settings = Settings(root=self.root, runtime=self.runtime, conmon=self.conmon, ended=self._ended())
+        return Engine.open(settings, mend=mend)
+
+    def _ended(self) -> tuple[str, ...]:
+        """How a monitor is to say that a container has ended: this program, on this instance, wherever it is called."""
+        words = [sys.executable, "-I", str(Path(__file__).parent.parent)]
+        given = (("--root", self.root), ("--conmon", self.conmon), ("--runtime", self.runtime))
+        for option, value in given:
+            if value is not None:
+                words += [option, str(value.absolute()) if isinstance(value, Path) else value]
+        return (*words, "system", "ended")
 
 
 pass_options = click.make_pass_decorator(Options)

@@ -42,6 +42,23 @@ def check(options: Options, form: str) -> int:
     return 1 if leaks else 0
 
 
+@system.command(hidden=True)
+@click.argument("container")
+@pass_options
+def ended(options: Options, container: str) -> int:
+    """See to what follows the end of a container made by hand: monitors call this.
+
+    
+    Example:  reconciler system ended 4f1c…
+    """
+    from reconciler.controller import by_hand
+    from reconciler.model.key import ContainerId
+
+    engine = options.engine()
+    by_hand.ended(engine, engine.layout, ContainerId(container))
+    return 0
+
+
 @system.command()
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Kill what has not ended by then.")
 @pass_options

@@ -22,12 +22,12 @@ from reconciler.engine.effects import effect
 from reconciler.engine.endings import cgroups_of
 from reconciler.engine.monitors import MonitorRequest
 from reconciler.engine.oci.process import member_score
-from reconciler.engine.recorded import begin, facts_of, note, read_again, record_of, require
+from reconciler.engine.recorded import begin, facts_of, note, read_again, record_of, record_of_pod, require
 from reconciler.engine.records import RECORD, ContainerFacts, ContainerRecord
 from reconciler.engine.store import pods as index
 from reconciler.engine.watched import monitor_file, process_of
 from reconciler.model.errors import InvalidInput, ReconcilerError, TryLater
-from reconciler.model.key import ContainerId
+from reconciler.model.key import HAND, ContainerId
 from reconciler.model.observed import PidRef
 from reconciler.model.qos import Qos
 from reconciler.model.spec import Resources
@@ -198,6 +198,8 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
     bundle = ctx.layout.container(record.id)
     monitor_pidfile = monitor_file(bundle, record.life)
     by_systemd = any(map(cgroups.is_slice, podgroups.places(ctx, record.pod)))
+    pod = record_of_pod(ctx, record.pod)
+    by_hand = pod is not None and pod.owner == HAND and not record.infra
     return MonitorRequest(
         cid=record.id,
         name=record.name,
@@ -217,6 +219,8 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
         terminal=record.spec.tty,
         log_size=ctx.config.logs.size,
         log_files=ctx.config.logs.max_files,
+        reachable=by_hand,
+        exit_command=(*ctx.settings.ended, record.id) if by_hand and ctx.settings.ended else (),
     )
 
 

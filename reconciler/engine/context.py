@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a user may choose: the instance's root, the OCI runtime by name, a monitor program by path."""
+    """What a user may choose: the instance's root, the OCI runtime by name, a monitor program by path.
+
+    ``ended`` are the words that monitors of containers made by hand run, with the container's id, when it has ended;
+    () for none."""
 
     root: Path | None = None
     runtime: str | None = None
     conmon: Path | None = None
+    ended: tuple[str, ...] = ()
 
 
 T = TypeVar("T")

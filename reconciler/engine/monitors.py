@@ -60,6 +60,7 @@ class MonitorRequest:
     oom_file counts the processes that the kernel killed for want of memory (by our own conmon only). With stdin or
     terminal, or when it is to be reachable, there are an attach socket and a ctl pipe in the bundle (sessions.py);
     stdin_once closes the container's stdin at the end of the first client's.
+    exit_command is run by the monitor when all is told of a container that has ended.
     log_size is the bytes after which the log is rotated (0: never is), log_files how many files of it there are at
     most; a foreign conmon discards the log instead (it could keep some from 2.2 on, but under other names).
     """
@@ -81,6 +82,7 @@ class MonitorRequest:
     stdin_once: bool = False
     terminal: bool = False
     reachable: bool = False
+    exit_command: tuple[str, ...] = ()
     log_size: int = 0
     log_files: int = 5
 
@@ -340,6 +342,9 @@ def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:
     words += ["--log-size-max", str(request.log_size)] if request.log_size else []
     if request.log_size and ours:
         words += ["--log-rotate", "--log-dated", "--log-max-files", str(request.log_files - 1)]
+    if request.exit_command:
+        program, *arguments = request.exit_command
+        words += ["--exit-command", program, *(w for a in arguments for w in ("--exit-command-arg", a))]
     if request.monitor_pidfile is not None:
         words += ["-P", str(request.monitor_pidfile)]
     return words + [word for argument in runtime[1:] for word in ("--runtime-arg", argument)]
