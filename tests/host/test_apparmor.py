@@ -75,6 +75,7 @@ def test_each_container_is_under_the_profile_that_its_manifest_names(there: Inst
         confined("both", image, "RuntimeDefault", privileged=True),
     )
     apply(there, folder, pod("p", *containers))
+    assert apparmor.DEFAULT in label(there, "p/infra")
     wanted = {"plain": default, "same": default, "free": "unconfined", "mighty": "unconfined", "both": "unconfined"}
     assert {name: label(there, f"p/{name}") for name in wanted} == wanted
     assert {name: there.ok("exec", f"p/{name}", "--", "sh", "-c", LABEL).strip("\0\n") for name in wanted} == wanted

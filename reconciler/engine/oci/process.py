@@ -32,6 +32,7 @@ def infra_process(facts: HostCapabilities) -> dict[str, Any]:
         "capabilities": NONE,
         "noNewPrivileges": True,
         "oomScoreAdj": max(INFRA_OOM_SCORE, facts.oom_score_adj_min),
+        **_labels(Security(), facts),
     }
 
 

@@ -189,6 +189,8 @@ def test_labels_are_given_only_where_the_kernel_has_them() -> None:
     assert not {"apparmorProfile", "selinuxLabel"} & made(FACTS).keys()
     there = made(replace(FACTS, apparmor="a", selinux="u:r:t:s0"))
     assert (there["apparmorProfile"], there["selinuxLabel"]) == ("a", "u:r:t:s0:c1,c2")
+    assert process.infra_process(replace(FACTS, apparmor="a"))["apparmorProfile"] == "a"
+    assert "apparmorProfile" not in process.infra_process(FACTS)
 
 
 def test_on_the_hosts_network_the_host_name_is_the_hosts() -> None:
