@@ -48,6 +48,7 @@ profile {DEFAULT} flags=(attach_disconnected, mediate_deleted) {{
   deny mount,
 
   # What the runtime hides or makes read-only stays so, should its mounts be undone.
+  deny @{{PROC}}/* w,
   deny @{{PROC}}/sys/fs/** wklx,
   deny @{{PROC}}/sys/kernel/[^smn]** wklx,
   deny @{{PROC}}/sysrq-trigger rwklx,
