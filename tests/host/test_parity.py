@@ -12,10 +12,12 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,7 @@ EVERYWHERE = (
         "mounts//proc/*", '\\["tmpfs".*', '\\["devtmpfs".*', "hidden by /dev/null; Podman's is the test's (Place)"
     ),
     Different("devices//dev/null*", ".* (33|1000):.*", ".* 0:0 .*", "crun gives stdin to its user; ours is no device"),
+    Different("devices//dev/loop[0-9]*", ".*", ".*", "the kernel makes them when one first asks for such a device"),
     Different("mounts//run/.containerenv", ".*", "null", "a file by which programs know Podman"),
     Different(
         "status/Groups",
@@ -84,6 +87,7 @@ EVERYWHERE = (
         '\\["(0|33)"\\]',
         "always the main group too, lest it be shed (Podman: where a user is given)",
     ),
+    Different("read//proc/1/environ*", '"EACCES"', '"read"', "with no_new_privs, too, the container's own (AppArmor)"),
     Different("mounts//dev/shm", ".*size=64000k.*", ".*size=65536k.*", "64 MiB as Docker and containerd have it"),
 )
 NEITHER_ROOT_NOR_RIGHTS = (
@@ -110,6 +114,18 @@ RUN = (
     Different("environment/TERM", '"xterm"', "null", "the same"),
     Different("mounts//dev/shm", ".*", ".*", "the host's"),
     Different("devices//dev/shm*", ".*", ".*", "the same"),
+)
+
+PODMAN_5 = (
+    *(
+        Different(f"mounts/{place}", '\\["tmpfs".*', "null", "neither `podman run` nor Kubernetes puts memory there")
+        for place in ("/run", "/tmp", "/var/tmp")
+    ),
+    Different("mounts//dev", '\\["tmpfs".*', '\\["tmpfs", \\["noexec".*', "nothing is executed there; Podman lets it"),
+    Different("mounts//proc/*", '\\["tmpfs".*', '\\["tmpfs", \\["noexec".*', "the same: null comes from there"),
+    Different("mounts//sys/dev/block", "null", '\\["tmpfs".*', "hidden as it was by Podman 4"),
+    Different("read//sys/dev/block", '"listed"', '"empty"', "the same"),
+    Different("environment/container", '"podman"', "null", "`kube play` says so by now, too; Kubernetes does not"),
 )
 
 
@@ -238,7 +254,9 @@ DEFAULT_PROFILE = re.compile(r"^(containers-default-.*|reconciler-default)$")
 def told(seen: dict[str, Any]) -> dict[str, Any]:
     """Namespaces as the host's or not, the default profile as such whatever it is called."""
     names, _, mode = seen["label"].partition(" (")
-    seen["label"] = [*sorted(DEFAULT_PROFILE.sub("default", name) for name in names.split("//&")), mode]
+    default = sorted(DEFAULT_PROFILE.sub("default", name) for name in names.split("//&"))
+    confined = mode != "unconfined)" and default != ["unconfined"]  # there are profiles that do not confine
+    seen["label"] = [*default, mode] if confined else "unconfined"
     for name, found in seen["namespaces"].items():
         seen["namespaces"][name] = "host" if found == str(Path("/proc/self/ns", name).readlink()) else "own"
     return seen
@@ -269,8 +287,14 @@ def fits(different: Different, a: str, b: str) -> bool:
     return bool(re.fullmatch(different.podman, a) and re.fullmatch(different.ours, b))
 
 
+@cache
+def podmans_version() -> int:
+    said = subprocess.run(["podman", "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    return int(said.split()[-1].partition(".")[0])
+
+
 def allowed(name: str, runtime: str) -> tuple[Different, ...]:
-    found = EVERYWHERE
+    found = EVERYWHERE + (PODMAN_5 if podmans_version() >= 5 else ())
     if runtime == "runc":
         found += RUNC + (PRIVILEGED_RUNC if name == "privileged" else ())
     if name in EXECED:
