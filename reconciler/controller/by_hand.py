@@ -25,7 +25,7 @@ from reconciler.engine.layout import Layout
 from reconciler.model.actions import Why
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.desired import RunState
-from reconciler.model.errors import NotFound, Permanent, TryLater
+from reconciler.model.errors import NotFound, Permanent
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import HAND, ContainerId, Key
 from reconciler.model.observed import Container, ContainerState, Instant, Observed
@@ -155,20 +155,21 @@ def after_sync(bench: Bench, key: Key) -> bool:
         return left.going or left.spec != pod.spec
 
 
-def ended(engine: PodEngine, layout: Layout, container: ContainerId) -> None:
+def ended(engine: PodEngine, layout: Layout, container: ContainerId, clock: Clock | None = None) -> float | None:
     """What a monitor calls when its container has ended: restarts, removal, the end of the pod. A live controller has
-    heard of it, too, and does all that; and where everything was stopped, nothing is brought back."""
-    if holder(layout.controller_lock) is not None or layout.halted.exists():
-        return
+    heard of it, too, and does all that; and where everything was stopped, nothing is brought back.
+
+    Returns the seconds after which this is to be called again, as a back-off is over then; None: it is done.
+    """
     key = engine.key_of(container)
-    if key is None:
-        return
-    bench = Bench(engine, layout)
-    while True:
-        result = settle(bench, key)
-        if result.owner != HAND or not any(w.reason.why is Why.BACKOFF for w in result.waiting):
-            return
-        _sleep_until(result.requeue_at, bench.clock)
+    if key is None or holder(layout.controller_lock) is not None or layout.halted.exists():
+        return None
+    bench = Bench(engine, layout, clock or SystemClock())
+    result = settle(bench, key)
+    if result.owner != HAND or result.requeue_at is None:
+        return None
+    backs_off = any(w.reason.why is Why.BACKOFF for w in result.waiting)
+    return max(0.0, result.requeue_at - bench.clock.now()) if backs_off else None
 
 
 def removed(pod: HandPod | None, key: Key, grace: float | None = None) -> HandPod:
@@ -283,9 +284,3 @@ class _Bell:
         finally:
             for fd in opened:
                 os.close(fd)
-
-
-def _sleep_until(at: Instant | None, clock: Clock) -> None:
-    if at is None:
-        raise TryLater("cannot wait for the restart: its time is not known")
-    select.poll().poll(max(0.0, at - clock.now()) * 1000)

@@ -66,17 +66,17 @@ def _locked(ctx: Context, key: Key) -> AbstractContextManager[object]:
 
 def _ask(ctx: Context, pod: PodId, key: Key, most: float | None, on_stop: OnStop | None) -> list[_Ending]:
     record = recorded.record_of_pod(ctx, pod)
-    grace = float(record.spec.grace_period) if record else 0.0
-    grace = grace if most is None else min(grace, most)
     asked = []
     with _locked(ctx, key):
         for container, ref, infra in _living(ctx, pod):
             if infra:
                 continue
+            made_of = recorded.record_of(ctx, container)
+            grace = float(record.spec.grace_of(made_of.spec)) if record and made_of else 0.0
+            grace = grace if most is None else min(grace, most)
             containers.stop(ctx, container, grace)
             asked.append(_Ending(container, ref, key, ctx.clock.now() + grace))
             if on_stop:
-                made_of = recorded.record_of(ctx, container)
                 on_stop(key, made_of.name if made_of else container[:12])
     return asked
 

@@ -7,19 +7,10 @@ those that came later as far as they are of interest.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from reconciler.flags import podman_pods
+from reconciler.flags.verdicts import DIFFERENT, LEFT_OUT, SAME, Table, Verdict, different, left_out, same, table
 
-
-class Verdict(StrEnum):
-    SAME = "same"
-    DIFFERENT = "different"
-    LEFT_OUT = "left out"
-
-
-SAME, DIFFERENT, LEFT_OUT = Verdict
-
-Table = dict[str, tuple[Verdict, str]]
-"""By option, in podman's order: the verdict, and for the other two than SAME how or why."""
+__all__ = ["DIFFERENT", "LEFT_OUT", "SAME", "TABLES", "Table", "Verdict", "verdict"]
 
 
 def verdict(command: str, option: str) -> tuple[Verdict, str] | None:
@@ -27,47 +18,25 @@ def verdict(command: str, option: str) -> tuple[Verdict, str] | None:
     return TABLES.get(command, {}).get(option)
 
 
-def _same(names: str) -> Table:
-    return {f"--{name}": (SAME, "") for name in names.split()}
-
-
-def _different(**notes: str) -> Table:
-    return {_option(name): (DIFFERENT, note) for name, note in notes.items()}
-
-
-def _left_out(names: str, why: str) -> Table:
-    return {f"--{name}": (LEFT_OUT, why) for name in names.split()}
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _sorted(*parts: Table) -> Table:
-    return dict(sorted((option, found) for part in parts for option, found in part.items()))
-
-
 _RESOURCES = {
-    **_left_out("cpu-period cpu-quota", "--cpus says it in one number"),
-    **_left_out("cpu-rt-period cpu-rt-runtime", "realtime scheduling by cgroup is gone from today's kernels"),
-    **_left_out("cpuset-cpus cpuset-mems", "containers are not bound to processors"),
-    **_left_out("memory-swap memory-swappiness", "swap is left to the machine"),
-    **_left_out(
-        "oom-kill-disable", "a container that hangs for want of memory helps nobody (and cgroup v2 has it not)"
-    ),
-    **_left_out("oom-score-adj", "it follows from what is reserved, as a kubelet has it"),
-    **_left_out(
+    **left_out("cpu-period cpu-quota", "--cpus says it in one number"),
+    **left_out("cpu-rt-period cpu-rt-runtime", "realtime scheduling by cgroup is gone from today's kernels"),
+    **left_out("cpuset-cpus cpuset-mems", "containers are not bound to processors"),
+    **left_out("memory-swap memory-swappiness", "swap is left to the machine"),
+    **left_out("oom-kill-disable", "a container that hangs for want of memory helps nobody (and cgroup v2 has it not)"),
+    **left_out("oom-score-adj", "it follows from what is reserved, as a kubelet has it"),
+    **left_out(
         "blkio-weight blkio-weight-device device-read-bps device-read-iops device-write-bps device-write-iops",
         "the use of disks is not limited",
     ),
-    **_left_out("cgroup-conf rdt-class", "cgroups are ours to set up"),
+    **left_out("cgroup-conf rdt-class", "cgroups are ours to set up"),
 }
 
-_USERS = _left_out("gidmap uidmap subgidname subuidname", "ids are chosen by us: --userns=auto")
+_USERS = left_out("gidmap uidmap subgidname subuidname", "ids are chosen by us: --userns=auto")
 
 _SANDBOX = {
-    **_same("ip ip6 mac-address no-hosts shm-size"),
-    **_different(
+    **same("ip ip6 mac-address no-hosts shm-size"),
+    **different(
         add_host="host-gateway is not taken; host.containers.internal is not added by itself",
         cgroup_parent="the pod's cgroup is made in it, and its containers' in that",
         dns="pods' names are not found then; none is not taken (the image's resolv.conf is never used)",
@@ -84,22 +53,22 @@ _SANDBOX = {
         sysctl="of a namespace that is the machine's it is refused, and so is one that has none",
         userns="host or auto, and auto without options (65536 ids)",
     ),
-    **_left_out("network-alias", "pods are found by their own names"),
-    **_left_out("uts", "host names are shared with --network host, and by --share"),
-    **_left_out("no-hostname hosts-file", "files of /etc are the pod's; --no-hosts leaves the image's hosts"),
-    **_left_out("shm-size-systemd", "there is no mode for systemd in containers"),
+    **left_out("network-alias", "pods are found by their own names"),
+    **left_out("uts", "host names are shared with --network host, and by --share"),
+    **left_out("no-hostname hosts-file", "files of /etc are the pod's; --no-hosts leaves the image's hosts"),
+    **left_out("shm-size-systemd", "there is no mode for systemd in containers"),
     **_USERS,
 }
 
 _CONTAINER = {
     **_SANDBOX,
     **_RESOURCES,
-    **_same(
+    **same(
         "cap-add cap-drop cidfile cpus entrypoint env env-file http-proxy interactive label label-file name pids-limit "
         "pod pod-id-file privileged quiet read-only read-only-tmpfs replace rm stop-signal stop-timeout tty ulimit "
         "user workdir"
     ),
-    **_different(
+    **different(
         cpu_shares="without it the least weight beside those that asked for some (a kubelet's), not 1024",
         device="no devices by a vendor's name (CDI), no directories",
         group_add="by number; not keep-groups",
@@ -114,75 +83,76 @@ _CONTAINER = {
         tmpfs="programs may be executed there, which is what podman does and not what its documentation says",
         volume="z and Z mean nothing (without a label containers are not confined by SELinux); not U, O and idmap",
     ),
-    **_left_out("annotation", "labels do it; annotations are manifests' and belong to pods"),
-    **_left_out("arch os platform variant", "images are for this machine; image pull finds them"),
-    **_left_out("attach", "run shows both outputs, and reads with -i"),
-    **_left_out(
+    **left_out("annotation", "labels do it; annotations are manifests' and belong to pods"),
+    **left_out("arch os platform variant", "images are for this machine; image pull finds them"),
+    **left_out("attach", "run shows both outputs, and reads with -i"),
+    **left_out(
         "authfile creds cert-dir tls-verify decryption-key retry retry-delay", "image pull has it, or registries.conf"
     ),
-    **_left_out("cgroupns cgroups", "each container has a cgroup in its pod's; --share cgroup shares the namespace"),
-    **_left_out("chrootdirs", "files of /etc are put where the image's root is"),
-    **_left_out("conmon-pidfile pidfile sdnotify", "the service is ours, not the container's: inspect has the pid"),
-    **_left_out("device-cgroup-rule gpus", "devices are named one by one: --device"),
-    **_left_out("disable-content-trust", "it means nothing in podman either"),
-    **_left_out("env-host", "say which: -e NAME, or -e '*' for all"),
-    **_left_out("env-merge unsetenv unsetenv-all", "the image's variables are overridden by -e, not removed"),
-    **_left_out("expose publish-all", "ports are published by name: -p PORT takes any free one of the host"),
-    **_left_out(
+    **left_out("cgroupns cgroups", "each container has a cgroup in its pod's; --share cgroup shares the namespace"),
+    **left_out("chrootdirs", "files of /etc are put where the image's root is"),
+    **left_out("conmon-pidfile pidfile sdnotify", "the service is ours, not the container's: inspect has the pid"),
+    **left_out("device-cgroup-rule gpus", "devices are named one by one: --device"),
+    **left_out("disable-content-trust", "it means nothing in podman either"),
+    **left_out("env-host", "say which: -e NAME, or -e '*' for all"),
+    **left_out("env-merge unsetenv unsetenv-all", "the image's variables are overridden by -e, not removed"),
+    **left_out("expose publish-all", "ports are published by name: -p PORT takes any free one of the host"),
+    **left_out(
         "health-cmd health-interval health-log-destination health-max-log-count health-max-log-size health-on-failure "
         "health-retries health-start-period health-startup-cmd health-startup-interval health-startup-retries "
         "health-startup-success health-startup-timeout health-timeout no-healthcheck",
         "containers made by hand have no probes yet",
     ),
-    **_left_out("hostuser group-entry passwd passwd-entry", "the image's users are left as they are"),
-    **_left_out("image-volume", "an image's volumes are directories of the container's own layer, kept with it"),
-    **_left_out("init init-path", "a pod with --share +pid has an init; or use an image that has one"),
-    **_left_out("link-local-ip", "addresses are given by --ip and --ip6"),
-    **_left_out("log-driver log-opt", "logs are kept and rotated as config.toml says"),
-    **_left_out("personality", "containers run as the machine does"),
-    **_left_out("requires", "containers that belong together are a pod"),
-    **_left_out("rootfs", "containers come from images: image load"),
-    **_left_out("seccomp-policy", "--security-opt seccomp= names the profile"),
-    **_left_out("secret", "hand it in as a file: -v, or as a variable: -e"),
-    **_left_out("systemd", "there is no mode for systemd in containers"),
-    **_left_out("timeout", "run timeout(1) in it"),
-    **_left_out("tz", "set it by -e TZ=…"),
-    **_left_out("umask", "it is 0022"),
-    **_left_out("volumes-from", "name the volumes: -v"),
+    **left_out("hostuser group-entry passwd passwd-entry", "the image's users are left as they are"),
+    **left_out("image-volume", "an image's volumes are directories of the container's own layer, kept with it"),
+    **left_out("init init-path", "a pod with --share +pid has an init; or use an image that has one"),
+    **left_out("link-local-ip", "addresses are given by --ip and --ip6"),
+    **left_out("log-driver log-opt", "logs are kept and rotated as config.toml says"),
+    **left_out("personality", "containers run as the machine does"),
+    **left_out("requires", "containers that belong together are a pod"),
+    **left_out("rootfs", "containers come from images: image load"),
+    **left_out("seccomp-policy", "--security-opt seccomp= names the profile"),
+    **left_out("secret", "hand it in as a file: -v, or as a variable: -e"),
+    **left_out("systemd", "there is no mode for systemd in containers"),
+    **left_out("timeout", "run timeout(1) in it"),
+    **left_out("tz", "set it by -e TZ=…"),
+    **left_out("umask", "it is 0022"),
+    **left_out("volumes-from", "name the volumes: -v"),
 }
 
 _RUN = {
-    **_same("detach detach-keys sig-proxy"),
-    **_left_out("preserve-fds preserve-fd", "a container keeps running when its caller's files are gone"),
-    **_left_out("rmi", "image rm removes images, image prune those that nobody uses"),
+    **same("detach detach-keys sig-proxy"),
+    **left_out("preserve-fds preserve-fd", "a container keeps running when its caller's files are gone"),
+    **left_out("rmi", "image rm removes images, image prune those that nobody uses"),
 }
 
-_CREATE = _left_out("init-ctr", "run what comes before in a container of its own")
+_CREATE = left_out("init-ctr", "run what comes before in a container of its own")
 
 _POD_CREATE = {
     **_SANDBOX,
     **{option: found for option, found in _RESOURCES.items() if option in ("--cpuset-cpus", "--cpuset-mems")},
-    **_left_out("blkio-weight blkio-weight-device device-read-bps device-write-bps", "the use of disks is not limited"),
-    **_left_out("memory-swap", "swap is left to the machine"),
-    **_same(
+    **left_out("blkio-weight blkio-weight-device device-read-bps device-write-bps", "the use of disks is not limited"),
+    **left_out("memory-swap", "swap is left to the machine"),
+    **same(
         "cpu-shares cpus exit-policy infra infra-command infra-image infra-name label label-file memory name "
         "pod-id-file replace"
     ),
-    **_different(
+    **different(
         restart="for members that have none of their own; on-failure without a number",
         share="cgroup needs no --share-parent=false",
         volume="for members that are added from then on; options as run has them",
     ),
-    **_left_out("device gpus", "give it to the member that needs it: run --device"),
-    **_left_out("infra-conmon-pidfile", "inspect has the pid"),
-    **_left_out("security-opt", "give it to the members: run --security-opt"),
-    **_left_out("share-parent", "members are always in the pod's cgroup"),
-    **_left_out("volumes-from", "name the volumes: -v"),
+    **left_out("device gpus", "give it to the member that needs it: run --device"),
+    **left_out("infra-conmon-pidfile", "inspect has the pid"),
+    **left_out("security-opt", "give it to the members: run --security-opt"),
+    **left_out("share-parent", "members are always in the pod's cgroup"),
+    **left_out("volumes-from", "name the volumes: -v"),
 }
 
 TABLES: dict[str, Table] = {
-    "run": _sorted(_CONTAINER, _RUN),
-    "create": _sorted(_CONTAINER, _CREATE),
-    "pod create": _sorted(_POD_CREATE),
+    "run": table(_CONTAINER, _RUN),
+    "create": table(_CONTAINER, _CREATE),
+    "pod create": table(_POD_CREATE),
+    **podman_pods.TABLES,
 }
 """By podman's command."""

@@ -25,6 +25,7 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.layout import Layout
 from reconciler.model.actions import KillContainer, StopContainer
 from reconciler.model.desired import Absent
+from reconciler.model.errors import Busy
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, ContainerState, HostFacts, PidRef
 from reconciler.plan.pod_actions import compute_pod_actions
@@ -259,7 +260,7 @@ def expect_nothing_left(root: Path) -> None:
     """No process, cgroup, link, nft table or mount of the instance at ``root`` may be there."""
     tag = Layout.at(root).tag
     end_zygote(root)
-    cgroups.remove_instance(tag)
+    until(lambda: _removed_instance(tag), "nobody is in the instance's cgroup: what was killed may still be dying", 10)
     left: list[str] = []
 
     def look() -> bool:
@@ -270,6 +271,14 @@ def expect_nothing_left(root: Path) -> None:
         until(look, "nothing is left", 10)
     except AssertionError:
         raise AssertionError(f"left behind by the instance {tag} at {root}: {left}") from None
+
+
+def _removed_instance(tag: str) -> bool:
+    try:
+        cgroups.remove_instance(tag)
+    except Busy:
+        return False
+    return True
 
 
 def _cgroups(tag: str) -> Iterator[str]:

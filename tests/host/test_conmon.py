@@ -34,6 +34,7 @@ class Run:
             command,
             env={"PATH": os.environ["PATH"], "_OCI_SYNCPIPE": str(writer)},
             pass_fds=(writer, *fds),
+            cwd=box.layout.container(cid),  # the C conmon leaves word of a kill for want of memory where it is
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -34,5 +34,4 @@ def options_of(command: str) -> set[str]:
         ["podman", *command.split(), "--help"], capture_output=True, text=True, check=True, timeout=30
     )
     found = set(OPTION.findall(shown.stdout)) - {"--help"}
-    assert len(found) > 20, shown.stdout
     return found

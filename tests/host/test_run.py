@@ -158,6 +158,17 @@ def _ended_after_restart(there: Instance) -> dict[str, object] | None:
     return row if row["Restarts"] == 1 and row["State"] == "exited" else None
 
 
+def test_it_is_restarted_again_when_its_back_off_is_over(there: Instance, image: str):
+    there.ok("run", "-d", "--name", "crash", "--restart", "always", image, "false")
+    until(lambda: _restarts(there) == 2, "the first restart came at once, the second after ten seconds")
+    there.ok("stop", "crash")
+    assert states(there) == {"crash": "exited"}
+
+
+def _restarts(there: Instance) -> int:
+    return int(json.loads(there.ok("ps", "-a", "--format", "json"))[0]["Restarts"])
+
+
 def test_what_is_to_be_removed_is_when_it_ends_on_its_own(there: Instance, image: str):
     ident = there.ok("run", "-d", "--rm", image, "sleep", "0.5").strip()
     assert HEX.fullmatch(ident)

@@ -155,7 +155,13 @@ def test_the_monitors_call_leaves_it_to_a_live_controller(engine: FakeEngine, be
     by_hand.ended(engine, layout, ident)
     assert engine.running(KEY) == {}
     layout.halted.unlink()
-    by_hand.ended(engine, layout, ident)
+    assert by_hand.ended(engine, layout, ident, engine.clock) is None
+    assert set(engine.running(KEY)) == {"web"}
+    engine.exit(KEY, "web", 1)
+    again = by_hand.ended(engine, layout, ident, engine.clock)
+    assert again is not None and again > 0
+    engine.tick(again)
+    assert by_hand.ended(engine, layout, ident, engine.clock) is None
     assert set(engine.running(KEY)) == {"web"}
 
 

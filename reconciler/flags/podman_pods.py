@@ -1,0 +1,68 @@
+"""Podman's options of the commands on pods, of ps and of kube, beside ours: the rest of ``podman.TABLES``."""
+
+from __future__ import annotations
+
+from reconciler.flags.verdicts import Table, different, left_out, same, table
+
+_LATEST = same("latest")
+_NO_CLUSTERS_LOGIN = left_out(
+    "authfile cert-dir creds tls-verify", "images are fetched with the Secrets of the manifest, or by registries.conf"
+)
+
+TABLES: dict[str, Table] = {
+    "ps": table(
+        same("all filter last latest no-trunc noheading ns pod quiet sort"),
+        different(format="json, and templates of field paths, json, table, range, if, join, upper and lower"),
+        left_out("external", "containers of other programs are theirs to list"),
+        left_out("size", "how much a layer holds is not counted"),
+        left_out("sync", "what is shown is always looked up"),
+        left_out("watch", "watch(1) does it"),
+    ),
+    "pod ps": table(
+        same("ctr-ids ctr-names ctr-status filter latest no-trunc noheading ns quiet sort"),
+        different(format="json, and templates of field paths, json, table, range, if, join, upper and lower"),
+    ),
+    "pod start": table(same("all pod-id-file"), _LATEST),
+    "pod stop": table(
+        same("all ignore pod-id-file time"),
+        _LATEST,
+    ),
+    "pod restart": table(same("all"), _LATEST),
+    "pod kill": table(same("all signal"), _LATEST),
+    "pod pause": table(same("all"), _LATEST),
+    "pod unpause": table(same("all"), _LATEST),
+    "pod rm": table(same("all force ignore pod-id-file time"), _LATEST),
+    "pod prune": table(same("force")),
+    "pod inspect": table(same("format"), _LATEST),
+    "pod exists": table(),
+    "pod logs": table(
+        same("container follow names since tail timestamps until"),
+        _LATEST,
+        left_out("color", "lines say whose they are"),
+    ),
+    "pod top": table(_LATEST),
+    "pod stats": table(
+        same("all format no-stream"),
+        _LATEST,
+        left_out("no-reset", "a terminal is written over, everything else gets one block after the other"),
+    ),
+    "kube play": table(
+        same("annotation ip mac-address no-hosts quiet start"),
+        different(
+            network="one network, for pods that name none",
+            replace="takes over a pod of that name that run or pod create made; a pod that was played is never made "
+            "anew as a whole: what the file says otherwise is changed",
+            userns="host or auto",
+        ),
+        _NO_CLUSTERS_LOGIN,
+        left_out("build context-dir", "images are built by buildah or podman, and found here"),
+        left_out("configmap", "ConfigMaps are not supported yet"),
+        left_out("log-driver log-opt", "logs are kept and rotated as config.toml says"),
+        left_out("seccomp-profile-root", "seccompProfile Localhost names files below config.toml's directory"),
+    ),
+    "kube down": table(),
+    "kube generate": table(
+        same("filename"),
+        left_out("service", "there are no Services here but for names"),
+    ),
+}
