@@ -38,7 +38,7 @@ def attach(options: Options, name: str, member: str | None, namespace: str | Non
         stdin = None if no_stdin or not (session.stdin or session.tty) else 0
         if Conversation(session, stdin, typed).hold() is Ended.DETACHED:
             return 0
-    code = engine.exit_code(found.container.id)
+    code = engine.exit_code(found.container.id, session.life)
     if code is None:
         complain(
             f"no connection with {found.name} any more: it runs on",

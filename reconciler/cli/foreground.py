@@ -42,7 +42,7 @@ def stay_with(
         given = 0 if stdin and (session.stdin or session.tty) else None
         forward = None if session.tty and given is not None and os.isatty(given) else _forwarding(engine, container)
         ended = Conversation(session, given, keys, forward if proxy else None).hold()
-    return 0 if ended is Ended.DETACHED else _exit_code(engine, bench, container)
+    return 0 if ended is Ended.DETACHED else _exit_code(engine, bench, container, session.life)
 
 
 def _forwarding(engine: Engine, container: ContainerId) -> Callable[[int], None]:
@@ -53,11 +53,11 @@ def _forwarding(engine: Engine, container: ContainerId) -> Callable[[int], None]
     return forward
 
 
-def _exit_code(engine: Engine, bench: Bench, container: ContainerId) -> int:
+def _exit_code(engine: Engine, bench: Bench, container: ContainerId, life: int) -> int:
     """Of one that was to be removed when it ended, what whoever removed it left."""
     code = None
     with suppress(ReconcilerError):
-        code = engine.exit_code(container)
+        code = engine.exit_code(container, life)
     if code is None:
         code = bench.source.code_of(container)
     if code is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.engine import cgroups, endings, files, podgroups, processes, records
+from reconciler.engine import cgroups, endings, files, pausing, podgroups, processes, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.endings import cgroups_of
@@ -88,7 +88,8 @@ def stop(ctx: Context, container: ContainerId, grace: float) -> None:
     """Record the deadline, send the container's stop signal, record that it was sent, and return.
 
     Whoever dies in between leaves a stop that counts as not begun: it is begun again, rather than that a process
-    which nobody told is killed. On a full disk it is told all the same: its end may free the space.
+    which nobody told is killed. On a full disk it is told all the same: its end may free the space. One that is paused
+    goes on, or it would not hear of it.
     """
     record = record_of(ctx, container)
     if record is None:
@@ -96,19 +97,26 @@ def stop(ctx: Context, container: ContainerId, grace: float) -> None:
     try:
         note(ctx, container, deadline=ctx.clock.now() + grace, told=False)
     finally:
-        processes.send_signal(process_of(facts_of(ctx, container)), signal_number(record.stop_signal))
-    note(ctx, container, told=True)
+        facts = facts_of(ctx, container)
+        processes.send_signal(process_of(facts), signal_number(record.stop_signal))
+        if facts.paused:
+            pausing.let_go_on(ctx, record)
+    note(ctx, container, told=True, paused=False)
 
 
 def signal_first(ctx: Context, container: ContainerId, number: int) -> None:
-    """Send a signal to the container's first process: nothing is meant by it but what the program makes of it.
+    """Send a signal to the container's first process: nothing is meant by it but what the program makes of it. Where it
+    is paused that waits until it goes on, but for its death.
 
     Raises NotFound, InvalidInput where it does not run.
     """
-    record, process = require(ctx, container), process_of(facts_of(ctx, container))
+    record, facts = require(ctx, container), facts_of(ctx, container)
+    process = process_of(facts)
     if not processes.alive(process):
         raise InvalidInput(f"cannot send a signal to {record.name}: it does not run")
     processes.send_signal(process, number)
+    if facts.paused and number == signal.SIGKILL:
+        pausing.let_go_on(ctx, record)
 
 
 def kill(ctx: Context, container: ContainerId) -> None:

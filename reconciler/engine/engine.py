@@ -252,11 +252,12 @@ class Engine:
 
         return sessions.attached(self.context, container)
 
-    def exit_code(self, container: ContainerId) -> int | None:
-        """How a container ended that was attached to; None where it runs on, or nobody knows any more."""
+    def exit_code(self, container: ContainerId, life: int | None = None) -> int | None:
+        """How a container ended that was attached to, or the ``life`` of it that the session was of; None where it runs
+        on, or nobody knows any more."""
         from reconciler.engine import sessions
 
-        return sessions.exit_code(self.context, container)
+        return sessions.exit_code(self.context, container, life)
 
     def signal(self, container: ContainerId, number: int) -> None:
         """Send a signal to the first process of a container.

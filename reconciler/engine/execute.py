@@ -13,8 +13,9 @@ import msgspec
 from reconciler.engine import recorded, relays, terminals
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
+from reconciler.engine.records import ContainerFacts, ContainerRecord
 from reconciler.engine.runtime import environment, last_line
-from reconciler.model.errors import Permanent, RuntimeFailed
+from reconciler.model.errors import InvalidInput, Permanent, RuntimeFailed
 from reconciler.model.key import ContainerId
 
 NOT_THERE, NOT_RUNNABLE = 127, 126
@@ -45,9 +46,11 @@ def run(
     ``env`` are ``NAME=value`` strings added to the container's own; ``stdin``: whether it reads ours; ``tty``: it has a
     terminal of its own, which the runtime connects with ours, both ways.
 
-    Raises NotFound, NotStarted, RuntimeFailed.
+    Raises NotFound, InvalidInput where the container is paused, NotStarted, RuntimeFailed.
     """
-    recorded.require(ctx, container)
+    record, facts = recorded.require(ctx, container), recorded.facts_of(ctx, container)
+    if facts.paused and _is_paused(ctx, record, facts):
+        raise InvalidInput(f"cannot run a command in {record.name}: it is paused")
     variables = dict(pair.partition("=")[::2] for pair in env)
     runtime = ctx.runtime_of(container)
     if tty:
@@ -74,6 +77,12 @@ def run(
     if code != 0 and words_of_runtime.strip():
         raise _not_started(argv[0], last_line(words_of_runtime))
     return code if code >= 0 else 128 - code
+
+
+def _is_paused(ctx: Context, record: ContainerRecord, facts: ContainerFacts) -> bool:
+    from reconciler.engine import pausing  # it knows cgroups, which a command in a container mostly does without
+
+    return pausing.is_paused(ctx, record, facts)
 
 
 def _shielded(call: list[str], stdin: bool) -> int:

@@ -128,7 +128,14 @@ def _container(
         refused=facts.refused,
         newer=facts.newer,
         turn=facts.turn,
+        paused=state is ContainerState.RUNNING and facts.paused and _is_paused(ctx, record, facts),
     )
+
+
+def _is_paused(ctx: Context, record: ContainerRecord, facts: ContainerFacts) -> bool:
+    from reconciler.engine import pausing
+
+    return pausing.is_paused(ctx, record, facts)
 
 
 def _write_down(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord, end: Exit | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.engine import boundary, containers, members, renew, sandboxes
+from reconciler.engine import boundary, containers, members, pausing, renew, sandboxes
 from reconciler.engine.context import Context
 from reconciler.model import actions as a
 from reconciler.model.interfaces import KeyLock
@@ -22,6 +22,8 @@ _VERBS: dict[type[a.Action], str] = {
     a.StartContainer: "start a container of",
     a.StopContainer: "stop a container of",
     a.KillContainer: "kill a container of",
+    a.PauseContainer: "pause a container of",
+    a.ResumeContainer: "resume a container of",
     a.UpdateResources: "update the resources of a container of",
     a.UpdatePodResources: "update the resources of",
     a.RemoveContainer: "remove a container of",
@@ -68,6 +70,10 @@ def _perform(ctx: Context, action: a.Action) -> None:
             containers.stop(ctx, action.container, action.grace)
         case a.KillContainer():
             containers.kill(ctx, action.container)
+        case a.PauseContainer():
+            pausing.pause(ctx, action.container)
+        case a.ResumeContainer():
+            pausing.resume(ctx, action.container)
         case a.UpdateResources():
             containers.update(ctx, action.container, action.resources, action.qos)
         case a.UpdatePodResources():

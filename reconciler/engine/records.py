@@ -140,6 +140,8 @@ class ContainerFacts:
     turn: int = 0
     """The last of its lives that a command asked for (``desired.Wish.turn``)."""
     life: int = 0
+    paused: bool = False
+    """Whether somebody paused it; whether it is, the kernel knows."""
     past: Past | None = None
     """None: as the record says."""
 

@@ -3,6 +3,7 @@
     hierarchies  what is mounted where: v1, hybrid, v2
     names        where a pod's cgroup lies, by driver and quality of service
     tree         cgroups made, entered, emptied, removed, found
+    freezer      processes stand still, and go on
     values       shares, quotas and limits: written, and read back
     readings     what is used: read
     systemd      the same through systemd, where the tree is systemd's
@@ -14,6 +15,9 @@ take "already so" for an answer.
 """
 
 from reconciler.engine.cgroups.driver import choose as choose
+from reconciler.engine.cgroups.freezer import freeze as freeze
+from reconciler.engine.cgroups.freezer import is_frozen as is_frozen
+from reconciler.engine.cgroups.freezer import thaw as thaw
 from reconciler.engine.cgroups.hierarchies import Hierarchies as Hierarchies
 from reconciler.engine.cgroups.hierarchies import Hierarchy as Hierarchy
 from reconciler.engine.cgroups.hierarchies import current as current

@@ -51,7 +51,7 @@ def update(path: str, resources: Resources) -> None:
     when the kernel does not take a value. In a scope of systemd the container may have a cgroup inside it that is its
     own (crun); what the scope itself has is systemd's to set.
     """
-    leaf = _leaf(path)
+    leaf = leaf_of(path)
     _limit_memory(leaf, resources.memory_limit)
     for file, value in (*_cpu(leaf, resources), *_pids(leaf, resources.pids_limit)):
         _set(file, value)
@@ -59,7 +59,8 @@ def update(path: str, resources: Resources) -> None:
         systemd.set_properties(path, _of_scope(path, leaf, resources))
 
 
-def _leaf(path: str) -> str:
+def leaf_of(path: str) -> str:
+    """The cgroup that the container's processes are in: crun makes one inside the scope."""
     inner = f"{path}/container"
     there = names.driver_of(path) is Driver.SYSTEMD and hosts.current().all[0].at(inner).is_dir()
     return inner if there else path
