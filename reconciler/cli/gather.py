@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,13 +31,16 @@ def containers(engine: Engine, namespace: str | None = None) -> list[ContainerRo
 
 
 def pods(engine: Engine, namespace: str | None = None) -> list[PodRow]:
-    """Every pod but those that are there for one container only."""
-    hand, command_of = by_hand(engine.layout.hand), commands(engine.layout.images)
-    return [
-        rows.pod_row(pod, command_of)
-        for pod in observed(engine, namespace)
-        if not hand.get(pod.key, _NOT_BY_HAND).solo and pod.sandbox and not pod.sandbox.ended
-    ]
+    """Every pod that is one to look at."""
+    command_of = commands(engine.layout.images)
+    return [rows.pod_row(pod, command_of) for pod in to_see(engine, observed(engine, namespace))]
+
+
+def to_see(engine: Engine, pods: Iterable[Observed]) -> list[Observed]:
+    """Those of ``pods`` that are pods to whoever looks: not those that are there for one container only, nor those of
+    which nothing but a record is left."""
+    hand = by_hand(engine.layout.hand)
+    return [p for p in pods if not hand.get(p.key, _NOT_BY_HAND).solo and p.sandbox and not p.sandbox.ended]
 
 
 def commands(images: Path) -> Callable[[str], tuple[str, ...]]:

@@ -63,7 +63,7 @@ def pod_inspect(options: Options, names: tuple[str, ...], form: str | None, late
     """
     _expect(names, latest)
     engine = options.engine()
-    pods = observed(engine, namespace)
+    pods = gather.to_see(engine, observed(engine, namespace))
     if latest:
         names = _latest([(pod.sandbox.created_wall, pod.sandbox.id) for pod in pods if pod.sandbox])
     return _show(names, lambda name: _anything(engine, pods, name, "pod"), form)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from reconciler.cli import complete
+from reconciler.cli.gather import to_see
 from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.model.errors import NotFound
@@ -21,7 +22,8 @@ def exists(options: Options, name: str, namespace: str | None) -> int:
     Example:  reconciler pod exists web && echo yes
     """
     try:
-        find_pod(observed(options.engine(), namespace), name)
+        engine = options.engine()
+        find_pod(to_see(engine, observed(engine, namespace)), name)
     except NotFound:
         return 1
     return 0
