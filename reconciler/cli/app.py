@@ -64,6 +64,7 @@ SECTIONS: Sections = (
             ("wait", "life:wait", "Wait until containers have ended."),
             ("rm", "life:rm", "Remove containers."),
             ("top", "top:top", "Show the processes of a container."),
+            ("port", "port:port", "Show the ports that are published of containers."),
             ("pod", "pod:pod", "Make, look at and handle pods, as with podman."),
             ("kube", "kube:kube", "Play manifests by hand, as with podman."),
         ),

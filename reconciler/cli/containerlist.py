@@ -73,12 +73,12 @@ def status(row: ContainerRow, now: float) -> str:
 def ports(bindings: Iterable[PortBinding]) -> str:
     """Published ports as podman lists them."""
     return ", ".join(
-        f"{_address(p.host_ip)}:{run(p.host_port, count)}->{run(p.container_port, count)}/{p.protocol.lower()}"
+        f"{address(p.host_ip)}:{run(p.host_port, count)}->{run(p.container_port, count)}/{p.protocol.lower()}"
         for p, count in ranges(bindings)
     )
 
 
-def _address(host_ip: str) -> str:
+def address(host_ip: str) -> str:
     """As podman writes it, which has 0.0.0.0 for every address."""
     return f"[{host_ip}]" if ":" in host_ip else host_ip or "0.0.0.0"
 

@@ -74,16 +74,17 @@ def logs(
     wanted = window(since, until)
     count = None if tail < 0 else tail
     if follow and not previous:
-        lines = _followed(engine, paths, count, since, until, wanted)
+        lines = followed(engine, paths, count, since, until, wanted)
     else:
-        lines = ((label, line) for label, _, path in paths for line in _read(path, count, since, until, wanted))
+        lines = ((label, line) for label, _, path in paths for line in read_log(path, count, since, until, wanted))
     write(lines, timestamps, at_once=follow)
     return 0
 
 
-def _read(
+def read_log(
     path: Path, tail: int | None, since: float | None, until: float | None, wanted: Callable[[Line], bool]
 ) -> Iterable[Line]:
+    """What a log has of that time, or the last ``tail`` lines of it."""
     from reconciler.cli import crilog
 
     if until is None or tail is None:
@@ -91,7 +92,7 @@ def _read(
     return deque(filter(wanted, crilog.read(path, None, since)), maxlen=tail)
 
 
-def _followed(
+def followed(
     engine: Engine,
     paths: list[tuple[str, Found, Path]],
     tail: int | None,
@@ -99,6 +100,7 @@ def _followed(
     until: float | None,
     wanted: Callable[[Line], bool],
 ) -> Iterator[tuple[str, Line]]:
+    """The same of several logs, with their labels, and what comes until the containers have ended for good."""
     from reconciler.cli.logfollow import Stream, follow
 
     def looking(found: Found) -> Callable[[Path], State]:

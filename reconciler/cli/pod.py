@@ -14,6 +14,7 @@ SECTIONS: Sections = (
             ("exists", "podexists:exists", "Say by the exit code whether there is such a pod."),
             ("inspect", "inspect:pod_inspect", "Show all that is known of pods."),
             ("kill", "podlife:kill", "Send a signal to the containers of pods."),
+            ("logs", "podlogs:logs", "Print what the containers of a pod wrote."),
             ("pause", "podlife:pause", "Freeze the containers of pods."),
             ("prune", "podlife:prune", "Remove pods of which nothing runs."),
             ("ps", "podps:ps", "List pods."),
