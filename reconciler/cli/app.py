@@ -63,6 +63,7 @@ SECTIONS: Sections = (
             ("unpause", "life:unpause", "Let paused containers go on."),
             ("wait", "life:wait", "Wait until containers have ended."),
             ("rm", "life:rm", "Remove containers."),
+            ("stats", "stats:stats", "Show what containers use."),
             ("top", "top:top", "Show the processes of a container."),
             ("port", "port:port", "Show the ports that are published of containers."),
             ("pod", "pod:pod", "Make, look at and handle pods, as with podman."),

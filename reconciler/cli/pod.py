@@ -22,6 +22,7 @@ SECTIONS: Sections = (
             ("restart", "podlife:restart", "Stop pods and start them again."),
             ("rm", "podlife:rm", "Remove pods."),
             ("start", "podlife:start", "Start pods."),
+            ("stats", "stats:pod_stats", "Show what the containers of pods use."),
             ("stop", "podlife:stop", "Stop pods; they are kept."),
             ("unpause", "podlife:unpause", "Let paused pods go on."),
             ("top", "top:pod_top", "Show the processes of all containers of a pod."),

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from reconciler.engine.inside import Inside
     from reconciler.engine.reset import Holdings
     from reconciler.engine.sessions import Session
-    from reconciler.engine.usage import Usage
     from reconciler.model.actions import Action, PullImage
     from reconciler.model.interfaces import KeyLock
     from reconciler.model.key import PodId
     from reconciler.model.login import FindSecret
     from reconciler.model.observed import Container, HostFacts, Observed, PidRef
     from reconciler.model.spec import PodSpec
+    from reconciler.model.usage import Usage
 
 
 class Engine:

@@ -6,27 +6,16 @@ Reading only, and without the pod's lock: a container that ends meanwhile is lef
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.engine import cgroups, podgroups, processes
-from reconciler.engine.cgroups import Reading
 from reconciler.engine.context import Context
 from reconciler.model.key import ContainerId, PodId
-from reconciler.model.observed import Container, ContainerState, Instant, Observed, PidRef, Sandbox
+from reconciler.model.observed import Container, ContainerState, Observed, PidRef, Sandbox
+from reconciler.model.usage import Reading, Usage
 
 LOOPBACK = "lo"
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Of one container since its start, as it was ``at`` that instant. ``own.limit`` is what it, its pod and the
-    machine allow. ``received`` and ``sent`` are bytes of its pod's network; None on the host's."""
-
-    at: Instant
-    own: Reading
-    received: int | None = None
-    sent: int | None = None
 
 
 def of_pod(ctx: Context, pod: Observed) -> dict[ContainerId, Usage]:

@@ -27,7 +27,6 @@ from reconciler.engine.cgroups.names import container_of as container_of
 from reconciler.engine.cgroups.names import container_path as container_path
 from reconciler.engine.cgroups.names import is_slice as is_slice
 from reconciler.engine.cgroups.names import pod_path as pod_path
-from reconciler.engine.cgroups.readings import Reading as Reading
 from reconciler.engine.cgroups.readings import read as read
 from reconciler.engine.cgroups.tree import containers as containers
 from reconciler.engine.cgroups.tree import enter_monitors as enter_monitors

@@ -6,28 +6,15 @@ On a hybrid host v1 counts all of it; the ``unified`` tree has no controller of 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.engine.cgroups import hierarchies as hosts
 from reconciler.engine.cgroups.hierarchies import Hierarchies, read_number
 from reconciler.engine.cgroups.values import memory_limit
 from reconciler.engine.oci.host import CgroupMode
+from reconciler.model.usage import Reading
 
 _NOWHERE = Path("/nonexistent")
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """``cpu`` in seconds, everything else but ``pids`` in bytes; None is what nobody counts here. ``memory`` is without
-    the page cache that could be had back at once, as docker and podman tell it."""
-
-    cpu: float | None = None
-    memory: int | None = None
-    limit: int | None = None
-    read: int | None = None
-    written: int | None = None
-    pids: int | None = None
 
 
 def read(path: str) -> Reading:

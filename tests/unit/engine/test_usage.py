@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine import cgroups, usage
-from reconciler.engine.cgroups import Hierarchies, Hierarchy, Reading, hierarchies
+from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies
 from reconciler.engine.cgroups.readings import counters, total
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.engine.usage import bytes_of
+from reconciler.model.usage import Reading
 
 GROUP = "/reconciler-abcd/pod-1/2"
 
