@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import whose
+from reconciler.cli import complete, whose
 from reconciler.cli.logs import followed, log_path, read_log, window, write
 from reconciler.cli.moments import moment, of_stamp
 from reconciler.cli.resolve import Found, current
@@ -28,7 +28,7 @@ Labelled = tuple[str, "Line"]
 
 
 @click.command()
-@click.argument("name", required=False, metavar="POD")
+@click.argument("name", required=False, metavar="POD", shell_complete=complete.pods)
 @click.option("-c", "--container", "member", help="Only of this container, by its name or id.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the containers have ended for good.")
 @click.option("--tail", type=click.IntRange(min=-1), default=-1, metavar="N", help="The last N lines of each only.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from reconciler.cli import whose
+from reconciler.cli import complete, whose
 from reconciler.cli.containerlist import address
 from reconciler.cli.resolve import Found, observed
 from reconciler.cli.settings import Options, pass_options
@@ -15,7 +15,7 @@ from reconciler.model.spec import PortBinding, Protocol
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[CONTAINER] [PORT[/PROTOCOL]]")
+@click.argument("words", nargs=-1, metavar="[CONTAINER] [PORT[/PROTOCOL]]", shell_complete=complete.containers)
 @click.option("-a", "--all", "everything", is_flag=True, help="Of all containers that run.")
 @click.option("-l", "--latest", is_flag=True, help="Of the container that was made last, instead of CONTAINER.")
 @click.option("-N", "--namespace", help="Only in this namespace.")

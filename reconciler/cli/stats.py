@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import formats, gather, rows, whose
+from reconciler.cli import complete, formats, gather, rows, whose
 from reconciler.cli import usagelist as shown
 from reconciler.cli.resolve import observed
 from reconciler.cli.rows import ByHand, ContainerRow
@@ -54,7 +54,7 @@ class Chosen:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[CONTAINER]...")
+@click.argument("names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete.containers)
 @click.option("-a", "--all", "everything", is_flag=True, help="Also those that do not run.")
 @_FORMAT
 @click.option("-i", "--interval", type=_INTERVAL, default=5.0, metavar="SECONDS", help="Time from one to the next: 5.")
@@ -103,7 +103,7 @@ def stats(
 
 
 @click.command("stats")
-@click.argument("names", nargs=-1, metavar="[POD]...")
+@click.argument("names", nargs=-1, metavar="[POD]...", shell_complete=complete.pods)
 @click.option("-a", "--all", "everything", is_flag=True, help="All pods, and what does not run of them.")
 @_POD_FORMAT
 @click.option("-i", "--interval", type=_INTERVAL, default=1.0, metavar="SECONDS", help="Time from one to the next: 1.")

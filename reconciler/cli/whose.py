@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import gather
 from reconciler.cli.resolve import Found, current, find_container, find_pod, observed
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.observed import ContainerState, Observed
@@ -36,10 +37,15 @@ def container(engine: Engine, name: str | None, namespace: str | None = None) ->
 
 
 def pod(engine: Engine, name: str | None, namespace: str | None = None) -> Observed:
-    """The pod of that name; None: the one made last. Raises NotFound, InvalidInput."""
+    """The pod of that name; None: the one made last, but for those that are there for one container only.
+
+    Raises NotFound, InvalidInput.
+    """
     pods = observed(engine, namespace)
     if name is not None:
         return find_pod(pods, name)
+    solo = {key for key, hand in gather.by_hand(engine.layout.hand).items() if hand.solo}
+    pods = tuple(pod for pod in pods if pod.key not in solo)
     if not pods:
         raise NotFound("cannot find the latest pod: no pod is here")
     return max(pods, key=lambda pod: pod.sandbox.created_wall if pod.sandbox else 0.0)

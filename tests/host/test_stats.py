@@ -172,7 +172,7 @@ def test_a_terminal_is_written_over_and_left_as_it_was(there: Instance) -> None:
     assert [frame.count("\x1b[2J") for frame in frames[:3]] == [1, 0, 0]
     lines = frames[1].removeprefix("\x1b[H").replace("\x1b[K", "").split("\r\n")
     assert lines[0].startswith("ID ")
-    assert lines[4] == "(2 more lines)"
+    assert lines[4] == "(3 more lines)"
     assert len(lines) == 6, "five lines and an end: the terminal does not scroll"
     assert max(map(len, lines)) == 40
 
@@ -191,7 +191,7 @@ def test_the_containers_of_a_pod(there: Instance) -> None:
 
 def test_what_has_ended_uses_nothing(there: Instance) -> None:
     """The last one in this file: it ends a container for good."""
-    there.ok("exec", "host/app", "--", "sh", "-c", "kill 1")
+    there.run("exec", "host/app", "--", "sh", "-c", "kill 1")
     until(lambda: "host/app" not in there.ok("stats", "--no-stream"), "it is not shown any more")
     rows = {row.split()[1]: row.split() for row in there.ok("stats", "--no-stream", "--all").splitlines()}
     assert " ".join(rows["host/app"][2:]) == "-- -- / -- -- -- / -- -- / -- -- -- --"

@@ -136,7 +136,7 @@ def test_names_are_the_containers_own_whatever_it_makes_of_them(
 
 def test_what_does_not_run_has_no_processes(there: Instance, apply: Apply) -> None:
     apply(pod("over", member("app", SERVE)))
-    there.ok("exec", "over/app", "--", "sh", "-c", "kill 1")
+    there.run("exec", "over/app", "--", "sh", "-c", "kill 1")
     until(lambda: there.run("top", "over/app").returncode == 125, "it has ended")
     failed = there.run("top", "over/app")
     assert failed.stderr.startswith("reconciler: cannot show the processes of over/app: the container is exited")

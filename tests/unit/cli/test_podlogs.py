@@ -66,6 +66,8 @@ class Engine:
 
     def __init__(self, *pods: Observed) -> None:
         self.pods = {there.key: there for there in pods}
+        self.layout = self
+        self.hand = Path("/nonexistent")
 
     def keys(self):
         return tuple(self.pods)
