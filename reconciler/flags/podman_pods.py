@@ -5,6 +5,7 @@ from __future__ import annotations
 from reconciler.flags.verdicts import Table, different, left_out, same, table
 
 _LATEST = same("latest")
+_FORMAT = different(format="json, and templates of field paths, json, table, range, if, join, upper and lower")
 _NO_CLUSTERS_LOGIN = left_out(
     "authfile cert-dir creds tls-verify", "images are fetched with the Secrets of the manifest, or by registries.conf"
 )
@@ -12,15 +13,18 @@ _NO_CLUSTERS_LOGIN = left_out(
 TABLES: dict[str, Table] = {
     "ps": table(
         same("all filter last latest no-trunc noheading ns pod quiet sort"),
-        different(format="json, and templates of field paths, json, table, range, if, join, upper and lower"),
+        _FORMAT,
         left_out("external", "containers of other programs are theirs to list"),
         left_out("size", "how much a layer holds is not counted"),
         left_out("sync", "what is shown is always looked up"),
         left_out("watch", "watch(1) does it"),
     ),
+    "top": table(_LATEST),
+    "stats": table(same("all interval no-reset no-stream no-trunc"), _LATEST, _FORMAT),
+    "port": table(same("all"), _LATEST),
     "pod ps": table(
         same("ctr-ids ctr-names ctr-status filter latest no-trunc noheading ns quiet sort"),
-        different(format="json, and templates of field paths, json, table, range, if, join, upper and lower"),
+        _FORMAT,
     ),
     "pod start": table(same("all pod-id-file"), _LATEST),
     "pod stop": table(
@@ -36,15 +40,14 @@ TABLES: dict[str, Table] = {
     "pod inspect": table(same("format"), _LATEST),
     "pod exists": table(),
     "pod logs": table(
-        same("container follow names since tail timestamps until"),
+        same("color container follow names since tail timestamps until"),
         _LATEST,
-        left_out("color", "lines say whose they are"),
     ),
     "pod top": table(_LATEST),
     "pod stats": table(
-        same("all format no-stream"),
+        same("all no-reset no-stream"),
         _LATEST,
-        left_out("no-reset", "a terminal is written over, everything else gets one block after the other"),
+        _FORMAT,
     ),
     "kube play": table(
         same("annotation ip mac-address no-hosts quiet start"),

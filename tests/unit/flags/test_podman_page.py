@@ -24,7 +24,7 @@ MORE = {
 }
 """What came to podman after 4.3, or what only ours have, by command."""
 
-COMING = frozenset({"pod logs", "pod stats", "pod top", "kube generate"})
+COMING = frozenset({"kube generate"})
 """Commands that are not here yet."""
 
 
