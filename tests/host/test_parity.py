@@ -318,13 +318,15 @@ def test_containers_are_confined_as_podmans(runtime: str, work: Path, loaded_ima
     wrong, used, named = [], set(), set()
     for name in NAMES:
         reasons = allowed(name, runtime)
-        named |= {d for d in reasons if "*" not in d.field}
+        named |= set(reasons)
         for field, a, b in differing(podmans[name], ours[name]):
             used.add(reason_for(field, a, b, reasons))
             if reason_for(field, a, b, reasons) is None:
                 wrong.append(f"{name}: {field}: Podman {a}, ours {b}")
     assert not wrong, "\n".join(wrong)
-    assert named - used == set(), "these are no reasons any more"
+    # What differed from an older Podman may not from a newer, which is then not what is looked at.
+    needed = set(PODMAN_5) if podmans_version() >= 5 else named
+    assert {d for d in needed if "*" not in d.field} - used == set(), "these are no reasons any more"
 
 
 def expect_that_the_probe_can_tell_containers_apart(ours: dict[str, Any]) -> None:
