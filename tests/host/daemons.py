@@ -61,7 +61,8 @@ class Ufw:
 
 
 class Firewalld:
-    """A daemon on a bus of its own; ``environment`` leads ``firewall-cmd`` to it."""
+    """A daemon on a bus of its own, to which only the ``firewall-cmd`` of ``path`` leads: runtimes talk to systemd on the
+    machine's."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "firewalld"
@@ -71,7 +72,8 @@ class Firewalld:
         self.environment = modules(*packages) | {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self._directory / 'bus'}"}
         program = self._directory / "bin/firewall-cmd"
         program.parent.mkdir()
-        words = (f"{name}={self.environment[name]}" for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"))
+        names = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "DBUS_SYSTEM_BUS_ADDRESS")
+        words = (f"{name}={self.environment[name]}" for name in names)
         real = UNPACKED / "firewalld/usr/bin/firewall-cmd"
         program.write_text(f'#!/bin/sh\nexec env {" ".join(words)} {_PYTHON} {real} "$@"\n')
         program.chmod(0o755)
