@@ -55,6 +55,8 @@ def run(
     \b
     Example:  reconciler run -dt --pod new:web -p 8080:80 busybox:1 httpd -f
     """
+    if member.interactive and member.tty and not how.detach and not os.isatty(0):
+        raise InvalidInput("cannot connect the container's terminal with ours: stdin is none", hint="leave -t away")
     engine = options.engine()
     progress = Progress()
     bench = bench_of(engine, None if how.quiet else progress)
