@@ -12,6 +12,8 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
     mount SOURCE TARGET FSTYPE FLAGS DATA    mount(2); FLAGS decimal
     overlay TARGET UPPER WORK LOWER...       a container's root (see overlay.py), the uppermost LOWER first
     graft NAMESPACE SOURCE TARGET            at TARGET a copy of the mount at SOURCE in another mount namespace
+    peer NAMESPACE SOURCE TARGET             the same, TARGET made as needed, and what is mounted below SOURCE, too:
+                                             where it is shared there, what is mounted later is seen on both sides
     idmap NAMESPACE SOURCE TARGET            at TARGET, made as needed, SOURCE and what is mounted below it,
                                              its files belonging to whom they would in that user namespace
     own PATH ID                              give PATH to this user and group
@@ -36,6 +38,7 @@ ARITY = {
     "chdir": 1,
     "mount": 5,
     "graft": 3,
+    "peer": 3,
     "idmap": 3,
     "own": 2,
 }
@@ -113,7 +116,12 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
             target, upper, work, *lowers = arguments
             overlay.mount(target, upper, work, lowers)
         case "graft":
-            _graft(*arguments)
+            namespace, source, target = arguments
+            _graft(namespace, source, target)
+        case "peer":
+            namespace, source, target = arguments
+            _make_place(source, target)
+            _graft(namespace, source, target, deep=True)
         case "idmap":
             _idmap(*arguments)
         case "own":
@@ -122,11 +130,16 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
             _reveal(*arguments)
 
 
-def _idmap(namespace: bytes, source: bytes, target: bytes) -> None:
+def _make_place(source: bytes, target: bytes) -> None:
+    """Something like ``source`` that it can be mounted on."""
     if os.path.isdir(source):
         _mkdir(target, 0o711)
     else:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
+def _idmap(namespace: bytes, source: bytes, target: bytes) -> None:
+    _make_place(source, target)
     users = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
         tree = libc.open_tree(source, deep=True)
@@ -161,14 +174,14 @@ def _reveal(top: bytes, *paths: bytes) -> None:
             os.close(tree)
 
 
-def _graft(namespace: bytes, source: bytes, target: bytes) -> None:
+def _graft(namespace: bytes, source: bytes, target: bytes, deep: bool = False) -> None:
     """setns changes root and working directory as well: both are as before at the end."""
     fds = [os.open(b".", os.O_PATH), os.open("/proc/self/ns/mnt", os.O_RDONLY), os.open(namespace, os.O_RDONLY)]
     home, here, there = fds
     try:
         libc.setns(there, libc.CLONE_NEWNS)
         try:
-            tree = libc.open_tree(source)
+            tree = libc.open_tree(source, deep=deep)
             fds.append(tree)
         finally:
             libc.setns(here, libc.CLONE_NEWNS)

@@ -75,6 +75,7 @@ SECTIONS: Sections = (
         (
             ("image", "image:image", "Load, pull, list and remove images."),
             ("network", "network:network", "Make, list and remove networks of pods."),
+            ("volume", "volume:volume", "Make, list and remove volumes."),
             ("info", "info:info", "Show this machine as the engine sees it."),
             ("system", "system:system", "Look after the instance as a whole."),
             ("completion", "completion:completion", "Print the completion script of a shell."),

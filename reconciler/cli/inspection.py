@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.maps import Map, Time
+from reconciler.cli.resolve import shown_infra
 from reconciler.cli.rows import ContainerRow
 from reconciler.model.observed import Container, Observed
 from reconciler.model.spec import ContainerSpec, Mount, PodSpec, PortBinding, RestartPolicy, VolumeKind
@@ -93,7 +94,7 @@ def container_json(seen: Seen) -> Json:
 
 def _infra_id(seen: Seen) -> str:
     """The infra container on which it depends; a container of its own seems to have none."""
-    infra = seen.pod.sandbox.infra if seen.pod.sandbox else None
+    infra = shown_infra(seen.pod)
     return infra.id if infra and not seen.row.infra and seen.row.pod else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from reconciler.cli.resolve import Found, current, infra_name
+from reconciler.cli.resolve import Found, current, infra_name, shown_infra
 from reconciler.model.errors import InvalidInput
 from reconciler.model.observed import Observed
 
@@ -63,7 +63,7 @@ def _newest(pod: Observed) -> list[Found]:
 
 
 def _infra(pod: Observed) -> list[Found]:
-    infra = pod.sandbox.infra if pod.sandbox else None
+    infra = shown_infra(pod)
     return [Found(pod, infra)] if infra else []
 
 

@@ -53,6 +53,12 @@ def current(pod: Observed) -> tuple[Container, ...]:
     return tuple(sorted(newest.values(), key=lambda c: (order.get(c.name, len(order)), c.name)))
 
 
+def shown_infra(pod: Observed) -> Container | None:
+    """The pod's infra container, unless the pod was made without one: then it only keeps the pod's place."""
+    sandbox = pod.sandbox
+    return sandbox.infra if sandbox and sandbox.applied.sandbox.infra else None
+
+
 def infra_name(pod: Observed) -> str:
     """What the pod's infra container is called."""
     sandbox = pod.sandbox

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler import __version__
 from reconciler.cli.maps import Map
-from reconciler.cli.resolve import current, infra_name
+from reconciler.cli.resolve import current, infra_name, shown_infra
 from reconciler.model.errors import ImageProblem
 from reconciler.model.key import HAND
 from reconciler.model.observed import Container, ContainerState, Observed
@@ -94,7 +94,7 @@ def of_pod(
     """The containers of a pod, the infra container last; with ``old`` also those that others took the place of, with
     ``all_infra`` also the infra container that is there for one container only."""
     found = [_member(pod, container, command_of, hand) for container in (pod.containers if old else current(pod))]
-    infra = pod.sandbox.infra if pod.sandbox and (all_infra or not hand.solo) else None
+    infra = shown_infra(pod) if all_infra or not hand.solo else None
     return [*found, _infra(pod, infra)] if infra is not None else found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import gather
-from reconciler.cli.resolve import Found, current, find_container, find_pod, observed
+from reconciler.cli.resolve import Found, current, find_container, find_pod, observed, shown_infra
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.observed import ContainerState, Observed
 
@@ -53,8 +53,8 @@ def pod(engine: Engine, name: str | None, namespace: str | None = None) -> Obser
 
 def members(pod: Observed) -> Iterator[Found]:
     """The infra container, where there is one, and the newest attempt at each member."""
-    if pod.sandbox and pod.sandbox.infra:
-        yield Found(pod, pod.sandbox.infra)
+    if (infra := shown_infra(pod)) is not None:
+        yield Found(pod, infra)
     yield from (Found(pod, member) for member in current(pod))
 
 

@@ -19,7 +19,7 @@ from reconciler.engine.network import pod as links
 from reconciler.engine.records import RECORD, ContainerRecord, PodRecord
 from reconciler.engine.store import addresses
 from reconciler.engine.store import pods as index
-from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.key import CONTAINER, ContainerId, Key, PodId
 
 PATIENCE = 3.0
 """Seconds: a dying network namespace takes its link along within 0.1 s, a monitor ends within milliseconds."""
@@ -122,7 +122,7 @@ def _mounts(ctx: Context) -> Iterator[Leak]:
 
 
 def _links(ctx: Context, known: _Known) -> Iterator[Leak]:
-    for link in links.leaked_links(ctx.layout.tag, tuple(known.pods), patience=0):
+    for link in links.leaked_links(ctx.layout.tag, (*known.pods, *known.containers), patience=0):
         yield Leak("link", link.name, f"of pod {link.pod[:12] or '?'}, which has no record")
     recorded = {network.name for network in networks.known(ctx)}
     for name in bridge.bridges(ctx.layout.tag):
@@ -179,7 +179,7 @@ def _rows(ctx: Context, known: _Known) -> Iterator[Leak]:
         if container not in known.containers:
             yield Leak("row", f"containers {container[:12]}", "container has no record")
     for key, lease in addresses.leases(ctx.store).items():
-        if key not in known.keys:
+        if key not in known.keys and not (key.kind == CONTAINER and key.name in known.containers):
             yield Leak("row", f"leases {' '.join(lease.ips)}", f"leased to {key}, which is not there")
 
 

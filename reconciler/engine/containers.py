@@ -16,25 +16,27 @@ from typing import Any
 
 import msgspec
 
-from reconciler.engine import cgroups, endings, files, pausing, podgroups, processes, records
+from reconciler.engine import apart, cgroups, endings, files, named, pausing, podgroups, processes, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.endings import cgroups_of
 from reconciler.engine.monitors import MonitorRequest
 from reconciler.engine.oci.process import member_score
-from reconciler.engine.recorded import begin, facts_of, note, read_again, record_of, record_of_pod, require
+from reconciler.engine.recorded import begin, facts_of, note, read_again, record_of, record_of_pod, require, require_pod
 from reconciler.engine.records import RECORD, ContainerFacts, ContainerRecord
 from reconciler.engine.store import pods as index
 from reconciler.engine.watched import monitor_file, process_of
-from reconciler.model.errors import InvalidInput, ReconcilerError, TryLater
+from reconciler.model.errors import ImageProblem, InvalidInput, ReconcilerError, TryLater
 from reconciler.model.key import HAND, ContainerId
 from reconciler.model.observed import PidRef
-from reconciler.model.qos import Qos
+from reconciler.model.qos import Qos, as_run
 from reconciler.model.spec import Resources
 
 CONFIG = "config.json"
 PREPARE = "prepare"
 KILL_AGAIN = 2.0
+INFRA_PATIENCE = 0.2
+"""Seconds that an infra container from an image is watched for after its start."""
 
 
 def launch(
@@ -78,10 +80,25 @@ def bring_up(
 def start(ctx: Context, container: ContainerId) -> None:
     """Let the created process go on to run its program.
 
-    Raises RuntimeFailed.
+    Raises RuntimeFailed; ImageProblem where it is an infra container with an image's command that ends at once.
     """
+    apart.connect(ctx, container)
     ctx.runtime_of(container).start(container)
     note(ctx, container, started=ctx.clock.now(), started_wall=ctx.clock.wall())
+    _require_patience(ctx, container)
+
+
+def _require_patience(ctx: Context, container: ContainerId) -> None:
+    """What is to hold a pod's namespaces must stay: or the pod would be made again and again."""
+    record = record_of(ctx, container)
+    if record is None or not record.infra or not record.image_id:
+        return
+    if processes.wait_gone(process_of(facts_of(ctx, container)), INFRA_PATIENCE):
+        raise ImageProblem(
+            f"cannot keep pod {record.key}: the command of its infra container ended at once (image"
+            f" {record.spec.image})",
+            hint="it must run as long as the pod does: as sleep infinity",
+        )
 
 
 def stop(ctx: Context, container: ContainerId, grace: float) -> None:
@@ -134,9 +151,10 @@ def update(ctx: Context, container: ContainerId, resources: Resources, qos: Qos)
 
     Raises LimitBelowUsage, RuntimeFailed when the kernel does not take them, NotFound.
     """
-    for path in cgroups_of(ctx, require(ctx, container).id):
+    keep = require_pod(ctx, require(ctx, container).pod).spec.keep
+    for path in cgroups_of(ctx, container):
         try:
-            cgroups.update(path, resources)
+            cgroups.update(path, as_run(resources, keep=keep))
         except cgroups.LimitBelowUsage:
             note(ctx, container, refused=resources)
             raise
@@ -162,17 +180,23 @@ def rescore(ctx: Context, container: ContainerId, qos: Qos) -> None:
     note(ctx, container, oom_score=score)
 
 
-def remove(ctx: Context, container: ContainerId) -> None:
-    """Take away whatever there is of a container, killing what still lives of it.
+def remove(ctx: Context, container: ContainerId, *, keep_volumes: bool = False) -> None:
+    """Take away whatever there is of a container, killing what still lives of it; also the volumes that were made for
+    it alone, unless it comes back (``keep_volumes``).
 
     Raises TryLater when a process does not die or the disk refuses.
     """
+    record = record_of(ctx, container)
     bundle, facts = ctx.layout.container(container), facts_of(ctx, container)
     grave = endings.bury(ctx, container) if is_cut_short(ctx, container, facts) else None
     endings.end_processes(ctx, container)
     endings.await_monitor(container, bundle, facts.life)
     ctx.runtime_of(container).delete(container)
     endings.forget(ctx, container)
+    if record is not None:
+        apart.leave(ctx, record)
+    if record is not None and not keep_volumes:
+        named.drop_anonymous(ctx, record.spec.mounts, of=container)
     files.discard(grave or bundle, ctx.layout.trash)
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)

@@ -8,7 +8,7 @@ state/  (survives a reboot)             run/  (gone after one)
     record.json, config.json              pids/<container id>    init pid, written by the runtime
     rootfs/ (empty) upper/ work/          runtime/<crun|runc>/   the OCI runtime's own state
     prepare                               instance.lock, network.lock, firewall.lock, ...
-  images/                               logs/
+  images/, volumes/<name>/_data         logs/
   state.db, hand/<namespace>/<name>.json  <namespace>_<pod>_<uid>/<container>/<attempt>.log
   cache/                                dns/networks/<bridge>   what the name server knows
 """
@@ -76,6 +76,16 @@ class Layout:
     @property
     def networks(self) -> Path:
         return self.state / "networks"
+
+    @property
+    def volumes(self) -> Path:
+        """Named volumes (``named``); made with the first of them."""
+        return self.state / "volumes"
+
+    @property
+    def volumes_lock(self) -> Path:
+        """Held by whoever makes or removes named volumes."""
+        return self.run / "volumes.lock"
 
     @property
     def cache(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import containers, sandboxes, volumes
+from reconciler.engine import apart, containers, named, sandboxes, security, volumes
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.images.image import Image
@@ -16,8 +16,10 @@ from reconciler.engine.oci.config import member_config
 from reconciler.engine.oci.prepare import prepare_script
 from reconciler.engine.recorded import require_pod
 from reconciler.engine.records import ContainerRecord, PodRecord
+from reconciler.engine.store import events
 from reconciler.model.actions import CreateContainer
 from reconciler.model.errors import ImageProblem, InvalidInput, TryLater
+from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
 from reconciler.model.qos import Qos, qos_of
@@ -39,7 +41,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
     with ctx.images.pinned(spec.image) as image:
         if image is None:
             raise ImageProblem(f"cannot create container {spec.name}: image {spec.image} is not here")
-        record = _record(ctx, pod, spec, action, image)
+        record = apart.settled(ctx, pod, _record(ctx, pod, spec, action, image))
         prepare_log(Path(record.log_path), action.attempt)
         config, prepare = bundle(ctx, pod, record, image, infra, qos_of(action.spec.containers))
         containers.launch(ctx, record, config, prepare, turn=action.turn)
@@ -57,9 +59,15 @@ def spec_of(pod: PodSpec, name: str) -> ContainerSpec:
 def bundle(
     ctx: Context, pod: PodRecord, record: ContainerRecord, image: Image, infra: PidRef, qos: Qos
 ) -> tuple[dict[str, Any], str]:
-    """A member's config.json and prepare script."""
+    """A member's config.json and prepare script; and the named volumes that it mounts are made."""
     b, spec = bundle_of(ctx, pod, record, infra), record.spec
-    config = member_config(b, spec, image, _user(spec, image), ctx.facts, qos)
+    user = user_of(spec, image)
+    named.prepare(ctx, spec, image, user)
+    facts, lowered = security.limited(ctx.facts, spec)
+    for limit in lowered:
+        said = f"Container {spec.name}: its limit {limit}"
+        events.emit(ctx.store, ctx.clock, str(pod.key), EventType.WARNING, "UlimitLowered", said)
+    config = member_config(b, spec, image, user, facts, qos)
     return config, prepare_script(b, ctx.images.overlay_lowers(image), ctx.facts, spec)
 
 
@@ -67,10 +75,11 @@ def stop_signal(spec: ContainerSpec, image: Image) -> str:
     return spec.stop_signal or image.stop_signal or "SIGTERM"
 
 
-def _user(spec: ContainerSpec, image: Image) -> User:
-    """runAsUser replaces the image's user and group; runAsGroup replaces the group (Kubernetes: SecurityContext)."""
+def user_of(spec: ContainerSpec, image: Image) -> User:
+    """The spec's own user or runAsUser replaces the image's user and group; runAsGroup replaces the group (Kubernetes:
+    SecurityContext). Raises ImageProblem when the image does not know it."""
     security = spec.security
-    wanted = image.user if security.run_as_user is None else str(security.run_as_user)
+    wanted = spec.user or image.user if security.run_as_user is None else str(security.run_as_user)
     user = resolve_user(LayerView(image.layers), wanted)
     if security.run_as_group is not None:
         user = user.with_group(security.run_as_group)

@@ -17,13 +17,13 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import boundary, files, locks, netrecords, networks, records
+from reconciler.engine import boundary, files, locks, netrecords, networks, recorded, records
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names, redirect, resolver, server, table
 from reconciler.engine.dns.server import PORT, Server
 from reconciler.engine.network import ports
 from reconciler.engine.network.bridge import BridgeConfig
-from reconciler.engine.records import RECORD, STATE, PodRecord, PodState
+from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import HostUnfit, ReconcilerError, TryLater
@@ -31,7 +31,7 @@ from reconciler.model.events import EventType
 from reconciler.model.key import Key
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
-from reconciler.model.spec import PodSpec, PortBinding, Protocol, share_address
+from reconciler.model.spec import PodSpec, PortBinding, Protocol, SandboxSpec, share_address
 
 ABOUT = "names"
 """What events about the name server are about."""
@@ -127,6 +127,21 @@ def _register(ctx: Context, record: PodRecord, network: Network | None) -> None:
         _require_program(ctx)
         fresh = _unheard(ctx, (network,))
         _serve(ctx, (network,), fresh, changed=_write(ctx, network, record))
+
+
+def register_member(ctx: Context, pod: PodRecord, member: ContainerRecord) -> None:
+    """The same of a member that has addresses of its own: it is found by its name."""
+    network = _network_of(ctx, pod)
+    if network is None or not ctx.config.dns.enabled:
+        return
+    with _remembering(ctx), _locked(ctx):
+        _require_program(ctx)
+        fresh, file = _unheard(ctx, (network,)), ctx.layout.dns_tables / network.file
+        before = table.read(file)
+        first = table.head(network.listen, ctx.config.dns.servers)
+        after = table.with_entry(before, first, _member_entry(ctx, member))
+        changed = _put(ctx, file, after, before) if before else _write_all(ctx, network, _records(ctx))
+        _serve(ctx, (network,), fresh, changed=changed)
 
 
 def withdraw(ctx: Context, key: Key) -> None:
@@ -284,8 +299,10 @@ def _write(ctx: Context, network: Network, record: PodRecord) -> bool:
 def _write_all(ctx: Context, network: Network, pods: Iterable[PodRecord]) -> bool:
     """The network's file from the records; whether there was anything to write."""
     first = table.head(network.listen, ctx.config.dns.servers)
-    there = (record for record in pods if record.ips and _name_of(record) == network.name)
-    return _put(ctx, ctx.layout.dns_tables / network.file, table.make(first, (_entry(ctx, one) for one in there)))
+    here = [record for record in pods if _name_of(record) == network.name]
+    entries = [_entry(ctx, one) for one in here if one.ips]
+    entries += [_member_entry(ctx, member) for one in here for member in _members_of(ctx, one)]
+    return _put(ctx, ctx.layout.dns_tables / network.file, table.make(first, entries))
 
 
 def _put(ctx: Context, file: Path, text: str, before: str | None = None) -> bool:
@@ -407,9 +424,23 @@ def _records(ctx: Context) -> Iterator[PodRecord]:
             yield record
 
 
+def _members_of(ctx: Context, pod: PodRecord) -> Iterator[ContainerRecord]:
+    """The members that have addresses of their own."""
+    if pod.spec.sandbox.apart:
+        found = (recorded.record_of(ctx, container) for container in index.containers_of(ctx.store, pod.id))
+        yield from (record for record in found if record is not None and record.ip)
+
+
+def _member_entry(ctx: Context, member: ContainerRecord) -> table.Entry:
+    key = Key(member.key.namespace, member.name)
+    known_as = names.known_as(key, SandboxSpec(), ctx.config.dns.domain)
+    return table.Entry(Key(member.key.namespace, member.id), tuple(filter(None, (member.ip, member.ip6))), known_as)
+
+
 def _matters(record: PodRecord) -> bool:
     """Whether it has an address for others to find, or asks us for theirs."""
-    return bool(record.ips) or resolver.asks_us(record.spec.dns, host_network=record.spec.sandbox.host_network)
+    sandbox = record.spec.sandbox
+    return bool(record.ips) or sandbox.apart or resolver.asks_us(record.spec.dns, host_network=not sandbox.on_bridge)
 
 
 def _stands(ctx: Context, record: PodRecord) -> bool:
@@ -468,7 +499,9 @@ def info(ctx: Context) -> dict[str, Any]:
 
 def strangers(ctx: Context) -> Iterator[tuple[str, str, str]]:
     """What is here of the server that belongs to no pod: kind, name, why (for ``system check``)."""
-    pods = {f"{record.key.namespace}/{record.key.name}" for record in _records(ctx)}
+    known = list(_records(ctx))
+    pods = {f"{record.key.namespace}/{record.key.name}" for record in known}
+    pods |= {f"{one.key.namespace}/{one.id}" for record in known for one in _members_of(ctx, record)}
     main = server.find(ctx.layout.dns_tables)
     for one in server.all_of(ctx.layout.dns_tables):
         if not pods:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 from reconciler.engine import locks, netrecords
@@ -23,6 +24,7 @@ from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
 from reconciler.model.errors import NotFound
 from reconciler.model.events import EventType
+from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
 from reconciler.model.spec import PodSpec
@@ -32,11 +34,21 @@ MACHINE_ID = Path("/etc/machine-id")
 
 def lease(ctx: Context, spec: PodSpec) -> Lease:
     """The addresses that the pod has or gets, in the network it asks for."""
-    name = spec.sandbox.network
+    wanted = (_plain(spec.sandbox.ip), _plain(spec.sandbox.ip6))
+    return lease_for(ctx, spec.key, spec.sandbox.network, wanted)
+
+
+def lease_for(ctx: Context, key: Key, name: str, wanted: tuple[str, str] = ("", "")) -> Lease:
+    """The addresses that whoever has this key has or gets in a network. Raises NotFound, InvalidInput, TryLater."""
     ensure(ctx, name)
     with locks.exclusive(ctx.layout.network_lock):  # it may be gone again meanwhile, or have another subnet
         config = netrecords.bridge_of(ctx, _require(ctx, name))
-        return addresses.lease(ctx.store, spec.key, netrecords.pool_of(name, config))
+        return addresses.lease(ctx.store, key, netrecords.pool_of(name, config), wanted=wanted)
+
+
+def _plain(address: str) -> str:
+    """As leases are written."""
+    return str(ip_address(address)) if address else ""
 
 
 def ensure(ctx: Context, name: str = "") -> BridgeConfig:
@@ -176,7 +188,7 @@ def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
             _publish(ctx, record)
         _declare(ctx)
     _forget_flows(record)
-    pod.attach(network, record.id, infra, record.ip, record.ip6)
+    pod.attach(network, record.id, infra, record.ip, record.ip6, mac=record.spec.sandbox.mac)
 
 
 def _publish(ctx: Context, record: PodRecord) -> None:
@@ -188,6 +200,20 @@ def _publish(ctx: Context, record: PodRecord) -> None:
         if row.id != record.id and any(one.overlaps(other) for one in same for other in mine):
             index.release_ports(ctx.store, row.id)
     index.publish(ctx.store, record.id, mine)
+
+
+def attach_member(
+    ctx: Context, name: str, container: ContainerId, process: PidRef, ips: tuple[str, str], *, mac: str = ""
+) -> None:
+    """Link a member that has a network namespace of its own to the bridge of the network called ``name``.
+
+    Raises TryLater when its process is gone or the kernel refuses.
+    """
+    network = ensure(ctx, name)
+    with locks.exclusive(ctx.layout.network_lock):
+        stand(ctx, network)
+        _declare(ctx)
+    pod.attach(network, container, process, *ips, mac=mac)
 
 
 def unpublish(ctx: Context, record: PodRecord) -> None:

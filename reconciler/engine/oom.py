@@ -16,7 +16,7 @@ from reconciler.engine.store import events
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import Exit, PidRef
-from reconciler.model.qos import pod_resources
+from reconciler.model.qos import resources_of
 from reconciler.model.spec import PodSpec
 
 KILLED = 137
@@ -47,7 +47,7 @@ def tell(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodS
         return facts.oom_kills  # its end is about to be told
     who = f"Container {record.name}" if record.name and not record.infra else "The infra container"
     limit = (facts.resources or record.spec.resources).memory_limit
-    cause = why(limit, pod_resources(pod.containers).memory_limit, peak)
+    cause = why(limit, resources_of(pod).memory_limit, peak)
     if end is not None and end.oom:
         said = f"{who} was out of memory and was killed: {cause}"
     else:

@@ -60,10 +60,10 @@ def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, 
         hostname = names.kernel_name(key, sandbox, domain)
         lies_in = names.domain_of(key, sandbox, domain)
         hosts = files.hosts(names.short_name(key, sandbox), lies_in, record.ips, spec.host_aliases)
-    asks_us = resolver.asks_us(spec.dns, host_network=sandbox.host_network)
-    deaf = not base.nameservers and not sandbox.host_network  # the host's own resolver is on its loopback
+    asks_us = resolver.asks_us(spec.dns, host_network=not sandbox.on_bridge)
+    deaf = not base.nameservers and sandbox.on_bridge  # the host's own resolver is on its loopback
     ours = nameserver.addresses(ctx, record) if asks_us or deaf else ()
-    conf, cut = resolver.of_pod(spec.dns, base, ours, key.namespace, domain, host_network=sandbox.host_network)
+    conf, cut = resolver.of_pod(spec.dns, base, ours, key.namespace, domain, host_network=not sandbox.on_bridge)
     told = [(resolver.FORMING, text) for text in cut]
     if asks_us and not ours and ctx.config.dns.enabled and (why := nameserver.why_not(ctx)):
         told.append(("MissingClusterDNS", f"dnsPolicy is as Default, for pods' names are not served: {why}"))

@@ -15,14 +15,45 @@ from reconciler.engine.context import Context
 from reconciler.engine.oci.linux import to_shares
 from reconciler.engine.records import RECORD, PodRecord
 from reconciler.engine.store import pods as index
+from reconciler.model.errors import InvalidInput
 from reconciler.model.key import ContainerId, PodId
 from reconciler.model.qos import Qos, qos_of
 from reconciler.model.spec import PodSpec, Resources
 
+CGROUPFS_MAKES = "only systemd makes slices, and it does not make the cgroups here"
+
 
 def choose(ctx: Context, pod: PodId, spec: PodSpec) -> str:
-    """Where a pod that is to be made goes."""
-    return cgroups.pod_path(ctx.layout.tag, pod, qos_of(spec.containers), ctx.driver[0])
+    """Where a pod that is to be made goes: below what it names; one that is made by hand, whose containers weigh
+    something without asking for it, not among those that get what is left. Raises InvalidInput."""
+    if spec.sandbox.cgroup_parent:
+        if wrong := wrong_parent(ctx, spec):
+            raise InvalidInput(wrong)
+        return cgroups.pod_below(ctx.layout.tag, pod, spec.sandbox.cgroup_parent)
+    qos = Qos.GUARANTEED if spec.keep else qos_of(spec.containers)
+    return cgroups.pod_path(ctx.layout.tag, pod, qos, ctx.driver[0])
+
+
+def moved(ctx: Context, old: PodRecord, spec: PodSpec) -> str:
+    """Where a pod goes in which nothing lives: where it was, unless that is to be below something else now. Then it is
+    removed there. Raises Busy, InvalidInput."""
+    if old.spec.sandbox.cgroup_parent == spec.sandbox.cgroup_parent:
+        return old.cgroup
+    cgroup = choose(ctx, old.id, spec)
+    remove(ctx, old.id)
+    return cgroup
+
+
+def wrong_parent(ctx: Context, spec: PodSpec) -> str:
+    """Why a pod's cgroup cannot be made below what it names; "" where it can, as far as that can be told."""
+    parent, driver = spec.sandbox.cgroup_parent, ctx.driver[0]
+    if not parent:
+        return ""
+    doing = f"cannot make the pod's cgroup below {parent}"
+    if parent.endswith(".slice") != (driver is cgroups.Driver.SYSTEMD):
+        made = "systemd makes cgroups here, which has slices" if driver is cgroups.Driver.SYSTEMD else CGROUPFS_MAKES
+        return f"{doing}: {made}"
+    return f"{doing}: it is one of ours" if cgroups.is_ours(parent) else ""
 
 
 def of_record(ctx: Context, record: PodRecord) -> str:

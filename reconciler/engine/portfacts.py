@@ -10,7 +10,7 @@ from reconciler.engine.network import ports
 from reconciler.engine.store import pods as index
 from reconciler.model.key import Key, PodId
 from reconciler.model.observed import HostFacts, PortHolder, Problem
-from reconciler.model.spec import PodSpec, PortBinding, Protocol
+from reconciler.model.spec import NO_NETWORK, PodSpec, PortBinding, Protocol
 
 SANDBOX_ERROR = "CreatePodSandboxError"
 """Kubernetes' word for a pod of which not even the sandbox can be made."""
@@ -39,7 +39,7 @@ def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:
 def problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:
     """What else keeps the pod's sandbox from being made on this host as things stand."""
     name, why_not = spec.sandbox.network, netrecords.why_no_ipv6(ctx)
-    if name:
+    if name and name != NO_NETWORK:
         network = netrecords.read(ctx, name)
         if network is None:
             text = f"network {name}: there is none of that name (reconciler network create {name})"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from reconciler.engine import security, volumes
+from reconciler.engine import infra, podgroups, security, volumes
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names
 from reconciler.engine.images.image import Image
@@ -20,7 +20,7 @@ CONFIG_ERROR = "CreateContainerConfigError"
 RUN_ERROR = "RunContainerError"
 
 
-def images(ctx: Context, specs: Iterable[PodSpec]) -> dict[str, ImageState]:
+def images(ctx: Context, specs: Collection[PodSpec]) -> dict[str, ImageState]:
     """The state of each image that the pods name. Where two containers name one image, Always wins."""
     policies: dict[str, PullPolicy] = {}
     logins: dict[str, Logins] = {}
@@ -28,13 +28,17 @@ def images(ctx: Context, specs: Iterable[PodSpec]) -> dict[str, ImageState]:
         if policies.get(container.image) is not PullPolicy.ALWAYS:
             policies[container.image] = container.pull_policy
         logins[container.image], _ = ctx.logins(namespace, container.pull_secrets)
+    for image in {spec.sandbox.infra_image for spec in specs} - {"", *policies}:
+        policies[image], logins[image] = PullPolicy.IF_NOT_PRESENT, ()
     return {image: ctx.images.state(image, policy, logins[image]) for image, policy in policies.items()}
 
 
 def sandbox_problems(ctx: Context, spec: PodSpec) -> tuple[Problem, ...]:
     """What stands in the way of a new sandbox: what is to be set in its namespaces."""
     try:
-        return tuple(security.pod_problems(ctx, spec))
+        wrong = (podgroups.wrong_parent(ctx, spec), infra.wrong(ctx, spec.sandbox))
+        own = tuple(Problem(CONFIG_ERROR, text) for text in wrong if text)
+        return (*own, *security.pod_problems(ctx, spec))
     except ReconcilerError as e:
         return (Problem(CONFIG_ERROR, e.message),)
 
@@ -69,7 +73,7 @@ def _inside(spec: ContainerSpec, image: Image) -> Iterable[Problem]:
         yield Problem(CONFIG_ERROR, refused, spec.name)
     view = LayerView(image.layers)
     try:
-        user = str(spec.security.run_as_user) if spec.security.run_as_user is not None else image.user
+        user = str(spec.security.run_as_user) if spec.security.run_as_user is not None else spec.user or image.user
         resolve_user(view, user)
     except ImageProblem as e:
         yield Problem(CONFIG_ERROR, e.message, spec.name)

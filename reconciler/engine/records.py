@@ -81,8 +81,9 @@ class PodState:
 
 @dataclass(frozen=True, slots=True)
 class ContainerRecord:
-    """``infra`` marks the infra container; its spec holds no more than a name. ``life`` is the one that was begun last,
-    of a container that may have several (PodSpec.keep): 1 is the first; 0: it has one only."""
+    """``infra`` marks the infra container; its spec holds no more than a name, and an image where it has one. ``life``
+    is the one that was begun last, of a container that may have several (PodSpec.keep): 1 is the first; 0: it has one
+    only. ``ip`` and ``ip6`` where it has a network of its own."""
 
     id: ContainerId
     pod: PodId
@@ -92,6 +93,8 @@ class ContainerRecord:
     spec: ContainerSpec
     infra: bool = False
     image_id: str = ""
+    ip: str = ""
+    ip6: str = ""
     stop_signal: str = "SIGTERM"
     restarts: int = 0
     crashes: int = 0

@@ -11,7 +11,7 @@ from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord,
 from reconciler.engine.store import addresses, settings
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
-from reconciler.model.key import ContainerId, PodId
+from reconciler.model.key import CONTAINER, ContainerId, Key, PodId
 from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
 
 
@@ -33,6 +33,7 @@ def file_all(ctx: Context) -> None:
         container = records.read(directory, RECORD, ContainerRecord)
         if container is not None and container.pod in pods:
             index.add_container(ctx.store, ContainerId(directory.name), container.pod)
+            _file_lease(ctx, container)
 
 
 def _file_pod(ctx: Context, record: PodRecord, state: PodState) -> None:
@@ -42,6 +43,14 @@ def _file_pod(ctx: Context, record: PodRecord, state: PodState) -> None:
         index.set_published(ctx.store, record.id, True)
     addresses.file(ctx.store, record.key, Lease(record.ip, record.ip6, record.spec.sandbox.network or DEFAULT))
     index.request(ctx.store, record.id, podgroups.requested(ctx, record, state.resources))
+
+
+def _file_lease(ctx: Context, container: ContainerRecord) -> None:
+    """Of one that has a network of its own."""
+    pod = records.read(ctx.layout.pod(container.pod), RECORD, PodRecord)
+    if container.ip and pod is not None:
+        key = Key(container.key.namespace, container.id, CONTAINER)
+        addresses.file(ctx.store, key, Lease(container.ip, container.ip6, pod.spec.sandbox.network or DEFAULT))
 
 
 def _directories(parent: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.engine import (
+    apart,
     cgroups,
     containers,
     endings,
@@ -41,7 +42,7 @@ from reconciler.model.actions import RenewContainer, RenewSandbox
 from reconciler.model.errors import ImageProblem, NotFound, ReconcilerError, TryLater
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import Exit
-from reconciler.model.qos import pod_resources, qos_of
+from reconciler.model.qos import qos_of, resources_of
 from reconciler.model.spec import SPEC_VERSION
 
 
@@ -62,6 +63,7 @@ def member(ctx: Context, action: RenewContainer) -> None:
     volumes.prepare(spec, ctx.layout.pod(action.pod))
     members.prepare_log(Path(before.log_path), before.attempt)
     record = replace(before, life=before.life + 1, spec=spec, stop_signal=members.stop_signal(spec, image))
+    record = apart.settled(ctx, pod, record)
     config, prepare = members.bundle(ctx, pod, record, image, infra_process, qos_of(action.spec.containers))
     past = Past(action.restarts, action.crashes, action.last, end)
     _begin(ctx, record, config, prepare, past, turn=action.turn)
@@ -83,12 +85,14 @@ def sandbox(ctx: Context, action: RenewSandbox) -> None:
     held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))
     try:
         lease = sandboxes.lease_of(ctx, spec)
-        pod = replace(old, spec=spec, version=SPEC_VERSION, ip=lease.ip, ip6=lease.ip6)
-        _end_processes(ctx, pod)
+        _end_processes(ctx, old)
+        cgroup = podgroups.moved(ctx, old, spec)
+        pod = replace(old, spec=spec, version=SPEC_VERSION, ip=lease.ip, ip6=lease.ip6, cgroup=cgroup)
         _write_pod(ctx, pod)
-        record = replace(before, life=before.life + 1)
-        with nameserver.registering(ctx, pod):
-            podgroups.make(ctx, pod, pod_resources(spec.containers))
+        with nameserver.registering(ctx, pod), infra.image_of(ctx, spec) as image:
+            named = replace(before.spec, image=spec.sandbox.infra_image)
+            record = replace(before, life=before.life + 1, image_id=image, spec=named)
+            podgroups.make(ctx, pod, resources_of(spec))
             config, prepare = infra.bundle(ctx, pod, record)
             keep_fds = tuple(sock.fileno() for sock in held)
             _begin(ctx, record, config, prepare, Past(end=end), keep_fds=keep_fds)
@@ -193,5 +197,5 @@ def _write_pod(ctx: Context, pod: PodRecord) -> None:
     directory, spec = ctx.layout.pod(pod.id), pod.spec
     records.write(directory, RECORD, pod)
     state = replace(recorded.state_of_pod(ctx, pod.id), networked=None, resting=False, files=podfiles.write(ctx, pod))
-    state = replace(state, resources=pod_resources(spec.containers), qos=qos_of(spec.containers))
+    state = replace(state, resources=resources_of(spec), qos=qos_of(spec.containers))
     records.write(directory, STATE, state)

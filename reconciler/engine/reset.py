@@ -57,7 +57,7 @@ def erase(ctx: Context) -> None:
     redirect.remove(tag)
     for name in bridge.bridges(tag):
         bridge.remove_bridge(name)
-    cgroups.remove_instance(tag)
+    cgroups.remove_instance(tag, cgroups.elsewhere(tag))
     ctx.store.close()
     for directory in _directories(ctx):
         _remove(directory)
@@ -73,9 +73,10 @@ def _directories(ctx: Context) -> tuple[Path, ...]:
 
 def _end_processes(tag: str) -> None:
     """Containers, their monitors, the zygote: all that is in the instance's cgroups."""
-    inside = {pid for path in cgroups.tops(tag) for pid in cgroups.pids(path)}
+    places = (*cgroups.tops(tag), *cgroups.elsewhere(tag))
+    inside = {pid for path in places for pid in cgroups.pids(path)}
     ends = [ref for pid in sorted(inside - {os.getpid()}) if (ref := processes.pid_ref(pid))]
-    for path in cgroups.tops(tag):
+    for path in places:
         cgroups.kill_all(path)
     for ref in ends:
         if not processes.wait_gone(ref, KILL_SECONDS):

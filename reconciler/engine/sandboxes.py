@@ -16,10 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from reconciler.engine import (
+    apart,
     containers,
     files,
     infra,
     locks,
+    named,
     nameserver,
     netrecords,
     networks,
@@ -39,10 +41,10 @@ from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
 from reconciler.model.errors import ReconcilerError, TryLater
 from reconciler.model.events import EventType
-from reconciler.model.key import ContainerId, Key, PodId, SourceId
+from reconciler.model.key import CONTAINER, ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
-from reconciler.model.qos import Qos, pod_resources, qos_of
-from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resources
+from reconciler.model.qos import Qos, qos_of, resources_of
+from reconciler.model.spec import SPEC_VERSION, ContainerSpec, Mount, PodSpec, Resources
 
 VOLUMES = "volumes"
 """The pod's emptyDirs, below its directory (``volumes.prepare`` makes them)."""
@@ -70,8 +72,9 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId, *, start: bool = True) 
             _write_pod(ctx, record)
             _take_over(ctx, record)
             with nameserver.registering(ctx, record):
-                podgroups.make(ctx, record, pod_resources(spec.containers))
-                _bring_up_infra(ctx, record, held, start=start)
+                podgroups.make(ctx, record, resources_of(spec))
+                with infra.image_of(ctx, spec) as image:
+                    _bring_up_infra(ctx, record, held, image, start=start)
         return record.id
     finally:
         for sock in held:
@@ -113,6 +116,7 @@ def update_files(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> No
     """Rewrite the pod's files of /etc by ``spec``, then write it down as the one the pod runs by."""
     record = replace(require_pod(ctx, pod), spec=spec, owner=owner, version=SPEC_VERSION)
     note_pod(ctx, pod, files=podfiles.write(ctx, record))
+    apart.rewrite(ctx, record)
     records.write(ctx.layout.pod(pod), RECORD, record)
 
 
@@ -126,7 +130,7 @@ def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
     """
     record = record_of_pod(ctx, pod)
     announced = record is None or _announce_removal(ctx, record)
-    _remove_containers(ctx, pod)
+    _remove_containers(ctx, pod, keep_volumes=keep_address)
     podgroups.remove(ctx, pod)
     if record is not None:
         _remove_logs(ctx, record)
@@ -137,6 +141,7 @@ def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
     else:
         _drop(ctx, pod)
         if record is not None:
+            named.drop_anonymous(ctx, _mounts(record.spec))
             nameserver.withdraw(ctx, record.key)  # after the record: whoever writes names from records cannot add it
             addresses.release(ctx.store, record.key)
 
@@ -168,6 +173,7 @@ def forgotten(ctx: Context) -> tuple[Key, ...]:
     """The keys for which there may be something to ``forget``."""
     rows = index.all_pods(ctx.store)
     known = {row.key for row in rows}
+    known |= {Key(row.key.namespace, c, CONTAINER) for row in rows for c in index.containers_of(ctx.store, row.id)}
     halves = {row.key for row in rows if not (ctx.layout.pod(row.id) / RECORD).exists()}
     return tuple(sorted(halves | (set(addresses.leases(ctx.store)) - known)))
 
@@ -214,8 +220,14 @@ def _take_over(ctx: Context, record: PodRecord) -> None:
         if pod != record.id and (old is None or state_of_pod(ctx, pod).ended):
             if old is not None and old.spec.sandbox == record.spec.sandbox:
                 _inherit(ctx.layout.pod(pod) / VOLUMES, ctx.layout.pod(record.id) / VOLUMES)
-            _remove_containers(ctx, pod)
+            _remove_containers(ctx, pod, keep_volumes=True)
             _remove_halves(ctx, pod)
+            if old is not None:
+                named.drop_anonymous(ctx, _mounts(old.spec) - _mounts(record.spec))
+
+
+def _mounts(spec: PodSpec) -> set[Mount]:
+    return {mount for member in spec.containers for mount in member.mounts}
 
 
 @effect("volumes.inherit")
@@ -236,8 +248,8 @@ def _record(ctx: Context, spec: PodSpec, owner: SourceId, ids: int) -> PodRecord
 
 
 def lease_of(ctx: Context, spec: PodSpec) -> Lease:
-    """The addresses that the pod has or gets; none on the host's network."""
-    return Lease("") if spec.sandbox.host_network else networks.lease(ctx, spec)
+    """The addresses that the pod has or gets; none on the host's network, and without one."""
+    return networks.lease(ctx, spec) if spec.sandbox.connected else Lease("")
 
 
 def _write_pod(ctx: Context, record: PodRecord) -> None:
@@ -247,7 +259,7 @@ def _write_pod(ctx: Context, record: PodRecord) -> None:
     _make_directory(directory)
     records.write(directory, RECORD, record)
     members, stamp = record.spec.containers, podfiles.write(ctx, record)
-    records.write(directory, STATE, PodState(files=stamp, resources=pod_resources(members), qos=qos_of(members)))
+    records.write(directory, STATE, PodState(files=stamp, resources=resources_of(record.spec), qos=qos_of(members)))
 
 
 @effect("pod.make")
@@ -258,14 +270,15 @@ def _make_directory(directory: Path) -> None:
         raise TryLater(f"cannot write {directory}: {e.strerror}") from e
 
 
-def _bring_up_infra(ctx: Context, record: PodRecord, held: list[socket.socket], *, start: bool) -> None:
+def _bring_up_infra(ctx: Context, record: PodRecord, held: list[socket.socket], image: str, *, start: bool) -> None:
     container = ContainerRecord(
         id=ContainerId(new_id()),
         pod=record.id,
         key=record.key,
         name=f"{record.id[:12]}-infra",
         attempt=0,
-        spec=ContainerSpec(name=f"{record.id[:12]}-infra", image=""),
+        spec=ContainerSpec(name=f"{record.id[:12]}-infra", image=record.spec.sandbox.infra_image),
+        image_id=image,
         infra=True,
         created_wall=ctx.clock.wall(),
         life=int(record.spec.keep),
@@ -293,7 +306,7 @@ def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:
     raise TryLater(f"cannot work on pod {pod[:12]}: its infra container does not run")
 
 
-def _remove_containers(ctx: Context, pod: PodId) -> None:
+def _remove_containers(ctx: Context, pod: PodId, *, keep_volumes: bool) -> None:
     """Members first, all at the same time; the infra container holds the ports and namespaces to the end.
 
     Raises the first error when every removal has been tried.
@@ -306,7 +319,7 @@ def _remove_containers(ctx: Context, pod: PodId) -> None:
 
     members = [container for container in ids if not is_infra(container)]
     with ThreadPoolExecutor(REMOVALS, thread_name_prefix="remove") as pool:
-        list(pool.map(lambda container: containers.remove(ctx, container), members))
+        list(pool.map(lambda container: containers.remove(ctx, container, keep_volumes=keep_volumes), members))
     for container in ids:
         if container not in members:
             containers.remove(ctx, container)

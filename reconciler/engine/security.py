@@ -19,6 +19,7 @@ from reconciler.engine.images.image import Image
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci import rlimits, seccomp
 from reconciler.engine.oci.host import HostCapabilities, settled_rlimits
+from reconciler.engine.oci.linux import given_devices
 from reconciler.model.errors import HostUnfit, InvalidInput, ReconcilerError
 from reconciler.model.observed import Problem
 from reconciler.model.spec import ContainerSpec, PodSpec, Security
@@ -76,6 +77,17 @@ def settle(facts: HostCapabilities, layout: Layout, config: SecurityConfig) -> H
     )
 
 
+def limited(facts: HostCapabilities, spec: ContainerSpec) -> tuple[HostCapabilities, tuple[str, ...]]:
+    """The facts with a container's own limits in place of the machine's, and a sentence for each that is lower than
+    wanted."""
+    if not spec.ulimits:
+        return facts, ()
+    wanted = tuple(rlimits.parse(f"{name}={values}") for name, values in spec.ulimits)
+    own, clamped = settled_rlimits(wanted, facts.capabilities)
+    together = {limit.name: limit for limit in (*facts.rlimits, *own)}
+    return dataclasses.replace(facts, rlimits=tuple(together.values())), clamped
+
+
 def problems(ctx: Context, spec: ContainerSpec) -> Iterator[Problem]:
     """Why the container cannot be confined as its manifest says, as things stand."""
     wanted = spec.security.seccomp
@@ -88,13 +100,18 @@ def problems(ctx: Context, spec: ContainerSpec) -> Iterator[Problem]:
     name = profile.removeprefix(apparmor.LOCALHOST)
     if name != profile and (why := apparmor.missing(name)):
         yield Problem(CONFIG_ERROR, why, spec.name)
+    for device in spec.devices:
+        if not given_devices((device,)):
+            why = "is no device" if Path(device.host_path).exists() else "does not exist"
+            yield Problem(CONFIG_ERROR, f"cannot give it the device {device.host_path}: that {why}", spec.name)
 
 
 def pod_problems(ctx: Context, spec: PodSpec) -> Iterator[Problem]:
-    """Why the pod's sandbox must not be made on this machine."""
+    """Why the pod's sandbox must not be made on this machine. Who makes one by hand may set whatever belongs to its
+    namespaces alone, which the options see to (podman's way)."""
     allowed = ctx.config.security.allowed_unsafe_sysctls if spec.sandbox.sysctls else ()
     for name, _ in spec.sandbox.sysctls:
-        if name not in SAFE_SYSCTLS and not any(_matches(name, pattern) for pattern in allowed):
+        if name not in SAFE_SYSCTLS and not spec.keep and not any(_matches(name, pattern) for pattern in allowed):
             text = f"cannot set sysctl {name}: it is not one of the safe ones, and config.toml does not allow it"
             yield Problem(FORBIDDEN, f"{text} ([security] allowed_unsafe_sysctls)")
     if not spec.sandbox.host_users and (why := _no_users(ctx)):

@@ -18,7 +18,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 
-from reconciler.engine import locks, netrecords, networks, recorded, sandboxes, watched
+from reconciler.engine import apart, locks, netrecords, networks, recorded, sandboxes, watched
 from reconciler.engine.context import Context
 from reconciler.engine.network import conntrack, ipv6, names, netlink, portmap
 from reconciler.engine.network import pod as links
@@ -29,7 +29,7 @@ from reconciler.engine.store import pods as index
 from reconciler.model.errors import TryLater
 from reconciler.model.events import EventType
 from reconciler.model.interfaces import KeyLock
-from reconciler.model.key import Key, PodId
+from reconciler.model.key import ContainerId, Key, PodId
 
 ABOUT = "network"
 """What events about the host's network are about."""
@@ -108,7 +108,7 @@ def _attached(ctx: Context) -> list[PodRecord]:
         up = state.networked is not None and watched.lives(ctx, state.networked)
         if up and not state.removing and not state.ended:
             record = recorded.record_of_pod(ctx, row.id)
-            if record is not None and record.ip:
+            if record is not None and record.spec.sandbox.on_bridge:
                 found.append(record)
     return found
 
@@ -124,11 +124,26 @@ def _flaws(ctx: Context, pods: list[PodRecord]) -> Iterator[Flaw]:
             yield Flaw(Part.BRIDGE, f"the bridge {one.name} {wrong}")
     yield from _sysctl_flaws([one for one in configs if one])
     there = links.links(tag)
-    for record in pods:
-        link = next((link for link in there if link.belongs_to(record.id)), None)
+    for pod, identity, who in (linked for record in pods for linked in _linked(ctx, record)):
+        link = next((link for link in there if link.belongs_to(identity)), None)
         if link is None or not (link.on_bridge and link.hairpin):
             what = "is gone" if link is None else "has left its bridge" if not link.on_bridge else "has lost hairpin"
-            yield Flaw(Part.LINK, f"the link of pod {record.key} {what}", record.id)
+            yield Flaw(Part.LINK, f"the link of {who} {what}", pod)
+
+
+def _linked(ctx: Context, record: PodRecord) -> Iterator[tuple[PodId, PodId | ContainerId, str]]:
+    """Who of a pod has a link: the pod itself, and members with a network of their own that were started."""
+    if record.ip:
+        yield record.id, record.id, f"pod {record.key}"
+    if record.spec.sandbox.apart:
+        yield from ((record.id, c, f"container {name}") for c, name in _connected(ctx, record))
+
+
+def _connected(ctx: Context, record: PodRecord) -> Iterator[tuple[ContainerId, str]]:
+    for container in index.containers_of(ctx.store, record.id):
+        member, facts = recorded.record_of(ctx, container), recorded.facts_of(ctx, container)
+        if member is not None and member.ip and facts.started_wall and watched.lives(ctx, container):
+            yield container, member.name
 
 
 def _config(ctx: Context, name: str) -> BridgeConfig | None:
@@ -169,7 +184,10 @@ def _attach_again(ctx: Context, key: Key) -> None:
         if record.key == key:
             with suppress(TryLater):  # its infra container ended: it is made anew
                 _, infra = sandboxes.living_infra(ctx, record.id)
-                networks.attach(ctx, record, infra)
+                if record.ip:
+                    networks.attach(ctx, record, infra)
+                for container, _ in _connected(ctx, record):
+                    apart.connect(ctx, container)
 
 
 def _tell(ctx: Context, found: tuple[Flaw, ...], by: str) -> Iterator[str]:

@@ -64,12 +64,11 @@ _CONTAINER = {
     **_SANDBOX,
     **_RESOURCES,
     **same(
-        "cap-add cap-drop cidfile cpus entrypoint env env-file http-proxy interactive label label-file name pids-limit "
-        "pod pod-id-file privileged quiet read-only read-only-tmpfs replace rm stop-signal stop-timeout tty ulimit "
-        "user workdir"
+        "cap-add cap-drop cidfile cpu-shares cpus entrypoint env env-file http-proxy interactive label label-file name "
+        "pids-limit pod pod-id-file privileged quiet read-only read-only-tmpfs replace rm stop-signal stop-timeout tty "
+        "ulimit user workdir"
     ),
     **different(
-        cpu_shares="without it the least weight beside those that asked for some (a kubelet's), not 1024",
         device="no devices by a vendor's name (CDI), no directories",
         group_add="by number; not keep-groups",
         ipc="host or private; in a pod by --share",
@@ -133,11 +132,10 @@ _POD_CREATE = {
     **{option: found for option, found in _RESOURCES.items() if option in ("--cpuset-cpus", "--cpuset-mems")},
     **left_out("blkio-weight blkio-weight-device device-read-bps device-write-bps", "the use of disks is not limited"),
     **left_out("memory-swap", "swap is left to the machine"),
-    **same(
-        "cpu-shares cpus exit-policy infra infra-command infra-image infra-name label label-file memory name "
-        "pod-id-file replace"
-    ),
+    **same("cpu-shares cpus exit-policy infra-image infra-name label label-file memory name pod-id-file replace"),
     **different(
+        infra="without one a process that shares nothing keeps the pod's place; it is not shown",
+        infra_command="one of --infra-image's; our own infra container has /pause only",
         restart="for members that have none of their own; on-failure without a number",
         share="cgroup needs no --share-parent=false",
         volume="for members that are added from then on; options as run has them",

@@ -127,8 +127,13 @@ def _port(port: ContainerPort) -> Json:
 
 
 def _volume(volume: Volume) -> Json:
-    if volume.kind is VolumeKind.EMPTY_DIR:
-        return {"name": volume.name, "emptyDir": {}}
+    match volume.kind:
+        case VolumeKind.EMPTY_DIR:
+            return {"name": volume.name, "emptyDir": {}}
+        case VolumeKind.TMPFS:
+            return {"name": volume.name, "emptyDir": {"medium": "Memory"}}
+        case VolumeKind.NAMED:
+            return {"name": volume.name, "persistentVolumeClaim": {"claimName": volume.name}}
     return {"name": volume.name, "hostPath": {"path": volume.host_path, "type": volume.host_path_type}}
 
 

@@ -14,6 +14,9 @@ PodId = NewType("PodId", str)
 ContainerId = NewType("ContainerId", str)
 """64 lower-case hex digits; one for each attempt at a container."""
 
+CONTAINER = "Container"
+"""The kind of a key that names one container by its id: one that has something for itself, as an address."""
+
 HAND = SourceId("hand")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 
-from reconciler.model.spec import ContainerSpec, Resources
+from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 
 
 class Qos(StrEnum):
@@ -37,6 +37,30 @@ def pod_resources(containers: Iterable[ContainerSpec]) -> Resources:
         cpu_limit=_sum(r.cpu_limit for r in each),
         memory_request=_sum(_or(r.memory_request, r.memory_limit) or 0 for r in each) or None,
         memory_limit=_sum(r.memory_limit for r in each),
+    )
+
+
+BY_HAND_CPU = 1000
+"""Thousandths of a core that a container made by hand weighs unless it says something else (podman: 1024 shares)."""
+
+
+def as_run(resources: Resources, *, keep: bool) -> Resources:
+    """A container's resources with what it has by default. ``keep``: of a pod that is (PodSpec)."""
+    if not keep or resources.cpu_request is not None:
+        return resources
+    return replace(resources, cpu_request=BY_HAND_CPU)
+
+
+def resources_of(pod: PodSpec, containers: Iterable[ContainerSpec] | None = None) -> Resources:
+    """What the pod's own cgroup gets: what its containers (or these instead) have together, and its own limits where it
+    has any."""
+    each = [replace(c, resources=as_run(c.resources, keep=pod.keep)) for c in (containers or pod.containers)]
+    together, own = pod_resources(each), as_run(pod.limits, keep=pod.keep) if not each else pod.limits
+    return Resources(
+        cpu_request=_or(own.cpu_request, together.cpu_request),
+        cpu_limit=own.cpu_limit or together.cpu_limit,
+        memory_request=_or(own.memory_request, together.memory_request),
+        memory_limit=own.memory_limit or together.memory_limit,
     )
 
 

@@ -283,6 +283,26 @@ class SandboxSpec:
     no_hosts: bool = costs(Cost.POD, False)
     shm_size: int | None = costs(Cost.POD, None)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the pod has a network of its own that leads somewhere: no host's, and not none."""
+        return self.infra and not self.host_network and self.network != NO_NETWORK
+
+    @property
+    def apart(self) -> bool:
+        """Whether each member has a network of its own that leads somewhere."""
+        return "net" not in self.shared and self.network != NO_NETWORK
+
+    @property
+    def on_bridge(self) -> bool:
+        """Whether anything of the pod is in a network of ours."""
+        return self.connected or self.apart
+
+    @property
+    def separate(self) -> bool:
+        """Whether each member has a host name or addresses of its own, and so files of /etc that say them."""
+        return not {"net", "uts"} <= set(self.shared)
+
 
 @dataclass(frozen=True, slots=True)
 class PodSpec:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.model.actions import CreateContainer, PodActions, Reason, UpdatePodResources, UpdateResources, Why
 from reconciler.model.observed import Container, Sandbox
-from reconciler.model.qos import pod_resources, qos_of, widest
+from reconciler.model.qos import qos_of, resources_of, widest
 from reconciler.model.spec import ContainerSpec, Resources
 from reconciler.plan.disruption import resource_changes, tell
 from reconciler.plan.situation import Situation
@@ -37,7 +37,7 @@ def plan_room(s: Situation, sandbox: Sandbox) -> Room:
     has = sandbox.resources
     if has is None:
         return Room()  # made by an older version, which gave pods no values
-    needs = widest(pod_resources(s.target.containers), pod_resources(_alive(s)))
+    needs = widest(resources_of(s.target), resources_of(s.target, tuple(_alive(s))))
     qos = qos_of(s.target.containers)
     if needs == has and qos is sandbox.qos:
         return Room()

@@ -51,6 +51,12 @@ def pod_obstacles(want: Present, have: Observed, now: Instant) -> tuple[Obstacle
     return (*missing, *problems)
 
 
+def infra_obstacles(spec: PodSpec, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
+    """Whether the image of the pod's infra container is here, where it is to have another than ours."""
+    image = spec.sandbox.infra_image
+    return image_obstacles(ContainerSpec("", image), have, now) if image else ()
+
+
 def port_obstacles(spec: PodSpec, have: Observed, host: HostFacts, now: Instant) -> tuple[Obstacle, ...]:
     """Who else holds host ports that ``spec`` needs, each told once. The pod's own holding is none."""
     holders: dict[tuple[int, Protocol], list[PortHolder]] = {}

@@ -19,6 +19,7 @@ from reconciler.plan.disruption import Change, at_least, container_changes, high
 from reconciler.plan.obstacles import (
     Obstacle,
     image_obstacles,
+    infra_obstacles,
     member_obstacles,
     pod_obstacles,
     port_obstacles,
@@ -111,8 +112,14 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
     pod_diff = at_least(Cost.POD, pod_changes(applied, want.spec)) if applied else ()
     anew = not alive or bool(pod_diff)
     ports = port_obstacles(want.spec, have, host, now) if anew and want.run is not RunState.STOPPED else ()
+    infra = infra_obstacles(want.spec, have, now) if anew and want.run is not RunState.STOPPED else ()
     leaving = _leaving(want, applied, recreate=bool(pod_diff))
-    in_the_way = (*pod_obstacles(want, have, now), *(p for p in ports if not p.passing), *(leaving if pod_diff else ()))
+    in_the_way = (
+        *pod_obstacles(want, have, now),
+        *infra,
+        *(p for p in ports if not p.passing),
+        *(leaving if pod_diff else ()),
+    )
     members = {
         c.name: member_obstacles(c, have, now)
         for c in want.spec.containers
@@ -218,7 +225,10 @@ def _blocked(
         else:
             there = _in_place(c, replace(want, spec=target), have)
             blocked[c.name] = () if there else image_obstacles(c, have, now)
-    blocked[""] = in_the_way if applied is None else tuple(o for o in in_the_way if _also_blocks(o, applied))
+    blocked[""] = in_the_way
+    if applied is not None:
+        ports = tuple(o for o in in_the_way if _also_blocks(o, applied))
+        blocked[""] = (*ports, *infra_obstacles(applied, have, now))
     return blocked
 
 

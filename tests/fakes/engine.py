@@ -38,7 +38,7 @@ from reconciler.model.observed import (
     Sandbox,
     Stopping,
 )
-from reconciler.model.qos import pod_resources, qos_of
+from reconciler.model.qos import qos_of, resources_of
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 from tests.fakes.clock import FakeClock
 
@@ -141,7 +141,7 @@ class FakeEngine:
             self._catch_up()
             pod = self._pods.get(key)
             specs = [s for s in (want, pod.sandbox.applied if pod else None) if s is not None]
-            refs = {c.image for s in specs for c in s.containers}
+            refs = {c.image for s in specs for c in s.containers} | {s.sandbox.infra_image for s in specs} - {""}
             return Observed(
                 key=key,
                 sandbox=pod.sandbox if pod else None,
@@ -313,7 +313,8 @@ class FakeEngine:
             case a.UpdatePodResources():
                 pod = self._pod(key, action.pod)
                 for c in pod.containers:
-                    if c.state.can_signal() and _quota(c.spec.resources) > _quota(action.resources):
+                    own = c.spec.resources.cpu_limit or 0  # without one it may do what the pod may
+                    if c.state.can_signal() and own > _quota(action.resources):
                         raise Violation(f"the pod of {key} may do less than its container {c.name}")
                 pod.sandbox = replace(pod.sandbox, resources=action.resources, qos=action.qos)
             case a.RemoveContainer():
@@ -341,7 +342,7 @@ class FakeEngine:
             owner=action.owner,
             infra=None,
             created_wall=self.clock.wall(),
-            resources=pod_resources(action.spec.containers),
+            resources=resources_of(action.spec),
             qos=qos_of(action.spec.containers),
         )
         self._pods[key] = _Pod(sandbox)

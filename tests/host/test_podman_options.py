@@ -33,5 +33,4 @@ def options_of(command: str) -> set[str]:
     shown = subprocess.run(
         ["podman", *command.split(), "--help"], capture_output=True, text=True, check=True, timeout=30
     )
-    found = set(OPTION.findall(shown.stdout)) - {"--help"}
-    return found
+    return set(OPTION.findall(shown.stdout)) - {"--help"}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from reconciler.model.qos import Qos, pod_resources, qos_of, widest
-from reconciler.model.spec import ContainerSpec, Resources
+from reconciler.model.key import Key
+from reconciler.model.qos import Qos, pod_resources, qos_of, resources_of, widest
+from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 
 MIB = 1 << 20
 
@@ -44,3 +47,35 @@ def test_a_limit_of_processes_makes_no_class() -> None:
 
 def test_no_limit_is_the_widest_limit_and_no_request_the_least() -> None:
     assert widest(Resources(1, 1, 1, 1), Resources(2, None, None, 2)) == Resources(2, None, 1, 2)
+
+
+def by_hand(*each: Resources, limits: Resources = Resources()) -> PodSpec:  # noqa: B008
+    return PodSpec(Key("default", "box"), containers=tuple(members(*each)), keep=True, limits=limits)
+
+
+@pytest.mark.parametrize(
+    ("pod", "together"),
+    [
+        pytest.param(by_hand(), Resources(1000), id="one without members weighs as one container"),
+        pytest.param(
+            by_hand(Resources(), Resources(500)), Resources(1500), id="a member that says nothing weighs 1000"
+        ),
+        pytest.param(by_hand(Resources(cpu_limit=100)), Resources(1000, 100), id="also one with a limit"),
+        pytest.param(
+            by_hand(Resources(), limits=Resources(200, 300, MIB, 2 * MIB)),
+            Resources(200, 300, MIB, 2 * MIB),
+            id="what is said of the pod counts",
+        ),
+        pytest.param(
+            by_hand(Resources(memory_limit=MIB), limits=Resources(memory_limit=5 * MIB)),
+            Resources(1000, None, MIB, 5 * MIB),
+            id="beside what its members say",
+        ),
+    ],
+)
+def test_a_pod_made_by_hand(pod: PodSpec, together: Resources) -> None:
+    assert resources_of(pod) == together
+
+
+def test_a_manifests_pod_has_no_default() -> None:
+    assert resources_of(replace(by_hand(Resources()), keep=False)) == Resources()

@@ -25,10 +25,13 @@ from reconciler.engine.cgroups.hierarchies import parse as parse
 from reconciler.engine.cgroups.names import Driver as Driver
 from reconciler.engine.cgroups.names import container_of as container_of
 from reconciler.engine.cgroups.names import container_path as container_path
+from reconciler.engine.cgroups.names import is_ours as is_ours
 from reconciler.engine.cgroups.names import is_slice as is_slice
+from reconciler.engine.cgroups.names import pod_below as pod_below
 from reconciler.engine.cgroups.names import pod_path as pod_path
 from reconciler.engine.cgroups.readings import read as read
 from reconciler.engine.cgroups.tree import containers as containers
+from reconciler.engine.cgroups.tree import elsewhere as elsewhere
 from reconciler.engine.cgroups.tree import enter_monitors as enter_monitors
 from reconciler.engine.cgroups.tree import find as find
 from reconciler.engine.cgroups.tree import kill_all as kill_all

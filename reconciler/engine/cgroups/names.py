@@ -15,6 +15,9 @@ Where systemd makes them, the name of a slice says where it lies, "-" being the 
         /reconciler-TAG-burstable.slice/...
         /reconciler-TAG-podID.slice/...
 
+Below a cgroup that the pod's spec names, which is not ours, lies PARENT/reconciler_TAG_podID/CONTAINER, and of a slice
+PARENT.slice/PARENT-reconciler_TAG_podID.slice/reconciler-CONTAINER.scope.
+
 A pod stays where it was made: its record says where, and so by which driver. Without the record it is found by looking
 in each place.
 """
@@ -39,7 +42,12 @@ LEVELS = {Qos.BEST_EFFORT: "besteffort", Qos.BURSTABLE: "burstable"}
 SLICE = "/reconciler.slice"
 """The slice of all instances."""
 _OURS = re.compile(r"(/reconciler-[a-z2-7]{4}|/reconciler\.slice(/reconciler-[a-z2-7]{4}\.slice)?)(/|$)")
-_POD = re.compile(r"(?:pod-|reconciler-[a-z2-7]{4}-(?:(?:besteffort|burstable)-)?pod)([0-9a-z]+)(?:\.slice)?")
+_POD = re.compile(
+    r"(?:pod-|reconciler-[a-z2-7]{4}-(?:(?:besteffort|burstable)-)?pod|(?:.*-)?reconciler_[a-z2-7]{4}_pod)"
+    r"([0-9a-z]+)(?:\.slice)?"
+)
+_ELSEWHERE = re.compile(r"(?:[^/]*-)?reconciler_([a-z2-7]{4})_pod[0-9a-z]+(\.slice)?")
+"""The cgroup of a pod that lies in none of ours."""
 
 
 def top(tag: str, driver: Driver = Driver.CGROUPFS) -> str:
@@ -71,6 +79,26 @@ def pod_path(tag: str, pod: PodId, qos: Qos = Qos.GUARANTEED, driver: Driver = D
     return f"{parent}/{_slice(parent)}-pod{pod}.slice" if driver is Driver.SYSTEMD else f"{parent}/pod-{pod}"
 
 
+def pod_below(tag: str, pod: PodId, parent: str) -> str:
+    """The pod's path where it is to lie below a cgroup of others: a path, or a slice of systemd's by its name."""
+    if not parent.endswith(".slice"):
+        return f"/{parent.strip('/')}/reconciler_{tag}_pod{pod}".replace("//", "/")
+    name = unit(parent).removesuffix(".slice")
+    steps = name.split("-") if name != "-" else []
+    above = "".join(f"/{'-'.join(steps[: n + 1])}.slice" for n in range(len(steps)))
+    return f"{above}/{f'{name}-' if steps else ''}reconciler_{tag}_pod{pod}.slice"
+
+
+def elsewhere(path: str) -> re.Match[str] | None:
+    """The part of a path that is a pod's which lies in none of our cgroups."""
+    return next((found for part in path.split("/") if (found := _ELSEWHERE.fullmatch(part))), None)
+
+
+def is_ours(path: str) -> bool:
+    """Whether a cgroup carries our name."""
+    return bool(_OURS.match(path)) or elsewhere(path) is not None
+
+
 def _slice(path: str) -> str:
     return unit(path).removesuffix(".slice")
 
@@ -82,6 +110,8 @@ def unit(path: str) -> str:
 
 def driver_of(path: str) -> Driver:
     """By whom a cgroup was made, as its path tells."""
+    if found := elsewhere(path):
+        return Driver.SYSTEMD if found[2] else Driver.CGROUPFS
     return Driver.SYSTEMD if f"{path}/".startswith(f"{SLICE}/") else Driver.CGROUPFS
 
 
@@ -93,13 +123,16 @@ def is_slice(path: str) -> bool:
 def tag_of(path: str) -> str:
     """The instance whose cgroup this is."""
     parts = check(path).split("/")
+    if found := elsewhere(path):
+        return found[1]
     return parts[2 if driver_of(path) is Driver.SYSTEMD else 1].removeprefix("reconciler-").removesuffix(".slice")
 
 
 def parents(path: str) -> tuple[str, ...]:
     """Every cgroup of ours above this one, outer ones first."""
     parts = check(path).split("/")[1:-1]
-    return tuple("/" + "/".join(parts[: n + 1]) for n in range(len(parts)))
+    above = tuple("/" + "/".join(parts[: n + 1]) for n in range(len(parts)))
+    return tuple(path for path in above if is_ours(path))
 
 
 def container_path(pod: str, container: ContainerId) -> str:
@@ -125,6 +158,6 @@ def pod_of(path: str) -> PodId | None:
 
 def check(path: str) -> str:
     """The path, if it carries our name. Raises ValueError otherwise: a bug, not an input."""
-    if not _OURS.match(path) or ".." in path.split("/"):
+    if not is_ours(path) or ".." in path.split("/"):
         raise ValueError(f"not a cgroup of ours: {path}")
     return path

@@ -156,7 +156,8 @@ def pods(tag: str) -> dict[PodId, tuple[str, ...]]:
 def find(tag: str, pod: PodId) -> tuple[str, ...]:
     """The paths at which the pod has a cgroup, looked for by its name alone."""
     everywhere = hosts.current().all
-    return tuple(p for p in names.pod_places(tag, pod) if any(h.at(p).is_dir() for h in everywhere))
+    found = tuple(p for p in names.pod_places(tag, pod) if any(h.at(p).is_dir() for h in everywhere))
+    return found or tuple(path for path in elsewhere(tag) if names.pod_of(path) == pod)
 
 
 def containers(pod: str) -> tuple[str, ...]:
@@ -173,9 +174,21 @@ def leaked(tag: str, known_pods: Iterable[PodId]) -> tuple[Path, ...]:
     return tuple(path for path in found if path.is_dir())
 
 
+def elsewhere(tag: str) -> tuple[str, ...]:
+    """The cgroups of pods that lie below those of others. Reads all that this host has."""
+    found: set[str] = set()
+    for hierarchy in hosts.current().all:
+        for top, directories, _ in os.walk(hierarchy.root):
+            ours = [name for name in directories if (match := names.elsewhere(name)) and match[1] == tag]
+            found.update("/" + str((Path(top) / name).relative_to(hierarchy.root)) for name in ours)
+            directories[:] = [name for name in directories if name not in ours]
+    return tuple(sorted(found))
+
+
 def _all(tag: str) -> list[str]:
-    """Every cgroup directly below the instance's own and its levels, but those that are its own furniture."""
-    found: list[str] = []
+    """Every cgroup directly below the instance's own and its levels, but those that are its own furniture; and those
+    of pods that lie elsewhere."""
+    found: list[str] = [*elsewhere(tag)]
     for driver in Driver:
         levels = names.levels(tag, driver)
         below = [path for parent in (names.top(tag, driver), *levels) for path in containers(parent)]
@@ -189,9 +202,10 @@ def tops(tag: str) -> tuple[str, ...]:
 
 
 @effect("cgroup.remove-instance")
-def remove_instance(tag: str) -> None:
-    """Remove all cgroups of an instance that has no process left. Raises Busy while there is one."""
-    for path in tops(tag):
+def remove_instance(tag: str, others: Iterable[str] = ()) -> None:
+    """Remove all cgroups of an instance that has no process left, and ``others`` of it. Raises Busy while there is
+    one."""
+    for path in (*others, *tops(tag)):
         _remove(path)
     if hosts.current().mode is CgroupMode.V2:
         systemd.take_away_if_empty((names.SLICE,))

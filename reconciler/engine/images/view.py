@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 OPAQUE = "trusted.overlay.opaque"
@@ -35,6 +35,10 @@ class LayerView:
 
         ``follow`` False: a symbolic link at the end is the answer itself. None: there is no such file.
         """
+        found = self._walk(path, follow=follow)
+        return (found[0] if found else None) if isinstance(found, tuple) else found
+
+    def _walk(self, path: str, *, follow: bool) -> Path | Directory | None:
         todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
         trail: list[Directory] = [self._root]
         links = 0
@@ -59,7 +63,20 @@ class LayerView:
             target = str(found.readlink())
             trail = [self._root] if target.startswith("/") else trail
             todo += [step for step in reversed(target.split("/")) if step not in ("", ".")]
-        return trail[-1][0] if trail[-1] else None
+        return trail[-1]
+
+    def entries(self, path: str) -> Iterator[tuple[str, Path | Directory]]:
+        """What the image shows in a directory, by name in order: where a file or link lies on the host; of a directory
+        all that are merged there. Empty where the image has no such directory."""
+        directory = self._directory(path)
+        for name in sorted({place.name for layer in directory for place in layer.iterdir()}):
+            found = _look_up(directory, name)
+            if found is not None:
+                yield name, found
+
+    def _directory(self, path: str) -> Directory:
+        found = self._walk(path, follow=True)
+        return found if isinstance(found, tuple) else ()
 
     def read_text(self, path: str) -> str | None:
         """The content of a regular file of at most 4 MiB; None where there is none."""

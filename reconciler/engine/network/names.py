@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address
 
-from reconciler.model.key import PodId
+from reconciler.model.key import ContainerId, PodId
 
 _BRIDGE = re.compile(r"rc-([a-z2-7]{4})(?:-([0-9a-f]{6}))?")
 _LINK = re.compile(r"v([a-z2-7]{4})([0-9a-f]{9})")
@@ -26,7 +26,7 @@ def parse_bridge(name: str) -> tuple[str, str] | None:
     return (match[1], match[2] or "") if match else None
 
 
-def link_name(tag: str, pod: PodId) -> str:
+def link_name(tag: str, pod: PodId | ContainerId) -> str:
     """The host's end of a pod's link."""
     return f"{link_prefix(tag)}{pod[:9]}"
 

@@ -20,7 +20,7 @@ from reconciler.engine.effects import effect
 from reconciler.engine.network import ipv6, names, netlink
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.model.errors import TryLater
-from reconciler.model.key import PodId
+from reconciler.model.key import ContainerId, PodId
 from reconciler.model.observed import PidRef
 
 INSIDE = "eth0"
@@ -36,7 +36,8 @@ _IN_MASTER, _STICKY = 0x04, 0x40
 
 @dataclass(frozen=True, slots=True)
 class LinkInfo:
-    """The host's end of a link of ours. ``pod`` is the whole id, or "" where its maker died before writing it."""
+    """The host's end of a link of ours. ``pod`` is the whole id (of a container where that has a network
+    of its own), or "" where its maker died before writing it."""
 
     name: str
     index: int
@@ -45,20 +46,24 @@ class LinkInfo:
     on_bridge: bool
     hairpin: bool = False
 
-    def belongs_to(self, pod: PodId) -> bool:
+    def belongs_to(self, pod: PodId | ContainerId) -> bool:
         return self.pod == pod if self.pod else self.name.endswith(pod[:9])
 
 
-def attach(config: BridgeConfig, pod: PodId, infra: PidRef, ip: str, ip6: str = "") -> None:
-    """Give the pod whose infra process is ``infra`` its addresses: link, addresses, default routes.
+def attach(
+    config: BridgeConfig, pod: PodId | ContainerId, infra: PidRef, ip: str, ip6: str = "", *, mac: str = ""
+) -> None:
+    """Give the pod whose infra process is ``infra`` its addresses: link, addresses, default routes. Or a container that
+    has a network namespace of its own.
 
-    Neither a network without IPv6 nor a pod that never had any (``ip6`` "") gets IPv6 routes.
+    ``mac`` is its own, if not the one that belongs to ``ip``. Neither a network without IPv6 nor a pod that never had
+    any (``ip6`` "") gets IPv6 routes.
 
     1. the pair, if it is not there    2. inside: addresses, routes    3. its host end: alias, its place on the bridge
     Raises TryLater when the process is gone, HostUnfit when it is in the host's namespace.
     """
     doing = f"attach pod {pod[:12]} to {config.name}"
-    mac = names.mac_of(ip)
+    mac = mac or names.mac_of(ip)
     with netlink.namespace(doing, infra) as fd, netlink.here(doing) as host:
         if not _is_linked(host, names.link_name(config.tag, pod), fd, doing):
             _create(host, config, pod, fd, mac, doing)
@@ -102,7 +107,7 @@ def _reflects(message: Any) -> bool:
     return data is not None and data.get_attr("IFLA_BRPORT_MODE") == _HAIRPIN
 
 
-def leaked_links(tag: str, known: Collection[PodId], patience: float = 2.0) -> tuple[LinkInfo, ...]:
+def leaked_links(tag: str, known: Collection[PodId | ContainerId], patience: float = 2.0) -> tuple[LinkInfo, ...]:
     """Links that belong to none of ``known``, after ``patience`` seconds for dying namespaces to take theirs along."""
     deadline = time.monotonic() + patience
     while True:
@@ -120,7 +125,7 @@ def _is_linked(ip: netlink.Socket, name: str, fd: int, doing: str) -> bool:
 
 
 @effect("link.create")
-def _create(ip: netlink.Socket, config: BridgeConfig, pod: PodId, fd: int, mac: str, doing: str) -> None:
+def _create(ip: netlink.Socket, config: BridgeConfig, pod: PodId | ContainerId, fd: int, mac: str, doing: str) -> None:
     name = names.link_name(config.tag, pod)
     master = _bridge(ip, config, doing)
     _delete(ip, name)
@@ -155,7 +160,7 @@ def _configure(ip: netlink.Socket, config: BridgeConfig, address: str, address6:
 
 
 @effect("link.finish")
-def _finish(ip: netlink.Socket, config: BridgeConfig, pod: PodId, mac: str, doing: str) -> int:
+def _finish(ip: netlink.Socket, config: BridgeConfig, pod: PodId | ContainerId, mac: str, doing: str) -> int:
     """What the kernel does not take with the request that makes the link; and the bridge may be a new one.
 
     The MAC is nailed to this port: an earlier life of the pod had it on another, which may still be there for a

@@ -8,9 +8,10 @@ from typing import Any
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
 from reconciler.engine.oci import bpf, linux, mounts, process, seccomp
-from reconciler.engine.oci.bundle import Bundle
+from reconciler.engine.oci.bundle import Bundle, own_hostname
 from reconciler.engine.oci.capabilities import bounding
 from reconciler.engine.oci.host import HostCapabilities
+from reconciler.model.errors import ImageProblem
 from reconciler.model.qos import Qos
 from reconciler.model.spec import ContainerSpec, Security
 
@@ -31,12 +32,23 @@ UNBOUNDED = {"org.systemd.property.TasksMax": f"uint64 {(1 << 64) - 1}"}
 """The pod bounds its containers, not systemd's default for services."""
 
 
-def infra_config(bundle: Bundle, facts: HostCapabilities) -> dict[str, Any]:
-    """The infra container: new namespaces, catatonit in a read-only rootfs, no rights at all."""
+def infra_config(
+    bundle: Bundle, facts: HostCapabilities, image: Image | None = None, user: User = process.ROOT
+) -> dict[str, Any]:
+    """The infra container: new namespaces, catatonit (or what its image has) in a read-only rootfs, no rights at all.
+
+    Raises ImageProblem where neither the spec nor the image says what to run.
+    """
+    root, doing = str(facts.infra_rootfs), process.infra_process(facts)
+    if image is not None:
+        command = bundle.sandbox.infra_command or (*image.entrypoint, *image.cmd)
+        if not command:
+            raise ImageProblem(f"cannot run image {bundle.sandbox.infra_image} as infra container: it names no command")
+        root, doing = str(bundle.rootfs), process.infra_process(facts, command, image.env, user)
     config: dict[str, Any] = {
         "ociVersion": OCI_VERSION,
-        "root": {"path": str(facts.infra_rootfs), "readonly": True},
-        "process": process.infra_process(facts),
+        "root": {"path": root, "readonly": True},
+        "process": doing,
         "mounts": mounts.infra_mounts(bundle),
         "linux": linux.infra_linux(bundle, facts),
         "annotations": _annotations(bundle, "", None),
@@ -68,6 +80,8 @@ def member_config(
         "linux": linux.member_linux(bundle, spec, facts),
         "annotations": _annotations(bundle, spec.name, spec.resources.pids_limit),
     }
+    if "uts" not in bundle.sandbox.shared:
+        config["hostname"] = own_hostname(bundle.container)
     if not spec.security.privileged:
         _confine(config, facts, bounding(spec.security, facts.capabilities), spec.security.seccomp)
     return config

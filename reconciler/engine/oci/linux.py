@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from reconciler.engine.oci.bundle import IDS, Bundle
 from reconciler.engine.oci.host import CgroupMode, HostCapabilities
-from reconciler.engine.oci.mounts import INFRA_MASKED, MASKED, READ_ONLY
+from reconciler.engine.oci.mounts import INFRA_MASKED, MASKED, READ_ONLY, root_propagation
 from reconciler.engine.oci.process import selinux_label
-from reconciler.model.spec import ContainerSpec, Resources, SandboxSpec
+from reconciler.model.spec import ContainerSpec, Device, Resources, SandboxSpec
+from reconciler.model.words import sysctl_namespace
 
 CPU_PERIOD = 100_000
 """Microseconds (kubelet: quotaPeriod)."""
@@ -50,22 +52,40 @@ def _sysctls(sandbox: SandboxSpec) -> dict[str, str]:
     return default | dict(sandbox.sysctls)
 
 
+def _own_sysctls(sandbox: SandboxSpec) -> dict[str, str]:
+    """Of namespaces that a member has for itself."""
+    default = {"net.ipv4.ping_group_range": "0 0"}
+    asked = default | dict(sandbox.sysctls)
+    own = {"net", "ipc"} - set(sandbox.shared)
+    return {name: value for name, value in asked.items() if sysctl_namespace(name) in own}
+
+
 def member_linux(bundle: Bundle, spec: ContainerSpec, facts: HostCapabilities) -> dict[str, Any]:
     """``seccomp`` is added by the caller. Reads /dev where the container is privileged."""
     privileged = spec.security.privileged
+    given = given_devices(spec.devices)
     linux: dict[str, Any] = {
         "namespaces": _member_namespaces(bundle, facts),
         "cgroupsPath": bundle.cgroups_path,
-        "resources": {**limits(spec.resources, facts.cgroups), "devices": [_ALLOW_ALL if privileged else _DENY_ALL]},
-        "rootfsPropagation": "rprivate",
+        "resources": {
+            **limits(bundle.as_run(spec.resources), facts.cgroups),
+            "devices": [_ALLOW_ALL] if privileged else [_DENY_ALL, *_allowed(given)],
+        },
+        "rootfsPropagation": root_propagation(spec),
     }
+    if apart := _own_sysctls(bundle.sandbox):
+        linux["sysctl"] = apart
     if facts.selinux is not None and spec.security.selinux:
         level = selinux_label(spec.security.selinux, facts.selinux).split(":", 3)[3]
         linux["mountLabel"] = f"system_u:object_r:container_file_t:{level}"
     if facts.runtime == "runc":
         linux |= _id_mappings(bundle)  # before 1.2 it does not read them from the namespace that it joins
+    if given:
+        linux["devices"] = [node for node, _ in given]
     if privileged:
-        linux["devices"] = host_devices(Path("/dev"))
+        own = {node["path"] for node, _ in given}
+        more = [node for node in host_devices(Path("/dev")) if node["path"] not in own]
+        linux["devices"] = [*linux.get("devices", []), *more]
     elif not spec.security.unmasked_proc:
         linux["maskedPaths"] = list(MASKED)
         linux["readonlyPaths"] = list(READ_ONLY)
@@ -123,27 +143,32 @@ def _infra_namespaces(bundle: Bundle, facts: HostCapabilities) -> list[dict[str,
     could not be mounted there."""
     sandbox = bundle.sandbox
     users = ["user"] if bundle.ids else []
-    return [{"type": kind} for kind in (*users, "mount", *_shared(sandbox), *_own_pid(sandbox), *_cgroup(facts))]
+    cgroup = {*_cgroup(facts), *({"cgroup"} & set(sandbox.shared))}
+    return [{"type": kind} for kind in (*users, "mount", *_held(sandbox), *_own_pid(sandbox), *cgroup)]
 
 
 def _member_namespaces(bundle: Bundle, facts: HostCapabilities) -> list[dict[str, str]]:
     assert bundle.infra is not None, "a member has an infra container"
     sandbox = bundle.sandbox
-    joined = [*(["user"] if bundle.ids else []), *_shared(sandbox), *(["pid"] if _joins_pid(sandbox) else [])]
-    own = ["mount", *([] if _joins_pid(sandbox) else _own_pid(sandbox)), *_cgroup(facts)]
+    shared = [kind for kind in (*_held(sandbox), "cgroup") if _FILE[kind] in sandbox.shared]
+    joined = [*(["user"] if bundle.ids else []), *shared, *(["pid"] if _joins_pid(sandbox) else [])]
+    apart = [kind for kind in ("network", "ipc", "uts") if _FILE[kind] not in sandbox.shared]
+    cgroup = [] if "cgroup" in shared else _cgroup(facts)
+    own = ["mount", *([] if _joins_pid(sandbox) else _own_pid(sandbox)), *apart, *cgroup]
     path = f"/proc/{bundle.infra.pid}/ns"
     return [{"type": kind} for kind in own] + [{"type": kind, "path": f"{path}/{_FILE[kind]}"} for kind in joined]
 
 
-_FILE = {"user": "user", "network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
+_FILE = {"user": "user", "network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid", "cgroup": "cgroup"}
 
 
 def _joins_pid(sandbox: SandboxSpec) -> bool:
     return sandbox.share_pid and not sandbox.host_pid
 
 
-def _shared(sandbox: SandboxSpec) -> list[str]:
-    """What the pod's containers have in common. With the host's network goes its host name, as in containerd."""
+def _held(sandbox: SandboxSpec) -> list[str]:
+    """What the infra container holds for those that share it. With the host's network goes its host name, as in
+    containerd."""
     network = [] if sandbox.host_network else ["network", "uts"]
     return network + ([] if sandbox.host_ipc else ["ipc"])
 
@@ -170,7 +195,29 @@ def host_devices(dev: Path) -> list[dict[str, Any]]:
     return found
 
 
+def given_devices(devices: Iterable[Device]) -> list[tuple[dict[str, Any], str]]:
+    """The nodes that a container is given of the host, each with what it may do with it; of a directory all that are
+    in it (podman). What is not there is left out (``security.problems`` tells)."""
+    found = []
+    for device in devices:
+        place, top = PurePosixPath(device.path), Path(device.host_path).resolve()
+        inside = sorted(path for path in top.rglob("*") if not path.is_symlink()) if top.is_dir() else [top]
+        nodes = (_node(str(place / path.relative_to(top)), path) for path in inside)
+        found += [(node, device.permissions) for node in nodes if node is not None]
+    return found
+
+
+def _allowed(given: Iterable[tuple[dict[str, Any], str]]) -> list[dict[str, Any]]:
+    numbers = ("type", "major", "minor")
+    return [{"allow": True, "access": may, **{name: node[name] for name in numbers}} for node, may in given]
+
+
 def _device(dev: Path, path: Path) -> dict[str, Any] | None:
+    return _node(str("/dev" / path.relative_to(dev)), path)
+
+
+def _node(place: str, path: Path) -> dict[str, Any] | None:
+    """The device at ``path`` of the host, as it is to be at ``place``; None where there is none."""
     try:
         info = path.lstat()
     except OSError:
@@ -178,7 +225,7 @@ def _device(dev: Path, path: Path) -> dict[str, Any] | None:
     if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
         return None
     return {
-        "path": str("/dev" / path.relative_to(dev)),
+        "path": place,
         "type": "c" if stat.S_ISCHR(info.st_mode) else "b",
         "major": os.major(info.st_rdev),
         "minor": os.minor(info.st_rdev),

@@ -36,6 +36,9 @@ MASKED = (
 INFRA_MASKED = (*MASKED, "/sys")
 """A member that shares the pid namespace reaches /proc/1/root, and must not find a writable sysfs there."""
 
+SHARED, SLAVE = frozenset({"shared", "rshared"}), frozenset({"slave", "rslave"})
+PROPAGATION = SHARED | SLAVE | {"private", "rprivate", "unbindable", "runbindable"}
+
 READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
@@ -46,7 +49,7 @@ def infra_mounts(bundle: Bundle) -> list[OciMount]:
     read-only for a privileged member. So it is writable, and hidden at once (``INFRA_MASKED``).
     """
     mounts = [_PROC, _DEV, _sysfs(writable=True)]
-    return [*mounts, _SHM] if bundle.own_shm else mounts
+    return [*mounts, _own_shm(bundle.sandbox.shm_size)] if bundle.own_shm else mounts
 
 
 def member_mounts(bundle: Bundle, spec: ContainerSpec) -> list[OciMount]:
@@ -72,16 +75,73 @@ def _system(bundle: Bundle, privileged: bool) -> list[OciMount]:
 def _pod_files(bundle: Bundle, read_only: bool) -> list[OciMount]:
     """As read-only as the root that they are seen in (Podman, containerd)."""
     options = ("ro", "nosuid", "noexec", "nodev") if read_only else ()
-    return [_bind(_pod_directory(bundle) / Path(path).name, path, *options) for path in POD_FILES]
+    given = [path for path in POD_FILES if not (path == "/etc/hosts" and bundle.sandbox.no_hosts)]
+    own = {"/etc/hosts", "/etc/hostname"} if bundle.sandbox.separate else set()
+    places = {path: (bundle.own_files if path in own else Path()) / Path(path).name for path in given}
+    return [_bind(_pod_directory(bundle) / place, path, *options) for path, place in places.items()]
 
 
 def _volume(bundle: Bundle, mount: Mount, number: int) -> OciMount:
-    volume = mount.volume
-    if volume.kind is not VolumeKind.HOST_PATH:
-        source = volume_directory(bundle, volume.name)
-    else:
-        source = _mapped_host_path(bundle, number) if bundle.users else Path(volume.host_path)
-    return _bind(source, _clean(mount.path), "ro" if mount.read_only else "rw")
+    options = [*mount.options, "ro" if mount.read_only else "rw"]
+    if mount.volume.kind is VolumeKind.TMPFS:
+        return {
+            "destination": _clean(mount.path),
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": [*options, *mount.volume.options],
+        }
+    how = "bind" if "bind" in options else "rbind"
+    flags = [option for option in options if option not in ("bind", "nocopy", *PROPAGATION)]
+    return {
+        "destination": _clean(mount.path),
+        "type": "bind",
+        "source": str(_source(bundle, mount, number)),
+        "options": [how, propagation(mount), *flags],
+    }
+
+
+def _source(bundle: Bundle, mount: Mount, number: int) -> Path:
+    outside = _outside(bundle, mount)
+    if outside is None:
+        return volume_directory(bundle, mount.volume.name)
+    if bundle.users or propagation(mount) in SHARED:
+        return _placed(bundle, number)
+    return outside
+
+
+def _outside(bundle: Bundle, mount: Mount) -> Path | None:
+    """The directory or file that is mounted, where it is none of the pod's own."""
+    match mount.volume.kind:
+        case VolumeKind.HOST_PATH:
+            return Path(mount.volume.host_path)
+        case VolumeKind.NAMED:
+            return data_of(bundle.volumes, mount.volume.name)
+    return None
+
+
+def data_of(volumes: Path, name: str) -> Path:
+    """Where the files of a named volume lie."""
+    return volumes / name / "_data"
+
+
+def propagation(mount: Mount) -> str:
+    """Which mounts made later on one side are seen on the other."""
+    return next((option for option in mount.options if option in PROPAGATION), "rprivate")
+
+
+def root_propagation(spec: ContainerSpec) -> str:
+    """What a container's root must be for the propagation of what is mounted in it: the runtimes change all that it
+    has to this before they mount anything (podman: the same)."""
+    wanted = {propagation(mount) for mount in spec.mounts}
+    return "shared" if wanted & SHARED else "rslave" if wanted & SLAVE else "rprivate"
+
+
+def peers(bundle: Bundle, spec: ContainerSpec) -> Iterator[tuple[str, str]]:
+    """What is to be mounted as the host has it, so that mounts are seen on both sides: source, and the place where it
+    is (made by ``prepare``)."""
+    for number, mount in enumerate(spec.mounts):
+        if propagation(mount) in SHARED and not bundle.users:
+            yield mount.volume.host_path, str(_placed(bundle, number))
 
 
 def id_mapped(bundle: Bundle, spec: ContainerSpec) -> Iterator[tuple[str, str]]:
@@ -89,11 +149,11 @@ def id_mapped(bundle: Bundle, spec: ContainerSpec) -> Iterator[tuple[str, str]]:
     has the pod's ids (made by ``prepare``)."""
     yield str(bundle.pod_directory), str(_pod_directory(bundle))
     for number, mount in enumerate(spec.mounts):
-        if mount.volume.kind is VolumeKind.HOST_PATH:
-            yield mount.volume.host_path, str(_mapped_host_path(bundle, number))
+        if (outside := _outside(bundle, mount)) is not None:
+            yield str(outside), str(_placed(bundle, number))
 
 
-def _mapped_host_path(bundle: Bundle, number: int) -> Path:
+def _placed(bundle: Bundle, number: int) -> Path:
     return bundle.directory / f"mapped-{number}"
 
 
@@ -120,9 +180,22 @@ def _bind(source: Path, destination: str, *options: str) -> OciMount:
 
 
 def _shm(bundle: Bundle) -> OciMount:
-    """The IPC namespace's: the pod's, grafted from the infra container (oci/prepare.py), or the host's."""
+    """The IPC namespace's: the pod's, grafted from the infra container (oci/prepare.py), the host's, or its own."""
+    if "ipc" not in bundle.sandbox.shared:
+        return _own_shm(bundle.sandbox.shm_size)
     source = bundle.shm if bundle.own_shm else Path("/dev/shm")
     return _bind(source, "/dev/shm", "nosuid", "noexec", "nodev")
+
+
+def _own_shm(size: int | None) -> OciMount:
+    """``size`` as SandboxSpec.shm_size; none at all is tmpfs' own: half of the machine's memory."""
+    bounds = [f"size={SHM_SIZE}"] if size is None else [f"size={size}"] if size else []
+    return {
+        "destination": "/dev/shm",
+        "type": "tmpfs",
+        "source": "shm",
+        "options": ["nosuid", "noexec", "nodev", "mode=1777", *bounds],
+    }
 
 
 def _sysfs(*, writable: bool) -> OciMount:
@@ -166,10 +239,4 @@ _MQUEUE: OciMount = {
     "type": "mqueue",
     "source": "mqueue",
     "options": ["nosuid", "noexec", "nodev"],
-}
-_SHM: OciMount = {
-    "destination": "/dev/shm",
-    "type": "tmpfs",
-    "source": "shm",
-    "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={SHM_SIZE}"],
 }

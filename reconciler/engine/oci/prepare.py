@@ -6,11 +6,12 @@ all of it ends with the container: the monitor's child unshares, does this, and 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.host import HostCapabilities
-from reconciler.engine.oci.mounts import id_mapped
+from reconciler.engine.oci.mounts import id_mapped, peers
 from reconciler.model.spec import ContainerSpec
 
 Lowers = tuple[Path, tuple[str, ...]]
@@ -28,9 +29,13 @@ def prepare_script(
     lines = [_line("unshare"), _line("slave", "/")]
     if facts.detach_unified:
         lines.append(_line("detach", UNIFIED))
-    if bundle.infra is not None and bundle.own_shm:
+    if bundle.infra is not None and bundle.shares_shm:
         lines.append(_line("mkdir", str(bundle.shm), "0711" if bundle.ids else "0700"))
         lines.append(_line("graft", f"/proc/{bundle.infra.pid}/ns/mnt", "/dev/shm", str(bundle.shm)))
+    if spec is not None:  # the host's mount namespace is ours: we wait for the runtime
+        lines += [
+            _line("peer", f"/proc/{os.getpid()}/ns/mnt", source, target) for source, target in peers(bundle, spec)
+        ]
     if bundle.users and spec is not None:
         lines += [_line("idmap", bundle.users, source, target) for source, target in id_mapped(bundle, spec)]
     if lowers is not None:

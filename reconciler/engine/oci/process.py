@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User as User  # part of this interface
-from reconciler.engine.oci.bundle import Bundle
+from reconciler.engine.oci.bundle import Bundle, own_hostname
 from reconciler.engine.oci.capabilities import NONE, process_capabilities
 from reconciler.engine.oci.host import HostCapabilities
 from reconciler.model.errors import ImageProblem
@@ -17,17 +17,22 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 ROOT = User()
 
+PAUSE = ("/catatonit", "-P")
+
 INFRA_OOM_SCORE = -998
 """kubelet (qos/policy.go, PodInfraOOMAdj): the last of a pod to be killed."""
 
 
-def infra_process(facts: HostCapabilities) -> dict[str, Any]:
-    """catatonit in pause mode: it holds the namespaces, and as pid 1 of a shared pid namespace it reaps."""
+def infra_process(
+    facts: HostCapabilities, command: tuple[str, ...] = PAUSE, env: tuple[str, ...] = (), user: User = ROOT
+) -> dict[str, Any]:
+    """catatonit in pause mode: it holds the namespaces, and as pid 1 of a shared pid namespace it reaps. Or what an
+    image has for it."""
     return {
         "terminal": False,
-        "user": {"uid": 0, "gid": 0},
-        "args": ["/catatonit", "-P"],
-        "env": [f"PATH={PATH}"],
+        "user": {"uid": user.uid, "gid": user.gid},
+        "args": list(command),
+        "env": list(env) or [f"PATH={PATH}"],
         "cwd": "/",
         "capabilities": NONE,
         "noNewPrivileges": True,
@@ -47,6 +52,8 @@ def member_process(
             f"cannot run container {spec.name}: neither the manifest nor image {spec.image} names a command"
         )
     hostname = facts.hostname if bundle.sandbox.host_network else bundle.hostname
+    if "uts" not in bundle.sandbox.shared:
+        hostname = own_hostname(bundle.container)
     return {
         "terminal": spec.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": groups(security, user), "umask": 0o22},

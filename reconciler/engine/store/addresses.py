@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from reconciler.engine.store.tx import Store
-from reconciler.model.errors import TryLater
+from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.key import Key
 
 Network = IPv4Network | IPv6Network
@@ -38,22 +38,45 @@ class Lease:
         return tuple(ip for ip in (self.ip, self.ip6) if ip)
 
 
-def lease(store: Store, key: Key, pool: Pool, taken: Collection[str] = ()) -> Lease:
-    """The key's addresses in the pool: those it has, else the lowest free one, and the IPv6 address at the same place
-    in its network. ``taken`` are addresses that others use, known from elsewhere.
+def lease(
+    store: Store, key: Key, pool: Pool, taken: Collection[str] = (), *, wanted: tuple[str, str] = ("", "")
+) -> Lease:
+    """The key's addresses in the pool: those that it is to have (``wanted``: an IPv4 and an IPv6 address, "" for any),
+    else those it has, else the lowest free one, and the IPv6 address at the same place in its network. ``taken`` are
+    addresses that others use, known from elsewhere.
 
-    Raises TryLater when the network is full.
+    Raises TryLater when the network is full, InvalidInput when a wanted address cannot be had.
     """
     with store.transaction() as tx:
         held = _held(tx, key)
-        wanted = {4: pool.network, 6: pool.network6}
-        kept = {f: a for f, a in held.items() if _is_of(a, pool.name, wanted[f])}
+        networks = {4: pool.network, 6: pool.network6}
+        kept = {f: a for f, a in held.items() if _is_of(a, pool.name, networks[f])}
+        kept |= {f: (a, pool.name) for f, a in zip((4, 6), wanted, strict=True) if a}
         _delete(tx, key)
+        for address in filter(None, wanted):
+            _require_free(tx, address, pool)
         used = {str(row[0]) for row in tx.execute("SELECT address FROM leases")} | set(taken) | set(pool.reserved)
         ip = kept[4][0] if 4 in kept else _first_free(_hosts(pool.network), used, pool.network)
         ip6 = kept[6][0] if 6 in kept else _beside(ip, pool, used)
         _write(tx, key, Lease(ip, ip6, pool.name))
         return Lease(ip, ip6, pool.name)
+
+
+def _require_free(tx: sqlite3.Connection, address: str, pool: Pool) -> None:
+    asked = ip_address(address)
+    doing = f"cannot give the pod the address {address}"
+    network = pool.network if asked.version == 4 else pool.network6
+    if network is None:
+        raise InvalidInput(f"{doing}: network {pool.name} has no IPv6")
+    if asked not in network:
+        raise InvalidInput(f"{doing}: it is not in network {pool.name}, which is {network}")
+    if address in pool.reserved:
+        raise InvalidInput(f"{doing}: it is the gateway of network {pool.name}")
+    if asked == network[0] or (asked.version == 4 and asked == network[-1]):
+        raise InvalidInput(f"{doing}: it stands for all of {network}")
+    holders = tx.execute("SELECT namespace, name FROM leases WHERE address = ?", (address,))
+    for namespace, name in holders:
+        raise InvalidInput(f"{doing}: pod {namespace}/{name} has it")
 
 
 def file(store: Store, key: Key, lease: Lease) -> None:

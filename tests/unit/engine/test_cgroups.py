@@ -341,3 +341,48 @@ def test_a_scopes_container_is_limited_inside_and_weighed_outside(tree: Path, mo
     assert (inner.parent / "memory.max").read_text() == "max", "the scope has no limit, and gets none"
     assert [(inner.parent / "cpu.weight").read_text(), (inner / "cpu.weight").read_text()] == ["39", "39"]
     assert fake.said == [("set", f"reconciler-{'f' * 64}.scope")]
+
+
+@pytest.mark.parametrize(
+    ("parent", "path", "driver"),
+    [
+        pytest.param("/mine", "/mine/reconciler_abcd_podff", Driver.CGROUPFS, id="a path"),
+        pytest.param("mine/deep/", "/mine/deep/reconciler_abcd_podff", Driver.CGROUPFS, id="one without a slash"),
+        pytest.param("/", "/reconciler_abcd_podff", Driver.CGROUPFS, id="the root"),
+        pytest.param(
+            "mine.slice", "/mine.slice/mine-reconciler_abcd_podff.slice", Driver.SYSTEMD, id="a slice of systemd's"
+        ),
+        pytest.param(
+            "a-b.slice", "/a.slice/a-b.slice/a-b-reconciler_abcd_podff.slice", Driver.SYSTEMD, id="one in another"
+        ),
+        pytest.param("-.slice", "/reconciler_abcd_podff.slice", Driver.SYSTEMD, id="the slice of all slices"),
+    ],
+)
+def test_a_pod_below_what_is_not_ours(parent: str, path: str, driver: Driver) -> None:
+    """All that is ours of it begins with the pod's own: nothing above is ever changed or removed."""
+    pod = names.pod_below("abcd", PodId("ff"), parent)
+    assert pod == path
+    inside = names.container_path(pod, ContainerId("ee"))
+    assert (names.driver_of(inside), names.tag_of(inside), names.pod_of(pod)) == (driver, "abcd", "ff")
+    assert names.check(inside) == inside
+    assert names.parents(pod) == ()
+    assert names.parents(inside) == (pod,)
+
+
+@pytest.mark.parametrize("path", ["/mine", "/mine.slice", "/reconciler_abcd", "/x/reconciler_ABCD_podff"])
+def test_what_does_not_carry_our_name_is_not_ours(path: str) -> None:
+    assert not names.is_ours(path)
+
+
+def test_pods_elsewhere_are_found_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Hierarchies(CgroupMode.V1, (Hierarchy(tmp_path, v2=False, controllers=frozenset({"cpu"})),))
+    monkeypatch.setattr(hierarchies, "current", lambda: found)
+    (tmp_path / "mine/deep/reconciler_abcd_podff/ee").mkdir(parents=True)
+    (tmp_path / "mine/reconciler_wxyz_podff").mkdir()
+    assert cgroups.elsewhere("abcd") == ("/mine/deep/reconciler_abcd_podff",)
+    assert cgroups.find("abcd", PodId("ff")) == ("/mine/deep/reconciler_abcd_podff",)
+    assert cgroups.pods("abcd") == {"ff": ("/mine/deep/reconciler_abcd_podff",)}
+    assert cgroups.leaked("abcd", ()) == (tmp_path / "mine/deep/reconciler_abcd_podff",)
+    cgroups.remove_pod("/mine/deep/reconciler_abcd_podff")
+    assert (tmp_path / "mine/deep").is_dir()
+    assert cgroups.elsewhere("abcd") == ()

@@ -13,8 +13,10 @@ from reconciler.engine.cgroups import names
 from reconciler.engine.layout import Layout
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.tx import Store
+from reconciler.model.errors import InvalidInput
 from reconciler.model.key import Key, PodId
 from reconciler.model.qos import Qos
+from reconciler.model.spec import PodSpec, SandboxSpec
 
 ONE, TWO = PodId("1" * 64), PodId("2" * 64)
 
@@ -57,3 +59,32 @@ def test_others_may_write_to_the_index_meanwhile_but_no_weight(ctx: Any, monkeyp
     monkeypatch.setattr("reconciler.engine.store.tx.BUSY_SECONDS", 0.1)
     podgroups._share(ctx, ONE, path_of(ctx, ONE), 500)
     assert free == [False]
+
+
+@pytest.mark.parametrize(
+    ("driver", "parent", "why"),
+    [
+        (names.Driver.CGROUPFS, "/mine", ""),
+        (names.Driver.SYSTEMD, "mine.slice", ""),
+        (names.Driver.CGROUPFS, "", ""),
+        (names.Driver.CGROUPFS, "mine.slice", podgroups.CGROUPFS_MAKES),
+        (names.Driver.SYSTEMD, "/mine", "systemd makes cgroups here, which has slices"),
+        (names.Driver.CGROUPFS, "/reconciler-abcd/burstable", "it is one of ours"),
+    ],
+)
+def test_where_a_pod_may_be_made(ctx: Any, driver: names.Driver, parent: str, why: str) -> None:
+    ctx.driver = (driver, "")
+    spec = PodSpec(Key("default", "box"), SandboxSpec(cgroup_parent=parent))
+    assert podgroups.wrong_parent(ctx, spec) == (f"cannot make the pod's cgroup below {parent}: {why}" if why else "")
+    if why:
+        with pytest.raises(InvalidInput, match="cannot make the pod's cgroup below"):
+            podgroups.choose(ctx, ONE, spec)
+    else:
+        top = names.top(ctx.layout.tag, driver)
+        assert podgroups.choose(ctx, ONE, spec).startswith(f"/{parent.strip('/')}/" if parent else f"{top}/besteffort/")
+
+
+def test_a_pod_made_by_hand_is_not_among_those_that_get_what_is_left(ctx: Any) -> None:
+    ctx.driver = (names.Driver.CGROUPFS, "")
+    spec = PodSpec(Key("default", "box"), keep=True)
+    assert podgroups.choose(ctx, ONE, spec) == f"/reconciler-{ctx.layout.tag}/pod-{ONE}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from reconciler.engine.config import SecurityConfig
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.images.image import Image
 from reconciler.engine.layout import Layout
+from reconciler.engine.oci.rlimits import Rlimit, own_hard
 from reconciler.model.key import Key
-from reconciler.model.spec import ContainerSpec, PodSpec, SandboxSpec, Security
+from reconciler.model.spec import ContainerSpec, Device, PodSpec, SandboxSpec, Security
 from tests.unit.oci.samples import FACTS
 
 BY_NAME = "container has runAsNonRoot and image has non-numeric user (web), cannot verify user is non-root"
@@ -101,3 +103,32 @@ def test_a_missing_seccomp_profile_waits_with_the_whole_path(tmp_path: Path) -> 
     assert (problem.container, problem.transient) == ("web", True)
     (problem,) = security.problems(context(tmp_path, '[security]\nseccomp_profiles = "/else"\n'), spec)
     assert "/else/x.json does not exist" in problem.message
+
+
+def test_who_makes_a_pod_by_hand_may_set_what_belongs_to_it(tmp_path: Path) -> None:
+    spec = PodSpec(Key("default", "box"), SandboxSpec(sysctls=(("net.core.somaxconn", "1024"),)))
+    assert len(list(security.pod_problems(context(tmp_path), spec))) == 1
+    assert list(security.pod_problems(context(tmp_path), replace(spec, keep=True))) == []
+
+
+def test_limits_of_a_containers_own_are_cut_to_what_can_be_had_and_that_is_told() -> None:
+    facts = replace(FACTS, rlimits=(Rlimit("nofile", 10, 10), Rlimit("nproc", 20, 20)))
+    assert security.limited(facts, ContainerSpec("n", "i")) == (facts, ())
+    most = own_hard("nofile")
+    spec = ContainerSpec("n", "i", ulimits=(("core", "0:0"), ("nofile", f"5:{most + 1}")))
+    got, lowered = security.limited(facts, spec)
+    assert got.rlimits == (Rlimit("nofile", 5, most), Rlimit("nproc", 20, 20), Rlimit("core", 0, 0))
+    assert lowered == (f"nofile is {most}, not {most + 1}: our own hard limit, and CAP_SYS_RESOURCE is missing",)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/dev/null", []),
+        ("/nowhere", ["cannot give it the device /nowhere: that does not exist"]),
+        ("/etc/passwd", ["cannot give it the device /etc/passwd: that is no device"]),
+    ],
+)
+def test_a_device_must_be_one(tmp_path: Path, path: str, told: list[str]) -> None:
+    spec = ContainerSpec("n", "i", devices=(Device("/dev/x", path),))
+    assert [problem.message for problem in security.problems(context(tmp_path), spec)] == told

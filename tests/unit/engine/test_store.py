@@ -14,7 +14,7 @@ from reconciler.engine.store import addresses, events, migrations, settings
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease, Pool
 from reconciler.engine.store.tx import Store
-from reconciler.model.errors import HostUnfit, TryLater
+from reconciler.model.errors import HostUnfit, InvalidInput, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.spec import PortBinding, Protocol
@@ -181,3 +181,40 @@ def test_a_file_that_is_no_database_is_an_error_with_its_path(tmp_path: Path) ->
 def test_the_database_is_for_root_alone(store: Store) -> None:
     settings.put(store, "a", "b")
     assert store.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pod_gets_the_addresses_that_it_names(store: Store) -> None:
+    asked = ("10.9.0.77", "fd00:9::abc")
+    assert addresses.lease(store, WEB, DUAL, wanted=asked).ips == asked
+    assert addresses.lease(store, WEB, DUAL, wanted=asked).ips == asked, "its own are no obstacle"
+    assert addresses.lease(store, WEB, DUAL, wanted=("10.9.0.9", "")).ips == ("10.9.0.9", "fd00:9::abc")
+    assert addresses.lease(store, WEB, DUAL).ips == ("10.9.0.9", "fd00:9::abc"), "and then keeps them"
+    assert addresses.lease(store, DB, DUAL, wanted=("10.9.0.10", "")).ips == ("10.9.0.10", "fd00:9::a")
+
+
+@pytest.mark.parametrize(
+    ("pool", "wanted", "why"),
+    [
+        pytest.param(DUAL, ("10.9.0.2", ""), "pod default/db has it", id="another pod's"),
+        pytest.param(DUAL, ("", "fd00:9::2"), "pod default/db has it", id="another pod's of IPv6"),
+        pytest.param(DUAL, ("10.8.0.2", ""), "it is not in network default, which is 10.9.0.0/24", id="elsewhere"),
+        pytest.param(DUAL, ("10.9.0.0", ""), "it stands for all of 10.9.0.0/24", id="the network's"),
+        pytest.param(DUAL, ("10.9.0.255", ""), "it stands for all of 10.9.0.0/24", id="everybody's"),
+        pytest.param(
+            replace(DUAL, reserved=("10.9.0.1",)),
+            ("10.9.0.1", ""),
+            "it is the gateway of network default",
+            id="gateway",
+        ),
+        pytest.param(NET, ("", "fd00:9::3"), "network default has no IPv6", id="IPv6 without IPv6"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_told_and_nothing_changes(
+    store: Store, pool: Pool, wanted: tuple[str, str], why: str
+) -> None:
+    addresses.lease(store, DB, DUAL)
+    before = addresses.lease(store, WEB, DUAL)
+    with pytest.raises(InvalidInput) as told:
+        addresses.lease(store, WEB, pool, wanted=wanted)
+    assert told.value.message == f"cannot give the pod the address {wanted[0] or wanted[1]}: {why}"
+    assert addresses.leases(store)[WEB] == before

@@ -10,11 +10,12 @@ import pytest
 
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
-from reconciler.engine.oci import linux, mounts
+from reconciler.engine.oci import linux, mounts, process
 from reconciler.engine.oci.config import BPF_ANNOTATION, infra_config, member_config
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.engine.oci.prepare import encode, prepare_script
-from reconciler.model.spec import ContainerSpec, Mount, Resources, SandboxSpec, Security, Volume, VolumeKind
+from reconciler.model.errors import ImageProblem
+from reconciler.model.spec import ContainerSpec, Device, Mount, Resources, SandboxSpec, Security, Volume, VolumeKind
 from tests.unit.oci.samples import FACTS, bundle
 
 IMAGE = Image("0", (), (Path("/l"),), cmd=("run",))
@@ -261,3 +262,216 @@ def test_nothing_of_proc_is_hidden_where_a_manifest_says_so() -> None:
     config = member(ContainerSpec("n", "i", security=Security(unmasked_proc=True)))
     assert not {"maskedPaths", "readonlyPaths"} & config["linux"].keys()
     assert BPF_ANNOTATION in config["annotations"] or "seccomp" in config["linux"] or FACTS.seccomp_profile is None
+
+
+def named_mount(*options: str, read_only: bool = False) -> Mount:
+    return Mount("/data", Volume("db", VolumeKind.NAMED), read_only, options)
+
+
+def host_mount(*options: str) -> Mount:
+    return Mount("/data", HOST, options=options)
+
+
+@pytest.mark.parametrize(
+    ("mount", "expected"),
+    [
+        pytest.param(named_mount(), ["rbind", "rprivate", "rw"], id="a named volume"),
+        pytest.param(
+            named_mount("nocopy", "noexec", read_only=True), ["rbind", "rprivate", "noexec", "ro"], id="with its flags"
+        ),
+        pytest.param(host_mount("bind", "rslave"), ["bind", "rslave", "rw"], id="a path without what is below it"),
+        pytest.param(
+            Mount(
+                "/data", Volume("t", VolumeKind.TMPFS, options=("mode=700", "size=50%")), True, ("nodev", "tmpcopyup")
+            ),
+            ["nodev", "tmpcopyup", "ro", "mode=700", "size=50%"],
+            id="memory",
+        ),
+    ],
+)
+def test_how_it_is_mounted(mount: Mount, expected: list[str]) -> None:
+    found = mount_at(member(ContainerSpec("n", "i", mounts=(mount,))), "/data")
+    assert found is not None
+    assert found["options"] == expected
+    assert found["type"] == ("tmpfs" if mount.volume.kind is VolumeKind.TMPFS else "bind")
+
+
+def test_where_a_named_volume_lies() -> None:
+    spec = ContainerSpec("n", "i", mounts=(named_mount(),))
+    with_volumes = replace(bundle(), volumes=Path("/state/volumes"))
+    found = mount_at(member_config(with_volumes, spec, IMAGE, User(), FACTS), "/data")
+    assert found is not None
+    assert found["source"] == "/state/volumes/db/_data"
+    with_users = replace(with_volumes, ids=100000)
+    found = mount_at(member_config(with_users, spec, IMAGE, User(), FACTS), "/data")
+    assert found is not None
+    assert found["source"] == "/state/containers/c/mapped-0"
+    assert "/state/volumes/db/_data\t/state/containers/c/mapped-0\n" in prepare_script(with_users, None, FACTS, spec)
+
+
+@pytest.mark.parametrize(
+    ("options", "root", "source"),
+    [
+        pytest.param((), "rprivate", "/srv", id="private by default"),
+        pytest.param(("slave",), "rslave", "/srv", id="slave"),
+        pytest.param(("rshared",), "shared", "/state/containers/c/mapped-0", id="shared, as the host has it"),
+    ],
+)
+def test_propagation(options: tuple[str, ...], root: str, source: str) -> None:
+    spec = ContainerSpec("n", "i", mounts=(host_mount(*options),))
+    config = member(spec)
+    assert config["linux"]["rootfsPropagation"] == root
+    found = mount_at(config, "/data")
+    assert found is not None
+    assert found["source"] == source
+    assert ("peer" in prepare_script(bundle(), None, FACTS, spec)) == (source != "/srv")
+
+
+@pytest.mark.parametrize(
+    ("size", "bounds"),
+    [
+        pytest.param(None, ["size=65536k"], id="podman's default"),
+        pytest.param(1 << 20, ["size=1048576"], id="as asked for"),
+        pytest.param(0, [], id="without a limit"),
+    ],
+)
+def test_the_size_of_shm(size: int | None, bounds: list[str]) -> None:
+    shm = mount_at(infra_config(bundle(None, SandboxSpec(shm_size=size)), FACTS), "/dev/shm")
+    assert shm is not None
+    assert [option for option in shm["options"] if option.startswith("size=")] == bounds
+
+
+def test_the_images_own_hosts() -> None:
+    config = member(ContainerSpec("n", "i"), SandboxSpec(no_hosts=True))
+    assert mount_at(config, "/etc/hosts") is None
+    assert mount_at(config, "/etc/resolv.conf") is not None
+
+
+def test_a_device_of_the_hosts() -> None:
+    given = ContainerSpec("n", "i", devices=(Device("/dev/zilch", "/dev/null", "rw"),))
+    config = member(given)
+    (node,) = config["linux"]["devices"]
+    assert (node["path"], node["type"], node["major"], node["minor"]) == ("/dev/zilch", "c", 1, 3)
+    deny, allow = config["linux"]["resources"]["devices"]
+    assert deny == {"allow": False, "access": "rwm"}
+    assert allow == {"allow": True, "access": "rw", "type": "c", "major": 1, "minor": 3}
+
+
+def test_a_directory_of_devices_and_links_to_one(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/null")
+    (tmp_path / "file").touch()
+    (tmp_path / "dir").mkdir()
+    devices = (Device("/dev/linked", str(tmp_path / "link")), Device("/dev/dir", str(tmp_path / "dir")))
+    assert [node["path"] for node, _ in linux.given_devices(devices)] == ["/dev/linked"]
+    assert linux.given_devices((Device("/dev/file", str(tmp_path / "file")), Device("/dev/x", "/nowhere"))) == []
+
+
+def test_a_privileged_container_has_the_hosts_devices_and_those_it_names() -> None:
+    spec = ContainerSpec("n", "i", security=Security(privileged=True), devices=(Device("/dev/zilch", "/dev/null"),))
+    config = member(spec)
+    paths = [node["path"] for node in config["linux"]["devices"]]
+    assert {"/dev/zilch", "/dev/null"} <= set(paths)
+    assert len(paths) == len(set(paths))
+    assert config["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+
+
+@pytest.mark.parametrize(
+    ("keep", "resources", "shares"),
+    [
+        pytest.param(False, Resources(), 2, id="a manifest's has what is left"),
+        pytest.param(True, Resources(), 1024, id="one made by hand a core's"),
+        pytest.param(True, Resources(cpu_limit=100), 1024, id="also with a limit"),
+        pytest.param(True, Resources(cpu_request=250), 256, id="or what it says"),
+    ],
+)
+def test_cpu_shares(keep: bool, resources: Resources, shares: int) -> None:
+    made = member_config(
+        replace(bundle(), keep=keep), ContainerSpec("n", "i", resources=resources), IMAGE, User(), FACTS
+    )
+    assert made["linux"]["resources"]["cpu"]["shares"] == shares
+
+
+PAUSE = Image("0", (), (Path("/l"),), entrypoint=("/pause",), env=("PATH=/bin", "A=b"))
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "image", "args", "root"),
+    [
+        pytest.param(SandboxSpec(), None, ["/catatonit", "-P"], "/cache/infra", id="our own"),
+        pytest.param(
+            SandboxSpec(infra_command=("/pause",)), None, ["/catatonit", "-P"], "/cache/infra", id="as podman's"
+        ),
+        pytest.param(SandboxSpec(infra_image="p"), PAUSE, ["/pause"], "/state/containers/c/rootfs", id="an image's"),
+        pytest.param(
+            SandboxSpec(infra_image="p", infra_command=("sleep", "9")),
+            PAUSE,
+            ["sleep", "9"],
+            "/state/containers/c/rootfs",
+            id="with a command",
+        ),
+    ],
+)
+def test_what_the_infra_container_runs(sandbox: SandboxSpec, image: Image | None, args: list[str], root: str) -> None:
+    config = infra_config(bundle(None, sandbox), FACTS, image, User(65535, 65535) if image else User())
+    assert config["process"]["args"] == args
+    assert config["root"] == {"path": root, "readonly": True}
+    assert config["process"]["env"] == (["PATH=/bin", "A=b"] if image else [f"PATH={process.PATH}"])
+    assert config["process"]["user"]["uid"] == (65535 if image else 0)
+
+
+def test_an_infra_image_without_a_command() -> None:
+    with pytest.raises(ImageProblem, match="cannot run image p as infra container: it names no command"):
+        infra_config(bundle(None, SandboxSpec(infra_image="p")), FACTS, Image("0", (), ()))
+
+
+@pytest.mark.parametrize(
+    ("shared", "joined", "own"),
+    [
+        pytest.param(("ipc", "net", "uts"), {"network", "ipc", "uts"}, set(), id="by default"),
+        pytest.param(("net",), {"network"}, {"ipc", "uts"}, id="the network alone"),
+        pytest.param(("cgroup", "ipc"), {"cgroup", "ipc"}, {"network", "uts"}, id="cgroup and ipc"),
+        pytest.param((), set(), {"network", "ipc", "uts"}, id="nothing"),
+    ],
+)
+@pytest.mark.parametrize("mode", [CgroupMode.V2, CgroupMode.V1])
+def test_what_is_not_shared_each_member_has_for_itself(
+    shared: tuple[str, ...], joined: set[str], own: set[str], mode: CgroupMode
+) -> None:
+    sandbox = SandboxSpec(shared=shared, sysctls=(("kernel.msgmax", "1"), ("net.core.somaxconn", "2")))
+    facts = replace(FACTS, cgroups=mode)
+    config = member_config(bundle(sandbox=sandbox), ContainerSpec("n", "i"), IMAGE, User(), facts)
+    found = namespaces(config)
+    assert {kind for kind, path in found.items() if path} == joined
+    always = {"mount", "pid", *({"cgroup"} if mode is CgroupMode.V2 and "cgroup" not in shared else set())}
+    assert {kind for kind, path in found.items() if not path} == own | always
+    held = set(namespaces(infra_config(bundle(None, sandbox), facts)))
+    assert joined <= held
+    assert config.get("hostname", "") == ("c" * 12 if "uts" in own else "")
+    assert f"HOSTNAME={'c' * 12 if 'uts' in own else 'web'}" in config["process"]["env"]
+    wanted = {"net.ipv4.ping_group_range": "0 0", "net.core.somaxconn": "2"} if "network" in own else {}
+    wanted |= {"kernel.msgmax": "1"} if "ipc" in own else {}
+    assert config["linux"].get("sysctl", {}) == wanted
+    shm, hosts = mount_at(config, "/dev/shm"), mount_at(config, "/etc/hosts")
+    assert shm is not None
+    assert hosts is not None
+    assert shm["type"] == ("tmpfs" if "ipc" in own else "bind")
+    script = prepare_script(bundle(sandbox=sandbox), None, facts, ContainerSpec("n", "i"))
+    assert ("graft" in script) == ("ipc" in joined)
+    apart = bool(own & {"network", "uts"})
+    assert hosts["source"] == (f"/state/pods/d/members/{'c' * 64}/hosts" if apart else "/state/pods/d/hosts")
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "connected", "apart"),
+    [
+        (SandboxSpec(), True, False),
+        (SandboxSpec(network="none"), False, False),
+        (SandboxSpec(host_network=True), False, False),
+        (SandboxSpec(shared=("ipc",)), True, True),
+        (SandboxSpec(shared=("ipc",), network="none"), False, False),
+        (SandboxSpec(shared=(), infra=False), False, True),
+    ],
+)
+def test_who_of_a_pod_is_in_a_network_of_ours(sandbox: SandboxSpec, connected: bool, apart: bool) -> None:
+    assert (sandbox.connected, sandbox.apart) == (connected, apart)
+    assert sandbox.on_bridge == (connected or apart)

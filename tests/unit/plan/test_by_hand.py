@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from reconciler.model.actions import (
     CreateContainer,
     PauseContainer,
+    PullImage,
     RenewContainer,
     RenewSandbox,
     ResumeContainer,
     StopContainer,
 )
 from reconciler.model.desired import Present, RunState, Wish
-from reconciler.model.observed import ContainerState
-from reconciler.model.spec import PodSpec, RestartPolicy
+from reconciler.model.observed import ContainerState, HostFacts, ImageState, ImageStatus
+from reconciler.model.spec import PodSpec, Resources, RestartPolicy
+from reconciler.plan.pod_actions import compute_pod_actions
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import KEY, container, observe, pod, present, settle, with_ports
 from tests.unit.plan.scenes import here
@@ -308,3 +310,52 @@ def _expect(engine: FakeEngine, want: Present) -> None:
             assert member.turn >= wish.turn
     if want.run is STOPPED:
         assert have.sandbox is None or not have.sandbox.infra_up
+
+
+def test_limits_of_the_pod_change_while_it_lives(engine: FakeEngine):
+    settle(engine, wanted(hand()))
+    before = ids(engine)
+    limited = hand(limits=Resources(cpu_limit=500, memory_limit=1 << 30))
+    settle(engine, wanted(limited))
+    have = engine.observe(KEY, limited).sandbox
+    assert (have.resources.cpu_limit, have.resources.memory_limit) == (500, 1 << 30)
+    assert have.applied == limited
+    assert ids(engine) == before
+
+
+INFRA = "registry.example/pause:3"
+
+
+def with_infra(spec: PodSpec) -> PodSpec:
+    return replace(spec, sandbox=replace(spec.sandbox, infra_image=INFRA))
+
+
+@pytest.mark.parametrize("by_hand", [True, False], ids=["by hand", "of a manifest"])
+def test_the_image_of_the_infra_container_is_pulled_before_the_pod_is_made(engine: FakeEngine, by_hand: bool):
+    engine.images[INFRA] = ImageState(ImageStatus.MISSING)
+    spec = replace(with_infra(hand()), keep=by_hand)
+    plan = compute_pod_actions(wanted(spec), engine.observe(KEY, spec), HostFacts(), engine.clock.now())
+    assert [(type(step), step.image) for step in plan.steps] == [(PullImage, INFRA)]
+    assert [(w.container, w.reason.text) for w in plan.waiting] == [("", f"pulling image {INFRA}")]
+    settle(engine, wanted(spec))
+    assert states(engine) == {"web": "running", "side": "running", "infra": "running"}
+
+
+def test_a_pod_that_stands_needs_no_image_for_its_infra_container(engine: FakeEngine):
+    want = wanted(with_infra(hand()))
+    settle(engine, want)
+    engine.images[INFRA] = ImageState(ImageStatus.MISSING)
+    plan = compute_pod_actions(want, engine.observe(KEY, want.spec), HostFacts(), engine.clock.now())
+    assert plan.steps == ()
+
+
+def test_a_pod_that_is_started_again_needs_it_again(engine: FakeEngine):
+    spec = with_infra(hand())
+    settle(engine, wanted(spec))
+    settle(engine, wanted(spec, STOPPED))
+    engine.images[INFRA] = ImageState(ImageStatus.FAILED, error="no such host", retry_at=engine.clock.now() + 1000)
+    have = engine.observe(KEY, spec)
+    again = wanted(spec, web=Wish(turn=1), side=Wish(turn=1))
+    plan = compute_pod_actions(again, have, HostFacts(), engine.clock.now())
+    assert plan.steps == ()
+    assert f"cannot pull image {INFRA}: no such host" in [w.reason.text for w in plan.waiting]

@@ -14,7 +14,7 @@ from reconciler.model.cost import Cost
 from reconciler.model.desired import Desired, RunState
 from reconciler.model.key import Key
 from reconciler.model.observed import ContainerState, PortHolder, Problem
-from reconciler.model.qos import pod_resources, qos_of
+from reconciler.model.qos import qos_of, resources_of
 from reconciler.model.spec import Dns, PodSpec, PortBinding, PullPolicy, Resources, RestartPolicy, SandboxSpec
 from reconciler.plan.disruption import pod_changes
 from tests.fakes.engine import FakeEngine
@@ -86,7 +86,7 @@ def runs_as_wanted(engine: FakeEngine, spec: PodSpec) -> None:
     have = engine.observe(spec.key, spec)
     assert have.applied is not None
     assert have.sandbox is not None
-    assert have.sandbox.resources == pod_resources(spec.containers)
+    assert have.sandbox.resources == resources_of(spec)
     assert have.sandbox.qos is qos_of(spec.containers)
     assert all(c.cost is Cost.NOTHING for c in pod_changes(have.applied, spec))
     for made in have.containers:
