@@ -61,8 +61,8 @@ class Ufw:
 
 
 class Firewalld:
-    """A daemon on a bus of its own, to which only the ``firewall-cmd`` of ``path`` leads: runtimes talk to systemd on the
-    machine's."""
+    """A daemon on a bus of its own, to which only the ``firewall-cmd`` of ``path`` leads: runtimes talk to systemd on
+    the machine's."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "firewalld"
