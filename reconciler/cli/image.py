@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from reconciler.cli import imagelist
+from reconciler.cli import formats, imagelist
 from reconciler.cli.imagelist import completed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import table
@@ -170,7 +170,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
     help="Only images of which this is true: dangling, reference, label, before, since, until, id. Repeatable.",
 )
 @click.option("--sort", type=click.Choice(imagelist.ORDERS), default="created", show_default=True)
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", default="table", metavar="FORMAT", help="json, or a Go template: '{{.ID}}'.")
 @pass_options
 def ls(
     options: Options,
@@ -196,10 +196,13 @@ def ls(
     if quiet:
         ids = list(dict.fromkeys(i.id[short] for i in imagelist.ordered(kept, sort)))
         click.echo("\n".join(ids), nl=bool(ids))
-    elif form == "json":
+    elif formats.is_json(form):
         import json
 
         click.echo(json.dumps([imagelist.as_podman(images, i) for i in imagelist.ordered(kept, sort)], indent=4))
+    elif form != "table":
+        given = imagelist.fields(kept, sort, short)
+        formats.show(formats.rows_text(form, given, imagelist.HEADINGS, header=not noheading))
     else:
         rows = imagelist.rows(kept, sort, short, digests=digests)
         columns = ("REPOSITORY", "TAG", *(("DIGEST",) if digests else ()), "IMAGE ID", "CREATED", "SIZE")
@@ -209,8 +212,9 @@ def ls(
 
 @image.command()
 @click.argument("references", nargs=-1, required=True, metavar="IMAGE...", shell_complete=completed)
+@click.option("-f", "--format", "form", default="json", metavar="FORMAT", help="json, or a Go template: '{{.Id}}'.")
 @pass_options
-def inspect(options: Options, references: tuple[str, ...]) -> int:
+def inspect(options: Options, references: tuple[str, ...], form: str) -> int:
     """Print all that is known of images, as JSON with podman's keys.
 
     \b
@@ -219,7 +223,11 @@ def inspect(options: Options, references: tuple[str, ...]) -> int:
     import json
 
     images = options.engine().images
-    click.echo(json.dumps([images.inspect(reference) for reference in references], indent=4))
+    found = [images.inspect(reference) for reference in references]
+    if formats.is_json(form):
+        click.echo(json.dumps(found, indent=4))
+    else:
+        formats.show("".join(formats.object_text(form, imagelist.whole(one)) for one in found))
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli.maps import Map, Time
 from reconciler.cli.table import ago, size
 
 if TYPE_CHECKING:
@@ -180,6 +181,43 @@ def rows(images: Iterable[Image], by: str, short: slice, *, digests: bool) -> li
         for name in shown_names(image.names)
     ]
     return sorted(found, key=lambda row: row[_NAMES.index(by)]) if by in _NAMES else found
+
+
+HEADINGS = {"ID": "IMAGE ID", "Id": "IMAGE ID", "CreatedAt": "CREATED AT", "CreatedSince": "CREATED"}
+_UNSAID: dict[str, Any] = {"User": "", "WorkingDir": "", "StopSignal": "", "Env": [], "Entrypoint": [], "Cmd": []}
+_MAPS = ("Labels", "Annotations", "ExposedPorts", "Volumes")
+
+
+def fields(images: Iterable[Image], by: str, short: slice) -> list[dict[str, Any]]:
+    """What templates may ask of them, by podman's names: one for each name, as rows."""
+    found = [
+        {
+            "Repository": repository,
+            "Tag": tag,
+            "ID": image.id[short],
+            "Id": image.id[short],
+            "Digest": image.digest,
+            "Created": _age(image),
+            "CreatedSince": _age(image),
+            "CreatedAt": Time(_created(image)),
+            "Size": size(image.size),
+            "VirtualSize": size(image.size),
+            "Names": list(image.names),
+        }
+        for image in ordered(images, by)
+        for repository, tag in shown_names(image.names)
+    ]
+    return sorted(found, key=lambda one: one[by.capitalize()]) if by in _NAMES else found
+
+
+def whole(told: dict[str, Any]) -> dict[str, Any]:
+    """What ``inspect`` tells of an image, for templates: what was left out as empty can be asked for, too."""
+    config = {**_UNSAID, **{key: Map() for key in _MAPS}, **told["Config"]}
+    return _with_maps({**told, "Config": _with_maps(config)})
+
+
+def _with_maps(told: dict[str, Any]) -> dict[str, Any]:
+    return {key: Map(value or {}) if key in _MAPS else value for key, value in told.items()}
 
 
 def as_podman(images: Images, image: Image) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli import formats
+from reconciler.cli.maps import Map, Time
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import table
 
@@ -80,7 +82,7 @@ def create(
 @click.option("-q", "--quiet", is_flag=True, help="Names only.")
 @click.option("-n", "--noheading", is_flag=True, help="Rows only.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", default="table", metavar="FORMAT", help="json, or a Go template: '{{.Name}}'.")
 @pass_options
 def ls(options: Options, quiet: bool, noheading: bool, no_trunc: bool, form: str) -> int:
     """List the networks.
@@ -92,10 +94,13 @@ def ls(options: Options, quiet: bool, noheading: bool, no_trunc: bool, form: str
 
     ctx = options.engine().context
     known = netadmin.listed(ctx)
-    if form == "json":
+    if formats.is_json(form):
         _print([netadmin.described(ctx, record) for record in known])
     elif quiet:
         click.echo("\n".join(record.name for record in known))
+    elif form != "table":
+        given = [fields(netadmin.described(ctx, record), slice(None if no_trunc else 12)) for record in known]
+        formats.show(formats.rows_text(form, given, {"ID": "NETWORK ID"}, header=not noheading))
     else:
         rows = [(record.id if no_trunc else record.id[:12], record.name, "bridge") for record in known]
         click.echo(table(["NETWORK ID", "NAME", "DRIVER"], rows, header=not noheading))
@@ -104,8 +109,9 @@ def ls(options: Options, quiet: bool, noheading: bool, no_trunc: bool, form: str
 
 @network.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("-f", "--format", "form", default="json", metavar="FORMAT", help="json, or a Go template: '{{.Id}}'.")
 @pass_options
-def inspect(options: Options, names: tuple[str, ...]) -> int:
+def inspect(options: Options, names: tuple[str, ...], form: str) -> int:
     """Show everything about networks, as JSON, and which pods are in them.
 
     \b
@@ -114,7 +120,11 @@ def inspect(options: Options, names: tuple[str, ...]) -> int:
     from reconciler.engine import netadmin
 
     ctx = options.engine().context
-    _print([netadmin.described(ctx, netadmin.find(ctx, name)) for name in names])
+    found = [netadmin.described(ctx, netadmin.find(ctx, name)) for name in names]
+    if formats.is_json(form):
+        _print(found)
+    else:
+        formats.show("".join(formats.object_text(form, fields(one)) for one in found))
     return 0
 
 
@@ -191,6 +201,25 @@ def _mtu(texts: tuple[str, ...], allowed: range) -> int:
 def _labels(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     pairs = (text.partition("=") for text in texts)
     return tuple({key: value for key, _, value in pairs}.items())
+
+
+def fields(told: dict[str, Any], short: slice = slice(None)) -> dict[str, Any]:
+    """What templates may ask of a network, by the names that podman's Go has for what is lower case in JSON."""
+    return {
+        "ID": told["id"][short],
+        "Id": told["id"][short],
+        "Name": told["name"],
+        "Driver": told["driver"],
+        "NetworkInterface": told["network_interface"],
+        "Created": Time(told["created"]),
+        "Subnets": [{"Subnet": one["subnet"], "Gateway": one["gateway"]} for one in told["subnets"]],
+        "IPv6Enabled": told["ipv6_enabled"],
+        "Internal": told["internal"],
+        "DNSEnabled": told["dns_enabled"],
+        "Labels": Map(told["labels"]),
+        "Options": Map(told["options"]),
+        "Pods": Map(told["pods"]),
+    }
 
 
 def _print(networks: list[dict[str, Any]]) -> None:

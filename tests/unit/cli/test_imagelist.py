@@ -7,7 +7,7 @@ from typing import Any, cast
 import click
 import pytest
 
-from reconciler.cli import imagelist
+from reconciler.cli import formats, imagelist, network
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.images import Images
 
@@ -79,3 +79,33 @@ def test_rows_follow_names_where_names_decide() -> None:
         ("localhost/zz", "1", "ccc"),
         ("registry.test/team/app", "1", "aaa"),
     ]
+
+
+def test_a_template_is_carried_out_for_each_name():
+    given = imagelist.fields(STORE.list(), "repository", slice(3))
+    assert formats.rows_text("table {{.Repository}} {{.Tag}} {{.ID}}", given, imagelist.HEADINGS) == (
+        "REPOSITORY              TAG     IMAGE ID\n"
+        "<none>                  <none>  bbb\n"
+        "localhost/app           live    aaa\n"
+        "localhost/zz            1       ccc\n"
+        "registry.test/team/app  1       aaa\n"
+    )
+    created = formats.rows_text("{{.CreatedAt}}", imagelist.fields([APP], "created", slice(3)), {})
+    assert created.splitlines()[0].startswith("2024-01-02 00:00:00")
+
+
+def test_what_an_image_leaves_out_can_be_asked_for():
+    told = imagelist.whole({"Id": "aa", "Labels": None, "Config": {"Cmd": ["sh"], "Labels": {"a": "b"}}})
+    form = "{{.Config.User}}|{{.Config.Cmd}}|{{.Config.Labels.a}}|{{.Config.Labels.no}}|{{.Labels}}"
+    assert formats.object_text(form, told) == "|[sh]|b|<no value>|map[]\n"
+
+
+def test_a_network_by_podmans_names():
+    told = {
+        "name": "backend", "id": "37a8", "driver": "bridge", "network_interface": "rc-x", "created": 0.0,
+        "subnets": [{"subnet": "10.90.0.0/24", "gateway": "10.90.0.1"}], "ipv6_enabled": False, "internal": True,
+        "dns_enabled": True, "labels": {"a": "b"}, "options": {}, "pods": {},
+    }  # fmt: skip
+    form = "{{.Name}} {{.ID}} {{range .Subnets}}{{.Gateway}}{{end}} {{.Internal}} {{.Labels.a}}"
+    assert formats.object_text(form, network.fields(told)) == "backend 37a8 10.90.0.1 true b\n"
+    assert network.fields(told, slice(2))["ID"] == "37"
