@@ -130,7 +130,6 @@ def as_objects(shown: list[Shown], output: str, *, one: bool) -> str:
         import json
 
         return json.dumps(value, indent=4, ensure_ascii=False)
-    import yaml
+    from reconciler.kube.written import to_yaml
 
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
-    return text.rstrip("\n")
+    return to_yaml(value).rstrip("\n")

@@ -12,6 +12,7 @@ SECTIONS: Sections = (
         (
             ("play", "kubeplay:play", "Make the pods of a manifest, or change those that are there."),
             ("down", "kubeplay:down", "Stop and remove the pods of a manifest."),
+            ("generate", "kubegenerate:generate", "Print pods as manifests."),
         ),
     ),
 )

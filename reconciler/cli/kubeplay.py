@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.app import FAILED_AS_PODMAN
+from reconciler.cli.options.command import Option, PodmanCommand, Switch
+from reconciler.cli.options.groups import NETWORK, OTHER
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import Progress, complain
 from reconciler.model.errors import InvalidInput
@@ -23,69 +26,35 @@ if TYPE_CHECKING:
     from reconciler.kube import Loaded
     from reconciler.model.spec import PodSpec
 
-_PASSWORDS = "passwords for images come with a Secret that imagePullSecrets names, or from skopeo's own file"
-_LOGS = "how logs are kept is said for the whole machine, in config.toml"
-_BUILD = "images are not built here: buildah's, podman's and docker's on this machine are found by their names"
+INTERSPERSED = {"allow_interspersed_args": True}
+"""No command of a container follows: options may come after the file."""
 
-LEFT_OUT = {
-    "--authfile": _PASSWORDS,
-    "--build": _BUILD,
-    "--cert-dir": "certificates of registries are found in /etc/containers/certs.d",
-    "--configmap": "ConfigMaps are not supported yet",
-    "--context-dir": _BUILD,
-    "--creds": _PASSWORDS,
-    "--log-driver": _LOGS,
-    "--log-opt": _LOGS,
-    "--no-hostname": "/etc/hostname is always the pod's",
-    "--seccomp-profile-root": "profiles are found where a kubelet has them, below its seccomp directory",
-    "--tls-verify": "say which registries are insecure in /etc/containers/registries.conf",
-}
-"""Podman's options of `kube play` that are refused, and why."""
-
-_FLAGS = ("--build", "--no-hostname")
-
-
-def _refuse(_ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    if value:
-        option = parameter.opts[0]
-        raise InvalidInput(f"cannot use {option}: {LEFT_OUT[option]}")
-
-
-def left_out(command: Any) -> Any:
-    """The options that are refused, hidden."""
-    for option in LEFT_OUT:
-        command = click.option(
-            option, hidden=True, expose_value=False, callback=_refuse, is_flag=option in _FLAGS, multiple=False
-        )(command)
-    return command
-
+option = partial(click.option, cls=Option, section=NETWORK)
+switch = partial(click.option, cls=Switch, section=OTHER)
 
 FILE = click.argument("place", metavar="FILE|-")
 
 
-@click.command()
+@click.command(cls=PodmanCommand, podman="kube play", context_settings=INTERSPERSED)
 @FILE
-@click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="One more for each pod.")
-@click.option("--down", "is_down", is_flag=True, help="The same as kube down.")
-@click.option("--force", is_flag=True, help="With --down: also volumes.")
-@click.option("--ip", metavar="IP", help="The pod's address.")
-@click.option("--mac-address", metavar="MAC", help="The pod's hardware address.")
-@click.option("--network", "networks", multiple=True, metavar="NAME", help="Pods that name none go into this one.")
-@click.option("--no-hosts", is_flag=True, help="Leave /etc/hosts as the image has it.")
-@click.option("--publish", "ports", multiple=True, metavar="HOST:CONTAINER", help="Instead of what the file says.")
-@click.option("--publish-all", is_flag=True, help="Every port of a container at the same host port.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--replace", is_flag=True, help="Also a pod of that name that run or pod create made.")
-@click.option("--start", type=bool, default=True, metavar="BOOL", help="--start=false: make them only.")
-@click.option("--userns", metavar="MODE", help="auto: users of its own; host.")
-@click.option("-w", "--wait", is_flag=True, help="Until all have ended, or Ctrl-C; then take them down.")
-@left_out
+@option("--annotation", section=OTHER, multiple=True, metavar="KEY=VALUE", help="One more for each pod.")
+@option("--network", multiple=True, common=True, metavar="NAME", help="Pods that name none go into this one.")
+@option("--ip", metavar="IP", help="The pod's address.")
+@option("--mac-address", metavar="MAC", help="The pod's hardware address.")
+@option("--publish", multiple=True, common=True, metavar="HOST:CONTAINER", help="Instead of what the file says of it.")
+@switch("--publish-all", section=NETWORK, help="Every port of a container at the same host port.")
+@switch("--no-hosts", section=NETWORK, help="Leave /etc/hosts as the image has it.")
+@option("--userns", section=OTHER, metavar="MODE", help="auto: users of its own; host.")
+@switch("--replace", common=True, help="Also what run or pod create made under that name.")
+@switch("--start", default=True, common=True, help="Start them; else they are only made.")
+@switch("-w", "--wait", common=True, help="Until all have ended or Ctrl-C; then down.")
+@switch("--down", "is_down", common=True, help="The same as kube down.")
+@switch("--force", help="With --down: also volumes.")
+@switch("-q", "--quiet", help="No progress.")
 @pass_options
 def play(options: Options, /, place: str, **said: Any) -> int:
-    """Make the pods of a manifest, or change those that are there so that they are as it says.
-
-    Played again, a file that says the same changes nothing; another one touches what it changes. Each start of a
-    container is a new one. With -, the manifest is read from standard input.
+    """Make the pods of a manifest, or change those that are there so that they are as it says: what it does not change
+    is not touched. Each start of a container is a new one. With -, it is read from standard input.
 
     \b
     Example:  reconciler kube play web.yaml
@@ -132,11 +101,12 @@ def _play_and_wait(
 
     keys = [spec.key for spec in pods]
     with until_interrupted() as stop:
-        code = _play(bench, pods, manifest, said, progress)
-        if not code:
-            played.follow(bench, keys, stop)
-        outcomes = _take_down(bench, keys, progress)
-    return _complain(outcomes) or code
+        if code := _play(bench, pods, manifest, said, progress):
+            return code
+        with played.following(bench, keys, stop):
+            stop.wait()
+            outcomes = _take_down(bench, keys, progress)
+    return _complain(outcomes)
 
 
 def _listed(outcome: Outcome) -> str:
@@ -146,12 +116,11 @@ def _listed(outcome: Outcome) -> str:
     return "\n".join(["Pod:", outcome.pod, *members, ""])
 
 
-@click.command()
+@click.command(cls=PodmanCommand, podman="kube down", context_settings=INTERSPERSED)
 @FILE
-@click.option("--force", is_flag=True, help="Also volumes.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@switch("--force", common=True, help="Also volumes.")
 @pass_options
-def down(options: Options, place: str, force: bool, quiet: bool) -> int:  # noqa: ARG001 (what it is for comes later)
+def down(options: Options, place: str, force: bool) -> int:  # noqa: ARG001 (manifests make no volumes that stay yet)
     """Stop and remove the pods of a manifest, with the grace that they were played with.
 
     What is not there is no error. Pods that a folder owns are left alone.
@@ -159,16 +128,16 @@ def down(options: Options, place: str, force: bool, quiet: bool) -> int:  # noqa
     \b
     Example:  reconciler kube down web.yaml
     """
-    return _down(options, place, quiet=quiet)
+    return _down(options, place)
 
 
-def _down(options: Options, place: str, *, quiet: bool = False) -> int:
+def _down(options: Options, place: str) -> int:
     from reconciler.controller.lock import holder
 
     manifest = _manifest(place, "take down", strict=False)
     keys = dict.fromkeys((*(pod.spec.key for pod in manifest.pods), *manifest.keys_in_error))
     engine = options.engine()
-    progress = None if quiet else Progress()
+    progress = Progress()
     outcomes = _take_down(_bench(engine, progress), list(keys), progress)
     if not holder(engine.layout.controller_lock):
         engine.retire()
@@ -213,13 +182,13 @@ def _beside(said: Any) -> Beside:
     from reconciler.flags.beside import Beside, notes
 
     network = None
-    if said["networks"] or said["ip"] or said["mac_address"]:
-        network = sandbox.network(said["networks"], said["ip"], None, said["mac_address"])
+    if said["network"] or said["ip"] or said["mac_address"]:
+        network = sandbox.network(said["network"], said["ip"], None, said["mac_address"])
     return Beside(
         network=network,
-        ports=ports.bindings(said["ports"]),
+        ports=ports.bindings(said["publish"]),
         every_port=said["publish_all"],
-        annotations=notes(said["annotations"]),
+        annotations=notes(said["annotation"]),
         no_hosts=said["no_hosts"],
         host_users=None if said["userns"] is None else sandbox.host_users(said["userns"]),
     )

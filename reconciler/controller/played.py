@@ -8,8 +8,9 @@ A pod of that name that somebody else made is left alone. Several pods are worke
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -32,6 +33,12 @@ T = TypeVar("T")
 
 AT_ONCE = 8
 """Pods that one command works on at the same time."""
+
+LOOK_AGAIN = 2.0
+"""Seconds until who looks after a pod tries again when something failed."""
+
+LAST_LOOK = 10.0
+"""Seconds that who looks after pods has to see that they are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +97,39 @@ def down(bench: Bench, keys: Iterable[Key]) -> tuple[Outcome, ...]:
     return _each(bench, {key: key for key in keys}, one)
 
 
-def follow(bench: Bench, keys: Sequence[Key], stop: threading.Event) -> None:
-    """Look after pods until none of their members runs or will, or ``stop`` is set; it is set at the end."""
+@contextmanager
+def following(bench: Bench, keys: Sequence[Key], stop: threading.Event) -> Iterator[None]:
+    """Look after pods meanwhile; sets ``stop`` when none of their members runs or will.
+
+    Whoever leaves has taken them down, so that the threads end; they are waited for, but not for ever.
+    """
     left = set(keys)
     lock = threading.Lock()
 
-    def one(key: Key) -> None:
-        try:
-            settle(bench, key, enough=_is_over)
-        finally:
-            with lock:
-                left.discard(key)
-                if not left:
-                    stop.set()
+    def look_after(key: Key) -> None:
+        while not _has_ended(bench, key) and not stop.wait(LOOK_AGAIN):
+            pass
+        with lock:
+            left.discard(key)
+            if not left:
+                stop.set()
 
-    for key in keys:
-        threading.Thread(target=one, args=(key,), name=f"follow {key}", daemon=True).start()
-    stop.wait()
+    threads = [threading.Thread(target=look_after, args=(key,), name="follow", daemon=True) for key in keys]
+    for thread in threads:
+        thread.start()
+    yield
+    end = time.monotonic() + LAST_LOOK
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def _has_ended(bench: Bench, key: Key) -> bool:
+    """Look after a pod until it has; False where that fails."""
+    try:
+        settle(bench, key, enough=_is_over)
+    except ReconcilerError:
+        return False
+    return True
 
 
 def _is_over(result: Result) -> bool:
@@ -114,21 +137,45 @@ def _is_over(result: Result) -> bool:
 
 
 def _each(bench: Bench, things: dict[Key, T], act: Callable[[Bench, T], Outcome]) -> tuple[Outcome, ...]:
-    def counted(key: Key, thing: T) -> Outcome:
-        steps: list[Action] = []
+    """Do it to all, several at the same time. Ctrl-C ends the command whatever the threads are waiting for."""
+    outcomes: dict[Key, Outcome] = {}
+    failures: list[BaseException] = []
+    left, lock = iter(things.items()), threading.Lock()
 
-        def step(of: Key, action: Action) -> None:
-            steps.append(action)
-            if bench.on_step:
-                bench.on_step(of, action)
+    def work() -> None:
+        while not failures:
+            with lock:
+                key, thing = next(left, (None, None))
+            if key is None or thing is None:
+                return
+            try:
+                outcomes[key] = _counted(bench, key, thing, act)
+            except BaseException as failure:
+                failures.append(failure)
 
-        try:
-            return replace(act(replace(bench, on_step=step), thing), steps=len(steps))
-        except ReconcilerError as error:
-            return Outcome(key, steps=len(steps), error=error)
+    threads = [threading.Thread(target=work, name="pod", daemon=True) for _ in range(min(AT_ONCE, len(things)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return tuple(outcomes[key] for key in things)
 
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pod") as pool:
-        return tuple(pool.map(counted, things.keys(), things.values()))
+
+def _counted(bench: Bench, key: Key, thing: T, act: Callable[[Bench, T], Outcome]) -> Outcome:
+    """What became of it, with the steps that it took; an error of ours is an outcome, too."""
+    steps: list[Action] = []
+
+    def step(of: Key, action: Action) -> None:
+        steps.append(action)
+        if bench.on_step:
+            bench.on_step(of, action)
+
+    try:
+        return replace(act(replace(bench, on_step=step), thing), steps=len(steps))
+    except ReconcilerError as error:
+        return Outcome(key, steps=len(steps), error=error)
 
 
 def _wanted(

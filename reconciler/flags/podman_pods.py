@@ -50,9 +50,14 @@ TABLES: dict[str, Table] = {
         _FORMAT,
     ),
     "kube play": table(
-        same("annotation ip mac-address no-hosts quiet start"),
+        same("annotation down no-hosts quiet start wait"),
         different(
+            force="manifests make no volumes that outlive a pod yet",
+            ip="of a file with one pod",
+            mac_address="of a file with one pod",
             network="one network, for pods that name none",
+            publish="with its host port, of a file with one pod",
+            publish_all="not of pods on the machine's network",
             replace="takes over a pod of that name that run or pod create made; a pod that was played is never made "
             "anew as a whole: what the file says otherwise is changed",
             userns="host or auto",
@@ -61,11 +66,15 @@ TABLES: dict[str, Table] = {
         left_out("build context-dir", "images are built by buildah or podman, and found here"),
         left_out("configmap", "ConfigMaps are not supported yet"),
         left_out("log-driver log-opt", "logs are kept and rotated as config.toml says"),
+        left_out("no-hostname", "files of /etc are the pod's; --no-hosts leaves the image's hosts"),
         left_out("seccomp-profile-root", "seccompProfile Localhost names files below config.toml's directory"),
     ),
-    "kube down": table(),
+    "kube down": table(different(force="manifests make no volumes that outlive a pod yet")),
     "kube generate": table(
         same("filename"),
+        left_out("no-trunc", "annotations are never cut"),
+        left_out("podman-only", "what a manifest has no words for is told in comments"),
+        left_out("replicas type", "a Pod it is always: Deployments are not supported yet"),
         left_out("service", "there are no Services here but for names"),
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.key import HAND, Key
+from reconciler.model.spec import PodSpec
 from reconciler.sources.hand import HandSource
 from tests.host import imagelab as lab
 from tests.host.instance import Instance, until
@@ -68,7 +70,7 @@ def test_play_again_change_and_down(instance: Instance, image: str, folder: Path
     assert (done.returncode, done.stdout) == (0, f"Pods stopped:\n{sandbox}\nPods removed:\n{sandbox}\n")
     assert instance.engine.keys() == ()
     assert not word(instance, "web")
-    assert instance.ok("kube", "down", "-q", file) == "Pods stopped:\nPods removed:\n"
+    assert instance.ok("kube", "down", file) == "Pods stopped:\nPods removed:\n"
 
 
 def test_several_pods_of_a_file_are_made_at_the_same_time(instance: Instance, image: str, folder: Path) -> None:
@@ -161,6 +163,21 @@ def test_wait_takes_the_pods_down_when_they_have_ended(
     assert instance.engine.keys() == ()
 
 
+def test_ctrl_c_ends_it_while_a_registry_does_not_answer(instance: Instance, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        image = f"127.0.0.1:{deaf.getsockname()[1]}/nobody:1"
+        file = put(tmp_path / "web.yaml", web(image), web(image, "other"))
+        command = subprocess.Popen(instance.command("kube", "play", file), stderr=subprocess.PIPE, text=True)
+        with command:
+            assert command.stderr is not None
+            assert any("pulling" in line for line in command.stderr)
+            command.send_signal(signal.SIGINT)
+            assert command.wait(seconds(20)) == 130
+        instance.ok("kube", "down", file)
+    assert not word(instance, "web")
+    instance.ok("image", "prune", "-f")  # what the pull had begun
+
+
 def test_options_beside_the_manifest(instance: Instance, image: str, tmp_path: Path) -> None:
     instance.ok("network", "create", "blue")
     file = put(tmp_path / "web.yaml", web(image))
@@ -177,6 +194,75 @@ def test_options_beside_the_manifest(instance: Instance, image: str, tmp_path: P
     assert "cannot use network red" in instance.run("kube", "play", "--network", "red", file).stderr
     instance.ok("kube", "down", file)
     instance.ok("network", "rm", "blue")
+
+
+# --- generate --------------------------------------------------------------------------------------------------------
+
+
+def applied(instance: Instance, name: str) -> PodSpec:
+    found = instance.engine.observe(Key("default", name), None).applied
+    assert found is not None
+    return found
+
+
+def test_a_folders_pod_is_written_and_played_as_an_equal_one(instance: Instance, image: str, folder: Path) -> None:
+    manifest = web(image, ports=[{"containerPort": 80, "hostPort": 18080}])
+    manifest["metadata"]["labels"] = {"tier": "y"}
+    manifest["spec"]["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+    put(folder / "web.yaml", manifest)
+    instance.ok("apply", "--wait", folder)
+    meant = applied(instance, "web")
+    written = folder / "written"
+    assert instance.ok("kube", "generate", "-f", written, "web") == ""
+    refused = instance.run("kube", "generate", "web", "--filename", written)
+    assert (refused.returncode, "it is there already" in refused.stderr) == (125, True)
+
+    instance.ok("down", folder)
+    play(instance, written)
+    assert applied(instance, "web") == meant
+    assert instance.ok("kube", "generate", "default/web") == written.read_text()
+    instance.ok("kube", "down", written)
+
+
+def test_a_container_made_by_hand_is_written_and_played(instance: Instance, image: str, tmp_path: Path) -> None:
+    words = ("-d", "--name", "jolly_oak", "-p", "18081:80", "-u", "1000:100", "--ulimit", "nofile=100:100")
+    instance.ok("run", *words, "--stop-timeout", 1, "-l", "tier=front", image, "sleep", "1000")
+    text = instance.ok("kube", "generate", "jolly_oak")
+    assert "#   container jolly-oak: --ulimit[nofile] 100:100 is left out\n" in text
+    file = tmp_path / "oak.yaml"
+    file.write_text(text)
+    instance.ok("rm", "-f", "jolly_oak")
+    play(instance, file)
+    spec = applied(instance, "jolly-oak")
+    assert spec.labels == (("tier", "front"),)
+    assert [str(port) for port in spec.sandbox.ports] == ["18081/tcp"]
+    assert instance.ok("exec", "jolly-oak", "id", "-u").strip() == "1000"
+    assert "nothing to do" in play(instance, file).stderr
+    instance.ok("kube", "down", file)
+
+
+def test_a_container_among_others_is_no_manifest(instance: Instance, image: str, tmp_path: Path) -> None:
+    file = put(tmp_path / "web.yaml", web(image), web(image, "other"))
+    play(instance, file)
+    refused = instance.run("kube", "generate", "web/app")
+    assert refused.returncode == 125
+    assert "it is in pod web with others" in refused.stderr
+    both = instance.ok("kube", "generate", "web", "other", "web")
+    assert both.count("kind: Pod\n") == 2
+    assert play(instance, "-", input=both).stderr.count("nothing to do") == 2
+    instance.ok("kube", "down", file)
+
+
+def test_made_and_not_started(instance: Instance, image: str, tmp_path: Path) -> None:
+    file = put(tmp_path / "web.yaml", web(image))
+    play(instance, "--start=false", file)
+    assert instance.running("web") == {}
+    before = {name: c.id for name, c in instance.containers("web").items()}
+    assert before.keys() == {"app", "side"}
+    play(instance, file)
+    assert set(instance.running("web")) == {"infra", "app", "side"}
+    assert {name: c.id for name, c in instance.containers("web").items()} == before
+    instance.ok("kube", "down", file)
 
 
 # --- Secrets ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,11 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("podman") is None, reason="podman is not installed"),
 ]
 
-LATER = {"pod create": {"--restart"}}
+LATER = {
+    "pod create": {"--restart"},
+    "kube play": {"--down", "--force", "--publish", "--publish-all", "--wait"},
+    "kube down": {"--force"},
+}
 """What came after podman 4.3, which Debian 12 has."""
 
 OPTION = re.compile(r"^ +(?:-\w, )?(--[a-z0-9-]+)", re.MULTILINE)

@@ -8,6 +8,7 @@ none, since what follows is the container's. ``--help`` explains the options tha
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import cleandoc
 from typing import Any
 
 import click
@@ -94,8 +95,14 @@ class PodmanCommand(click.Command):
         """The words without the switches that are written out, and what those say."""
         options = {name: p for p in self.params if isinstance(p, click.Option) for name in p.opts}
         left, switched, at = [], dict[str, bool](), 0
-        while at < len(args) and args[at].startswith("-") and args[at] not in ("-", "--"):
+        while at < len(args) and args[at] != "--":
             word = args[at]
+            if word == "-" or not word.startswith("-"):
+                if not ctx.allow_interspersed_args:
+                    break
+                left.append(word)
+                at += 1
+                continue
             name, equals, value = word.partition("=")
             option = options.get(name)
             if isinstance(option, Switch) and (equals or word.startswith("--")):
@@ -122,7 +129,7 @@ class PodmanCommand(click.Command):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Usage, what it does, the common options with what they do, the others' names, an example: 24 lines."""
-        about, _, example = (self.help or "").partition("\b\n")
+        about, _, example = cleandoc(self.help or "").partition("\b\n")
         self.format_usage(ctx, formatter)
         formatter.write_paragraph()
         with formatter.indentation():
@@ -137,7 +144,8 @@ class PodmanCommand(click.Command):
         with formatter.indentation():
             records = (p.get_help_record(ctx) for p in known if p.common)
             formatter.write_dl([record for record in records if record], col_max=32)
-        formatter.write(f"Others (explained by {ctx.command_path} --help-all):\n")
+        if any(not p.common for p in known):
+            formatter.write(f"Others (explained by {ctx.command_path} --help-all):\n")
         for section, options in _by_section(p for p in known if not p.common):
             formatter.write("\n".join(_filled(f"  {section:<8}", [p.word for p in options], formatter.width)) + "\n")
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from reconciler.cli.kubegenerate import generate
+from reconciler.cli.kubeplay import down, play
 from reconciler.cli.options.command import PodmanCommand
 from reconciler.cli.options.groups import (
     create_options,
@@ -64,7 +66,14 @@ def pod_create(**seen: Any) -> Seen:
     return seen
 
 
-COMMANDS = {"run": run, "create": create, "pod create": pod_create}
+COMMANDS: dict[str, click.Command] = {
+    "run": run,
+    "create": create,
+    "pod create": pod_create,
+    "kube play": play,
+    "kube down": down,
+    "kube generate": generate,
+}
 
 
 def given(command: click.Command, *words: str) -> Seen:

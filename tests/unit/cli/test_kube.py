@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import app, kubeplay
+from reconciler.cli import app
+from reconciler.flags.podman import LEFT_OUT, TABLES
 
 POD = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: c, image: i}]}}"
 BROKEN = "{apiVersion: v1, kind: Pod, metadata: {name: side}, spec: {containers: [{name: c, imag: i}]}}"
@@ -58,11 +59,11 @@ def test_a_file_without_a_pod(text, says, file, told):
     assert says in told("down", file)[0]
 
 
-@pytest.mark.parametrize("option", kubeplay.LEFT_OUT)
+@pytest.mark.parametrize("option", [o for o, (found, _) in TABLES["kube play"].items() if found is LEFT_OUT])
 def test_an_option_that_is_left_out_says_why(option, file, told):
-    value = [] if option in ("--build", "--no-hostname") else ["x"]
-    (line,) = told("play", option, *value, file)
-    assert line == f"reconciler: cannot use {option}: {kubeplay.LEFT_OUT[option]}"
+    line, hint = told("play", f"{option}=x", file)
+    assert line == f"reconciler: podman's {option} is not here: {TABLES['kube play'][option][1]}"
+    assert hint == "hint: see: reconciler kube play --help"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_an_option_that_is_left_out_says_why(option, file, told):
         pytest.param(["--ip", "10.0.0.9", "TWO"], "cannot give an address to each of 2 pods", id="one address for two"),
         pytest.param(["--network", "a", "--network", "b", "FILE"], "a pod is in one network", id="two networks"),
         pytest.param(["--annotation", "a b=1", "FILE"], "cannot use --annotation a b", id="a bad key"),
-        pytest.param(["--start=perhaps", "FILE"], "not a valid boolean", id="neither true nor false"),
+        pytest.param(["FILE", "--start=perhaps"], "--start is true or false", id="neither true nor false"),
         pytest.param([], "Missing argument", id="no file"),
     ],
 )

@@ -12,7 +12,7 @@ from reconciler.controller import played
 from reconciler.controller.by_hand import Bench, edit, settle
 from reconciler.engine.layout import Layout
 from reconciler.kube import LoadedSecret
-from reconciler.model.actions import CreateContainer
+from reconciler.model.actions import CreateContainer, StartContainer
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput, NotOwned, RuntimeFailed
 from reconciler.model.key import HAND, Key, SourceId
@@ -21,6 +21,7 @@ from reconciler.model.observed import ContainerState
 from reconciler.model.spec import PodSpec, RestartPolicy
 from reconciler.sources.hand import HandMember, HandPod
 from tests.fakes.engine import FakeEngine
+from tests.slowness import seconds
 from tests.unit.plan.driver import KEY, container, pod, present
 from tests.unit.plan.driver import settle as settle_plan
 from tests.unit.plan.scenes import GONE_SIDE, POD, WEB2, here
@@ -162,6 +163,12 @@ def test_what_fails_is_told_of_its_pod(bench: Bench, engine: FakeEngine):
     assert bench.source.asked_for(KEY)
 
 
+def test_a_mistake_of_ours_is_raised(bench: Bench, engine: FakeEngine):
+    engine.fail(1, "before", ValueError("oops"))
+    with pytest.raises(ValueError, match="oops"):
+        play(bench, POD)
+
+
 # --- Secrets ---------------------------------------------------------------------------------------------------------
 
 
@@ -242,17 +249,33 @@ def test_down_of_a_played_pod_whose_word_is_lost(bench: Bench, engine: FakeEngin
     assert engine.keys() == ()
 
 
-# --- follow ----------------------------------------------------------------------------------------------------------
+# --- following -------------------------------------------------------------------------------------------------------
 
 
-def test_follow_ends_when_all_pods_have_run_their_course(bench: Bench, engine: FakeEngine):
+def test_it_is_told_when_all_pods_have_run_their_course(bench: Bench, engine: FakeEngine):
     never = replace(POD, restart_policy=RestartPolicy.NEVER)
     play(bench, never)
     engine.exit(KEY, "web", 1)
     engine.exit(KEY, "side")
     stop = threading.Event()
-    played.follow(bench, [KEY], stop)
-    assert stop.is_set()
+    with played.following(bench, [KEY], stop):
+        assert stop.wait(seconds(20))
+
+
+def test_what_fails_meanwhile_is_tried_again(bench: Bench, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(played, "LOOK_AGAIN", 0.01)
+    play(bench, replace(POD, restart_policy=RestartPolicy.ON_FAILURE))
+    engine.exit(KEY, "web", 1)
+    for nth in (1, 1, 1):
+        engine.fail(nth, "before", RuntimeFailed("cannot create it: no"))
+    stop, started = threading.Event(), threading.Event()
+    bench.on_step = lambda _key, step: started.set() if isinstance(step, StartContainer) else None
+    with played.following(bench, [KEY], stop):
+        assert started.wait(seconds(20))
+        assert not stop.is_set()
+        engine.exit(KEY, "side")
+        engine.exit(KEY, "web")
+        assert stop.wait(seconds(20))
 
 
 def test_a_new_container_is_made_for_each_start(bench: Bench, engine: FakeEngine):
