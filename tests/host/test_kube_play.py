@@ -196,6 +196,22 @@ def test_options_beside_the_manifest(instance: Instance, image: str, tmp_path: P
     instance.ok("network", "rm", "blue")
 
 
+def test_addresses_and_files_beside_the_manifest(instance: Instance, image: str, tmp_path: Path) -> None:
+    instance.ok("network", "create", "--subnet", "10.77.5.0/24", "blue")
+    file = put(tmp_path / "web.yaml", web(image))
+    mac = "92:d0:c6:0a:29:33"
+    play(instance, "--network", "blue", "--ip", "10.77.5.9", "--mac-address", mac, "--no-hosts", file)
+    shown = instance.ok("exec", "web/app", "--", "ip", "addr", "show", "eth0")
+    assert "inet 10.77.5.9/24" in shown
+    assert mac in shown
+    assert "10.77.5.9" not in instance.run("exec", "web/app", "--", "cat", "/etc/hosts").stdout
+    play(instance, "--network", "none", put(tmp_path / "alone.yaml", web(image, "alone")))
+    assert "eth0" not in instance.ok("exec", "alone/app", "--", "ip", "link")
+    instance.ok("kube", "down", file)
+    instance.ok("kube", "down", tmp_path / "alone.yaml")
+    instance.ok("network", "rm", "blue")
+
+
 # --- generate --------------------------------------------------------------------------------------------------------
 
 
