@@ -103,7 +103,7 @@ def _state(seen: Seen) -> Json:
     return {
         "OciVersion": seen.lies.config.get("ociVersion", ""),
         "Status": row.state,
-        "Running": row.runs or row.state == "paused",
+        "Running": row.runs,
         "Paused": row.state == "paused",
         "Restarting": False,
         "OOMKilled": row.oom,

@@ -51,3 +51,20 @@ def test_a_stopped_pod_is_listed_with_all_it_keeps(instance: Instance, image: st
     assert stopped[0] == "app 0.0.0.0:18080->80/tcp"
     assert instance.ok("ps", "-q") == ""
     assert instance.ok("inspect", "app", "-f", "{{.State.Status}}:{{.NetworkSettings.IPAddress}}") == "exited:\n"
+
+
+def test_a_paused_container_is_listed_as_one(instance: Instance, image: str) -> None:
+    instance.ok("run", "-d", "--pod", "new:web", "--name", "app", image, "sleep", "1000")
+    instance.ok("pause", "app")
+    try:
+        assert instance.ok("ps", "-a", "-f", "name=app", "--format", "{{.Status}} {{.State}}") == "Paused paused\n"
+        assert instance.ok("ps", "-f", "name=app", "-q") == "", "it does not run"
+        assert (
+            instance.ok("pod", "ps", "-f", "ctr-status=paused", "--format", "{{.Name}} {{.Status}}") == "web Degraded\n"
+        )
+        assert instance.ok("inspect", "app", "-f", "{{.State.Paused}} {{.State.Running}} {{.State.Status}}") == (
+            "true false paused\n"
+        )
+    finally:
+        instance.ok("unpause", "app")
+    assert instance.ok("ps", "-f", "name=app", "--format", "{{.State}}") == "running\n"
