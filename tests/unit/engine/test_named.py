@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from reconciler.engine import named
 from reconciler.engine.context import Context, Settings
+from reconciler.engine.effects import FAULT
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
 from reconciler.engine.layout import Layout
@@ -189,3 +191,34 @@ def test_a_user_is_shown_once_for_each_volume(ctx: Context) -> None:
     twice = replace(spec, mounts=(*spec.mounts, replace(spec.mounts[0], path="/again")))
     mounted(ctx, twice)
     assert named.users(ctx) == {"db": ("box/one",)}
+
+
+POINTS = ("volume.make", "file.write", "volume.fill", "volume.own", "volume.place", "volume.exchange", "tree.bury")
+
+
+@root_only
+@pytest.mark.parametrize("by_hand", [False, True], ids=["a new one", "one made by hand"])
+@pytest.mark.parametrize("point", [f"{name}:{moment}" for name in POINTS for moment in ("before", "after")])
+def test_who_is_killed_while_it_is_made_leaves_nothing_half_done(
+    ctx: Context, image: Image, point: str, by_hand: bool
+) -> None:
+    """It is whole or not there, and the next one who mounts it has all of it."""
+    if by_hand:
+        named.create(ctx, "db")
+    ctx.store.close()
+    pid = os.fork()
+    if pid == 0:
+        os.environ[FAULT] = point
+        try:
+            named.prepare(ctx, member(), image, User())
+        finally:
+            os._exit(0)
+    killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    passes = point.split(":")[0] not in ({"volume.place"} if by_hand else {"volume.exchange"})
+    assert killed == passes, "the point is on the way"
+    if data(ctx).exists() and any(data(ctx).iterdir()):
+        assert sorted(p.name for p in data(ctx).iterdir()) == ["covered", "dir", "link", "new"]
+    named.prepare(ctx, member(), image, User())
+    assert sorted(p.name for p in data(ctx).iterdir()) == ["covered", "dir", "link", "new"]
+    assert named.find(ctx, "db").used
+    assert [p.name for p in ctx.layout.volumes.iterdir() if not p.name.startswith(".")] == ["db"]
