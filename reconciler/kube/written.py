@@ -6,6 +6,9 @@ from typing import Any
 
 from reconciler.kube.scalars import resolve
 
+_BREAKS = frozenset("\x85\u2028\u2029")
+"""What YAML takes for the end of a line, and folds, where it is not escaped."""
+
 
 def to_yaml(value: Any) -> str:
     """One document. Keys stay in their order; a string that would be read as something else is quoted (PyYAML alone
@@ -16,7 +19,8 @@ def to_yaml(value: Any) -> str:
         """Made here, since PyYAML costs 20 ms to import."""
 
     def text(dumper: Any, value: str) -> Any:
-        style = None if isinstance(resolve(value), str) else '"'
+        bare = isinstance(resolve(value), str) and not _BREAKS.intersection(value)
+        style = None if bare else '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
