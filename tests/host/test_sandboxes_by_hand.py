@@ -42,6 +42,9 @@ def parent() -> Iterator[str]:
     yield name
     for path in where:
         path.rmdir()  # it is still there, and empty
+    unified = cgroups.current().unified
+    if unified is not None and (made := unified.root / name.lstrip("/")).is_dir():
+        made.rmdir()  # runc made it, on a hybrid host
 
 
 def value(name: str, path: str, file: str) -> str:
