@@ -43,12 +43,21 @@ class Options:
 
     def _ended(self) -> tuple[str, ...]:
         """How a monitor is to say that a container has ended: this program, on this instance, wherever it is called."""
-        words = [sys.executable, "-I", str(Path(__file__).parent.parent)]
+        words = _program(Path(sys.prefix))
         given = (("--root", self.root), ("--conmon", self.conmon), ("--runtime", self.runtime))
         for option, value in given:
             if value is not None:
                 words += [option, str(value.absolute()) if isinstance(value, Path) else value]
         return (*words, "system", "ended")
+
+
+def _program(prefix: Path) -> list[str]:
+    """This program as others can call it for years. Where it is installed (scripts/install) that is by the link to the
+    version of the day, as this one goes when two more have come. ``prefix`` is where its Python lies."""
+    current = prefix.parent / "current"
+    if current.is_symlink() and current.resolve() == prefix.resolve():
+        return [str(current / "bin" / "reconciler")]
+    return [sys.executable, "-I", str(Path(__file__).parent.parent)]
 
 
 pass_options = click.make_pass_decorator(Options)

@@ -7,7 +7,7 @@ state/  (survives a reboot)             run/  (gone after one)
   containers/<container id>/              exits/<container id>   exit codes, renamed into place; ID.oom
     record.json, config.json              pids/<container id>    init pid, written by the runtime
     rootfs/ (empty) upper/ work/          runtime/<crun|runc>/   the OCI runtime's own state
-    prepare                               instance.lock, network.lock, firewall.lock, ...
+    prepare; life-<n>/                    instance.lock, network.lock, firewall.lock, ...
   images/, volumes/<name>/_data         logs/
   state.db, hand/<namespace>/<name>.json  <namespace>_<pod>_<uid>/<container>/<attempt>.log
   cache/                                dns/networks/<bridge>   what the name server knows
