@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.engine.sessions import RECORD
 from reconciler.model.actions import StartContainer
 from reconciler.model.observed import Container, ContainerState, Exit
 from tests.host.conformance.programs import C_CONMON
 from tests.host.handmade import ASKED, ByHand, member
-from tests.host.instance import OURS_ONLY, Instance, checked, until
+from tests.host.instance import DEADLINE, OURS_ONLY, Instance, checked, until
 from tests.host.lives import end, monitor_of
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
@@ -101,6 +102,22 @@ def test_a_stop_is_of_one_life(pod: ByHand) -> None:
     after = pod.again("one")
     assert after.stopping is None
     assert _ended(_let_go(pod, after)).code == 4
+
+
+def test_a_session_is_of_one_life_and_so_is_its_exit_code(pod: ByHand) -> None:
+    """Also when the container was made again before anybody asked."""
+    for life, code in ((1, 3), (2, 4)):
+        one = pod.member("one")
+        with pod.engine.attached(one.id) as session:
+            _let_go(pod, one)
+            session.connection.settimeout(DEADLINE)
+            while session.connection.recv(RECORD):
+                pass
+        assert session.life == life
+        assert pod.engine.exit_code(one.id, session.life) == code
+        pod.again("one")
+        assert pod.engine.exit_code(one.id, session.life) == code
+        assert pod.engine.exit_code(one.id) is None, "it runs"
 
 
 @OURS_ONLY
