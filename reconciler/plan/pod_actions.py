@@ -88,7 +88,8 @@ def _converge(s: Situation) -> PodActions:
         return _stop_all(s, sandbox, _DONE) if _is_done(s) else _look_after(s, sandbox)
     died = sandbox.infra is not None and sandbox.infra.state is ContainerState.EXITED
     if died and s.target.keep:
-        return _renew(s, sandbox, _why_renewed(sandbox)) if _needs_infra(s) else _rest(s, sandbox)
+        why = _why_renewed(sandbox)
+        return _renew(s, sandbox, why) if _needs_infra(s) else _stop_all(s, sandbox, why)
     if _is_over(s):
         return combine(face(s.told), _record(s, sandbox))
     if died:

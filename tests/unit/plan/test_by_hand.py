@@ -206,6 +206,13 @@ def test_the_death_of_the_infra_container_ends_its_members_and_they_go_on_in_ano
     assert ids(engine) == before
 
 
+def test_what_still_lives_of_a_pod_that_is_to_be_created_only_ends_with_its_infra_container(engine: FakeEngine):
+    settle(engine, wanted(hand()))
+    engine.kill_infra(KEY)
+    settle(engine, wanted(hand(), CREATED))
+    assert states(engine) == {"web": "exited", "side": "exited", "infra": "exited"}
+
+
 def test_other_ports_take_another_infra_container_and_all_members_are_kept(engine: FakeEngine):
     settle(engine, wanted(hand(), side=Wish(STOPPED)))
     settle(engine, wanted(hand()))
