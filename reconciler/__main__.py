@@ -27,15 +27,13 @@ def main() -> int:
 
 
 def _leave(code: int) -> int:
-    """End at once where threads are still at work that nobody waits for (warming up, a pull): in the middle of C code
-    they may crash an interpreter that is taken down around them. All that they do may be cut off anywhere."""
-    threading = sys.modules.get("threading")
-    if threading is not None and threading.active_count() > 1:
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            with suppress(OSError):  # its reader is gone
-                stream.flush()
-        os._exit(code)
-    return code
+    """End at once. To take the interpreter down module by module would cost a command 7 ms, and threads that are still
+    at work and that nobody waits for (warming up, a pull) may crash it in the middle of C code. All that they do, and
+    all that a command does, may be cut off anywhere."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError):  # its reader is gone
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 import click
 
 from reconciler.cli import complete
-from reconciler.cli.resolve import find_running, observed
+from reconciler.cli.naming import find_running
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
 
@@ -32,16 +32,16 @@ def attach(options: Options, name: str, member: str | None, namespace: str | Non
 
     typed = keys_named(keys)
     engine = options.engine()
-    found = find_running(observed(engine), name, doing="attach to", namespace=namespace, member=member)
+    found = find_running(engine, name, doing="attach to", namespace=namespace, member=member)
     sys.stdout.flush()
-    with engine.attached(found.container.id) as session:
+    with engine.attached(found.id) as session:
         stdin = None if no_stdin or not (session.stdin or session.tty) else 0
         if Conversation(session, stdin, typed).hold() is Ended.DETACHED:
             return 0
-    code = engine.exit_code(found.container.id, session.life)
+    code = engine.exit_code(found.id, session.life)
     if code is None:
         complain(
-            f"no connection with {found.name} any more: it runs on",
+            f"no connection with {found} any more: it runs on",
             hint="its output came faster than it was read here, or its monitor was killed and replaced; attach again",
         )
         return 1

@@ -7,10 +7,13 @@ import os
 import click
 
 from reconciler.cli import complete
-from reconciler.cli.resolve import find_running, observed
+from reconciler.cli.naming import find_running
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
 from reconciler.model.errors import InvalidInput
+
+TIMED_OUT = 124
+"""As timeout(1) has it."""
 
 
 class TakesCommand(click.Command):
@@ -47,6 +50,9 @@ class TakesCommand(click.Command):
 @click.option("-w", "--workdir", metavar="DIR", help="Run the command in this directory.")
 @click.option("-i", "--stdin", "--interactive", "stdin", is_flag=True, help="Let the command read our stdin.")
 @click.option("-t", "--tty", is_flag=True, help="Give the command a terminal, connected with ours.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Kill it when they are over."
+)
 @pass_options
 def exec_(
     options: Options,
@@ -58,11 +64,12 @@ def exec_(
     workdir: str | None,
     stdin: bool,
     tty: bool,
+    timeout: float | None,
 ) -> int:
     """Run a command inside a running container.
 
     NAME is a container's id or a unique beginning of it, its name, POD/CONTAINER, or a pod with one container.
-    The exit code is the command's; 126: it cannot be run; 127: it is not there.
+    The exit code is the command's; 124: its time was over; 126: it cannot be run; 127: it is not there.
 
     \b
     Example:  reconciler exec web/app -- ls -l /
@@ -72,11 +79,15 @@ def exec_(
     if tty and not os.isatty(0):
         raise InvalidInput("cannot give the command a terminal: stdin is none", hint="leave -t away")
     engine = options.engine()
-    found = find_running(observed(engine), name, doing="run a command in", namespace=namespace, member=member)
-    from reconciler.engine.execute import NotStarted
+    found = find_running(engine, name, doing="run a command in", namespace=namespace, member=member)
+    from reconciler.engine.execute import NotStarted, TimedOut
 
     try:
-        return engine.exec(found.container.id, command, env=env, cwd=workdir, stdin=stdin, tty=tty)
+        return engine.exec(found.id, command, env=env, cwd=workdir, stdin=stdin, tty=tty, timeout=timeout)
     except NotStarted as error:
-        complain(error.message)
+        if not error.told:
+            complain(error.message)
         return error.code
+    except TimedOut as error:
+        complain(error.message)
+        return TIMED_OUT

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import complete
+from reconciler.cli.naming import find_pod
 from reconciler.cli.ports import ranges, run
-from reconciler.cli.resolve import find_pod, observed
+from reconciler.cli.resolve import observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import age, table
 from reconciler.model.desired import Desired, Present, Suspended
@@ -40,12 +41,7 @@ def _pods(
     """
     engine = options.engine()
     space = None if everywhere else namespace or "default"
-    pods = observed(engine, space)
-    if name is not None:
-        try:
-            pods = (find_pod(pods, name),)
-        except NotFound as error:
-            raise NotFound(error.message, hint=error.hint if pods else "see: reconciler get pods -A") from None
+    pods = observed(engine, space) if name is None else (_named(engine, name, space),)
     shown = [status_of(engine, pod) for pod in pods]
     if output in ("json", "yaml"):
         click.echo(as_objects(shown, output, one=name is not None))
@@ -66,16 +62,28 @@ for _name in ("pods", "pod", "po"):
     get.add_command(_command)
 
 
+def _named(engine: Engine, name: str, namespace: str | None) -> Observed:
+    pods = [pod for pod in engine.names() if namespace in (None, pod.key.namespace)]
+    try:
+        pod = engine.look(find_pod(pods, name).key)
+    except NotFound as error:
+        raise NotFound(error.message, hint=error.hint if pods else "see: reconciler get pods -A") from None
+    if pod.sandbox is None:
+        raise NotFound(f'cannot show pod "{name}": it is being made, or removed, just now')
+    return pod
+
+
 def status_of(engine: Engine, pod: Observed) -> Shown:
     """The pod's applied spec and its status by that."""
     from reconciler.controller.troubles import load
     from reconciler.plan.pod_status import pod_status, with_troubles
+    from reconciler.plan.situation import lacks_nothing
     from reconciler.sources.suspended import Suspensions
 
     sandbox = pod.sandbox
     assert sandbox is not None  # observed() gives no others
-    seen = engine.observe(pod.key, sandbox.applied)
     applied = Present(spec=sandbox.applied, owner=sandbox.owner)
+    seen = pod if lacks_nothing(applied, pod) else engine.observe(pod.key, sandbox.applied)
     since = Suspensions(engine.layout.suspended).since(pod.key) if sandbox.owner != HAND else None
     want: Desired = applied if since is None else Suspended(applied, since)
     status = pod_status(want, seen, HostFacts(), engine.context.clock.now())

@@ -39,7 +39,9 @@ class Options:
         from reconciler.engine.engine import Engine
 
         settings = Settings(root=self.root, runtime=self.runtime, conmon=self.conmon, ended=self._ended())
-        return Engine.open(settings, mend=mend)
+        engine = Engine.open(settings, mend=mend)
+        click.get_current_context().call_on_close(engine.close)
+        return engine
 
     def _ended(self) -> tuple[str, ...]:
         """How a monitor is to say that a container has ended: this program, on this instance, wherever it is called."""

@@ -7,12 +7,8 @@ place than usual. Errors of this program itself (TypeError, AssertionError…) a
 from __future__ import annotations
 
 import errno
-import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import msgspec
 
 from reconciler.model.errors import TryLater
 
@@ -34,8 +30,19 @@ def told(doing: str) -> Iterator[None]:
         yield
     except OSError as e:
         raise TryLater(f"cannot {doing}: {cause(e)}", hint=hint(e)) from e
-    except (sqlite3.Error, subprocess.SubprocessError, msgspec.MsgspecError) as e:
+    except Exception as e:
+        if not _is_of_the_system(e):
+            raise
         raise TryLater(f"cannot {doing}: {' '.join(str(e).split())}") from e
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    import sqlite3
+    import subprocess
+
+    import msgspec  # here: most of who calls the engine meets no such error, and would pay for all three
+
+    return isinstance(error, (sqlite3.Error, subprocess.SubprocessError, msgspec.MsgspecError))
 
 
 def cause(error: OSError) -> str:

@@ -53,7 +53,7 @@ def launch(
     ``keep_fds`` are held by the monitor for as long as the container lives. A failed creation is removed again.
     Raises RuntimeFailed with the runtime's own words.
     """
-    index.add_container(ctx.store, record.id, record.pod)
+    index.add_container(ctx.store, record.id, record.pod, "" if record.infra else record.name, record.attempt)
     write_bundle(ctx, record, config, prepare)
     try:
         facts = bring_up(ctx, record, config, keep_fds)

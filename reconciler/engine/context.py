@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from reconciler.engine.layout import Layout
-from reconciler.engine.records import Cache
-from reconciler.engine.store import events
 from reconciler.engine.store.tx import Store
 from reconciler.model.clock import Clock, SystemClock
-from reconciler.model.events import EventType
-from reconciler.model.key import ContainerId
-from reconciler.model.login import FindSecret, Logins, no_secret
+from reconciler.model.key import ContainerId, PodId
 
 if TYPE_CHECKING:
     from reconciler.engine.cgroups import Driver
@@ -24,7 +20,10 @@ if TYPE_CHECKING:
     from reconciler.engine.images.images import Images
     from reconciler.engine.monitors import Monitors
     from reconciler.engine.oci.host import HostCapabilities
+    from reconciler.engine.records import ContainerRecord
     from reconciler.engine.runtime import Runtime
+    from reconciler.model.events import EventType
+    from reconciler.model.login import FindSecret, Logins
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,16 @@ class once(Generic[T]):  # noqa: N801 (it is used as a decorator)
 
 
 @dataclass
+class Cache:
+    """Container records and the places of pods' cgroups never change, so each is read once; ``mtu`` is the uplink's
+    once it was looked up."""
+
+    containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
+    cgroups: dict[PodId, str] = field(default_factory=dict)
+    mtu: int = 0
+
+
+@dataclass
 class Context:
     """The parts are made when first asked for: a command that only looks pays for no runtime probe."""
 
@@ -74,8 +83,8 @@ class Context:
     cache: Cache = field(default_factory=Cache)
     users_of: Callable[[str], tuple[str, ...]] = lambda _image: ()
     """Names the containers made from an image id, which keep it from being removed; given by the engine."""
-    secret: FindSecret = no_secret
-    """The passwords that manifests bring; given by whoever reads them."""
+    secret: FindSecret = lambda _namespace, _name: None
+    """The passwords that manifests bring; given by whoever reads them. Where there are no manifests, there are none."""
 
     @once
     def config(self) -> Config:
@@ -92,6 +101,7 @@ class Context:
     def images(self) -> Images:
         from reconciler.engine.images.images import Images
         from reconciler.engine.images.transfer import Access
+        from reconciler.engine.store import events
 
         def emit(about: str, kind: EventType, reason: str, message: str) -> None:
             events.emit(self.store, self.clock, about, kind, reason, message)

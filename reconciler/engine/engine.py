@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 from reconciler.engine import boundary, descriptors
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
-from reconciler.engine.store import events
-from reconciler.engine.store import pods as index
+from reconciler.engine.store import names as filed
 from reconciler.engine.store import settings as stored
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.errors import HostUnfit
-from reconciler.model.events import Event, EventType
-from reconciler.model.key import ContainerId, Key
+from reconciler.model.key import ContainerId, Key, NamedPod
 
 if TYPE_CHECKING:
     from reconciler.engine.check import Leak
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from reconciler.engine.reset import Holdings
     from reconciler.engine.sessions import Session
     from reconciler.model.actions import Action, PullImage
+    from reconciler.model.events import Event, EventType
     from reconciler.model.interfaces import KeyLock
     from reconciler.model.key import PodId
     from reconciler.model.login import FindSecret
@@ -93,6 +92,7 @@ class Engine:
     @contextmanager
     def lock(self, key: Key) -> Iterator[KeyLock]:
         from reconciler.engine import firewalls, locks, nameserver, networks
+        from reconciler.engine.store import pods as index
 
         ctx = self.context
         with locks.hold(ctx.layout.key_lock(key), key, gone=lambda: not index.pods_of(ctx.store, key)) as held:
@@ -105,10 +105,22 @@ class Engine:
         networks.remove_if_last(ctx, firewalls.close)  # after the last pod's removal, and not a part of it
 
     def keys(self) -> tuple[Key, ...]:
-        return tuple(dict.fromkeys(row.key for row in index.all_pods(self.context.store)))
+        return filed.keys(self.context.store)
 
     def key_of(self, container: ContainerId) -> Key | None:
+        from reconciler.engine.store import pods as index
+
         return index.key_of_container(self.context.store, container)
+
+    def names(self) -> tuple[NamedPod, ...]:
+        """Every recorded pod, in order, with each attempt at its members: whom one can name."""
+        return filed.names(self.context.store)
+
+    def runs(self, container: ContainerId) -> bool:
+        """Whether a container runs; where not, ``look`` says what has become of it."""
+        from reconciler.engine import pulse
+
+        return pulse.runs(self.layout, container)
 
     def look(self, key: Key) -> Observed:
         """What stands and runs of a key, for who only looks; of images and problems nothing is said."""
@@ -142,11 +154,15 @@ class Engine:
             return nameserver.tend(self.context)
 
     def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)
+        from reconciler.engine.store import events
+
         events.emit(self.context.store, self.context.clock, about, type, reason, message)
 
-    def events(self, *, about: str | None = None, after: int = 0, limit: int = events.KEPT) -> tuple[Event, ...]:
-        """The last events, oldest first; of one object, or those after a sequence number."""
-        return events.read(self.context.store, about=about, after=after, limit=limit)
+    def events(self, *, about: str | None = None, after: int = 0) -> tuple[Event, ...]:
+        """The events that are kept, oldest first; of one object, or those after a sequence number."""
+        from reconciler.engine.store import events
+
+        return events.read(self.context.store, about=about, after=after)
 
     def use_secrets(self, find: FindSecret) -> None:
         """Have the Secrets that specs name looked up by ``find``, whenever they are needed."""
@@ -161,6 +177,10 @@ class Engine:
         with self.lock(key), boundary.told(f"take up the images of pod {key}"):
             renewal.mark(self.context, key, spec)
         return failures
+
+    def close(self) -> None:
+        """Let go of the index; for the thread that opened it."""
+        self.context.store.close()
 
     @property
     def layout(self) -> Layout:
@@ -233,15 +253,17 @@ class Engine:
         cwd: str | None = None,
         stdin: bool = False,
         tty: bool = False,
+        timeout: float | None = None,
     ) -> int:
         """Run a command in a running container with our own output, and our ``stdin`` if it is to read that; its exit
-        code, 128 + signal if one ended it. ``tty``: it has a terminal, which is shown on ours.
+        code, 128 + signal if one ended it. ``tty``: it has a terminal, which is shown on ours. ``timeout``: the seconds
+        after which it is killed, with all that it has started and not let go.
 
-        Raises NotFound, RuntimeFailed.
+        Raises NotFound, RuntimeFailed, execute.NotStarted, execute.TimedOut.
         """
         from reconciler.engine import execute
 
-        return execute.run(self.context, container, argv, env, cwd, stdin, tty)
+        return execute.run(self.context, container, argv, env=env, cwd=cwd, stdin=stdin, tty=tty, timeout=timeout)
 
     def attached(self, container: ContainerId) -> AbstractContextManager[Session]:
         """A connection with the input, the output and the terminal of a container.
@@ -296,6 +318,8 @@ class Engine:
 
     def _pull(self, key: Key, action: PullImage) -> None:
         """Begin to pull; its end is told to the listeners for every key that asked."""
+        from reconciler.model.events import EventType
+
         with self._subscribed:
             if not self._pulled_for:
                 self.images.subscribe(self._pull_ended)

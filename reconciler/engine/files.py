@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 
 from reconciler.engine.effects import effect
@@ -89,6 +88,8 @@ def bury(tree: Path, trash: Path) -> Path | None:
 def delete(tree: Path) -> None:
     """Delete a file or directory, or as much of it as can be; somebody else may do the same at the same time."""
     if tree.is_dir() and not tree.is_symlink():
+        import shutil
+
         shutil.rmtree(tree, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):

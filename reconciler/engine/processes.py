@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 
 from reconciler.engine.effects import effect
-from reconciler.model.observed import PidRef
+from reconciler.model.process import PidRef
 
 _NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 """What pidfd_open says of a number that is nobody's, or that of a thread by now, or lives on as that of a session only
 (EINVAL until Linux 6.14)."""
+_DEAD = (b"Z", b"X")
 
 
 @cache
@@ -33,7 +34,7 @@ def pid_ref(pid: int) -> PidRef | None:
 def alive(ref: PidRef) -> bool:
     """Whether it still runs; a zombie does not."""
     fields = _stat(ref.pid)
-    return fields is not None and int(fields[19]) == ref.start and fields[0] not in (b"Z", b"X")
+    return fields is not None and int(fields[19]) == ref.start and fields[0] not in _DEAD
 
 
 @effect("process.signal")
@@ -76,6 +77,31 @@ def ended(pidfd: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
+
+
+def below(pid: int) -> tuple[PidRef, ...]:
+    """Every living process that descends from it, children before theirs, without it itself."""
+    children: dict[int, list[PidRef]] = {}
+    for pid_there in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+        fields = _stat(pid_there)
+        if fields is not None and fields[0] not in _DEAD:
+            children.setdefault(int(fields[1]), []).append(PidRef(pid_there, int(fields[19])))
+    found, parents = [], [pid]
+    while parents:
+        generation = [ref for parent in parents for ref in children.get(parent, ())]
+        found += generation
+        parents = [ref.pid for ref in generation]
+    return tuple(found)
+
+
+def held_below(pid: int) -> tuple[PidRef, ...]:
+    """The same, and all of them are stopped, so that none can start another: who has a signal waiting cannot fork."""
+    held: dict[PidRef, None] = {}
+    while new := [ref for ref in below(pid) if ref not in held]:
+        for ref in new:
+            send_signal(ref, signal.SIGSTOP)
+            held[ref] = None
+    return tuple(held)
 
 
 def opened(ref: PidRef) -> int | None:

@@ -7,7 +7,7 @@ and only by a holder of the key's lock; readers without the lock see a consisten
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -147,16 +147,6 @@ class ContainerFacts:
     """Whether somebody paused it; whether it is, the kernel knows."""
     past: Past | None = None
     """None: as the record says."""
-
-
-@dataclass
-class Cache:
-    """Container records and the places of pods' cgroups never change, so each is read once; ``mtu`` is the uplink's
-    once it was looked up."""
-
-    containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
-    cgroups: dict[PodId, str] = field(default_factory=dict)
-    mtu: int = 0
 
 
 def write(directory: Path, name: str, value: object) -> None:

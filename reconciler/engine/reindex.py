@@ -32,7 +32,8 @@ def file_all(ctx: Context) -> None:
     for directory in _directories(ctx.layout.containers):
         container = records.read(directory, RECORD, ContainerRecord)
         if container is not None and container.pod in pods:
-            index.add_container(ctx.store, ContainerId(directory.name), container.pod)
+            name = "" if container.infra else container.name
+            index.add_container(ctx.store, ContainerId(directory.name), container.pod, name, container.attempt)
             _file_lease(ctx, container)
 
 

@@ -18,10 +18,12 @@ from reconciler.model.errors import TryLater
 
 PIECE = 65536
 STDIN, STDOUT, STDERR = range(3)
+Streams = tuple[int | None, int | None, int | None]
+"""What a child gets as stdin, stdout and stderr; None for our own."""
 
 
 @contextmanager
-def shielded(stdin: bool) -> Iterator[tuple[int | None, int | None, int | None]]:
+def shielded(stdin: bool) -> Iterator[Streams]:
     """Descriptors to give to a child as stdin, stdout and stderr; None for our own. Without ``stdin`` it gets an empty
     one, and ours is left to whoever reads it next. At the end, what the child itself wrote has arrived; what it left
     running is not waited for. Raises TryLater where it did not arrive (a full disk)."""

@@ -6,17 +6,15 @@ two processes may ask for the same thing at the same time, and "already so" is a
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from reconciler.engine import children, files
+from reconciler.engine import children
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.model.errors import RuntimeFailed
@@ -54,7 +52,10 @@ class Runtime:
             if not self._knows(container):
                 return None
             raise _failed("read the state of", container, done)
-        state: dict[str, Any] = msgspec.json.decode(done.stdout)
+        try:
+            state: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            raise _failed("read the state of", container, done) from None
         return state
 
     def start(self, container: ContainerId) -> None:
@@ -79,14 +80,6 @@ class Runtime:
         if done.returncode and self._knows(container):
             raise _failed("delete", container, done)
 
-    def exec_process(
-        self, container: ContainerId, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str = ""
-    ) -> dict[str, Any]:
-        """The ``process.json`` that runs ``argv`` with the user, rights, environment and directory of the container's
-        first process, but for what is given. Raises RuntimeFailed."""
-        process = exec_process(self._config(container)["process"], argv, env=env)
-        return {**process, "cwd": cwd} if cwd else process
-
     def exec_argv(self, container: ContainerId, process: Path) -> list[str]:
         """The command line that runs ``process`` (a process.json) in the container; its exit code is the command's.
 
@@ -100,17 +93,6 @@ class Runtime:
             return tuple(ContainerId(p.name) for p in self.state_dir.iterdir() if p.is_dir())
         except FileNotFoundError:
             return ()
-
-    def _config(self, container: ContainerId) -> dict[str, Any]:
-        """The config.json that the container was made from: crun's own copy, or that of the bundle."""
-        data = files.read_or_none(self.state_dir / container / "config.json")
-        if data is None:
-            state = self.state(container)
-            data = files.read_or_none(Path(state["bundle"]) / "config.json") if state else None
-        if data is None:
-            raise RuntimeFailed(f"cannot find container {container[:12]}: {self.name} does not know it")
-        config: dict[str, Any] = msgspec.json.decode(data)
-        return config
 
     def _knows(self, container: ContainerId) -> bool:
         return (self.state_dir / container).exists()
@@ -131,17 +113,6 @@ class Runtime:
         return self._run("delete", *options, container)
 
 
-def exec_process(
-    process: Mapping[str, Any], argv: Sequence[str], *, env: Mapping[str, str] | None = None, terminal: bool = False
-) -> dict[str, Any]:
-    """A ``process.json`` for the monitor's ``--exec-process-spec``, from the ``process`` of the container's
-    config.json: same user, rights and directory. Extra ``env`` comes last and so wins."""
-    added = [f"{name}={value}" for name, value in (env or {}).items()]
-    names = {item.partition("=")[0] for item in added}
-    kept = [item for item in process.get("env", ()) if item.partition("=")[0] not in names]
-    return {**process, "args": list(argv), "env": kept + added, "terminal": terminal}
-
-
 def maker_of(container: ContainerId, layout: Layout) -> Runtime | None:
     """The runtime that made the container, by its own state: the choice may have changed since (``--runtime``, a
     package that came or went). None where none knows it, or the one that does is not installed any more."""
@@ -154,8 +125,11 @@ def maker_of(container: ContainerId, layout: Layout) -> Runtime | None:
 
 def find(name: str) -> Path | None:
     """The runtime's binary, or None where it is not installed. Looks where root's PATH may not lead."""
-    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin")
-    return Path(found).resolve() if found else None
+    for directory in (*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"):
+        path = Path(directory, name)
+        if path.is_file() and os.access(path, os.X_OK):
+            return path.resolve()
+    return None
 
 
 def version_of(path: Path) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from reconciler.model.observed import Instant
+if TYPE_CHECKING:
+    from reconciler.model.observed import Instant
 
 
 class Clock(Protocol):

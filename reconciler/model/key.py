@@ -30,3 +30,26 @@ class Key:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.kind == "Pod" else f"{self.kind}/{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One attempt at a member of a pod, by what it is called."""
+
+    key: Key
+    name: str
+    attempt: int
+    id: ContainerId
+
+    def __str__(self) -> str:
+        """How people name it."""
+        return f"{self.key.name}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPod:
+    """A pod and all attempts at its members, by what they are called. ``id`` is empty where only its record is left."""
+
+    key: Key
+    id: str
+    members: tuple[Named, ...] = ()

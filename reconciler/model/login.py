@@ -24,8 +24,3 @@ Logins = tuple[Login, ...]
 
 FindSecret = Callable[[str, str], Logins | None]
 """The logins of the Secret of a namespace and a name; None where no manifest defines it."""
-
-
-def no_secret(_namespace: str, _name: str) -> Logins | None:
-    """Where there are no manifests, there are no Secrets."""
-    return None

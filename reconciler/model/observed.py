@@ -10,19 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
+from reconciler.model.process import PidRef as PidRef  # part of what is observed
 from reconciler.model.qos import Qos
 from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, Resources
 
 Instant = float
-
-
-@dataclass(frozen=True, slots=True)
-class PidRef:
-    """A process that cannot be confused with a later one of the same number. ``start`` is field 22 of
-    /proc/PID/stat (clock ticks since boot)."""
-
-    pid: int
-    start: int
 
 
 class ContainerState(StrEnum):

@@ -105,6 +105,18 @@ def newest(containers: tuple[Container, ...], name: str) -> Container | None:
     return max(made, key=lambda c: c.attempt, default=None)
 
 
+def lacks_nothing(want: Present, have: Observed) -> bool:
+    """Whether all that is wanted is in place as it was applied: nothing is to be made, so nothing can stand in the way.
+
+    Never of a pod with a full host name, which may be too long by now: the domain is the machine's.
+    """
+    sandbox = have.sandbox
+    if sandbox is None or not sandbox.infra_up or sandbox.removing or sandbox.applied != want.spec:
+        return False
+    members = want.spec.containers
+    return not want.spec.sandbox.fqdn_as_hostname and all(_in_place(spec, want, have) for spec in members)
+
+
 def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold: bool) -> Situation:
     """Choose the target, and sort the obstacles by what they stand in the way of."""
     sandbox, applied = have.sandbox, have.applied

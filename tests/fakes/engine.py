@@ -22,7 +22,7 @@ from reconciler.model.actions import Action
 from reconciler.model.errors import PortTaken, RuntimeFailed
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, PodId
-from reconciler.model.login import FindSecret, no_secret
+from reconciler.model.login import FindSecret
 from reconciler.model.observed import (
     Container,
     ContainerState,
@@ -92,7 +92,7 @@ class FakeEngine:
 
     def __init__(self, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
-        self.secret: FindSecret = no_secret
+        self.secret: FindSecret = lambda _namespace, _name: None
         self.images: dict[str, ImageState] = {}
         self.pull_time = 0.0
         self.unknown_images: set[str] = set()

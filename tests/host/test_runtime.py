@@ -10,19 +10,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from reconciler.engine import cgroups, processes
 from reconciler.engine import choice as choosing
 from reconciler.engine.cgroups import LimitBelowUsage
+from reconciler.engine.execute import exec_process
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.model.errors import HostUnfit, RuntimeFailed
-from reconciler.model.key import ContainerId
 from reconciler.model.spec import ContainerSpec, Resources
-from tests.host.oci_pod import DEADLINE, HostPod, left_cgroups, pod
+from tests.host.oci_pod import DEADLINE, HostPod, Running, left_cgroups, pod
 
 pytestmark = pytest.mark.host
 
@@ -74,9 +73,9 @@ def test_exec_has_the_containers_environment_and_gives_its_exit_code(one: HostPo
     made = one.create(FOREVER)
     one.runtime.start(made.id)
     words = ["/bin/sh", "-c", "echo $A $B $HOSTNAME $(pwd); exit 7"]
-    done = execute(one, made.id, words, tmp_path, env={"B": "2"}, cwd="/tmp")
+    done = execute(one, made, words, tmp_path, {"B": "2"}, "/tmp")
     assert (done.returncode, done.stdout) == (7, b"1 2 podname /tmp\n")
-    done = execute(one, made.id, ["/bin/sh", "-c", "env; cat /proc/self/status"], tmp_path)
+    done = execute(one, made, ["/bin/sh", "-c", "env; cat /proc/self/status"], tmp_path, {})
     status = done.stdout.decode()
     assert "Seccomp:\t2" in status
     assert {"A=1", "HOSTNAME=podname", "HOME=/root"} <= set(status.splitlines())
@@ -84,11 +83,12 @@ def test_exec_has_the_containers_environment_and_gives_its_exit_code(one: HostPo
 
 
 def execute(
-    one: HostPod, container: ContainerId, argv: list[str], tmp_path: Path, **given: Any
+    one: HostPod, made: Running, argv: list[str], tmp_path: Path, env: dict[str, str], cwd: str = ""
 ) -> subprocess.CompletedProcess[bytes]:
+    config = json.loads((made.bundle.directory / "config.json").read_text())
     process = tmp_path / "process.json"
-    process.write_text(json.dumps(one.runtime.exec_process(container, argv, **given)))
-    command = one.runtime.exec_argv(container, process)
+    process.write_text(json.dumps(exec_process(config["process"], argv, env, cwd)))
+    command = one.runtime.exec_argv(made.id, process)
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=False)
 
 

@@ -33,6 +33,12 @@ STEPS = (
     DROP TABLE addresses;
     """,
     "ALTER TABLE pods ADD COLUMN requested INTEGER NOT NULL DEFAULT 0",
+    # what containers are called; the records are filed again, for those that are there
+    """
+    ALTER TABLE containers ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    ALTER TABLE containers ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+    DELETE FROM settings WHERE name = 'records.filed';
+    """,
 )
 
 

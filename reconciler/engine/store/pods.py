@@ -96,9 +96,14 @@ def is_empty(store: Store) -> bool:
     return not store.read("SELECT 1 FROM pods LIMIT 1")
 
 
-def add_container(store: Store, container: ContainerId, pod: PodId) -> None:
+def add_container(store: Store, container: ContainerId, pod: PodId, name: str = "", attempt: int = 0) -> None:
+    """File a container of a pod. ``name`` "": it is none that anybody may name (an infra container)."""
     with store.transaction() as tx:
-        tx.execute("INSERT OR IGNORE INTO containers (id, pod) VALUES (?, ?)", (container, pod))
+        tx.execute(
+            "INSERT INTO containers (id, pod, name, attempt) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET name = excluded.name, attempt = excluded.attempt",
+            (container, pod, name, attempt),
+        )
 
 
 def remove_container(store: Store, container: ContainerId) -> None:

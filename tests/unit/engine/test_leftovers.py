@@ -123,9 +123,6 @@ def test_a_container_whose_record_is_lost_is_found_by_its_row(engine: Engine) ->
 class _Forgetful:
     """A runtime that knows no container."""
 
-    def of(self, container: ContainerId) -> _Forgetful:
-        return self
-
     def delete(self, container: ContainerId) -> None:
         assert container == CONTAINER
 

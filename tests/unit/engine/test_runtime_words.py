@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.engine import choice, runtime
 from reconciler.engine.layout import Layout
-from reconciler.engine.runtime import Runtime, exec_process, last_line
+from reconciler.engine.runtime import Runtime, last_line
 from reconciler.model.errors import HostUnfit, RuntimeFailed
 from reconciler.model.key import ContainerId
 from tests.unit.oci.samples import FACTS
@@ -73,34 +73,14 @@ def test_a_runtime_that_hangs_or_cannot_run_is_an_error(tmp_path: Path) -> None:
         runtime.run(["/no/such"])
 
 
-def test_exec_is_the_containers_own_process_but_for_what_is_given(tmp_path: Path) -> None:
-    made = Runtime("crun", Path("/r"), "1", tmp_path)
-    (tmp_path / CID).mkdir()
-    (tmp_path / CID / "config.json").write_text(
-        '{"process": {"env": ["A=1", "B=1"], "cwd": "/here", "user": {"uid": 5}, "noNewPrivileges": true}}'
-    )
-    own = {"env": ["A=1", "B=1"], "cwd": "/here", "user": {"uid": 5}, "noNewPrivileges": True, "terminal": False}
-    assert made.exec_process(CID, ["x"]) == {**own, "args": ["x"]}
-    given = {"args": ["x"], "env": ["B=1", "A=b c"], "cwd": "/w"}
-    assert made.exec_process(CID, ["x"], env={"A": "b c"}, cwd="/w") == {**own, **given}
+def test_a_state_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeFailed, match="cannot read the state of container cccccccccccc"):
+        scripted(tmp_path, "echo nonsense").state(CID)
+
+
+def test_a_process_is_executed_by_its_file(tmp_path: Path) -> None:
     words = ["/r", "--root", str(tmp_path), "exec", "--process", "/p.json", CID]
-    assert made.exec_argv(CID, Path("/p.json")) == words
-
-
-def test_the_configuration_of_a_container_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeFailed, match="crun does not know it"):
-        scripted(tmp_path, "exit 1").exec_process(CID, ["x"])
-
-
-def test_exec_process_overrides_names_not_lines() -> None:
-    process = {"args": ["a"], "env": ["A=1", "AB=2"], "cwd": "/", "user": {"uid": 5}}
-    assert exec_process(process, ["b"], env={"A": "3"}) == {
-        "args": ["b"],
-        "env": ["AB=2", "A=3"],
-        "cwd": "/",
-        "user": {"uid": 5},
-        "terminal": False,
-    }
+    assert Runtime("crun", Path("/r"), "1", tmp_path).exec_argv(CID, Path("/p.json")) == words
 
 
 def test_an_unknown_runtime_is_refused_by_name(tmp_path: Path) -> None:

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.store import addresses, events, migrations, settings
+from reconciler.engine.store import addresses, events, migrations, names, settings
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease, Pool
 from reconciler.engine.store.tx import Store
 from reconciler.model.errors import HostUnfit, InvalidInput, TryLater
 from reconciler.model.events import EventType
-from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.key import ContainerId, Key, Named, NamedPod, PodId
 from reconciler.model.spec import PortBinding, Protocol
 from tests.fakes.clock import FakeClock
 
 NET = Pool("default", IPv4Network("10.9.0.0/24"))
 DUAL = Pool("default", IPv4Network("10.9.0.0/24"), IPv6Network("fd00:9::/64"))
 WEB, DB = Key("default", "web"), Key("default", "db")
+CONTAINERS = tuple(ContainerId(f"c{number}") for number in range(4))
 
 
 @pytest.fixture
@@ -108,6 +109,28 @@ def test_pods_are_found_by_key_and_ports(store: Store) -> None:
     assert index.all_pods(store, with_ports=True)[0].published
     index.release_ports(store, PodId("aa"))
     assert index.all_pods(store, with_ports=True) == ()
+
+
+def test_pods_and_their_members_are_known_by_name(store: Store) -> None:
+    for pod, key in (("aa", WEB), ("bb", DB)):
+        index.add_pod(store, PodId(pod), key, ())
+    for number, (name, attempt) in enumerate([("", 0), ("web", 1), ("app", 0), ("web", 0)]):
+        index.add_container(store, CONTAINERS[number], PodId("aa"), name, attempt)
+    members = [("app", 0, 2), ("web", 0, 3), ("web", 1, 1)]
+    of_web = tuple(Named(WEB, name, attempt, CONTAINERS[number]) for name, attempt, number in members)
+    assert names.names(store) == (NamedPod(DB, ""), NamedPod(WEB, "aa", of_web))
+    assert names.keys(store) == (WEB, DB), "the oldest first"
+    index.add_container(store, CONTAINERS[1], PodId("aa"), "web", 2)
+    assert names.names(store)[1].members[-1].attempt == 2, "the same container, begun again"
+
+
+def test_of_two_lives_of_a_pod_the_older_one_is_named(store: Store) -> None:
+    for number, pod in enumerate(("aa", "bb", "cc")):
+        index.add_pod(store, PodId(pod), WEB, ())
+        if number:
+            index.add_container(store, CONTAINERS[number], PodId(pod), "app", number)
+    assert names.names(store) == (NamedPod(WEB, "bb", (Named(WEB, "app", 1, CONTAINERS[1]),)),)
+    assert names.keys(store) == (WEB,)
 
 
 def test_removing_a_pod_forgets_its_containers(store: Store) -> None:

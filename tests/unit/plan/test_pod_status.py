@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from reconciler.model.desired import Desired, Missing, RunState
-from reconciler.model.observed import ImageState, ImageStatus, PortHolder, Problem
+from reconciler.model.observed import HostFacts, ImageState, ImageStatus, PortHolder, Problem
 from reconciler.model.spec import PodSpec, PortBinding, PullPolicy, RestartPolicy, SandboxSpec
 from reconciler.model.status import ContainerStatus, Phase, PodStatus
+from reconciler.plan.pod_status import pod_status
+from reconciler.plan.situation import lacks_nothing
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import (
     ABSENT,
@@ -394,6 +396,40 @@ def test_what_is_told(row: Row):
     assert (web.state, web.reason) == row.web
     assert told.converged is row.converged
     assert told.message == row.message
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[r.sentence for r in ROWS])
+def test_what_lacks_nothing_is_told_without_a_word_of_images_and_problems(row: Row) -> None:
+    """So that who only looks need not have them judged."""
+    engine = FakeEngine()
+    row.given(engine)
+    engine.judge = lambda spec: tuple(Problem("Refused", "no", c.name) for c in spec.containers)
+    applied = engine.look(KEY).applied
+    if applied is not None:
+        want = present(applied)
+        bare = replace(engine.look(KEY), images={}, problems=())
+        if lacks_nothing(want, bare):
+            assert pod_status(want, bare, HostFacts(), engine.clock.now()) == status(engine, want)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param(running(), True, id="all of it runs"),
+        pytest.param(exits(NEVER, web=0, side=0), True, id="it has ended for good"),
+        pytest.param(crash_loop, False, id="a member is to be started again"),
+        pytest.param(rounds(1), False, id="a member is still to be made"),
+        pytest.param(infra_dead, False, id="its infra container died"),
+        pytest.param(running(replace(POD, sandbox=SandboxSpec(fqdn_as_hostname=True))), False, id="a full host name"),
+    ],
+)
+def test_a_pod_that_lacks_nothing(given: Given, expected: bool) -> None:
+    engine = FakeEngine()
+    given(engine)
+    have = engine.look(KEY)
+    assert have.applied is not None
+    assert lacks_nothing(present(have.applied), have) is expected
+    assert not lacks_nothing(present(WEB2), have), "another version is to be made"
 
 
 def conditions(given: Given) -> dict[str, tuple[bool, str, str]]:

@@ -1,0 +1,174 @@
+"""One way to name a container, for every command: id or unique id prefix, container name, POD/CONTAINER, or a pod
+with a single member. Anything else is an error that lists the candidates.
+
+Pure functions over what is here by name (``Engine.names``), so that only what was named need be looked at; ``resolve``
+has the same for pods that were all looked at. ``find_running`` alone asks the engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from reconciler.model.errors import InvalidInput, NotFound
+from reconciler.model.key import Named, NamedPod
+
+if TYPE_CHECKING:
+    from reconciler.engine.engine import Engine
+
+_ID = re.compile(r"[0-9a-f]{2,64}")
+
+
+def find_pod(pods: Sequence[NamedPod], name: str, namespace: str | None = None) -> NamedPod:
+    """The pod called ``name`` or NAMESPACE/NAME, or of that id or unique beginning of one; without a namespace, in any,
+    where that is unambiguous.
+
+    Raises NotFound (with what is near) and InvalidInput (with the candidates).
+    """
+    name = _without_kind(pods, name)
+    there = _in(pods, namespace)
+    matches = [p for p in there if name in (p.key.name, str(p.key))] or [p for p in there if _has_id(p, name)]
+    if len(matches) > 1:
+        raise InvalidInput(
+            f'cannot tell which pod "{name}" is meant: {_listed(str(p.key) for p in matches)}', hint="say -n NAMESPACE"
+        )
+    if not matches:
+        raise NotFound(f'cannot find pod "{name}": there is none{_where(namespace)}', hint=_known_pods(pods, namespace))
+    return matches[0]
+
+
+def find_pod_or_id(pods: Sequence[NamedPod], name: str) -> NamedPod:
+    """The pod that ``name`` means: an id, the unique beginning of one, or a name as for ``find_pod``."""
+    ids = [p for p in pods if p.id == name]
+    if not ids and not any(name in (p.key.name, str(p.key)) for p in pods):
+        ids = [p for p in pods if _has_id(p, name)]
+    if len(ids) > 1:
+        told = _listed(f"{p.key} ({p.id[:12]})" for p in ids)
+        raise InvalidInput(f'cannot tell which pod "{name}" is meant: {told}')
+    return ids[0] if ids else find_pod(pods, name)
+
+
+def find_container(
+    pods: Sequence[NamedPod], name: str, *, namespace: str | None = None, member: str | None = None
+) -> Named:
+    """The container that ``name`` means; with ``member`` (-c), that one of the pod ``name``.
+
+    An id names any attempt there is; every other way names the newest. Raises NotFound or InvalidInput, listing
+    the candidates.
+    """
+    pods = _in(pods, namespace)
+    name = _without_kind(pods, name)
+    if member is not None:
+        return _member(find_pod(pods, name), member)
+    for candidates in (_by_id(pods, name), _by_name(pods, name), _by_prefix(pods, name)):
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise InvalidInput(f'cannot tell which container "{name}" is meant: {_listed(map(_precise, candidates))}')
+    if any(name in (p.key.name, str(p.key)) for p in pods):
+        return _only_member(find_pod(pods, name))
+    raise NotFound(f'cannot find container "{name}": no id, name, POD/CONTAINER or pod is that', hint=_known(pods))
+
+
+def find_running(
+    engine: Engine, name: str, *, doing: str, namespace: str | None = None, member: str | None = None
+) -> Named:
+    """As ``find_container``, but it must run: raises InvalidInput ("cannot ``doing`` …") where it does not."""
+    found = find_container(engine.names(), name, namespace=namespace, member=member)
+    if not engine.runs(found.id) and (state := _state(engine, found)) != "running":
+        raise InvalidInput(
+            f"cannot {doing} {found}: the container is {state}, not running", hint=f"see: reconciler logs {found}"
+        )
+    return found
+
+
+def _state(engine: Engine, found: Named) -> str:
+    containers = engine.look(found.key).containers
+    return next((c.state.value for c in containers if c.id == found.id), "gone")
+
+
+def newest(pod: NamedPod) -> list[Named]:
+    """The latest attempt at each member."""
+    latest: dict[str, Named] = {}
+    for one in pod.members:
+        known = latest.get(one.name)
+        if known is None or one.attempt > known.attempt:
+            latest[one.name] = one
+    return list(latest.values())
+
+
+def _has_id(pod: NamedPod, name: str) -> bool:
+    return bool(_ID.fullmatch(name)) and pod.id.startswith(name)
+
+
+def _without_kind(pods: Iterable[NamedPod], name: str) -> str:
+    """kubectl's ``pod/NAME`` as NAME, unless a pod is called like the kind."""
+    kind, slash, rest = name.partition("/")
+    if slash and kind in ("pod", "pods", "po") and not any(p.key.name == kind for p in pods):
+        return rest
+    return name
+
+
+def _in(pods: Iterable[NamedPod], namespace: str | None) -> list[NamedPod]:
+    return [p for p in pods if namespace in (None, p.key.namespace)]
+
+
+def _by_id(pods: Iterable[NamedPod], name: str) -> list[Named]:
+    return [one for p in pods for one in p.members if one.id == name]
+
+
+def _by_prefix(pods: Iterable[NamedPod], name: str) -> list[Named]:
+    if not _ID.fullmatch(name):
+        return []
+    return [one for p in pods for one in p.members if one.id.startswith(name)]
+
+
+def _by_name(pods: Iterable[NamedPod], name: str) -> list[Named]:
+    there = (one for p in pods for one in newest(p))
+    return [one for one in there if name in (one.name, str(one), f"{one.key.namespace}/{one}")]
+
+
+def _member(pod: NamedPod, member: str) -> Named:
+    for one in newest(pod):
+        if one.name == member:
+            return one
+    raise NotFound(f'cannot find container "{member}" in pod {pod.key}: it has {_names(pod)}')
+
+
+def _only_member(pod: NamedPod) -> Named:
+    members = newest(pod)
+    if len(members) == 1:
+        return members[0]
+    if not members:
+        raise NotFound(f"cannot choose a container of pod {pod.key}: it has none yet")
+    raise InvalidInput(
+        f"cannot choose a container of pod {pod.key}: it has {_names(pod)}", hint=f"say {members[0]}, for example"
+    )
+
+
+def _precise(one: Named) -> str:
+    return f"{one.key.namespace}/{one} ({one.id[:12]})"
+
+
+def _names(pod: NamedPod) -> str:
+    return _listed(one.name for one in newest(pod)) or "none"
+
+
+def _known(pods: Iterable[NamedPod]) -> str:
+    there = [str(one) for p in pods for one in newest(p)]
+    return f"there are: {_listed(there)}" if there else "no container is here"
+
+
+def _known_pods(pods: Sequence[NamedPod], namespace: str | None) -> str:
+    elsewhere = "" if namespace is None else " (in all namespaces)"
+    return f"there are{elsewhere}: {_listed(str(p.key) for p in pods)}" if pods else "no pod is here"
+
+
+def _where(namespace: str | None) -> str:
+    return f" in namespace {namespace}" if namespace else ""
+
+
+def _listed(names: Iterable[str], most: int = 10) -> str:
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
