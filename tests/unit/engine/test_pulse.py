@@ -46,7 +46,7 @@ def ctx(tmp_path: Path) -> Context:
 def test_a_container_runs(ctx: Context, facts: ContainerFacts, runs: bool) -> None:
     records.write(ctx.layout.container(CID), STATE, facts)
     assert pulse.runs(ctx.layout, CID) is runs
-    assert runs is (observe._state(ctx, CID, facts)[0] is ContainerState.RUNNING)
+    assert runs is (observe.state_of(ctx, CID, facts)[0] is ContainerState.RUNNING)
 
 
 def test_who_was_paused(ctx: Context) -> None:
