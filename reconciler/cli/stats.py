@@ -88,7 +88,7 @@ def stats(
     _expect_one(names, everything, latest)
     engine = options.engine()
     found = [whose.container(engine, name, namespace) for name in (names or ((None,) if latest else ()))]
-    members = frozenset((one.pod.key, one.container.name) for one in found) if found else None
+    members = frozenset((one.pod.key, whose.name(one)) for one in found) if found else None
     pods = frozenset(one.pod.key for one in found) if found else None
     chosen = Chosen(members, pods, everything or bool(found), namespace)
 

@@ -85,6 +85,6 @@ def show(engine: Engine, containers: Iterable[Found], columns: tuple[str, ...]) 
     for found in containers:
         assert found.pod.sandbox is not None, "who runs is recorded"
         inside = engine.inside(found.pod.sandbox.id, found.container)
-        shown = (Shown(process, inside, found.container.name) for process in inside.processes)
+        shown = (Shown(process, inside, whose.name(found)) for process in inside.processes)
         lines += (descriptors.cells(columns, one) for one in shown)
     formats.show(table(descriptors.headings(columns), lines))

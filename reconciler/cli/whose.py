@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import gather
-from reconciler.cli.resolve import Found, current, find_container, find_pod, observed, shown_infra
+from reconciler.cli import gather, meant
+from reconciler.cli.resolve import Found, current, find_container, find_pod, infra_name, observed, shown_infra
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.observed import ContainerState, Observed
 
@@ -26,10 +26,13 @@ def parted(words: tuple[str, ...], latest: bool, what: str) -> tuple[str | None,
 
 
 def container(engine: Engine, name: str | None, namespace: str | None = None) -> Found:
-    """The container of that name; None: the one made last. Raises NotFound, InvalidInput."""
+    """The container of that name, an infra container, too; None: the member made last.
+
+    Raises NotFound, InvalidInput.
+    """
     pods = observed(engine, namespace)
     if name is not None:
-        return find_container(pods, name)
+        return meant.container(pods, name) or meant.container_by_prefix(pods, name) or find_container(pods, name)
     everyone = [Found(pod, member) for pod in pods for member in current(pod)]
     if not everyone:
         raise NotFound("cannot find the latest container: no container is here")
@@ -56,6 +59,12 @@ def members(pod: Observed) -> Iterator[Found]:
     if (infra := shown_infra(pod)) is not None:
         yield Found(pod, infra)
     yield from (Found(pod, member) for member in current(pod))
+
+
+def name(found: Found) -> str:
+    """What the container is called in its pod."""
+    infra = found.pod.sandbox.infra if found.pod.sandbox else None
+    return infra_name(found.pod) if infra and infra.id == found.container.id else found.container.name
 
 
 def runs(found: Found) -> bool:

@@ -45,11 +45,12 @@ LINES = [
 ]
 
 
-def test_all_ports_of_a_container(capsys) -> None:
+def test_all_ports_of_a_container(web, capsys) -> None:
     assert said(capsys, "web/a") == LINES
     assert said(capsys, "web/b") == LINES, "they are the pod's"
     assert said(capsys, "--latest") == LINES
     assert said(capsys, "quiet") == []
+    assert said(capsys, web.sandbox.infra.id[:12]) == LINES
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,9 @@ class Engine:
         there = self.pods[key]
         return Observed(key) if self.gone else there
 
+    def infra_id(self, name):
+        return next(p.sandbox.infra.id for k, p in self.pods.items() if k.name == name)
+
     def usage(self, there):
         self.looks += 1
         running = [c for c in (*there.containers, there.sandbox.infra) if c.state is ContainerState.RUNNING]
@@ -169,6 +172,7 @@ def test_those_that_run_are_shown_or_all_or_those_that_are_named(engine: Engine,
     assert [row[1] for row in said(capsys, "stats", "web/idle", "db")[1:]] == ["db/main", "web/idle"]
     assert [row[1] for row in said(capsys, "stats", "-N", "other")[1:]] == []
     assert len(said(capsys, "stats", "--latest")) == 2
+    assert [row[1] for row in said(capsys, "stats", engine.infra_id("web"))[1:]] == [infra(engine, "web")]
 
 
 def test_pods_are_shown_with_the_containers_that_run(engine: Engine, capsys) -> None:
