@@ -66,7 +66,7 @@ def logs(
         raise click.UsageError("name a pod, or say --latest (and not both)")
     engine = options.engine()
     pod = whose.pod(engine, name, namespace)
-    found = [Found(pod, c) for c in current(pod)] if member is None else [_one(pod, member)]
+    found = [Found(pod, c) for c in current(pod) if c.log_path] if member is None else [_one(pod, member)]
     colours = cycle(COLOURS if colour else ("",))
     labels = [_label(one, names, its) if len(found) > 1 else "" for one, its in zip(found, colours, strict=False)]
     logs = [(label, one, log_path(one, False)) for label, one in zip(labels, found, strict=True)]

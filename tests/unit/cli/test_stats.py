@@ -190,6 +190,15 @@ def test_pods_are_shown_with_the_containers_that_run(engine: Engine, capsys) -> 
     assert said(capsys, "pod", "stats", "-N", "other")[1:] == [["--"] * 9], "as podman shows that there is none"
 
 
+def test_a_pod_for_one_container_only_is_not_shown_as_a_pod(engine: Engine, capsys) -> None:
+    file = engine.hand / "default" / "web.json"
+    file.parent.mkdir()
+    file.write_text('{"members": [], "solo": true}')
+    assert [row[1] for row in said(capsys, "stats")[1:]] == ["db/main", infra(engine, "db"), "web/app"]
+    for words in ((), ("--latest",)):
+        assert [row[2] for row in said(capsys, "pod", "stats", *words)[1:]] == ["db/main", infra(engine, "db")]
+
+
 def test_formats(engine: Engine, capsys) -> None:
     def text(*words: str) -> str:
         assert app.run([*words, "--no-stream"]) == 0
