@@ -38,11 +38,14 @@ def of_pod(ctx: Context, pod: Observed) -> dict[ContainerId, Usage]:
 
 
 def _in_its_network(sandbox: Sandbox, container: Container) -> PidRef | None:
-    """A process in the container's network; None where that is the machine's. Members are in the infra container's."""
-    if sandbox.applied.sandbox.host_network:
+    """A process in the container's network; None where that is the machine's. Members have the infra container's, or
+    each its own."""
+    spec = sandbox.applied.sandbox
+    if "net" not in spec.shared and container != sandbox.infra:
+        return container.pid
+    if spec.host_network:
         return None
-    holder = sandbox.infra if sandbox.infra_up else container
-    return holder.pid if holder else None
+    return sandbox.infra.pid if sandbox.infra and sandbox.infra_up else container.pid
 
 
 def traffic(process: PidRef) -> tuple[int | None, int | None]:

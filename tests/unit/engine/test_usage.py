@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies
 from reconciler.engine.cgroups.readings import counters, total
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.engine.usage import bytes_of
+from reconciler.model.key import ContainerId, Key, PodId, SourceId
+from reconciler.model.observed import Container, ContainerState, PidRef, Sandbox
+from reconciler.model.spec import ContainerSpec, PodSpec, SandboxSpec
 from reconciler.model.usage import Reading
 
 GROUP = "/reconciler-abcd/pod-1/2"
@@ -143,3 +147,28 @@ def test_the_limit_is_the_lowest_around(
     (v2 / GROUP[1:]).parent.joinpath("memory.max").write_text(pod)
     monkeypatch.setattr(usage.os, "sysconf", sizes.__getitem__)
     assert usage._limit(cgroups.read(GROUP), GROUP.rpartition("/")[0]) == limit
+
+
+INFRA, MEMBER = PidRef(10, 1), PidRef(20, 2)
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "whose", "process"),
+    [
+        pytest.param(SandboxSpec(), "member", INFRA, id="shared: the infra container's"),
+        pytest.param(SandboxSpec(), "infra", INFRA, id="the infra container's own"),
+        pytest.param(SandboxSpec(host_network=True), "member", None, id="the machine's"),
+        pytest.param(SandboxSpec(host_network=True), "infra", None, id="the machine's, of the infra container"),
+        pytest.param(SandboxSpec(shared=("ipc",)), "member", MEMBER, id="each its own"),
+        pytest.param(SandboxSpec(shared=("ipc",)), "infra", INFRA, id="each its own, the infra container too"),
+        pytest.param(SandboxSpec(), "orphan", MEMBER, id="the infra container has ended: its network is the member's"),
+    ],
+)
+def test_traffic_is_that_of_the_containers_network(sandbox: SandboxSpec, whose: str, process: PidRef | None) -> None:
+    key = Key("default", "web")
+    infra = Container(ContainerId("i"), "infra", 0, ContainerSpec("", ""), ContainerState.RUNNING, INFRA)
+    if whose == "orphan":
+        infra = replace(infra, state=ContainerState.EXITED, pid=None)
+    member = Container(ContainerId("m"), "app", 0, ContainerSpec("app", ""), ContainerState.RUNNING, MEMBER)
+    pod = Sandbox(PodId("p"), "uid", PodSpec(key, sandbox), SourceId("hand"), infra)
+    assert usage._in_its_network(pod, infra if whose == "infra" else member) == process
