@@ -114,4 +114,4 @@ def _exec_command(command: str, arguments: list[str], delay: int, oom_score: str
     if delay:
         time.sleep(delay)
     process.set_oom_score(oom_score)
-    os.execv(command, [command, *arguments])
+    os.execve(command, [command, *arguments], os.environ)

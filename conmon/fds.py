@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket as socket  # why: see memory.py
 import errno
 import os
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,8 +134,6 @@ def place(given: list[int], targets: list[int]) -> None:
 
     Neither list may overlap with descriptors that are to stay, the two may overlap with each other.
     """
-    from fcntl import F_DUPFD_CLOEXEC, fcntl
-
     beyond = max([*given, *targets, FIRST]) + 1
     moved = [fcntl(fd, F_DUPFD_CLOEXEC, beyond) for fd in given]
     close_all(given)

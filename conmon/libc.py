@@ -8,7 +8,8 @@ import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _prctl = _libc.prctl
-_prctl.argtypes = (ctypes.c_int, *([ctypes.c_ulong] * 4))
+_prctl.argtypes = [ctypes.c_ulong] * 5
+_tzset = _libc.tzset
 
 CLONE_NEWNS = 0x00020000
 MS_RDONLY = 1
@@ -35,6 +36,15 @@ _PR_SET_CHILD_SUBREAPER = 36
 def become_subreaper(on: bool = True) -> None:
     """Orphans below us become our children, not init's."""
     _check(_prctl(_PR_SET_CHILD_SUBREAPER, on, 0, 0, 0))
+
+
+def tzset() -> None:
+    """Take the time zone from the environment, or the machine's.
+
+    ``time.tzset`` would also make anew what the time module says of it: nobody asks for that, and it is written all
+    over a monitor's memory.
+    """
+    _tzset()
 
 
 def die_with_parent(signal: int) -> None:

@@ -234,7 +234,8 @@ class Monitor:
         self._stderr: Stream | None = None
         self._deadline: float | None = None
         self._flight: Flight | None = None
-        self._marked = next((log for log in settings.logs if isinstance(log, K8sFile)), None)
+        marked = [log for log in settings.logs if isinstance(log, K8sFile)]
+        self._marked = marked[0] if marked else None
 
     def run(self) -> int:
         """Create the container and stay until it has ended; its status. Raises Fail."""

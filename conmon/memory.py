@@ -1,7 +1,7 @@
 """How monitors come to share nearly all of the zygote's memory.
 
 A fork shares a page until one of the two writes there, and an interpreter writes wherever it refers to an object. So
-what a monitor costs is the number of pages that it refers to, not the number of objects. Three things keep it small:
+what a monitor costs is the number of pages that it refers to, not the number of objects. Four things keep it small:
 
 1. Little is imported: ``_socket`` instead of ``socket`` (which brings enum, selectors and collections), ``_signal``
    instead of ``signal``, ``collections.abc`` for type checkers only.
@@ -9,6 +9,7 @@ what a monitor costs is the number of pages that it refers to, not the number of
    filled that freed objects left all over the heap. What a monitor makes then has pages of its own from the start,
    instead of a copy of each page with a gap.
 3. What the interpreter learns when code runs for the first times is learnt before the fork (``rehearsal``).
+4. The code that a monitor runs lies together (``lay_together``), apart from what it does not run.
 
 Nothing depends on it but the numbers (``scripts/bench conmon``).
 """
@@ -16,6 +17,12 @@ Nothing depends on it but the numbers (``scripts/bench conmon``).
 from __future__ import annotations
 
 import gc
+import sys
+from types import CodeType, FunctionType  # ctypes has it already
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _POOL, _HEADER = 1 << 14, 48
 """Of obmalloc (CPython 3.10 and later): objects of one size lie in pools; the first one follows the pool's header."""
@@ -41,6 +48,32 @@ def before_imports() -> None:
 
     gc.collect()
     _fill_pools()
+
+
+def lay_together(hot: Iterable[CodeType]) -> None:
+    """Make this code anew, in a row. To call a function is to write into its code (a reference), and its caches are
+    there: what is called has pages of its own then, and none with what is not.
+
+    obmalloc would put each size somewhere else, a page or two for each. So what is small is filled up to its largest
+    size, with words after the last one that are never reached.
+    """
+    functions = {id(one.__code__): one for one in gc.get_objects() if type(one) is FunctionType}
+    gc.collect()
+    _fill_pools()
+    _fill_heap()
+    for code in hot:
+        if id(code) in functions:
+            _fillings.append(code)  # where it lay is no gap
+            functions[id(code)].__code__ = _anew(code)
+
+
+def _anew(code: CodeType) -> CodeType:
+    """A copy, and of what is in it: lambdas, comprehensions, which need no long names."""
+    constants = tuple(
+        _anew(one).replace(co_qualname=one.co_name) if type(one) is CodeType else one for one in code.co_consts
+    )
+    missing = max(0, _SMALL[-1] - sys.getsizeof(code))
+    return code.replace(co_consts=constants, co_code=code.co_code + bytes(missing))
 
 
 def before_forks() -> None:

@@ -12,6 +12,9 @@ import os
 
 _SCORE = "/proc/self/oom_score_adj"
 
+title: tuple[int, int] | None = None
+"""Address and bytes of our arguments, where others read them; None: not looked for yet."""
+
 
 def default_signals() -> None:
     """Undo what Python and conmon set, so that a program we exec starts with defaults and nothing blocked."""
@@ -72,15 +75,23 @@ def set_name(name: str) -> None:
     write("/proc/self/comm", name.encode()[:15])
 
 
+def find_title() -> None:
+    """Learn where ``set_title`` is to write; it stays there, also in forks."""
+    global title
+    fields = read("/proc/self/stat").rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end: fields 48 and 49 of proc(5), from 1
+    title = start, end - start
+
+
 def set_title(command: str) -> None:
     """The command line that others see.
 
     A monitor forked from the zygote would otherwise look like the zygote. The line overwrites the
     interpreter's own arguments in place, and is cut to their length (PR_SET_MM would need a capability).
     """
-    fields = read("/proc/self/stat").rpartition(b")")[2].split()
-    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end: fields 48 and 49 of proc(5), from 1
-    room = end - start
+    if title is None:
+        find_title()
+    start, room = title or (0, 0)
     if start == 0 or room < 16:
         return
     text = command.encode(errors="surrogateescape")[: room - 2]

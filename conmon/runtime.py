@@ -115,9 +115,8 @@ def _become(
         os.set_inheritable(fd, fd <= last)
     if settings.options.replace_listen_pid or os.environ.get("LISTEN_PID") == str(parent):
         os.environ["LISTEN_PID"] = str(os.getpid())
-        os.putenv("LISTEN_PID", os.environ["LISTEN_PID"])
     process.set_oom_score(oom_score)
     if settings.operations:
         prepare.perform(settings.operations)
     sys.stdout.flush()
-    os.execv(argv[0], argv)
+    os.execve(argv[0], argv, os.environ)

@@ -28,7 +28,9 @@ def configure(level: str | None, cid: str, *, syslog: bool) -> None:
     number = LEVELS.get((level or "warning").lower())
     if number is None:
         raise Fail(f"No such log level {level}")
-    _settings.update(level=number, syslog=syslog, cid=cid)
+    _settings["level"] = number
+    _settings["syslog"] = syslog
+    _settings["cid"] = cid
 
 
 def failure(fail: Fail) -> None:

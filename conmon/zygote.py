@@ -201,7 +201,7 @@ class Zygote:
     def _fork(self, connection: socket.socket, length: int) -> None:
         """A monitor for a request, which it reads itself."""
         try:
-            self._watch(Ward(*self._monitor(lambda line: _child(connection, length, line))))
+            self._watch(Ward(*self._monitor(lambda line: child(connection, length, line))))
         except OSError:
             return  # no process, or no descriptor, to be had: the client sees an end and starts the command line
 
@@ -309,8 +309,10 @@ def _part(ready: int | None) -> None:
     os.chdir("/")
     os.umask(0o022)
     os.environ.clear()
+    os.environ = {}  # type: ignore[assignment]  # noqa: B003  # why: see _take_on
     libc.become_subreaper()
     process.set_name(NAME)
+    process.find_title()
 
 
 def _be(body: Callable[[int], int], line: int) -> None:
@@ -322,7 +324,7 @@ def _be(body: Callable[[int], int], line: int) -> None:
         os._exit(status)
 
 
-def _child(connection: socket.socket, length: int, line: int) -> int:
+def child(connection: socket.socket, length: int, line: int) -> int:
     """In the fork: be the command line of one request. Its exit status."""
     process.default_signals()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -390,12 +392,12 @@ def settle(ours: list[int], request: Request, given: list[int]) -> list[int]:
 
 
 def _take_on(env: dict[str, str], cwd: str) -> None:
-    """Environment (the zygote's own is empty), directory and name. ``os.environ`` is a plain dictionary from now on:
-    what is put there later must be told ``os.putenv``, too (see memory.py)."""
-    for name, value in env.items():
-        os.putenv(name, value)
-    os.environ = env  # type: ignore[assignment]  # noqa: B003  # why: see above; putenv is what counts outside
-    time.tzset()
+    """Environment, directory and name. The environment is a plain dictionary (see memory.py), which whom we start is
+    given; the C library knows no more of it than the time zone."""
+    os.environ = env  # type: ignore[assignment]  # noqa: B003  # why: see above
+    if "TZ" in env:
+        os.putenv("TZ", env["TZ"])
+    libc.tzset()
     os.chdir(cwd)
     process.set_name("conmon")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from conmon import framing
-from reconciler.engine.monitors import Monitors, _connected
+from reconciler.engine.monitors import _PASSED, Monitors, _connected
 from reconciler.model.errors import RuntimeFailed
 from tests.host.conmon_box import DEADLINE, RUNTIMES, Box, field, parent, pidfd, readable, wait_gone
 from tests.host.instance import until
@@ -25,6 +25,8 @@ from tests.host.instance import until
 pytestmark = pytest.mark.host
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+MOST_OWN = 1300
+"""KiB; with modules that were not compiled before, too. Python 3.11 has 1120 (3.13 900) where they were."""
 
 
 @pytest.fixture(params=RUNTIMES)
@@ -293,6 +295,33 @@ def test_a_container_starts_with_default_signals_and_our_environment_stays_out(b
     assert box.start_and_wait(cid, monitors.create(box.request(cid))) == "0"
     lines = dict(line.split(":\t", 1) for line in box.output(cid).splitlines() if ":\t" in line)
     assert {name: int(lines[name], 16) for name in ("SigBlk", "SigIgn")} == {"SigBlk": 0, "SigIgn": 0}
+
+
+@pytest.mark.parametrize(("zone", "offset"), [("EAST-05:45", "+05:45"), ("WEST+3", "-03:00")])
+def test_the_runtime_has_the_environment_of_the_request_and_the_log_its_time_zone(
+    box: Box, monitors: Monitors, monkeypatch: pytest.MonkeyPatch, zone: str, offset: str
+) -> None:
+    monitors.warm()  # the zygote's environment is another
+    monkeypatch.setenv("TZ", zone)
+    monkeypatch.setenv("UNASKED", "for")
+    runtime, environment = box.directory / "runtime", box.directory / "environment"
+    runtime.write_text(f'#!/bin/sh\ncat /proc/$$/environ >{environment}\nexec {box.runtime} "$@"\n')
+    runtime.chmod(0o755)
+    cid = box.container("echo now")
+    box.start_and_wait(cid, monitors.create(box.request(cid, runtime=runtime)))
+    given = dict(line.split("=", 1) for line in environment.read_text().split("\0")[:-1])
+    passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    assert given == {"_OCI_SYNCPIPE": "3", **passed}
+    assert box.log(cid).read_text().split(" ")[0].endswith(offset)
+
+
+def test_a_monitor_that_rests_has_little_memory_of_its_own(box: Box, monitors: Monitors) -> None:
+    """Of what a monitor and the zygote have written since the fork: scripts/bench conmon tells all of it."""
+    cids = [box.container("sleep 1000") for _ in range(3)]
+    pids = [monitors.create(box.request(cid)) for cid in cids]
+    rollup = Path(f"/proc/{parent(pids[0])}/smaps_rollup").read_text()
+    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_Dirty:"))
+    assert own < MOST_OWN
 
 
 def test_a_silent_client_keeps_nobody_waiting(box: Box, monitors: Monitors) -> None:
