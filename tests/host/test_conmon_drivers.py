@@ -184,10 +184,8 @@ def test_what_is_too_old_goes(box: Box) -> None:
     packers_ended(box)
     kept = dated.kept(str(box.log(cid)))
     assert len(kept) in (4, 5)  # 5: a packer ended after the last rotation
-    lines = output(box, cid).split(b"\n")[
-        1:-1
-    ]  # the first may be the end, or nothing, of a line that began in what is gone
-    found = [int(line) for line in lines]
+    lines = output(box, cid).split(b"\n")
+    found = [int(line) for line in lines[1:-1]]  # the first may be the end, or nothing, of a line that is gone
     assert found == list(range(found[0], 300_001))
 
 
