@@ -161,8 +161,9 @@ def _run(
         everything()
         if options.on_start:
             options.on_start(core)
-        notifier.tell(READY=1, MAINPID=os.getpid())
+        # Whoever hears that we are ready may ask for a reload at once: unheard, SIGHUP would end us.
         with _heard(signal.SIGHUP, folders.look_again) if notifier else nullcontext():
+            notifier.tell(READY=1, MAINPID=os.getpid())
             keep_told(notifier, core.health, options.log, stop)
     finally:
         notifier.tell(STOPPING=1, STATUS="letting the steps under way end; pods go on")
