@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from reconciler.cli.app import FAILED_AS_PODMAN
 from reconciler.cli.conversation import Conversation, Ended
 from reconciler.cli.terminal import complain
+from reconciler.engine.execute import NOT_RUNNABLE, NOT_THERE
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.key import ContainerId
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from reconciler.controller.by_hand import Bench
     from reconciler.engine.engine import Engine
 
-UNRUNNABLE, NOT_THERE, FAILED = 126, 127, 125
 LOST = -1
 
 
@@ -65,8 +66,8 @@ def _exit_code(engine: Engine, bench: Bench, container: ContainerId, life: int) 
             "no connection with the container any more: it may run on",
             "its output came faster than it was read here, or its monitor was killed and replaced",
         )
-        return FAILED
-    return FAILED if code == LOST else code
+        return FAILED_AS_PODMAN
+    return FAILED_AS_PODMAN if code == LOST else code
 
 
 def code_of(error: ReconcilerError) -> int:
@@ -75,4 +76,4 @@ def code_of(error: ReconcilerError) -> int:
     text = error.message.lower()
     if "is not in image" in text or "executable file not found" in text or "no such file or directory" in text:
         return NOT_THERE
-    return UNRUNNABLE if "permission denied" in text else FAILED
+    return NOT_RUNNABLE if "permission denied" in text else FAILED_AS_PODMAN

@@ -118,7 +118,9 @@ def by_hand(directory: Path) -> dict[Key, ByHand]:
     """What is said of pods made by hand; a file that cannot be read says nothing."""
     import msgspec
 
-    decode = msgspec.json.Decoder(_File).decode
+    from reconciler.model.typed import decoder
+
+    decode = decoder(_File).decode
     found: dict[Key, ByHand] = {}
     for file in directory.glob("*/*.json"):
         try:

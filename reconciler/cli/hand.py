@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,14 @@ def bench_of(engine: Engine, progress: Progress | None = None) -> Bench:
     from reconciler.controller.by_hand import Bench
 
     return Bench(engine, engine.layout, on_wait=progress.say if progress else lambda _: None)
+
+
+def new_name(bench: Bench) -> str:
+    """A name that was made up, for a pod or a container that was given none."""
+    from reconciler.controller.making import first_free
+    from reconciler.flags.names import random_names
+
+    return first_free(bench, random_names(random.Random()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +73,14 @@ def targets(engine: Engine, which: Which) -> list[Target]:
     Raises NotFound, InvalidInput.
     """
     names, pods = which.said(engine, "containers"), observed(engine)
-    unmade = _unmade(engine, {p.key for p in pods})
+    made_of = {p.key for p in pods}
     found: dict[Key, list[tuple[Found, str]]] = {}
-    lost: list[Target] = unmade if which.everything else []
+    lost = _unmade(engine, made_of) if which.everything else []
     for name in names:
         try:
             one = find_container(pods, name)
         except NotFound:
-            known = [target for target in unmade if name in target.names]
+            known = [target for target in _unmade(engine, made_of) if name in target.names]
             if not known and not which.ignore:
                 raise
             lost += known

@@ -24,8 +24,6 @@ from reconciler.model.observed import Container, ContainerState
 if TYPE_CHECKING:
     from reconciler.controller.by_hand import Bench
     from reconciler.engine.engine import Engine
-    from reconciler.model.observed import Observed
-    from reconciler.sources.hand import HandPod
 
 TIME = click.option(
     "-t", "--time", "grace", type=click.IntRange(min=0), metavar="SECONDS", help="Time to end before it is killed."
@@ -74,8 +72,7 @@ def _remake(bench: Bench, target: Target) -> None:
     """Another life of it, down to a process that waits for its start: there is somebody to connect with then."""
     from reconciler.controller import by_hand, wishes
 
-    by_hand.alter(bench, target.key, lambda pod, have: wishes.remade(pod, have, target.names))
-    by_hand.settle(bench, target.key)
+    by_hand.carry_out(bench, target.key, lambda pod, have: wishes.remade(pod, have, target.names))
 
 
 def _start(bench: Bench, target: Target) -> None:
@@ -86,8 +83,7 @@ def _start(bench: Bench, target: Target) -> None:
         return
     by_hand.alter(bench, target.key, lambda pod, have: wishes.started(pod, have, target.names))
     try:
-        result = by_hand.settle(bench, target.key)
-        expect_alive(bench, target.key, target.names, result)
+        expect_alive(bench, target.key, target.names, by_hand.settle(bench, target.key))
     except ReconcilerError:
         by_hand.alter(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names))
         raise
@@ -112,8 +108,7 @@ def _stop(bench: Bench, target: Target, grace: float | None) -> None:
     from reconciler.controller import by_hand, oneshot, wishes
 
     if target.by_hand:
-        by_hand.alter(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names, grace))
-        by_hand.settle(bench, target.key)
+        by_hand.carry_out(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names, grace))
         return
     warn_of_owner(bench, target)
     oneshot.stop(bench, target.key, running(target), grace)
@@ -156,8 +151,8 @@ def restart_of(bench: Bench, target: Target, grace: float | None) -> None:
         oneshot.stop(bench, target.key, running(target), grace)
         by_hand.settle(bench, target.key, wanted=oneshot.AsApplied(bench))
         return
-    by_hand.alter(bench, target.key, lambda pod, have: wishes.restarted(pod, have, target.names, grace))
-    expect_alive(bench, target.key, target.names, by_hand.settle(bench, target.key))
+    result = by_hand.carry_out(bench, target.key, lambda pod, have: wishes.restarted(pod, have, target.names, grace))
+    expect_alive(bench, target.key, target.names, result)
 
 
 @click.command()
@@ -193,12 +188,9 @@ def kill_of(bench: Bench, target: Target, number: int) -> None:
 
     from reconciler.controller import by_hand, wishes
 
-    alive = running(target)
-    if idle := set(target.names) - {c.name for c in alive}:
-        raise InvalidInput(f"cannot send a signal to {', '.join(sorted(idle))}: it does not run")
+    alive = expect_running(target, "send a signal to")
     if target.by_hand and number == signal.SIGKILL:
-        by_hand.alter(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names, 0))
-        by_hand.settle(bench, target.key)
+        by_hand.carry_out(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names, 0))
         return
     for container in alive:
         bench.engine.signal(container.id, number)
@@ -223,10 +215,8 @@ def pause_of(bench: Bench, target: Target) -> None:
     from reconciler.controller import by_hand, wishes
 
     refuse_managed(target, "pause")
-    if idle := set(target.names) - {c.name for c in running(target)}:
-        raise InvalidInput(f"cannot pause {', '.join(sorted(idle))}: it does not run")
-    by_hand.alter(bench, target.key, lambda pod, _: wishes.paused(pod, target.names))
-    by_hand.settle(bench, target.key)
+    expect_running(target, "pause")
+    by_hand.carry_out(bench, target.key, lambda pod, _: wishes.paused(pod, target.names))
 
 
 @click.command()
@@ -247,8 +237,15 @@ def unpause_of(bench: Bench, target: Target) -> None:
     from reconciler.controller import by_hand, wishes
 
     refuse_managed(target, "unpause")
-    by_hand.alter(bench, target.key, lambda pod, _: wishes.resumed(pod, target.names))
-    by_hand.settle(bench, target.key)
+    by_hand.carry_out(bench, target.key, lambda pod, _: wishes.resumed(pod, target.names))
+
+
+def expect_running(target: Target, doing: str) -> list[Container]:
+    """The containers meant; raises InvalidInput ("cannot ``doing`` …") where one does not run."""
+    alive = running(target)
+    if idle := set(target.names) - {c.name for c in alive}:
+        raise InvalidInput(f"cannot {doing} {', '.join(sorted(idle))}: it does not run")
+    return alive
 
 
 def refuse_managed(target: Target, verb: str) -> None:
@@ -281,21 +278,12 @@ def rm(options: Options, which: Which, force: bool, grace: int | None, volumes: 
 
 
 def _rm(bench: Bench, target: Target, force: bool, grace: float | None) -> None:
-    from reconciler.controller import by_hand
+    from reconciler.controller import making
 
     refuse_managed(target, "remove")
     if not force and (alive := [c.name for c in running(target)]):
         raise InvalidInput(f"cannot remove {', '.join(alive)}: it runs", hint="stop it first, or say -f")
-
-    def without(pod: HandPod, _: Observed) -> HandPod:
-        if pod.solo:
-            return replace(pod, going=True, grace=grace)
-        for name in target.names:
-            pod = pod.without(name, grace)
-        return pod
-
-    by_hand.alter(bench, target.key, without)
-    by_hand.settle(bench, target.key)
+    making.remove_members(bench, target.key, target.names, grace)
 
 
 @click.command()

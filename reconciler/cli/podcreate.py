@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli import complete
-from reconciler.cli.hand import bench_of
+from reconciler.cli.hand import bench_of, new_name
 from reconciler.cli.options.command import PodmanCommand
 from reconciler.cli.options.groups import pod_options, pod_sandbox_options, sandbox_options
 from reconciler.cli.options.values import PodOptions, SandboxOptions
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import Progress
 from reconciler.model.desired import RunState
-from reconciler.model.errors import InvalidInput
-from reconciler.model.key import HAND
+from reconciler.model.errors import InvalidInput, RuntimeFailed
+from reconciler.model.key import HAND, Key
+from reconciler.model.observed import Observed
+
+if TYPE_CHECKING:
+    from reconciler.controller.sync import Result
+    from reconciler.engine.engine import Engine
+    from reconciler.model.spec import SandboxSpec
 
 INTERSPERSED = {"allow_interspersed_args": True}
 """No command of a container follows: options may come after names."""
@@ -38,18 +44,17 @@ def create(options: Options, called: str | None, pod: PodOptions, box: SandboxOp
     from reconciler.cli.options import assemble
     from reconciler.cli.options.world import here
     from reconciler.controller import making
-    from reconciler.flags import names
     from reconciler.sources.hand import HandPod
 
     if called and pod.name:
         raise InvalidInput(f"cannot name a pod both {pod.name} and {called}")
     engine = options.engine()
     bench = bench_of(engine)
-    name = called or pod.name or making.first_free(bench, names.random_names(random.Random()))
+    name = called or pod.name or new_name(bench)
     spec = assemble.pod_from(pod, box, name=name, world=here())
     word = HandPod(spec, RunState.CREATED, command=tuple(sys.argv))
     making.make_pod(bench, word, replace_old=pod.replace)
-    ident = _id_of(engine, name)
+    ident = _id_of(engine, spec.key)
     if pod.pod_id_file:
         Path(pod.pod_id_file).write_text(ident)
     click.echo(ident)
@@ -92,29 +97,24 @@ def recreate(options: Options, name: str, box: SandboxOptions) -> int:
         )
         result = by_hand.settle(bench, pod.key)
         making.expect_made(bench, pod.key, [], result)
-        _expect_taken(engine, word.spec.sandbox, pod.key, result)
+        _expect_taken(engine.observe(pod.key, None), word.spec.sandbox, result)
     except BaseException:
         by_hand.edit(bench, pod.key, lambda _: before)
         by_hand.settle(bench, pod.key)
         raise
     finally:
         progress.done()
-    click.echo(_id_of(engine, pod.key.name))
+    click.echo(_id_of(engine, pod.key))
     return 0
 
 
-def _expect_taken(engine, sandbox, key, result) -> None:  # type: ignore[no-untyped-def]
+def _expect_taken(have: Observed, sandbox: SandboxSpec, result: Result) -> None:
     """Raise RuntimeFailed where the pod is as it was: a port is taken, for one."""
-    from reconciler.model.errors import RuntimeFailed
-
-    applied = engine.observe(key, None).applied
-    stopped = any(w.reason.text for w in result.waiting)
-    if applied is not None and applied.sandbox != sandbox and stopped:
-        raise RuntimeFailed(f"cannot make pod {key.name} again: {'; '.join(w.reason.text for w in result.waiting)}")
+    if have.applied is not None and have.applied.sandbox != sandbox and result.waiting:
+        why = "; ".join(waiting.reason.text for waiting in result.waiting)
+        raise RuntimeFailed(f"cannot make pod {have.key.name} again: {why}")
 
 
-def _id_of(engine, name: str) -> str:  # type: ignore[no-untyped-def]
-    from reconciler.model.key import Key
-
-    sandbox = engine.observe(Key("default", name), None).sandbox
+def _id_of(engine: Engine, key: Key) -> str:
+    sandbox = engine.observe(key, None).sandbox
     return sandbox.id if sandbox else ""

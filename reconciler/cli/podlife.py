@@ -105,8 +105,7 @@ def _stop(bench: Bench, target: Target, grace: float | None) -> None:
         warn_of_owner(bench, target)
         oneshot.stop(bench, target.key, running(target), grace)
         return
-    by_hand.alter(bench, target.key, lambda pod, _: wishes.pod_stopped(pod, grace))
-    by_hand.settle(bench, target.key)
+    by_hand.carry_out(bench, target.key, lambda pod, _: wishes.pod_stopped(pod, grace))
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from reconciler.cli.hand import bench_of
+from reconciler.cli.hand import bench_of, new_name
 from reconciler.cli.options.command import PodmanCommand
 from reconciler.cli.options.groups import create_options, member_options, run_options, sandbox_options
 from reconciler.cli.options.values import MakingOptions, MemberOptions, SandboxOptions
@@ -25,6 +24,7 @@ from reconciler.model.key import HAND, ContainerId, Key
 from reconciler.model.observed import Observed
 
 if TYPE_CHECKING:
+    from reconciler.cli.options.world import World
     from reconciler.controller.by_hand import Bench
     from reconciler.engine.engine import Engine
     from reconciler.model.spec import ContainerSpec, PodSpec
@@ -138,18 +138,18 @@ def _make(
     from reconciler.cli.options import assemble
     from reconciler.cli.options.world import here
     from reconciler.controller import making
-    from reconciler.flags import names
     from reconciler.sources.hand import HandMember, HandPod
 
     file = _new_file(how.cidfile)
-    name = how.name or making.first_free(bench, names.random_names(random.Random()))
+    name = how.name or new_name(bench)
     world, words = here(), tuple(sys.argv)
     said = HandMember(name, Wish(run), how.rm, words)
     place, new = _place(how)
     if place and not new:
         pod = _pod_to_join(engine, place)
         assemble.stay_out_of_sandbox(box, pod.key.name)
-        spec = assemble.member_from(member, image, command, name=name, world=world, pods=_mounts_of(pod))
+        mounts = pod.applied.mounts if pod.applied else ()
+        spec = assemble.member_from(member, image, command, name=name, world=world, pods=mounts)
         if how.replace:
             _remove_namesake(bench, name)
         making.add_member(bench, pod.key, spec, said)
@@ -161,18 +161,18 @@ def _make(
         pod_run = RunState.RUNNING if new_run else RunState.CREATED
         word = HandPod(pod_spec, pod_run, (said,), solo=not place, command=words)
         making.make_pod(bench, word, replace_old=how.replace)
-    made = Made(key, name, _id_of(bench, key, name))
+    made = Made(key, name, making.id_of(bench, key, name))
     if file:
         file.write_text(made.id)
     return made
 
 
-def _new_pod(place: str, spec: ContainerSpec, box: SandboxOptions, world: object) -> PodSpec:
+def _new_pod(place: str, spec: ContainerSpec, box: SandboxOptions, world: World) -> PodSpec:
     from reconciler.cli.options import assemble
 
     if not place:
-        return assemble.own_pod(spec, box, world)  # type: ignore[arg-type]
-    return replace(assemble.new_pod(place, box, world), containers=(spec,))  # type: ignore[arg-type]
+        return assemble.own_pod(spec, box, world)
+    return replace(assemble.new_pod(place, box, world), containers=(spec,))
 
 
 def _place(how: MakingOptions) -> tuple[str, bool]:
@@ -214,23 +214,13 @@ def _pod_to_join(engine: Engine, name: str) -> Observed:
     return pod
 
 
-def _mounts_of(pod: Observed):  # type: ignore[no-untyped-def]
-    return pod.applied.mounts if pod.applied else ()
-
-
 def _remove_namesake(bench: Bench, name: str) -> None:
     from reconciler.controller import making
 
     other = bench.source.holder(name)
     if other is not None:
         with suppress(NotFound):
-            making.remove_member(bench, other, name)
-
-
-def _id_of(bench: Bench, key: Key, name: str) -> ContainerId:
-    from reconciler.controller import making
-
-    return making.id_of(bench, key, name)
+            making.remove_members(bench, other, [name])
 
 
 def _stay(engine: Engine, bench: Bench, made: Made, how: MakingOptions, member: MemberOptions) -> int:
@@ -263,8 +253,7 @@ def _start(bench: Bench, made: Made) -> None:
     """Raises RuntimeFailed and others where it cannot be started. It may have ended, and be removed for that."""
     from reconciler.controller import by_hand, making, wishes
 
-    by_hand.alter(bench, made.key, lambda pod, have: wishes.started(pod, have, (made.name,)))
-    result = by_hand.settle(bench, made.key)
+    result = by_hand.carry_out(bench, made.key, lambda pod, have: wishes.started(pod, have, (made.name,)))
     if bench.source.code_of(made.id) is None:
         making.expect_made(bench, made.key, [made.name], result)
 
@@ -277,5 +266,5 @@ def _or_remove(bench: Bench, made: Made, act: Callable[[], T]) -> T:
         return act()
     except ReconcilerError:
         with suppress(ReconcilerError):
-            making.remove_member(bench, made.key, made.name, grace=0)
+            making.remove_members(bench, made.key, [made.name], grace=0)
         raise

@@ -85,6 +85,12 @@ def alter(bench: Bench, key: Key, change: Callable[[HandPod, Observed], HandPod]
     return edit(bench, key, changed)
 
 
+def carry_out(bench: Bench, key: Key, change: Callable[[HandPod, Observed], HandPod]) -> Result:
+    """``alter``, and ``settle``."""
+    alter(bench, key, change)
+    return settle(bench, key)
+
+
 def settle(
     bench: Bench,
     key: Key,

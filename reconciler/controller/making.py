@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from reconciler.controller.by_hand import Bench, Change, alter, edit, removed, settle
+from reconciler.controller.by_hand import Bench, Change, carry_out, edit, removed, settle
 from reconciler.controller.sync import Result
 from reconciler.controller.wanted import spoken
-from reconciler.controller.wishes import new_member
+from reconciler.controller.wishes import new_member, without
 from reconciler.model.desired import RunState
 from reconciler.model.errors import InvalidInput, NotFound, RuntimeFailed
 from reconciler.model.key import HAND, ContainerId, Key
-from reconciler.model.observed import Container, Observed
+from reconciler.model.observed import Container
 from reconciler.model.spec import ContainerSpec
 from reconciler.plan.situation import newest
 from reconciler.sources.hand import HandMember, HandPod, refuse_name
@@ -87,19 +87,14 @@ def add_member(bench: Bench, key: Key, spec: ContainerSpec, member: HandMember) 
         result = settle(bench, key)
         expect_made(bench, key, [spec.name], result)
     except BaseException:
-        remove_member(bench, key, spec.name, grace=0)
+        remove_members(bench, key, [spec.name], grace=0)
         raise
     return result
 
 
-def remove_member(bench: Bench, key: Key, name: str, grace: float | None = None) -> None:
-    """Take a container out of a pod made by hand; with the only one of a pod of its own, that pod."""
-
-    def without(pod: HandPod, _: Observed) -> HandPod:
-        return replace(pod, going=True, grace=grace) if pod.solo else pod.without(name, grace)
-
-    alter(bench, key, without)
-    settle(bench, key)
+def remove_members(bench: Bench, key: Key, names: Iterable[str], grace: float | None = None) -> None:
+    """Take containers out of a pod made by hand; with the only one of a pod of its own, that pod."""
+    carry_out(bench, key, lambda pod, _: without(pod, names, grace))
 
 
 class _Taken(Exception):

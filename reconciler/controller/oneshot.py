@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.controller.by_hand import Bench, await_ends
-from reconciler.model.actions import KillContainer, Reason, StopContainer, Why
+from reconciler.model.actions import KillContainer, StopContainer
 from reconciler.model.desired import Absent, Present
 from reconciler.model.errors import TryLater
 from reconciler.model.key import Key, SourceId
 from reconciler.model.observed import Container
 from reconciler.model.spec import PodSpec, PortBinding
+from reconciler.plan.members import BY_HAND
 from reconciler.sources.resolve import Resolution
 
 KILL_SECONDS = 10.0
-_BY_HAND = Reason(Why.BY_HAND, "a command asked for it")
 
 
 def stop(bench: Bench, key: Key, containers: Sequence[Container], grace: float | None = None) -> None:
@@ -27,13 +27,13 @@ def stop(bench: Bench, key: Key, containers: Sequence[Container], grace: float |
     seconds = {c.id: _grace(have.applied, c, grace) for c in containers}
     with bench.engine.lock(key) as lock:
         for c in containers:
-            bench.engine.perform(lock, StopContainer(c.id, c.name, seconds[c.id], _BY_HAND))
+            bench.engine.perform(lock, StopContainer(c.id, c.name, seconds[c.id], BY_HAND))
     left = await_ends(containers, max(seconds.values(), default=0.0))
     if not left:
         return
     with bench.engine.lock(key) as lock:
         for c in left:
-            bench.engine.perform(lock, KillContainer(c.id, c.name, _BY_HAND))
+            bench.engine.perform(lock, KillContainer(c.id, c.name, BY_HAND))
     if left := await_ends(left, KILL_SECONDS):
         raise TryLater(f"cannot stop {', '.join(c.name for c in left)} of pod {key}: it was killed and runs still")
 

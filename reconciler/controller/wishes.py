@@ -6,7 +6,7 @@ started, the pod's word moves to the members: each of the others goes on being w
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from reconciler.model.desired import RunState, Wish
@@ -86,8 +86,13 @@ def resumed(pod: HandPod, names: Collection[str]) -> HandPod:
     return pod
 
 
-def is_running(container: Container | None) -> bool:
-    return container is not None and container.state is ContainerState.RUNNING
+def without(pod: HandPod, names: Iterable[str], grace: float | None = None) -> HandPod:
+    """Without these members, which have ``grace`` seconds to stop; with the only one of a pod of its own, that goes."""
+    if pod.solo:
+        return replace(pod, going=True, grace=grace)
+    for name in names:
+        pod = pod.without(name, grace)
+    return pod
 
 
 def _spread(pod: HandPod) -> HandPod:

@@ -33,7 +33,7 @@ from reconciler.plan.obstacles import Obstacle
 from reconciler.plan.situation import Situation, matches, newest, restarts_after, was_started
 
 UNKNOWN_EXIT = Exit(code=-1, finished=0.0, finished_wall=0.0)
-_BY_HAND = Reason(Why.BY_HAND, "a command asked for it")
+BY_HAND = Reason(Why.BY_HAND, "a command asked for it")
 
 
 def combine(*parts: PodActions) -> PodActions:
@@ -132,9 +132,9 @@ def _stopped(s: Situation, attempts: tuple[Container, ...], running: tuple[Conta
 
 def _pausing(container: Container, wish: Wish) -> PodActions:
     if wish.run is RunState.PAUSED and not container.paused:
-        return do(PauseContainer(container.id, container.name, _BY_HAND))
+        return do(PauseContainer(container.id, container.name, BY_HAND))
     if wish.run is not RunState.PAUSED and container.paused:
-        return do(ResumeContainer(container.id, container.name, _BY_HAND))
+        return do(ResumeContainer(container.id, container.name, BY_HAND))
     return PodActions()
 
 
@@ -186,7 +186,7 @@ def _replace_running(s: Situation, spec: ContainerSpec, old: Container) -> PodAc
     replaced = _why_replaced(old, spec)
     reason = Reason(Why.SPEC_CHANGED, replaced or "another attempt runs")
     if not replaced and s.due_again(old):
-        reason = _BY_HAND
+        reason = BY_HAND
     return stop(old, s.grace_of(old), reason, s.now, hold=s.hold)
 
 
@@ -250,7 +250,7 @@ def _why_anew(s: Situation, spec: ContainerSpec, last: Container | None) -> Reas
     replaced = _why_replaced(last, spec)
     if replaced:
         return Reason(Why.SPEC_CHANGED, replaced)
-    return _BY_HAND if s.due_again(last) else Reason(Why.EXITED, "it was stopped and is wanted")
+    return BY_HAND if s.due_again(last) else Reason(Why.EXITED, "it was stopped and is wanted")
 
 
 def _restart(s: Situation, spec: ContainerSpec, number: int, last: Container) -> PodActions:

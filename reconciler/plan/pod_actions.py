@@ -28,10 +28,9 @@ from reconciler.model.observed import Container, ContainerState, HostFacts, Inst
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.plan.disruption import at_least, pod_changes, tell
 from reconciler.plan.group import plan_room
-from reconciler.plan.members import combine, do, face, plan_member, plan_removed, stop, wait
+from reconciler.plan.members import BY_HAND, combine, do, face, plan_member, plan_removed, stop, wait
 from reconciler.plan.situation import Situation, matches, newest, same_container, was_started, weigh
 
-_BY_HAND = Reason(Why.BY_HAND, "a command asked for it")
 _SUSPENDED = Reason(Why.SUSPENDED, "it is suspended")
 _DONE = Reason(Why.DONE, "no member runs or will")
 
@@ -79,7 +78,7 @@ def _converge(s: Situation) -> PodActions:
     if sandbox.removing:
         return _end(s, sandbox, Reason(Why.POD_CHANGED, "its removal had begun"))
     if s.want.run is RunState.STOPPED:
-        return _stop_all(s, sandbox, _BY_HAND)
+        return _stop_all(s, sandbox, BY_HAND)
     if s.recreate and _can_be_renewed(s, sandbox):
         return _renew(s, sandbox, Reason(Why.POD_CHANGED, tell(s.recreate)))
     if s.recreate:
@@ -181,7 +180,7 @@ def _renew(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:
 
 def _why_renewed(sandbox: Sandbox) -> Reason:
     stopped = sandbox.infra is not None and sandbox.infra.stopping is not None
-    return _BY_HAND if stopped else Reason(Why.INFRA_DIED, "its infra container died")
+    return BY_HAND if stopped else Reason(Why.INFRA_DIED, "its infra container died")
 
 
 def _needs_infra(s: Situation) -> bool:
