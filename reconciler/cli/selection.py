@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli import complete
+from reconciler.cli.options.bundle import F, bundled
 from reconciler.model.errors import InvalidInput
 
 if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +95,6 @@ def choosing(what: str, *options: str) -> Callable[[F], F]:
     """A decorator that adds ``NAME...`` and these options, and hands ``which`` to the command. ``what``: CONTAINER or
     POD, the name of the argument."""
 
-    def decorate(f: F) -> F:
-        @wraps(f)
-        def call(*args: Any, **values: Any) -> Any:
-            mine = {field.name: values.pop(field.name) for field in fields(Which) if field.name in values}
-            return f(*args, **values, which=Which(**mine))
-
-        known = complete.pods if what == "POD" else complete.containers
-        click.argument("names", nargs=-1, metavar=f"{what}...", shell_complete=known)(call)
-        for option in reversed(options):
-            _OPTIONS[option](call)
-        return call  # type: ignore[return-value]
-
-    return decorate
+    known = complete.pods if what == "POD" else complete.containers
+    names = click.argument("names", nargs=-1, metavar=f"{what}...", shell_complete=known)
+    return bundled("which", Which, (*(_OPTIONS[option] for option in options), names))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli import complete, formats, gather, rows, whose
 from reconciler.cli import usagelist as shown
+from reconciler.cli.options.bundle import F, bundled
 from reconciler.cli.resolve import observed
 from reconciler.cli.rows import ByHand, ContainerRow
 from reconciler.cli.screen import Screen
@@ -26,6 +27,28 @@ if TYPE_CHECKING:
 
 FIRST = 0.3
 """Seconds over which CPU % is measured at first: the kernel counts in steps of some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Who is meant and how it is shown, as both commands are asked. ``interval``: seconds."""
+
+    names: tuple[str, ...] = ()
+    everything: bool = False
+    form: str | None = None
+    interval: float = 1.0
+    latest: bool = False
+    no_reset: bool = False
+    no_stream: bool = False
+    no_trunc: bool = False
+    namespace: str | None = None
+
+    def chosen_names(self) -> tuple[str | None, ...]:
+        """The names; None in their place for the one made last. Raises UsageError where two things were said."""
+        if bool(self.names) + self.everything + self.latest > 1:
+            raise click.UsageError("names, --all and --latest cannot be used together")
+        return self.names or ((None,) if self.latest else ())
+
 
 _FORMAT = click.option("--format", "form", metavar="FORMAT", help="json, or a Go template: '{{.Name}} {{.CPUPerc}}'.")
 _POD_FORMAT = click.option("--format", "form", metavar="FORMAT", help="json, or a Go template: '{{.Name}} {{.CPU}}'.")
@@ -53,29 +76,22 @@ class Chosen:
         return (usage is not None or self.idle) and (self.members is None or (key, row.member) in self.members)
 
 
+def _asked(*own: Any) -> Callable[[F], F]:
+    return bundled("way", Way, (*own, _NO_RESET, _NO_STREAM, _NO_TRUNC, _NAMESPACE))
+
+
 @click.command()
-@click.argument("names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete.containers)
-@click.option("-a", "--all", "everything", is_flag=True, help="Also those that do not run.")
-@_FORMAT
-@click.option("-i", "--interval", type=_INTERVAL, default=5.0, metavar="SECONDS", help="Time from one to the next: 5.")
-@click.option("-l", "--latest", is_flag=True, help="The container that was made last.")
-@_NO_RESET
-@_NO_STREAM
-@_NO_TRUNC
-@_NAMESPACE
+@_asked(
+    click.argument("names", nargs=-1, metavar="[CONTAINER]...", shell_complete=complete.containers),
+    click.option("-a", "--all", "everything", is_flag=True, help="Also those that do not run."),
+    _FORMAT,
+    click.option(
+        "-i", "--interval", type=_INTERVAL, default=5.0, metavar="SECONDS", help="Time from one to the next: 5."
+    ),
+    click.option("-l", "--latest", is_flag=True, help="The container that was made last."),
+)
 @pass_options
-def stats(
-    options: Options,
-    names: tuple[str, ...],
-    everything: bool,
-    form: str | None,
-    interval: float,
-    latest: bool,
-    no_reset: bool,
-    no_stream: bool,
-    no_trunc: bool,
-    namespace: str | None,
-) -> int:
+def stats(options: Options, way: Way) -> int:
     """Show what containers use, again and again until Ctrl-C: those that run, or those that are named.
 
     Of CPU, 100% is one of them, used since the table before; memory is without files that were only read, NET IO is the
@@ -85,46 +101,35 @@ def stats(
     Example:  reconciler stats
               reconciler stats --no-stream --format json web/app
     """
-    _expect_one(names, everything, latest)
+    names = way.chosen_names()
     engine = options.engine()
-    found = [whose.container(engine, name, namespace) for name in (names or ((None,) if latest else ()))]
+    found = [whose.container(engine, name, way.namespace) for name in names]
     members = frozenset((one.pod.key, whose.name(one)) for one in found) if found else None
     pods = frozenset(one.pod.key for one in found) if found else None
-    chosen = Chosen(members, pods, everything or bool(found), namespace)
+    chosen = Chosen(members, pods, way.everything or bool(found), way.namespace)
 
     def text(measured: Sequence[Measured]) -> str:
-        known = [shown.fields(one, full=no_trunc) for one in measured]
-        if form is not None and formats.is_json(form):
+        known = [shown.fields(one, full=way.no_trunc) for one in measured]
+        if way.form is not None and formats.is_json(way.form):
             return formats.json_text([shown.as_json(one) for one in known])
-        return listing(form, known, shown.COLUMNS, shown.HEADINGS)
+        return listing(way.form, known, shown.COLUMNS, shown.HEADINGS)
 
-    show(engine, chosen, text, Screen(repaint=not (no_reset or no_stream)), None if no_stream else interval)
+    show(engine, chosen, text, way)
     return 0
 
 
 @click.command("stats")
-@click.argument("names", nargs=-1, metavar="[POD]...", shell_complete=complete.pods)
-@click.option("-a", "--all", "everything", is_flag=True, help="All pods, and what does not run of them.")
-@_POD_FORMAT
-@click.option("-i", "--interval", type=_INTERVAL, default=1.0, metavar="SECONDS", help="Time from one to the next: 1.")
-@click.option("-l", "--latest", is_flag=True, help="The pod that was made last.")
-@_NO_RESET
-@_NO_STREAM
-@_NO_TRUNC
-@_NAMESPACE
+@_asked(
+    click.argument("names", nargs=-1, metavar="[POD]...", shell_complete=complete.pods),
+    click.option("-a", "--all", "everything", is_flag=True, help="All pods, and what does not run of them."),
+    _POD_FORMAT,
+    click.option(
+        "-i", "--interval", type=_INTERVAL, default=1.0, metavar="SECONDS", help="Time from one to the next: 1."
+    ),
+    click.option("-l", "--latest", is_flag=True, help="The pod that was made last."),
+)
 @pass_options
-def pod_stats(
-    options: Options,
-    names: tuple[str, ...],
-    everything: bool,
-    form: str | None,
-    interval: float,
-    latest: bool,
-    no_reset: bool,
-    no_stream: bool,
-    no_trunc: bool,
-    namespace: str | None,
-) -> int:
+def pod_stats(options: Options, way: Way) -> int:
     """Show what the containers of pods use, again and again until Ctrl-C.
 
     Of CPU, 100% is one of them, used since the table before; memory is without files that were only read, NET IO is the
@@ -134,25 +139,22 @@ def pod_stats(
     Example:  reconciler pod stats web
               reconciler pod stats --no-stream --format 'table {{.Name}} {{.CPU}} {{.Mem}}'
     """
-    _expect_one(names, everything, latest)
+    names = way.chosen_names()
     engine = options.engine()
-    pods = frozenset(whose.pod(engine, name, namespace).key for name in (names or ((None,) if latest else ())))
-    chosen = Chosen(None, pods or None, everything, namespace)
+    pods = frozenset(whose.pod(engine, name, way.namespace).key for name in names)
+    chosen = Chosen(None, pods or None, way.everything, way.namespace)
 
     def text(measured: Sequence[Measured]) -> str:
-        known = [shown.pod_fields(one, full=no_trunc) for one in measured if one.row.pod]
-        if form is not None and formats.is_json(form):
+        known = [shown.pod_fields(one, full=way.no_trunc) for one in measured if one.row.pod]
+        if way.form is not None and formats.is_json(way.form):
             return formats.json_text(known)
         unknown = dict.fromkeys(shown.POD_COLUMNS, shown.UNKNOWN)
-        return listing(form, known or ([unknown] if form is None else []), shown.POD_COLUMNS, shown.POD_HEADINGS)
+        return listing(
+            way.form, known or ([unknown] if way.form is None else []), shown.POD_COLUMNS, shown.POD_HEADINGS
+        )
 
-    show(engine, chosen, text, Screen(repaint=not (no_reset or no_stream)), None if no_stream else interval)
+    show(engine, chosen, text, way)
     return 0
-
-
-def _expect_one(names: Sequence[str], everything: bool, latest: bool) -> None:
-    if bool(names) + everything + latest > 1:
-        raise click.UsageError("names, --all and --latest cannot be used together")
 
 
 def listing(form: str | None, known: Sequence[Fields], columns: Sequence[str], headings: dict[str, str]) -> str:
@@ -162,11 +164,9 @@ def listing(form: str | None, known: Sequence[Fields], columns: Sequence[str], h
     return formats.rows_text(form, known, headings)
 
 
-def show(
-    engine: Engine, chosen: Chosen, text: Callable[[Sequence[Measured]], str], screen: Screen, interval: float | None
-) -> None:
-    """Measure and show, every ``interval`` seconds; None: once. Ends when none is left of those that were named."""
-    meter = Meter()
+def show(engine: Engine, chosen: Chosen, text: Callable[[Sequence[Measured]], str], way: Way) -> None:
+    """Measure and show, once or every so many seconds. Ends when none is left of those that were named."""
+    screen, meter = Screen(repaint=not (way.no_reset or way.no_stream)), Meter()
     meter.measured(look(engine, chosen), time.time())
     time.sleep(FIRST)
     while True:
@@ -174,9 +174,9 @@ def show(
         if chosen.named and not measured:
             return
         screen.show(text(measured))
-        if interval is None:
+        if way.no_stream:
             return
-        time.sleep(interval)
+        time.sleep(way.interval)
 
 
 def look(engine: Engine, chosen: Chosen) -> list[tuple[ContainerRow, Usage | None]]:

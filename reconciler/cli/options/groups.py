@@ -7,15 +7,12 @@ given. What they mean is for ``assemble``. Words and letters are podman's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from reconciler.cli import complete
+from reconciler.cli.options.bundle import bundled
 from reconciler.cli.options.command import Option, Switch, several
 from reconciler.cli.options.values import DETACH_KEYS, MakingOptions, MemberOptions, PodOptions, SandboxOptions
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 RUN, PROCESS, FILES, LIMITS, RIGHTS = "Run", "Process", "Files", "Limits", "Rights"
 NETWORK, NAMES, OTHER, POD = "Network", "Names", "Other", "Pod"
@@ -47,23 +44,6 @@ def _added(f: Callable[..., Any], option: Option) -> Callable[..., Any]:
         f.__click_params__ = []  # type: ignore[attr-defined]
     f.__click_params__.append(option)  # type: ignore[attr-defined]
     return f
-
-
-def _group(keyword: str, kind: type[Any], options: tuple[Any, ...]) -> Callable[[F], F]:
-    """A decorator that adds the options and hands their values to ``keyword`` as one ``kind``."""
-    names = {field.name for field in fields(kind)}
-
-    def decorate(f: F) -> F:
-        @wraps(f)
-        def call(*args: Any, **values: Any) -> Any:
-            mine = {name: values.pop(name) for name in names & values.keys()}
-            return f(*args, **values, **{keyword: kind(**mine)})
-
-        for option in reversed(options):
-            option(call)
-        return call  # type: ignore[return-value]
-
-    return decorate
 
 
 _LABELS = (
@@ -164,10 +144,10 @@ _POD = (
     *_LABELS,
 )
 
-run_options = _group("how", MakingOptions, _RUNNING)
-create_options = _group("how", MakingOptions, _MAKING)
-member_options = _group("member", MemberOptions, _MEMBER)
-sandbox_options = _group("box", SandboxOptions, (*_SANDBOX, *_IPC))
-pod_sandbox_options = _group("box", SandboxOptions, _SANDBOX)
+run_options = bundled("how", MakingOptions, _RUNNING)
+create_options = bundled("how", MakingOptions, _MAKING)
+member_options = bundled("member", MemberOptions, _MEMBER)
+sandbox_options = bundled("box", SandboxOptions, (*_SANDBOX, *_IPC))
+pod_sandbox_options = bundled("box", SandboxOptions, _SANDBOX)
 """The same for pod create: podman's has no --ipc."""
-pod_options = _group("pod", PodOptions, _POD)
+pod_options = bundled("pod", PodOptions, _POD)
