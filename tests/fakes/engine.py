@@ -14,8 +14,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 from reconciler.model import actions as a
 from reconciler.model.actions import Action
@@ -41,44 +40,10 @@ from reconciler.model.observed import (
 from reconciler.model.qos import qos_of, resources_of
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 from tests.fakes.clock import FakeClock
-
-Moment = Literal["before", "middle", "after"]
+from tests.fakes.parts import FakeLock, Fault, Killed, Moment, Pod, Violation
 
 RETRY_PULL = 10.0
 KILL_AGAIN = 2.0
-
-
-class Violation(BaseException):
-    """A step that no correct plan asks for. Not an Exception: a worker that catches everything lets it through."""
-
-
-class Killed(Exception):
-    """The injected fault: as if the process had been killed at this step."""
-
-
-@dataclass(frozen=True, slots=True)
-class FakeLock:
-    """What ``FakeEngine.lock`` gives: the key that is held."""
-
-    key: Key
-
-
-@dataclass(slots=True)
-class _Pod:
-    sandbox: Sandbox
-    containers: list[Container] = field(default_factory=list)
-
-    def put(self, container: Container) -> None:
-        self.containers = [container if c.id == container.id else c for c in self.containers]
-        if self.sandbox.infra is not None and self.sandbox.infra.id == container.id:
-            self.sandbox = replace(self.sandbox, infra=container)
-
-
-@dataclass(slots=True)
-class _Fault:
-    countdown: int
-    moment: Moment
-    error: BaseException
 
 
 class FakeEngine:
@@ -106,12 +71,12 @@ class FakeEngine:
         self.performed: list[Action] = []
         self.emitted: list[tuple[str, EventType, str, str]] = []
         self.listeners: list[Callable[[Key], None]] = []
-        self._pods: dict[Key, _Pod] = {}
+        self._pods: dict[Key, Pod] = {}
         self._wants: dict[Key, PodSpec | None] = {}
         self._pulls: dict[str, Instant] = {}
         self._exits_at: dict[ContainerId, Instant] = {}
         self._addresses: dict[Key, str] = {}
-        self._faults: list[_Fault] = []
+        self._faults: list[Fault] = []
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
         self._key_locks: dict[Key, threading.Lock] = {}
@@ -258,7 +223,7 @@ class FakeEngine:
 
     def fail(self, nth: int = 1, moment: Moment = "before", error: BaseException | None = None) -> None:
         """The ``nth`` step from now is cut short at ``moment``; what it raises (default: Killed)."""
-        self._faults.append(_Fault(nth, moment, error or Killed(f"killed {moment} step {nth}")))
+        self._faults.append(Fault(nth, moment, error or Killed(f"killed {moment} step {nth}")))
 
     def tend_names(self) -> PidRef | None:
         """The fake has no name server."""
@@ -271,7 +236,7 @@ class FakeEngine:
 
     # --- the rules ---------------------------------------------------------------------------------------------
 
-    def _dispatch(self, key: Key, action: Action, cut: _Fault | None) -> None:
+    def _dispatch(self, key: Key, action: Action, cut: Fault | None) -> None:
         match action:
             case a.PullImage():
                 self._pull(action)
@@ -326,7 +291,7 @@ class FakeEngine:
         self._pulls[action.image] = self.clock.now() + self.pull_time
         self._catch_up()
 
-    def _create_sandbox(self, key: Key, action: a.CreateSandbox, cut: _Fault | None) -> None:
+    def _create_sandbox(self, key: Key, action: a.CreateSandbox, cut: Fault | None) -> None:
         if action.spec.key != key:
             raise Violation(f"a pod {action.spec.key} under the lock of {key}")
         old = self._pods.get(key)
@@ -345,7 +310,7 @@ class FakeEngine:
             resources=resources_of(action.spec),
             qos=qos_of(action.spec.containers),
         )
-        self._pods[key] = _Pod(sandbox)
+        self._pods[key] = Pod(sandbox)
         if cut:
             raise cut.error
         infra = replace(self._new_container(ContainerSpec(name="", image=""), attempt=0), state=ContainerState.CREATED)
@@ -354,7 +319,7 @@ class FakeEngine:
             sandbox, infra=self._run(infra) if action.start else infra, networked=host_network, ip=""
         )
 
-    def _renew_sandbox(self, key: Key, action: a.RenewSandbox, cut: _Fault | None) -> None:
+    def _renew_sandbox(self, key: Key, action: a.RenewSandbox, cut: Fault | None) -> None:
         pod = self._pod(key, action.pod)
         infra = pod.sandbox.infra
         if infra is None or infra.state is not ContainerState.EXITED:
@@ -368,7 +333,7 @@ class FakeEngine:
         made = self._made_again(infra)
         pod.put(self._run(made) if action.start else made)
 
-    def _renew_container(self, key: Key, action: a.RenewContainer, cut: _Fault | None) -> None:
+    def _renew_container(self, key: Key, action: a.RenewContainer, cut: Fault | None) -> None:
         pod, container = self._find(key, action.container)
         if container.state is not ContainerState.EXITED:
             raise Violation(f"renewing {action.name} which has not ended")
@@ -396,7 +361,7 @@ class FakeEngine:
             raise Violation(f"{container.name} is {container.state}, paused: {container.paused}")
         pod.put(replace(container, paused=paused))
 
-    def _remove_sandbox(self, key: Key, action: a.RemoveSandbox, cut: _Fault | None) -> None:
+    def _remove_sandbox(self, key: Key, action: a.RemoveSandbox, cut: Fault | None) -> None:
         pod = self._pod(key, action.pod)
         running = [c.name for c in pod.containers if c.state is ContainerState.RUNNING]
         if running:
@@ -411,14 +376,14 @@ class FakeEngine:
             del self._pods[key]
             self._addresses.pop(key, None)
 
-    def _set_up_network(self, pod: _Pod, key: Key) -> None:
+    def _set_up_network(self, pod: Pod, key: Key) -> None:
         if not pod.sandbox.infra_up:
             raise RuntimeFailed(f"cannot set up the network of pod {key}: its infra container does not run")
         number = len(self._addresses) + 2
         ip = self._addresses.setdefault(key, f"10.88.{number // 256}.{number % 256}")
         pod.sandbox = replace(pod.sandbox, networked=True, ip=ip)
 
-    def _create_container(self, key: Key, action: a.CreateContainer, cut: _Fault | None) -> None:
+    def _create_container(self, key: Key, action: a.CreateContainer, cut: Fault | None) -> None:
         pod = self._pod(key, action.pod)
         spec = action.spec.container(action.name)
         if spec is None:
@@ -468,7 +433,7 @@ class FakeEngine:
             self._exits_at[container.id] = self.clock.now() + self.stop_takes.get(container.name, 0.0)
             self._catch_up()
 
-    def _kill(self, key: Key, action: a.KillContainer, cut: _Fault | None) -> None:
+    def _kill(self, key: Key, action: a.KillContainer, cut: Fault | None) -> None:
         pod, container = self._find(key, action.container)
         if not container.state.can_signal():
             return
@@ -487,13 +452,13 @@ class FakeEngine:
 
     # --- helpers -----------------------------------------------------------------------------------------------
 
-    def _pod(self, key: Key, pod_id: PodId) -> _Pod:
+    def _pod(self, key: Key, pod_id: PodId) -> Pod:
         pod = self._pods.get(key)
         if pod is None or pod.sandbox.id != pod_id:
             raise Violation(f"pod {pod_id[:12]} is not the one of {key}")
         return pod
 
-    def _find(self, key: Key, wanted: ContainerId) -> tuple[_Pod, Container]:
+    def _find(self, key: Key, wanted: ContainerId) -> tuple[Pod, Container]:
         pod = self._pods.get(key)
         for container in self._all(pod) if pod else ():
             if container.id == wanted:
@@ -502,13 +467,13 @@ class FakeEngine:
         raise Violation(f"container {wanted[:12]} is not one of {key}")
 
     @staticmethod
-    def _fits(pod: _Pod, resources: Resources) -> None:
+    def _fits(pod: Pod, resources: Resources) -> None:
         """v1 refuses a CPU quota above the parent's."""
         if pod.sandbox.resources and resources.cpu_limit and resources.cpu_limit > _quota(pod.sandbox.resources):
             raise Violation(f"{resources} do not fit into the pod's {pod.sandbox.resources}")
 
     @staticmethod
-    def _all(pod: _Pod) -> list[Container]:
+    def _all(pod: Pod) -> list[Container]:
         return [*pod.containers, *([pod.sandbox.infra] if pod.sandbox.infra else [])]
 
     def _image(self, ref: str) -> ImageState:
@@ -554,7 +519,7 @@ class FakeEngine:
         end = Exit(code, now, self.clock.wall(), container.started_wall, now - container.started)
         return replace(container, state=ContainerState.EXITED, pid=None, exit=end)
 
-    def _end(self, pod: _Pod, container: Container, code: int) -> None:
+    def _end(self, pod: Pod, container: Container, code: int) -> None:
         self._exits_at.pop(container.id, None)
         pod.put(self._ended(container, code))
 
@@ -584,7 +549,7 @@ class FakeEngine:
             changed |= {k for k, w in self._wants.items() if w and any(c.image == ref for c in w.containers)}
         return changed
 
-    def _due_fault(self) -> _Fault | None:
+    def _due_fault(self) -> Fault | None:
         for fault in self._faults:
             fault.countdown -= 1
         due = next((f for f in self._faults if f.countdown <= 0), None)

@@ -23,26 +23,7 @@ from reconciler.sources.hand import HandMember, HandPod, HandSource
 from tests.fakes.engine import FakeEngine, Killed
 from tests.unit.plan.driver import KEY, container, pod, present
 from tests.unit.plan.driver import settle as settle_plan
-from tests.unit.plan.scenes import POD, here
-
-
-@pytest.fixture
-def engine() -> FakeEngine:
-    made = FakeEngine()
-    here(made)
-    return made
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    made = Layout.at(tmp_path)
-    made.make()
-    return made
-
-
-@pytest.fixture
-def bench(engine: FakeEngine, layout: Layout) -> Bench:
-    return Bench(engine, layout, engine.clock)
+from tests.unit.plan.scenes import POD
 
 
 def spec(*names: str, **fields: object) -> PodSpec:

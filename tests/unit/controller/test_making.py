@@ -11,7 +11,6 @@ import pytest
 
 from reconciler.controller import by_hand, making, oneshot, wishes
 from reconciler.controller.by_hand import Bench, alter, settle
-from reconciler.engine.layout import Layout
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput, NotFound, RuntimeFailed
 from reconciler.model.key import Key, SourceId
@@ -20,23 +19,9 @@ from reconciler.sources.hand import HandMember, HandPod
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import KEY, container, present
 from tests.unit.plan.driver import settle as settle_plan
-from tests.unit.plan.scenes import POD, here
+from tests.unit.plan.scenes import POD
 
 CREATED, RUNNING, STOPPED, PAUSED = RunState.CREATED, RunState.RUNNING, RunState.STOPPED, RunState.PAUSED
-
-
-@pytest.fixture
-def engine() -> FakeEngine:
-    made = FakeEngine()
-    here(made)
-    return made
-
-
-@pytest.fixture
-def bench(engine: FakeEngine, tmp_path: Path) -> Bench:
-    layout = Layout.at(tmp_path)
-    layout.make()
-    return Bench(engine, layout, engine.clock)
 
 
 def word(*names: str, key: Key = KEY, **fields: object) -> HandPod:

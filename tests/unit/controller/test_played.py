@@ -10,7 +10,6 @@ import pytest
 
 from reconciler.controller import played
 from reconciler.controller.by_hand import Bench, edit, settle
-from reconciler.engine.layout import Layout
 from reconciler.kube import LoadedSecret
 from reconciler.model.actions import CreateContainer, StartContainer
 from reconciler.model.desired import RunState, Wish
@@ -24,24 +23,10 @@ from tests.fakes.engine import FakeEngine
 from tests.slowness import seconds
 from tests.unit.plan.driver import KEY, container, pod, present
 from tests.unit.plan.driver import settle as settle_plan
-from tests.unit.plan.scenes import GONE_SIDE, POD, WEB2, here
+from tests.unit.plan.scenes import GONE_SIDE, POD, WEB2
 
 OTHER = replace(POD, key=Key("default", "other"))
 LOGINS = (Login("registry:5000", "c2VjcmV0"),)
-
-
-@pytest.fixture
-def engine() -> FakeEngine:
-    made = FakeEngine()
-    here(made)
-    return made
-
-
-@pytest.fixture
-def bench(engine: FakeEngine, tmp_path: Path) -> Bench:
-    layout = Layout.at(tmp_path)
-    layout.make()
-    return Bench(engine, layout, engine.clock)
 
 
 def play(bench: Bench, *pods: PodSpec, **options: object) -> tuple[played.Outcome, ...]:
