@@ -50,7 +50,7 @@ def check(options: Options, form: str) -> int:
 def ended(options: Options, container: str) -> int:
     """See to what follows the end of a container made by hand: monitors call this.
 
-    
+    \b
     Example:  reconciler system ended 4f1c…
     """
     from reconciler.controller import by_hand

@@ -165,17 +165,24 @@ def ended(engine: PodEngine, layout: Layout, container: ContainerId, clock: Cloc
     """What a monitor calls when its container has ended: restarts, removal, the end of the pod. A live controller has
     heard of it, too, and does all that; and where everything was stopped, nothing is brought back.
 
-    Returns the seconds after which this is to be called again, as a back-off is over then; None: it is done.
+    Returns the seconds after which this is to be called again, as a back-off is over then; None: it is done, or the
+    container lives again, and what follows its next end is the next monitor's business.
     """
     key = engine.key_of(container)
     if key is None or holder(layout.controller_lock) is not None or layout.halted.exists():
         return None
     bench = Bench(engine, layout, clock or SystemClock())
+    started = _started(engine, key, container)
     result = settle(bench, key)
-    if result.owner != HAND or result.requeue_at is None:
+    if result.owner != HAND or result.requeue_at is None or _started(engine, key, container) != started:
         return None
     backs_off = any(w.reason.why is Why.BACKOFF for w in result.waiting)
     return max(0.0, result.requeue_at - bench.clock.now()) if backs_off else None
+
+
+def _started(engine: PodEngine, key: Key, container: ContainerId) -> Instant | None:
+    """When the container's latest life began; None: it is gone."""
+    return next((c.started for c in engine.observe(key, None).containers if c.id == container), None)
 
 
 def removed(pod: HandPod | None, key: Key, grace: float | None = None) -> HandPod:

@@ -50,7 +50,7 @@ class FakeEngine:
     """See the module. Everything that a test may turn is a plain attribute.
 
     ``pull_time``: seconds that a pull takes (0: PullImage leaves the image present). ``unknown_images``: references
-    whose pull fails. ``deaf``: names of members that ignore TERM; ``undead``: KILL too. ``greedy``: members
+    whose pull fails. ``deaf``: names of members that ignore TERM; ``undead``: KILL too; ``brief``: of such as end when they have started. ``greedy``: members
     that use more than any new limit. ``stop_takes``: seconds from
     TERM to the exit. ``judge``: the problems of a wanted spec. ``foreign_ports``: what processes of the host hold.
     """
@@ -63,6 +63,7 @@ class FakeEngine:
         self.unknown_images: set[str] = set()
         self.deaf: set[str] = set()
         self.undead: set[str] = set()
+        self.brief: set[str] = set()
         self.greedy: set[str] = set()
         self.term_code = 143
         self.stop_takes: dict[str, float] = {}
@@ -420,6 +421,8 @@ class FakeEngine:
         if not container.state.can_start():
             raise RuntimeFailed(f"cannot start {action.name}: it is {container.state}")
         pod.put(self._run(container))
+        if container.name in self.brief:
+            self._exits_at[container.id] = self.clock.now()
 
     def _stop(self, key: Key, action: a.StopContainer) -> None:
         pod, container = self._find(key, action.container)

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.host
 SERVE = 'trap "exit 0" TERM; while :; do sleep 1000 & wait; done'
 TAIL = "tail -c 64m"
 """Keeps what it may have to show: 64 MiB."""
-EAT = f"head -c 64m /dev/zero | {TAIL}"
+EAT = f"(echo 1000 >/proc/self/oom_score_adj; head -c 64m /dev/zero | {TAIL})"
+"""The first to be killed, before the shell that it is of: while one dies, the kernel may take another."""
 
 
 def hungry(image: str, name: str, script: str, memory: str | None = "16Mi") -> Manifest:

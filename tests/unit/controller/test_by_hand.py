@@ -146,6 +146,21 @@ def test_the_monitors_call_leaves_it_to_a_live_controller(engine: FakeEngine, be
     assert set(engine.running(KEY)) == {"web"}
 
 
+def test_the_next_back_off_is_waited_out_by_the_next_life_s_monitor(engine: FakeEngine, bench: Bench, layout: Layout):
+    """Two would wait otherwise, and the older one is nobody's child: who removes the container would not know of it."""
+    ask(bench, HandPod(spec("web", restart_policy=RestartPolicy.ALWAYS)))
+    ident = engine.container(KEY, "web").id
+    engine.exit(KEY, "web", 1)
+    assert by_hand.ended(engine, layout, ident, engine.clock) is None
+    engine.exit(KEY, "web", 1)
+    again = by_hand.ended(engine, layout, ident, engine.clock)
+    assert again is not None
+    engine.tick(again)
+    engine.brief.add("web")
+    assert by_hand.ended(engine, layout, ident, engine.clock) is None
+    assert engine.container(KEY, "web").restarts == 2
+
+
 # --- the source ------------------------------------------------------------------------------------------------------
 
 
