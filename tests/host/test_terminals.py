@@ -73,6 +73,13 @@ class Seat:
         before, _, self._seen = self._seen.partition(text)
         return before + text
 
+    def has_size(self, rows: int, columns: int) -> None:
+        """Until the shell's terminal has this size: that travels by another way than what is typed."""
+        self.type(
+            b'until stty size | grep -q "^%d %d$"; do sleep 0.1; done; echo now $((%d))\r' % (rows, columns, rows)
+        )
+        self.sees(b"now %d" % rows)
+
     def left(self) -> int:
         """Until the command has ended, and has left the terminal as it was: its exit code."""
         code = self.process.wait(DEADLINE)
@@ -114,16 +121,14 @@ def test_a_terminal_is_attached_to_and_left(instance: Instance, seats: list[Seat
     one.type(b"tty; echo T$TERM\r")
     one.sees(b"/dev/pts/0")
     one.sees(b"Txterm")
-    one.type(b"stty size\r")
-    one.sees(b"30 90")
+    one.has_size(30, 90)
     other = seat(instance, seats, "attach", "p")
     until(other.raw, "the other's terminal is raw")
     other.type(b"echo he$((1))lo\r")
     for each in (one, other):
         each.sees(b"he1lo")
     one.resize(40, 100)
-    one.type(b"sleep 0.3; stty size\r")
-    one.sees(b"40 100")
+    one.has_size(40, 100)
     one.type(b"x\x10")  # the first of the keys alone is passed on, when another follows
     one.type(b"\x15" + DETACH)
     assert one.left() == 0
@@ -190,11 +195,11 @@ def test_a_command_with_a_terminal(instance: Instance, seats: list[Seat], image:
     run(instance, folder, image, "exec sleep 1000", securityContext={"runAsUser": 1000})
     here = seat(instance, seats, "exec", "-it", "p/app", "--", "sh")
     until(here.raw, "the terminal is raw")
-    here.type(b"tty; id -u; stty size\r")
-    here.sees(b"/dev/pts/0\r\n1000\r\n30 90")
+    here.type(b"tty; id -u\r")
+    here.sees(b"/dev/pts/0\r\n1000\r\n")
+    here.has_size(30, 90)
     here.resize(50, 120)
-    here.type(b"sleep 0.3; stty size\r")
-    here.sees(b"50 120")
+    here.has_size(50, 120)
     assert here.owner() == 0, "our terminal is the user's of the container"
     here.type(b"\x03exit 9\r")
     assert here.left() == 9
