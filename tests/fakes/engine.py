@@ -50,8 +50,8 @@ class FakeEngine:
     """See the module. Everything that a test may turn is a plain attribute.
 
     ``pull_time``: seconds that a pull takes (0: PullImage leaves the image present). ``unknown_images``: references
-    whose pull fails. ``deaf``: names of members that ignore TERM; ``undead``: KILL too; ``brief``: of such as end when they have started. ``greedy``: members
-    that use more than any new limit. ``stop_takes``: seconds from
+    whose pull fails. ``deaf``: names of members that ignore TERM; ``undead``: KILL too; ``brief``: of those that end
+    as soon as they have started. ``greedy``: members that use more than any new limit. ``stop_takes``: seconds from
     TERM to the exit. ``judge``: the problems of a wanted spec. ``foreign_ports``: what processes of the host hold.
     """
 

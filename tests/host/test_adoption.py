@@ -144,7 +144,7 @@ def test_a_grace_period_goes_on_without_the_controller(
     old = until(lambda: stopping_of(instance, before), "it is told to stop")
     assert old.stopping
     deadline = old.stopping.deadline
-    until(lambda: "Killing" in [e.reason for e in events(instance, "slow")], "that is told, too: the record comes first")
+    until(lambda: "Killing" in [e.reason for e in events(instance, "slow")], "that is told after the record")
     end_controller(first, number)
 
     instance.watch(folder)
