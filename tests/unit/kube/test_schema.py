@@ -25,15 +25,34 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
             yield from objects(inner)
 
 
-def test_the_schema_is_valid_and_strict_and_every_field_is_described() -> None:
-    schema = load_schema("pod.json")
+SCHEMAS = sorted(p.name for p in (TOP / "schemas").glob("*.json") if "$schema" in load_schema(p.name))
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_schema_is_valid_and_strict(name: str) -> None:
+    schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
     assert schema["$id"]
-    for thing in objects(schema):
-        assert thing["additionalProperties"] is False, thing["title"]
-        for name, field in thing["properties"].items():
-            described = field if "$ref" not in field else schema["$defs"][field["$ref"].rpartition("/")[2]]
-            assert described["description"].endswith("."), name
+    assert [thing["title"] for thing in objects(schema) if thing.get("additionalProperties") is not False] == []
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_property_says_in_a_sentence_of_its_own_what_it_is_for(name: str) -> None:
+    silent = [path for path, field in properties(name) if not field.get("description", "").endswith(".")]
+    assert silent == [], "each property has a description beside its type (or its $ref): one or two plain sentences"
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_default_is_a_value_that_its_field_could_have_and_is_told_once(name: str) -> None:
+    for path, field in properties(name):
+        if "default" in field:
+            Draft202012Validator({k: v for k, v in field.items() if k != "$ref"}).validate(field["default"])
+            assert "Default:" not in field["description"], f"{path}: it stands in `default`"
+
+
+def properties(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for thing in objects(load_schema(name)):
+        yield from ((f"{thing['title']}.{field}", schema) for field, schema in thing["properties"].items())
 
 
 def test_a_field_is_supported_or_later_but_not_both() -> None:
