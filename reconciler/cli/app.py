@@ -86,8 +86,12 @@ SECTIONS: Sections = (
 
 _PLACES = {name: place for _, commands in SECTIONS for name, place, _ in commands}
 
-PODMANS = tuple(name for title, commands in SECTIONS if title == _BY_HAND for name, _, _ in commands)
-"""What is done in podman's words."""
+PODMANS = (
+    *(name for title, commands in SECTIONS if title == _BY_HAND for name, _, _ in commands),
+    *("logs", "exec", "attach"),
+)
+"""What is done in podman's words. The last three are kubectl's as well; but what `exec` and `attach` exit with is the
+code of what was run, of which 1 and 2 are the commonest."""
 
 FAILED = {"diff": 2, "status": 2}
 """The exit code of a command that could not be carried out, where it is not 1."""

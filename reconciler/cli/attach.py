@@ -7,6 +7,7 @@ import sys
 import click
 
 from reconciler.cli import complete
+from reconciler.cli.app import FAILED_AS_PODMAN
 from reconciler.cli.naming import find_running
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
@@ -23,7 +24,8 @@ def attach(options: Options, name: str, member: str | None, namespace: str | Non
     """Be connected with a running container: its input, its output, its terminal.
 
     What it wrote before is not shown again (see: reconciler logs). The container goes on when this ends, unless its
-    manifest says stdinOnce. The exit code is the container's where it ended, and 0 after the keys that detach.
+    manifest says stdinOnce. The exit code is the container's where it ended, 0 after the keys that detach, and 125 for
+    an error of our own.
 
     \b
     Example:  reconciler attach web/app
@@ -44,5 +46,5 @@ def attach(options: Options, name: str, member: str | None, namespace: str | Non
             f"no connection with {found} any more: it runs on",
             hint="its output came faster than it was read here, or its monitor was killed and replaced; attach again",
         )
-        return 1
+        return FAILED_AS_PODMAN
     return code

@@ -69,7 +69,8 @@ def exec_(
     """Run a command inside a running container.
 
     NAME is a container's id or a unique beginning of it, its name, POD/CONTAINER, or a pod with one container.
-    The exit code is the command's; 124: its time was over; 126: it cannot be run; 127: it is not there.
+    The exit code is the command's; 124: its time was over; 125: there was an error of our own; 126: the command cannot
+    be run; 127: it is not there.
 
     \b
     Example:  reconciler exec web/app -- ls -l /

@@ -79,6 +79,14 @@ def test_what_is_wrong_with_the_command_line_is_125(there: Instance, image: str)
         assert "Traceback" not in done.stderr
 
 
+def test_errors_of_ours_in_exec_attach_and_logs_are_125(there: Instance, image: str):
+    there.ok("create", "--name", "idle", image, "true")
+    for words in (("exec", "nobody", "true"), ("exec", "idle", "true"), ("attach", "idle"), ("logs", "nobody")):
+        done = there.run(*words)
+        assert done.returncode == 125, (words, done.stderr)
+        assert done.stderr.startswith("reconciler: cannot ")
+
+
 def test_a_container_keeps_its_id_and_files_over_stop_start_and_restart(there: Instance, image: str):
     ident = there.ok("run", "-d", "--name", "db", image, "sleep", "1000").strip()
     assert HEX.fullmatch(ident)

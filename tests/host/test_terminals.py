@@ -148,7 +148,7 @@ def test_a_terminal_is_there_again_when_its_monitor_was_replaced(
     app = instance.containers("p")["app"]
     old = monitor_of(instance, app)
     os.kill(old.pid, signal.SIGKILL)
-    assert one.left() == 1
+    assert one.left() == 125
     one.sees(b"it runs on")
     until(lambda: monitor_of(instance, app) != old, "another monitor has come")
     two = seat(instance, seats, "attach", "p/app")
@@ -184,7 +184,7 @@ def test_input_stays_open_unless_it_is_for_once(instance: Instance, image: str, 
 def test_there_must_be_something_to_attach_to(instance: Instance, image: str, folder: Path) -> None:
     run(instance, folder, image, "exec sleep 1000")
     done = instance.run("attach", "p/app")
-    assert done.returncode == 1
+    assert done.returncode == 125
     assert "cannot attach to app: its manifest gives it neither stdin nor tty" in done.stderr
 
 
@@ -214,5 +214,5 @@ def test_a_command_with_a_terminal(instance: Instance, seats: list[Seat], image:
 def test_a_command_with_a_terminal_and_none_to_show_it_on(instance: Instance, image: str, folder: Path) -> None:
     run(instance, folder, image, "exec sleep 1000")
     done = instance.run("exec", "-t", "p/app", "--", "tty", stdin=subprocess.DEVNULL)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (125, "")
     assert "cannot give the command a terminal: stdin is none" in done.stderr

@@ -58,7 +58,7 @@ def test_h_works_without_a_command(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["image", "--nonsense"], ["logs"], ["get", "nope"], ["--runtime", "docker", "ps"]]
+    "arguments", [["nonsense"], ["image", "--nonsense"], ["get", "nope"], ["--runtime", "docker", "ps"]]
 )
 def test_wrong_usage_is_2_with_one_line_and_a_hint(arguments, capsys):
     assert app.run(arguments) == 2
@@ -69,7 +69,11 @@ def test_wrong_usage_is_2_with_one_line_and_a_hint(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["ps", "--nonsense"], ["ps", "x"], ["pod", "nope"], ["pod", "ps", "-q", "--format=x"]]
+    "arguments",
+    [
+        *(["ps", "--nonsense"], ["ps", "x"], ["pod", "nope"], ["pod", "ps", "-q", "--format=x"]),
+        *(["logs"], ["exec", "app"], ["attach", "--nonsense", "app"]),
+    ],
 )
 def test_wrong_usage_of_what_podman_has_is_125(arguments, capsys):
     assert app.run(arguments) == 125
