@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.engine import apart, cgroups, endings, files, named, pausing, podgroups, processes, records
+from reconciler.engine import apart, cgroups, endings, files, messages, named, pausing, podgroups, processes, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.endings import cgroups_of
@@ -219,6 +219,7 @@ def write_bundle(ctx: Context, record: ContainerRecord, config: dict[str, Any], 
         for name in ("rootfs", "upper", "work"):
             (bundle / name).mkdir(mode=0o755, exist_ok=True)
         of_life.mkdir(mode=0o711, exist_ok=True)
+        messages.make(bundle, record)
     except OSError as e:
         raise TryLater(f"cannot write {bundle}: {e.strerror}") from e
     files.write_atomic(bundle / CONFIG, msgspec.json.encode(config))

@@ -99,6 +99,8 @@ def _container(
     ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord, *, held: bool
 ) -> Container:
     state, end = state_of(ctx, record.id, facts, held=held)
+    if end is not None and (facts.exit is None or facts.exit.code != end.code):
+        end = _with_last_words(ctx, record, pod, end)
     if held:
         with suppress(TryLater, HostUnfit):  # a full disk; it is computed again, then
             _write_down(ctx, record, facts, pod, end)
@@ -130,6 +132,12 @@ def _container(
         turn=facts.turn,
         paused=state is ContainerState.RUNNING and facts.paused and _is_paused(ctx, record, facts),
     )
+
+
+def _with_last_words(ctx: Context, record: ContainerRecord, pod: PodRecord, end: Exit) -> Exit:
+    from reconciler.engine import messages
+
+    return replace(end, message=messages.of(ctx, record, pod.spec, end))
 
 
 def _is_paused(ctx: Context, record: ContainerRecord, facts: ContainerFacts) -> bool:

@@ -15,8 +15,10 @@ from reconciler.kube.security import compile_security, sysctls
 from reconciler.model import publish
 from reconciler.model.key import Key
 from reconciler.model.spec import (
+    MESSAGE_PATH,
     ContainerPort,
     ContainerSpec,
+    MessagePolicy,
     Mount,
     Pairs,
     PodSpec,
@@ -107,6 +109,8 @@ def _container(
         stdin=c.get("stdin", False),
         stdin_once=c.get("stdinOnce", False),
         tty=c.get("tty", False),
+        message_path=clean_path(c.get("terminationMessagePath") or MESSAGE_PATH),
+        message_policy=MessagePolicy(c.get("terminationMessagePolicy") or MessagePolicy.FILE),
     )
 
 

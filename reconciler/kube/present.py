@@ -111,6 +111,7 @@ def _container(c: ContainerSpec) -> Json:
         ]
     if security := present_container(c.security):
         out["securityContext"] = security
+    out |= {"terminationMessagePath": c.message_path, "terminationMessagePolicy": c.message_policy.value}
     streams = {"stdin": c.stdin, "stdinOnce": c.stdin_once, "tty": c.tty}
     return out | {name: True for name, wanted in streams.items() if wanted}
 
@@ -206,8 +207,8 @@ def _terminated(ended: Exit, reason: str = "", message: str = "") -> Json:
     usual = "OOMKilled" if ended.oom else "Completed" if ended.code == 0 else "Error"
     usual = "ContainerStatusUnknown" if lost else usual
     out: Json = {"exitCode": LOST_EXIT_CODE if lost else ended.code, "reason": reason or usual}
-    if message:
-        out["message"] = message
+    if message or ended.message:
+        out["message"] = message or ended.message
     if ended.started_wall:
         out["startedAt"] = time_of(ended.started_wall)
     if ended.finished_wall:

@@ -153,6 +153,8 @@ def _containers(spec: dict[str, Any]) -> Flaws:
         yield from _mounts(container, at, volumes)
         yield from _resources(container.get("resources", {}), (*at, "resources"))
         yield from check_container_security(container.get("securityContext", {}), (*at, "securityContext"), spec)
+        if container.get("terminationMessagePath"):
+            yield from _bad(_mount_path(container["terminationMessagePath"]), (*at, "terminationMessagePath"))
         if container.get("workingDir") and not container["workingDir"].startswith("/"):
             yield from _bad(f"{container['workingDir']!r} must be an absolute path", (*at, "workingDir"))
 

@@ -43,6 +43,8 @@ class Exit:
     """Seconds from start to end."""
     oom: bool = False
     """The kernel killed it because memory ran out."""
+    message: str = ""
+    """Its last words: what it wrote for this, or the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)

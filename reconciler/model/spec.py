@@ -39,6 +39,13 @@ class Protocol(StrEnum):
     SCTP = "SCTP"
 
 
+class MessagePolicy(StrEnum):
+    """Where a container's last words are read when it has ended."""
+
+    FILE = "File"
+    FALLBACK_TO_LOGS_ON_ERROR = "FallbackToLogsOnError"
+
+
 class DnsPolicy(StrEnum):
     """Whose name servers a pod asks. CLUSTER_FIRST: our own where the pod has a network of its own, else the host's."""
 
@@ -179,12 +186,17 @@ class Security:
     fs_group_on_mismatch: bool = costs(Cost.RECORD, False)
 
 
+MESSAGE_PATH = "/dev/termination-log"
+"""Where a container leaves its last words unless something else is said (core/v1: TerminationMessagePathDefault)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """One member. ``command`` and ``args`` None mean "the image's", ``command`` () none, so that ``args`` alone (or
     what the image has for them) is what runs; ``env`` is expanded and sorted by name.
     ``pull_secrets`` names the pod's Secrets with passwords for the image; what is in them is never in a spec.
-    ``stdin_once``: the end of the first client's input is the end of the container's.
+    ``stdin_once``: the end of the first client's input is the end of the container's. ``message_path`` is where the
+    container finds the file for its last words (none where the pod is kept: podman has no such file).
 
     What manifests do not say, only podman's options: ``labels`` of its own; ``restart``, its own policy instead of the
     pod's, given up after ``retries`` failures in a row (0: never); ``grace``, its own seconds to stop; ``stop_signal``
@@ -214,6 +226,8 @@ class ContainerSpec:
     user: str = costs(Cost.CONTAINER, "")
     devices: tuple[Device, ...] = costs(Cost.CONTAINER, ())
     ulimits: Pairs = costs(Cost.CONTAINER, ())
+    message_path: str = costs(Cost.CONTAINER, MESSAGE_PATH)
+    message_policy: MessagePolicy = costs(Cost.RECORD, MessagePolicy.FILE)
 
 
 @dataclass(frozen=True, slots=True)

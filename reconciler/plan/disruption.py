@@ -72,6 +72,8 @@ USER_PATHS: dict[str, str] = {
     "ContainerSpec.tty": "tty",
     "ContainerSpec.restart": "restartPolicy",
     "ContainerSpec.stop_signal": "lifecycle.stopSignal",
+    "ContainerSpec.message_path": "terminationMessagePath",
+    "ContainerSpec.message_policy": "terminationMessagePolicy",
     "ContainerSpec.grace": "--stop-timeout",
     "ContainerSpec.retries": "--restart",
     "ContainerSpec.user": "--user",

@@ -182,12 +182,15 @@ def _backoff(s: Situation, last: Container) -> float:
 
 
 def _how_it_ended(container: Container) -> tuple[str, str]:
+    """A word, and its last words (kubelet: they follow on what it says itself)."""
     code = container.exit.code if container.exit else -1
+    words = container.exit.message if container.exit else ""
     if code < 0:
-        return "ContainerStatusUnknown", "its exit code was lost (the machine or its monitor went down)"
+        lost = "its exit code was lost (the machine or its monitor went down)"
+        return "ContainerStatusUnknown", f"{lost}: {words}" if words else lost
     if container.exit is not None and container.exit.oom:
-        return "OOMKilled", ""
-    return ("Completed", "") if code == 0 else ("Error", "")
+        return "OOMKilled", words
+    return ("Completed" if code == 0 else "Error"), words
 
 
 def _phase(members: tuple[ContainerStatus, ...], policy: RestartPolicy) -> Phase:

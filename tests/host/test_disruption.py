@@ -142,6 +142,7 @@ NOW: dict[str, Row] = {
     "the network it is in, named": Row(on_meta(annotations={"reconciler/network": "default"})),
     "restartPolicy": Row(on_spec(restartPolicy="OnFailure")),
     "terminationGracePeriodSeconds": Row(on_spec(terminationGracePeriodSeconds=1)),
+    "terminationMessagePolicy": Row(on_app(terminationMessagePolicy="FallbackToLogsOnError")),
     "imagePullPolicy": Row(on_app(imagePullPolicy="Never")),
     "a volume that nobody mounts": Row(lambda m: m["spec"]["volumes"].append({"name": "more", "emptyDir": {}})),
     # applied live
@@ -176,6 +177,7 @@ NOW: dict[str, Row] = {
     "runAsNonRoot": Row(security(runAsUser=33, runAsNonRoot=True), APP),
     "seccompProfile": Row(security(seccompProfile={"type": "Unconfined"}), APP),
     "supplementalGroups": Row(pod_context(supplementalGroups=[33]), MEMBERS),
+    "terminationMessagePath": Row(on_app(terminationMessagePath="/dev/other"), APP),
     "fsGroup": Row(pod_context(fsGroup=33), MEMBERS),
     "fsGroupChangePolicy": Row(pod_context(fsGroupChangePolicy="OnRootMismatch")),
     "pod securityContext that one member overrides": Row(pod_security, frozenset({"app", "side", "log"})),
@@ -219,7 +221,6 @@ LATER: dict[str, tuple[int, Change]] = {
     "activeDeadlineSeconds": (6, on_spec(activeDeadlineSeconds=1000)),
     "initContainers": (6, on_spec(initContainers=[{"name": "first", "image": "x", "command": ["true"]}])),
     "sidecar": (6, on_spec(initContainers=[{"name": "car", "image": "x", "restartPolicy": "Always"}])),
-    "terminationMessagePath": (6, on_app(terminationMessagePath="/dev/other")),
     "envFrom": (6, on_app(envFrom=[{"configMapRef": {"name": "c", "optional": True}}])),
     "env from a label": (6, on_app(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
     "ConfigMap volume": (

@@ -14,6 +14,9 @@ OciMount = dict[str, Any]
 SHM_SIZE = "65536k"
 """Podman's and Docker's default for /dev/shm."""
 
+MESSAGE = "termination-log"
+"""A container's last words, in its bundle."""
+
 POD_FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 """Files of the pod directory that every member sees, unless it mounts something there itself."""
 
@@ -54,8 +57,9 @@ def infra_mounts(bundle: Bundle) -> list[OciMount]:
 
 def member_mounts(bundle: Bundle, spec: ContainerSpec) -> list[OciMount]:
     """Defaults, then volumes, parents before what lies in them. A volume at a default's place replaces it."""
-    taken = {_clean(m.path) for m in spec.mounts}
-    mine = sorted((_volume(bundle, m, n) for n, m in enumerate(spec.mounts)), key=lambda m: m["destination"].count("/"))
+    mine = [*(_volume(bundle, m, n) for n, m in enumerate(spec.mounts)), *_message(bundle, spec)]
+    mine.sort(key=lambda m: m["destination"].count("/"))
+    taken = {m["destination"] for m in mine}
     defaults = [*_system(bundle, spec.security.privileged), *_pod_files(bundle, spec.security.read_only_root)]
     return [m for m in defaults if m["destination"] not in taken] + mine
 
@@ -98,6 +102,17 @@ def _volume(bundle: Bundle, mount: Mount, number: int) -> OciMount:
         "source": str(_source(bundle, mount, number)),
         "options": [how, propagation(mount), *flags],
     }
+
+
+def _message(bundle: Bundle, spec: ContainerSpec) -> Iterator[OciMount]:
+    """The file for the container's last words; over a volume at the same place, as with the kubelet (makeMounts)."""
+    if has_message(spec, keep=bundle.keep):
+        yield _bind(bundle.directory / MESSAGE, _clean(spec.message_path))
+
+
+def has_message(spec: ContainerSpec, *, keep: bool) -> bool:
+    """Whether a container is given a file for its last words. ``keep``: the pod's."""
+    return bool(spec.message_path) and not keep
 
 
 def _source(bundle: Bundle, mount: Mount, number: int) -> Path:

@@ -19,6 +19,7 @@ from reconciler.model.spec import (
     Dns,
     DnsPolicy,
     HostAlias,
+    MessagePolicy,
     Mount,
     PodSpec,
     PortBinding,
@@ -139,6 +140,8 @@ def test_every_supported_field_arrives() -> None:
                     "imagePullPolicy": "Never",
                     "command": ["sh", "$(A)"],
                     "args": ["$$(A)"],
+                    "terminationMessagePath": "/run/words/",
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
                     "workingDir": "/tmp/",
                     "env": [{"name": "B", "value": "2"}, {"name": "A", "value": "$(B)"}, {"name": "C"}],
                     "ports": [
@@ -191,6 +194,8 @@ def test_every_supported_field_arrives() -> None:
             stdin=True,
             stdin_once=True,
             tty=True,
+            message_path="/run/words",
+            message_policy=MessagePolicy.FALLBACK_TO_LOGS_ON_ERROR,
         ),
     )
 
@@ -237,6 +242,8 @@ SAME = {
     '"image": "busybox:1"': [
         '"image": "busybox:1", "imagePullPolicy": "IfNotPresent"',
         '"image": "busybox:1", "args": []',
+        '"image": "busybox:1", "terminationMessagePath": ""',
+        '"image": "busybox:1", "terminationMessagePolicy": "File"',
     ],
     '"name": "web"': ['"name": "web", "namespace": "default"', '"name": "web", "annotations": {}'],
     '"spec": {': [

@@ -116,6 +116,11 @@ def test_a_pod_list_has_kubernetes_shape() -> None:
             {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}},
             id="ended unseen",
         ),
+        pytest.param(
+            ContainerStatus("a", "i", "terminated", False, 0, exit=Exit(1, 1.0, 0.0, message="no tea")),
+            {"terminated": {"exitCode": 1, "reason": "Error", "message": "no tea"}},
+            id="ended with last words",
+        ),
     ],
 )
 def test_container_states(status: ContainerStatus, state: dict[str, object]) -> None:

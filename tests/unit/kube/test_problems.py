@@ -111,6 +111,7 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     ]),
     (pod(env=[{"name": "A=B"}]), [f"{C}.env[0].name: 'A=B' must be printable ASCII characters other than '='"]),
     (pod(env=[{"name": "A"}, {"name": "A"}]), [f"{C}.env[1].name: 'A' is set twice: the later value wins"]),
+    (pod(terminationMessagePath="a"), [f"{C}.terminationMessagePath: 'a' must be an absolute path"]),
     (pod(workingDir="tmp"), [f"{C}.workingDir: 'tmp' must be an absolute path"]),
     # ports
     (pod(ports=[port(hostPort=70000)]), [f"{C}.ports[0].hostPort: 70000 is more than 65535"]),

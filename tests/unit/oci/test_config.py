@@ -101,6 +101,17 @@ def test_privileged_lifts_what_confines_others(tmp_path: Path) -> None:
     assert "seccomp" not in free["linux"] and BPF_ANNOTATION not in free["annotations"]
 
 
+def test_the_file_for_last_words_lies_over_a_volume_at_its_place_and_is_not_there_in_a_pod_that_is_kept() -> None:
+    spec = ContainerSpec("n", "i", mounts=(Mount("/run/words", HOST),), message_path="/run/words/")
+    config = member(spec)
+    assert [m["source"] for m in config["mounts"] if m["destination"] == "/run/words"] == [
+        "/srv",
+        "/state/containers/c/termination-log",
+    ]
+    kept = member_config(replace(bundle(), keep=True), spec, IMAGE, User(), FACTS)
+    assert [m["source"] for m in kept["mounts"] if m["destination"] == "/run/words"] == ["/srv"]
+
+
 def test_a_volume_replaces_what_stands_at_its_place_and_parents_come_first() -> None:
     spec = ContainerSpec(
         "n",

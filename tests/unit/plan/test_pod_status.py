@@ -172,6 +172,7 @@ CREATING = ("waiting", "ContainerCreating")
 RUNS = ("running", "")
 BACK_OFF = ("waiting", "CrashLoopBackOff")
 SRV = "CreateContainerConfigError: no such directory: /srv"
+LOST = "its exit code was lost (the machine or its monitor went down)"
 NGINX = "HostPortConflict: port 8080/tcp is held by pid 123 (nginx)"
 
 ROWS = [
@@ -534,6 +535,23 @@ def test_a_finished_member_tells_its_exit():
     web = status(engine, exits(NEVER, web=3)(engine)).containers[0]
     assert web.exit is not None
     assert web.exit.code == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "message"),
+    [
+        pytest.param(3, "no tea", "no tea", id="its last words"),
+        pytest.param(-1, "no tea", f"{LOST}: no tea", id="behind what is said of an end that nobody saw"),
+        pytest.param(-1, "", LOST, id="nothing more where it left none"),
+    ],
+)
+def test_a_finished_member_tells(code: int, said: str, message: str):
+    engine = FakeEngine()
+    want = exits(NEVER, web=code)(engine)
+    have = engine.observe(KEY, None)
+    ended = tuple(replace(c, exit=replace(c.exit, message=said)) if c.exit else c for c in have.containers)
+    told = pod_status(want, replace(have, containers=ended), HostFacts(), engine.clock.now())
+    assert told.containers[0].message == message
 
 
 def test_while_an_edit_cannot_run_the_old_image_shows():
