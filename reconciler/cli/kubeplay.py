@@ -79,7 +79,8 @@ def _play(bench: Bench, pods: Sequence[PodSpec], manifest: Loaded, said: Any, pr
     from reconciler.controller import played
 
     try:
-        outcomes = played.play(bench, pods, manifest.secrets, start=said["start"], replace_others=said["replace"])
+        objects = [found.value for found in manifest.objects]
+        outcomes = played.play(bench, pods, objects, start=said["start"], replace_others=said["replace"])
     finally:
         if progress:
             progress.done()
@@ -210,8 +211,9 @@ def _manifest(place: str, verb: str, *, strict: bool = True) -> Loaded:
         what = "an error" if errors == 1 else f"{errors} errors"
         raise InvalidInput(f"cannot {verb} {path}: it has {what} (told above); nothing was changed")
     if not manifest.pods and not manifest.keys_in_error:
-        secrets = "" if not manifest.secrets else "; a Secret comes with the pods that name it"
-        raise InvalidInput(f"cannot {verb} {path}: there is no pod in it{secrets}")
+        others = sorted({found.value.kind for found in manifest.objects})
+        why = f"; a {others[0]} comes with the pods that refer to it" if others else ""
+        raise InvalidInput(f"cannot {verb} {path}: there is no pod in it{why}")
     return manifest
 
 

@@ -107,7 +107,7 @@ def settle(
     """
     end = None if timeout is None else bench.clock.now() + timeout
     enough = enough or _is_at_rest
-    bench.engine.use_secrets(bench.source.secret)
+    bench.engine.use_objects(bench.source.objects_for)
     wanted = wanted or _by_hand(bench, key)
     tries = 0
     with _pool() as pool, _Bell(bench.engine, key) as bell:

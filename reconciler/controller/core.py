@@ -74,7 +74,7 @@ class Core:
     ) -> None:
         self.engine = engine
         self.wanted = wanted
-        engine.use_secrets(wanted.secret)
+        engine.use_objects(wanted.objects_for)
         self.clock = clock
         self.log = log or Silent()
         self.queue: WorkQueue[Key] = WorkQueue(clock)

@@ -186,7 +186,7 @@ def _source_rows(
         mine = [key for key in keys if source.path_of(key) in ("", file.path)]
         shown.update(mine)
         told = [str(p) for p in problems if p.path == file.path and p.is_error]
-        others = tuple(Key(secret.namespace, secret.name, "Secret") for secret in file.loaded.secrets)
+        others = tuple(Key(one.value.namespace, one.value.name, one.value.kind) for one in file.loaded.objects)
         rows.append(_row_of(file.path, (*keys, *others), mine, told, core, engine, clock, troubles))
     rows += [
         StatusRow(p.path, (), "Error", (p.message,))

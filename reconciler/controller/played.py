@@ -18,16 +18,17 @@ from reconciler.controller.by_hand import Bench, edit, removed, settle
 from reconciler.controller.looking import NO_CHANGE, told_of
 from reconciler.controller.sync import Result
 from reconciler.controller.wanted import spoken
-from reconciler.kube import LoadedSecret
 from reconciler.model.actions import Action
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput, NotOwned, ReconcilerError
 from reconciler.model.key import HAND, Key, SourceId
+from reconciler.model.objects import Object
 from reconciler.model.observed import Observed
+from reconciler.model.sources import references
 from reconciler.model.spec import PodSpec
 from reconciler.model.status import Phase
 from reconciler.plan.situation import newest
-from reconciler.sources.hand import HandMember, HandPod, HandSecret
+from reconciler.sources.hand import HandMember, HandObject, HandPod
 
 T = TypeVar("T")
 
@@ -61,20 +62,21 @@ class Outcome:
 def play(
     bench: Bench,
     pods: Sequence[PodSpec],
-    secrets: Sequence[LoadedSecret] = (),
+    objects: Sequence[Object] = (),
     *,
     start: bool = True,
     replace_others: bool = False,
 ) -> tuple[Outcome, ...]:
-    """Have these pods, as they are written. ``start`` False: they are made and not started. ``secrets`` are kept with
-    the pods that name them. ``replace_others``: one that `run` or `pod create` made under such a name is removed first.
+    """Have these pods, as they are written. ``start`` False: they are made and not started. ``objects`` are kept with
+    the pods that refer to them. ``replace_others``: one that `run` or `pod create` made under such a name is removed
+    first.
     """
     run = RunState.RUNNING if start else RunState.CREATED
 
     def one(own: Bench, spec: PodSpec) -> Outcome:
         if replace_others:
             _remove_other(own, spec.key)
-        came = [s for s in secrets if s.namespace == spec.key.namespace and _names(spec, s.name)]
+        came = [one for one in objects if _refers(spec, one)]
         edit(own, spec.key, lambda before: _wanted(own, spec, run, came, before))
         return _stands(own, spec, settle(own, spec.key))
 
@@ -178,9 +180,7 @@ def _counted(bench: Bench, key: Key, thing: T, act: Callable[[Bench, T], Outcome
         return Outcome(key, steps=len(steps), error=error)
 
 
-def _wanted(
-    bench: Bench, spec: PodSpec, run: RunState, secrets: Sequence[LoadedSecret], before: HandPod | None
-) -> HandPod:
+def _wanted(bench: Bench, spec: PodSpec, run: RunState, came: Sequence[Object], before: HandPod | None) -> HandPod:
     """What is wanted of a pod from now on. For holders of its lock."""
     sandbox = bench.engine.observe(spec.key, None).sandbox
     _refuse_others("play", spec.key, sandbox.owner if sandbox else None)
@@ -194,7 +194,7 @@ def _wanted(
             hint=f"say --replace, or remove it: reconciler pod rm {spec.key.name}",
         )
     members = tuple(_begun_again(member) for member in before.members) if before else ()
-    return HandPod(spec, run, members, secrets=_secrets(bench, spec, secrets, before))
+    return HandPod(spec, run, members, objects=_objects(bench, spec, came, before))
 
 
 def _begun_again(member: HandMember) -> HandMember:
@@ -202,17 +202,15 @@ def _begun_again(member: HandMember) -> HandMember:
     return HandMember(member.name, Wish(turn=member.wish.turn))
 
 
-def _secrets(
-    bench: Bench, spec: PodSpec, came: Sequence[LoadedSecret], before: HandPod | None
-) -> tuple[HandSecret, ...]:
-    """Those that came with the manifest, and those that came before and are named still."""
-    kept = {s.name: s for s in before.secrets if _names(spec, s.name)} if before else {}
+def _objects(bench: Bench, spec: PodSpec, came: Sequence[Object], before: HandPod | None) -> tuple[HandObject, ...]:
+    """Those that came with the manifest, and those that came before and are referred to still."""
+    kept = {one.value.id: one for one in before.everything() if _refers(spec, one.value)} if before else {}
     now = bench.clock.wall()
-    return tuple((kept | {s.name: HandSecret(s.name, s.logins, now) for s in came}).values())
+    return tuple((kept | {one.id: HandObject(one, now) for one in reversed(came)}).values())
 
 
-def _names(spec: PodSpec, secret: str) -> bool:
-    return any(secret in container.pull_secrets for container in spec.containers)
+def _refers(spec: PodSpec, to: Object) -> bool:
+    return to.namespace == spec.key.namespace and (to.kind, to.name) in references(spec)
 
 
 def _remove_other(bench: Bench, key: Key) -> None:

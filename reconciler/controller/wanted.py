@@ -17,7 +17,7 @@ from reconciler.controller.turns import Turns
 from reconciler.model.desired import Absent, Present, Suspended, Unknown
 from reconciler.model.errors import TryLater
 from reconciler.model.key import HAND, Key, SourceId
-from reconciler.model.login import Logins
+from reconciler.model.objects import FindObject, Object, ObjectId
 from reconciler.model.spec import PortBinding
 from reconciler.sources.resolve import Resolution
 from reconciler.sources.suspended import Suspensions
@@ -41,8 +41,11 @@ class Source(Protocol):
 
     def path_of(self, key: Key) -> str: ...
 
-    def secret(self, namespace: str, name: str) -> Logins | None:
-        """The passwords of a Secret that it defines."""
+    def find(self, user: Key, kind: str, name: str) -> Object | None:
+        """An object of the namespace of ``user`` that it defines, for that pod to refer to."""
+
+    def users_of(self, objects: Collection[ObjectId]) -> Set[Key]:
+        """The keys whose pods refer to one of these objects, as it defines them."""
 
     def adopt(self, keys: Collection[Key]) -> None: ...
 
@@ -157,10 +160,18 @@ class Wanted:
         if self._turns is not None:
             self._turns.check()
 
-    def secret(self, namespace: str, name: str) -> Logins | None:
-        """The passwords of a Secret, from the first source that defines it."""
-        found = (source.secret(namespace, name) for source in self.sources)
-        return next((logins for logins in found if logins is not None), None)
+    def objects_for(self, user: Key, owner: SourceId | None) -> FindObject:
+        """Looks up objects for a pod: what ``owner``, its source, defines counts before what others do."""
+        sources = sorted(self.sources, key=lambda source: source.id != owner)
+
+        def find(kind: str, name: str) -> Object | None:
+            return next((found for source in sources if (found := source.find(user, kind, name)) is not None), None)
+
+        return find
+
+    def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
+        """Every key whose pod refers to one of these objects, whichever source defines the pod."""
+        return {key for source in self.sources for key in source.users_of(objects)} if objects else set()
 
     def releases(self, key: Key, binding: PortBinding) -> bool:
         """Whether the pod of ``key`` is on its way to give up a host port."""

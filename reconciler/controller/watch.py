@@ -140,13 +140,18 @@ def _run(
         if firewall:
             firewall.look()
 
+    def scanned(source: DirectorySource) -> None:
+        complaints.tell(source)
+        for key in core.wanted.users_of(source.take_other_objects()):
+            core.queue.add(key)
+
     folders = FolderWatcher(
         tuple(sources),
         core.queue.add,
         clock,
         resync=options.resync,
         on_resync=resync,
-        on_scan=complaints.tell,
+        on_scan=scanned,
         log=options.log,
         health=core.health,
     )

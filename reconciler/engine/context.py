@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from reconciler.engine.layout import Layout
 from reconciler.engine.store.tx import Store
 from reconciler.model.clock import Clock, SystemClock
-from reconciler.model.key import ContainerId, PodId
+from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.objects import SECRET, ObjectsFor, nothing
 
 if TYPE_CHECKING:
     from reconciler.engine.cgroups import Driver
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from reconciler.engine.records import ContainerRecord
     from reconciler.engine.runtime import Runtime
     from reconciler.model.events import EventType
-    from reconciler.model.login import FindSecret, Logins
+    from reconciler.model.login import Logins
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,8 @@ class Context:
     cache: Cache = field(default_factory=Cache)
     users_of: Callable[[str], tuple[str, ...]] = lambda _image: ()
     """Names the containers made from an image id, which keep it from being removed; given by the engine."""
-    secret: FindSecret = lambda _namespace, _name: None
-    """The passwords that manifests bring; given by whoever reads them. Where there are no manifests, there are none."""
+    objects_for: ObjectsFor = nothing
+    """What manifests define for pods to refer to; given by whoever reads them."""
 
     @once
     def config(self) -> Config:
@@ -141,11 +142,12 @@ class Context:
         choice = choosing.choose(self.layout, self.settings.runtime)
         return replace(choice, facts=security.settle(choice.facts, self.layout, self.config.security))
 
-    def logins(self, namespace: str, secrets: Iterable[str]) -> tuple[Logins, tuple[str, ...]]:
-        """All that Secrets say together, and the names of those that are missing."""
-        found = {name: self.secret(namespace, name) for name in secrets}
-        missing = tuple(name for name, logins in found.items() if logins is None)
-        return tuple(login for logins in found.values() for login in logins or ()), missing
+    def logins(self, key: Key, secrets: Iterable[str]) -> tuple[Logins, tuple[str, ...]]:
+        """All passwords of a pod's Secrets together, and the names of those that are missing, or hold none."""
+        find = self.objects_for(key, None)
+        found = {name: find(SECRET, name) for name in secrets}
+        missing = tuple(name for name, one in found.items() if one is None or one.logins is None)
+        return tuple(login for one in found.values() if one for login in one.logins or ()), missing
 
     @property
     def facts(self) -> HostCapabilities:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.model.events import Event, EventType
     from reconciler.model.interfaces import KeyLock
     from reconciler.model.key import PodId
-    from reconciler.model.login import FindSecret
+    from reconciler.model.objects import ObjectsFor
     from reconciler.model.observed import Container, HostFacts, Observed, PidRef
     from reconciler.model.spec import PodSpec
     from reconciler.model.usage import Usage
@@ -164,9 +164,9 @@ class Engine:
 
         return events.read(self.context.store, about=about, after=after)
 
-    def use_secrets(self, find: FindSecret) -> None:
-        """Have the Secrets that specs name looked up by ``find``, whenever they are needed."""
-        self.context.secret = find
+    def use_objects(self, objects_for: ObjectsFor) -> None:
+        """Have the objects that specs refer to looked up by it, whenever they are needed."""
+        self.context.objects_for = objects_for
 
     def renew_images(self, key: Key, spec: PodSpec, tell: Callable[[str], None]) -> tuple[str, ...]:
         """Ask the registries about every image of a pod, and have its containers replaced whose image is another one
@@ -324,7 +324,7 @@ class Engine:
             if not self._pulled_for:
                 self.images.subscribe(self._pull_ended)
             self._pulled_for.setdefault(action.image, set()).add(key)
-        logins, missing = self.context.logins(key.namespace, action.secrets)
+        logins, missing = self.context.logins(key, action.secrets)
         if missing:
             text = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
             text += "; attempting to pull the image may not succeed."

@@ -29,7 +29,7 @@ def pull(ctx: Context, key: Key, spec: PodSpec, tell: Callable[[str], None]) -> 
 
 def _pull(ctx: Context, key: Key, spec: ContainerSpec, tell: Callable[[str], None]) -> str:
     try:
-        ctx.images.renew(spec.image, progress=tell, logins=ctx.logins(key.namespace, spec.pull_secrets)[0])
+        ctx.images.renew(spec.image, progress=tell, logins=ctx.logins(key, spec.pull_secrets)[0])
     except ReconcilerError as error:
         return error.message
     return ""

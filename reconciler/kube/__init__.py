@@ -4,8 +4,8 @@
 need them, so importing this package costs little.
 """
 
-from reconciler.kube.load import Loaded, LoadedPod, LoadedSecret, load
+from reconciler.kube.load import Loaded, LoadedObject, LoadedPod, load
 from reconciler.kube.present import pod_list, pod_manifest
 from reconciler.kube.problem import Problem, Reason
 
-__all__ = ["Loaded", "LoadedPod", "LoadedSecret", "Problem", "Reason", "load", "pod_list", "pod_manifest"]
+__all__ = ["Loaded", "LoadedObject", "LoadedPod", "Problem", "Reason", "load", "pod_list", "pod_manifest"]

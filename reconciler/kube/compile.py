@@ -10,6 +10,7 @@ from typing import Any
 
 from reconciler.kube import names, nameservice, ours, quantity
 from reconciler.kube.expansion import expand, expand_env
+from reconciler.kube.objects import DEFAULT_NAMESPACE
 from reconciler.kube.rules import PIDS_LIMIT
 from reconciler.kube.security import compile_security, sysctls
 from reconciler.model import publish
@@ -33,7 +34,6 @@ from reconciler.model.spec import (
 )
 from reconciler.model.words import clean_path, default_hostname
 
-DEFAULT_NAMESPACE = "default"
 GRACE_SECONDS = 30
 
 

@@ -12,26 +12,26 @@ from itertools import islice
 from typing import Any
 
 from reconciler.kube import names
-from reconciler.kube.compile import DEFAULT_NAMESPACE, compile_pod
+from reconciler.kube.compile import compile_pod
 from reconciler.kube.document import Document, Node, locate, node_at, plain
+from reconciler.kube.objects import DEFAULT_NAMESPACE, TEXTS, read_object
 from reconciler.kube.problem import Flaw, Path, Problem, Reason, field_path, one_line
 from reconciler.kube.rules import check_rules
-from reconciler.kube.schema import LATER, check_object, check_pod, kind_of, shorten
-from reconciler.kube.secret import check_secret, logins_of
+from reconciler.kube.schema import LATER, check_pod, kind_of, shorten
 from reconciler.kube.text import read
 from reconciler.model.key import Key
-from reconciler.model.login import Logins
+from reconciler.model.objects import KINDS, Object
 from reconciler.model.spec import PodSpec
 from reconciler.model.words import did_you_mean
 
 _LISTS = ("List", "PodList")
 _LIST_FIELDS = ("apiVersion", "kind", "metadata", "items")
 _OTHER_KINDS = """
-    Binding CertificateSigningRequest ClusterRole ClusterRoleBinding ConfigMap ControllerRevision CronJob
+    Binding CertificateSigningRequest ClusterRole ClusterRoleBinding ControllerRevision CronJob
     CustomResourceDefinition DaemonSet Deployment Endpoints EndpointSlice Event HorizontalPodAutoscaler Ingress
     IngressClass Job Kustomization Lease LimitRange Namespace NetworkPolicy Node PersistentVolume
-    PersistentVolumeClaim PodDisruptionBudget PodTemplate PriorityClass ReplicaSet ReplicationController
-    ResourceQuota Role RoleBinding RuntimeClass Service ServiceAccount StatefulSet StorageClass
+    PodDisruptionBudget PodTemplate PriorityClass ReplicaSet ReplicationController
+    ResourceQuota Role RoleBinding RuntimeClass ServiceAccount StatefulSet StorageClass
 """.split()  # noqa: SIM905 (a list of one word a line would fill a page)
 
 MAX_PROBLEMS = 100
@@ -48,12 +48,10 @@ class LoadedPod:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedSecret:
-    """A Secret of a file, with passwords of registries; ``line`` (from 1) is where it begins."""
+class LoadedObject:
+    """An object of a file that pods may refer to; ``line`` (from 1) is where it begins."""
 
-    namespace: str
-    name: str
-    logins: Logins
+    value: Object
     line: int
 
 
@@ -61,25 +59,28 @@ class LoadedSecret:
 class Loaded:
     """All that a file says. ``complete`` False: something in it could not be attributed to a pod, so it is not
     known which pods the file means. ``keys_in_error`` are pods it means but describes wrongly; none of them is
-    in ``pods``."""
+    in ``pods``. ``objects_whole`` False: some object for pods to refer to is described wrongly."""
 
     pods: tuple[LoadedPod, ...] = ()
     problems: tuple[Problem, ...] = ()
     complete: bool = True
     keys_in_error: tuple[Key, ...] = ()
-    secrets: tuple[LoadedSecret, ...] = ()
+    objects: tuple[LoadedObject, ...] = ()
+    objects_whole: bool = True
 
 
 @dataclass(slots=True)
 class _Result:
-    """What one object came to. ``about_pods`` False: it is an object of another kind."""
+    """What one object came to. ``about_pods`` False: it is an object of another kind; ``refers`` False: and one that
+    pods do not refer to."""
 
     node: Node
     flaws: list[Flaw]
     key: Key | None = None
     spec: PodSpec | None = None
     about_pods: bool = True
-    secret: LoadedSecret | None = None
+    refers: bool = False
+    value: Object | None = None
 
 
 def load(path: str, data: bytes) -> Loaded:
@@ -96,8 +97,8 @@ def _load(path: str, data: bytes) -> Loaded:
     pods: dict[Key, LoadedPod] = {}
     problems: list[Problem] = []
     failed: dict[Key, None] = {}
-    secrets: list[LoadedSecret] = []
-    complete = True
+    objects: list[LoadedObject] = []
+    complete = whole = True
     for document in read(data, is_json=path.endswith(".json")):
         complete = complete and not document.broken
         for result in _objects(document):
@@ -108,13 +109,16 @@ def _load(path: str, data: bytes) -> Loaded:
                 pods[spec.key] = LoadedPod(spec, result.node.line + 1, document.index)
             elif key is not None:
                 failed[key] = None
-            elif result.secret is not None:
-                secrets.append(result.secret)
+            elif result.value is not None:
+                objects.append(LoadedObject(result.value, result.node.line + 1))
             elif result.about_pods:
                 complete = False
+            else:
+                whole = whole and not result.refers
             problems.extend(_problem(path, flaw, result.node, key) for flaw in result.flaws)
     keys_in_error = tuple(key for key in failed if key not in pods)
-    return Loaded(tuple(pods.values()), _in_order(problems), complete, keys_in_error, tuple(secrets))
+    whole = whole and complete
+    return Loaded(tuple(pods.values()), _in_order(problems), complete, keys_in_error, tuple(objects), whole)
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -192,8 +196,8 @@ def _object(node: Node, flaws: list[Flaw], broken: bool) -> _Result:
     if not node.is_map:
         text = f"must be a Kubernetes object (a mapping), not {kind_of(node.value)}"
         return _Result(node, flaws if broken else [*flaws, Flaw(text, Reason.WRONG_TYPE)])
-    if (kind := _text(node, "kind")) == "Secret" and not broken:
-        return _secret(node, flaws)
+    if (kind := _text(node, "kind")) in KINDS and not broken:
+        return _other_object(node, kind, flaws)
     if kind != "Pod":
         return _other_kind(node, kind, flaws, broken)
     key = _key(node)
@@ -211,27 +215,22 @@ def _object(node: Node, flaws: list[Flaw], broken: bool) -> _Result:
     return _Result(node, flaws, spec.key, spec)
 
 
-def _secret(node: Node, flaws: list[Flaw]) -> _Result:
-    secret = _document_of(node)
-    flaws = [*flaws, *check_object("secret.json", secret, MAX_PROBLEMS)[0]]
-    if not flaws:
-        flaws = list(check_secret(secret))
-    if flaws:
-        return _Result(node, flaws, about_pods=False)
-    meta = secret["metadata"]
-    namespace = meta.get("namespace") or DEFAULT_NAMESPACE
-    found = LoadedSecret(namespace, meta["name"], logins_of(secret), node.line + 1)
-    return _Result(node, flaws, about_pods=False, secret=found)
+def _other_object(node: Node, kind: str, flaws: list[Flaw]) -> _Result:
+    found, more = read_object(kind, _document_of(node), MAX_PROBLEMS)
+    wrong = any(not flaw.warning for flaw in flaws)
+    return _Result(node, [*flaws, *more], about_pods=False, refers=True, value=None if wrong else found)
 
 
 def _document_of(node: Node) -> dict[str, Any]:
-    """As plain values. In labels and annotations null is an empty value, not an absent one (Go's map[string]string)."""
-    pod: dict[str, Any] = plain(node)
-    for name in ("labels", "annotations"):
-        mapping = node_at(node, ("metadata", name))
+    """As plain values. In labels, annotations and data null is an empty value, not an absent one (Go's
+    map[string]string)."""
+    made: dict[str, Any] = plain(node)
+    for parent, name in (*(("metadata", name) for name in ("labels", "annotations")), *(("", name) for name in TEXTS)):
+        mapping = node_at(node, (parent, name) if parent else (name,))
         if mapping is not None and mapping.is_map:
-            pod["metadata"][name] = {k: "" if e.node.value is None else plain(e.node) for k, e in mapping.value.items()}
-    return pod
+            texts = {k: "" if e.node.value is None else plain(e.node) for k, e in mapping.value.items()}
+            (made[parent] if parent else made)[name] = texts
+    return made
 
 
 def _prune(pod: dict[str, Any], flaws: list[Flaw]) -> None:
@@ -260,7 +259,7 @@ def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool) -> _Resu
     if known:
         text = f"{kind} is {LATER}"
     elif kind:
-        text = f"{shorten(kind)!r} is not a known kind{did_you_mean(kind, ['Pod', 'Secret', *_OTHER_KINDS])}"
+        text = f"{shorten(kind)!r} is not a known kind{did_you_mean(kind, ['Pod', *KINDS, *_OTHER_KINDS])}"
     else:
         text = "missing" if node_at(node, ("kind",)) is None else "must be a string such as Pod"
     reason = Reason.NOT_SUPPORTED if kind else Reason.MISSING_FIELD if text == "missing" else Reason.WRONG_TYPE

@@ -1,6 +1,7 @@
-"""Secrets of the manifests: those that hold passwords of registries (docker's config file), for imagePullSecrets.
+"""What Secrets of each type must hold (core/validation: ValidateSecret), and the passwords of registries in those
+that are docker's config file, for imagePullSecrets.
 
-Other types are for a later version and told so. No message quotes a value. Pure.
+No message quotes a value. Pure.
 """
 
 from __future__ import annotations
@@ -11,31 +12,42 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kube import names
 from reconciler.kube.problem import Flaw, Path, Reason
-from reconciler.kube.schema import LATER, kind_of
+from reconciler.kube.schema import kind_of
 from reconciler.model.login import Login, Logins
 
 CONFIG, CFG = "kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg"
+BASIC, SSH, TLS = "kubernetes.io/basic-auth", "kubernetes.io/ssh-auth", "kubernetes.io/tls"
+TOKEN = "kubernetes.io/service-account-token"
+ACCOUNT = "kubernetes.io/service-account.name"
+
 _FILES = {CONFIG: ".dockerconfigjson", CFG: ".dockercfg"}
+_NEEDED = {BASIC: ("username", "password"), SSH: ("ssh-privatekey",), TLS: ("tls.crt", "tls.key")}
+_AND = {BASIC: " or "}
 
 
-def check_secret(secret: dict[str, Any]) -> Iterator[Flaw]:
-    """What the schema cannot say. The document has its types right."""
+def check_type(secret: dict[str, Any]) -> Iterator[Flaw]:
+    """What a Secret of its type must hold; other types than these hold what they like."""
     kind = secret.get("type") or "Opaque"
-    if kind not in _FILES:
-        text = f"a Secret of type {kind} is {LATER}, only {CONFIG} and {CFG}, for imagePullSecrets"
-        yield Flaw(text, Reason.NOT_SUPPORTED, ("type",) if "type" in secret else ("kind",))
+    if kind in _FILES:
+        yield from _logins(secret, kind)[1]
         return
-    for name, found in (("name", names.dns_subdomain), ("namespace", names.dns_label)):
-        if text := found(secret["metadata"].get(name) or "default"):
-            yield Flaw(text, Reason.INVALID_VALUE, ("metadata", name))
-    yield from _logins(secret, kind)[1]
+    there = {**secret.get("data", {}), **secret.get("stringData", {})}
+    needed = [name for name in _NEEDED.get(kind, ()) if name not in there or (kind == SSH and not there[name])]
+    if kind == BASIC and len(needed) < len(_NEEDED[kind]):
+        return
+    if needed:
+        text = f"missing: a Secret of type {kind} has {_AND.get(kind, ' and ').join(needed)}"
+        yield Flaw(text, Reason.MISSING_FIELD, ("stringData" if "stringData" in secret else "data",))
+    if kind == TOKEN and not secret["metadata"].get("annotations", {}).get(ACCOUNT):
+        text = f"missing: a Secret of type {kind} has the annotation {ACCOUNT}"
+        yield Flaw(text, Reason.MISSING_FIELD, ("metadata", "annotations"))
 
 
-def logins_of(secret: dict[str, Any]) -> Logins:
-    """The passwords of a Secret without flaws."""
-    return tuple(_logins(secret, secret["type"])[0])
+def logins_of(secret: dict[str, Any]) -> Logins | None:
+    """The passwords of a Secret without flaws; None of another object, or of another type."""
+    kind = secret.get("type", "")
+    return tuple(_logins(secret, kind)[0]) if secret["kind"] == "Secret" and kind in _FILES else None
 
 
 def _logins(secret: dict[str, Any], kind: str) -> tuple[list[Login], list[Flaw]]:

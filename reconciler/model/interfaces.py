@@ -9,7 +9,7 @@ from typing import Protocol
 from reconciler.model.actions import Action
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key
-from reconciler.model.login import FindSecret
+from reconciler.model.objects import ObjectsFor
 from reconciler.model.observed import HostFacts, Observed, PidRef
 from reconciler.model.spec import PodSpec
 
@@ -27,8 +27,8 @@ class PodEngine(Protocol):
     listeners: list[Callable[[Key], None]]
     """Called, from any thread, with a key about which something changed that no exit tells (a pull ended)."""
 
-    def use_secrets(self, find: FindSecret) -> None:
-        """Have the Secrets that specs name looked up by ``find``, whenever they are needed."""
+    def use_objects(self, objects_for: ObjectsFor) -> None:
+        """Have the objects that specs refer to looked up by it, whenever they are needed."""
 
     def lock(self, key: Key) -> AbstractContextManager[KeyLock]:
         """Hold the key against every other process. Never held through a grace period or a pull."""

@@ -6,7 +6,6 @@ spec, a record, an event or a log, and not shown by ``repr``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -21,6 +20,3 @@ class Login:
 
 
 Logins = tuple[Login, ...]
-
-FindSecret = Callable[[str, str], Logins | None]
-"""The logins of the Secret of a namespace and a name; None where no manifest defines it."""

@@ -18,12 +18,21 @@ from reconciler.kube import Problem
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.desired import Absent
 from reconciler.model.key import Key, SourceId
-from reconciler.model.login import Logins
+from reconciler.model.objects import Object, ObjectId
 from reconciler.model.observed import Instant
+from reconciler.model.sources import references
 from reconciler.sources import memory as memories
 from reconciler.sources import reading
 from reconciler.sources.resolve import Holdings, Resolution, chosen, duplicates, problem, resolve
-from reconciler.sources.snapshot import FileState, Snapshot, changed_keys, claims_of, secrets_of, with_old_secrets
+from reconciler.sources.snapshot import (
+    FileState,
+    Snapshot,
+    changed_keys,
+    changed_objects,
+    claims_of,
+    objects_of,
+    with_old_objects,
+)
 from reconciler.sources.tree import Identity, Tree, look, look_at_file
 
 SETTLE = 2.0
@@ -64,6 +73,7 @@ class DirectorySource:
         self._owned: set[Key] = set()
         self._going: set[Key] = set()
         self._unreported: set[Key] = set()
+        self._other_objects: frozenset[ObjectId] = frozenset()
         self._adopted = False
         self._last_event: Instant = float("-inf")
         self._newest_seen: tuple[float, Instant] = (0.0, float("-inf"))
@@ -80,8 +90,17 @@ class DirectorySource:
             new = self._take(old, frozenset(writing))
             self._snapshot = new
             self._remember(new)
-            changed, self._unreported = self._unreported | changed_keys(old, new), set()
+            objects = changed_objects(old, new)
+            self._other_objects |= objects
+            changed = self._unreported | changed_keys(old, new) | users_of(objects, new)
+            self._unreported = set()
             return new, changed | self._unclaimed(new)
+
+    def take_other_objects(self) -> frozenset[ObjectId]:
+        """The objects that say something else than when this was last asked: pods of other sources may use them."""
+        with self._lock:
+            taken, self._other_objects = self._other_objects, frozenset()
+            return taken
 
     def touched(self) -> None:
         """Something happened in the directory: it is not quiet before the settle time has passed."""
@@ -112,10 +131,14 @@ class DirectorySource:
             relative = self._memory.paths.get(key)
             return "" if relative is None else self._absolute(relative)
 
-    def secret(self, namespace: str, name: str) -> Logins | None:
-        """The passwords of a Secret that a file defines."""
-        found = self.snapshot.secrets.get((namespace, name))
-        return found.logins if found else None
+    def find(self, user: Key, kind: str, name: str) -> Object | None:
+        """An object of the namespace of ``user`` that a file defines, for that pod to refer to."""
+        found = self.snapshot.objects.get((kind, user.namespace, name))
+        return found.value if found else None
+
+    def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
+        """The pods that a file defines and that refer to one of these objects."""
+        return users_of(objects, self.snapshot)
 
     @property
     def is_known(self) -> bool:
@@ -198,7 +221,7 @@ class DirectorySource:
             watch=tree.watch,
             git_lock=tree.git_lock,
             claims=claims_of(files),
-            secrets=secrets_of(files),
+            objects=objects_of(files),
         )
         if old is not None and _differ(old, snapshot):
             self._last_event = taken
@@ -214,7 +237,7 @@ class DirectorySource:
             elif before is not None and before.stamp == stamp and not before.again:
                 files[relative] = before
             else:
-                files[relative] = with_old_secrets(reading.read(self._absolute(relative), relative), before)
+                files[relative] = with_old_objects(reading.read(self._absolute(relative), relative), before)
         return files
 
     def _quiet_from(self, tree: Tree, now: Instant) -> Instant:
@@ -289,3 +312,14 @@ def _differ(old: Snapshot, new: Snapshot) -> bool:
     old_stamps = {relative: file.stamp for relative, file in old.files.items()}
     new_stamps = {relative: file.stamp for relative, file in new.files.items()}
     return (old.identity, old.unreadable, old_stamps) != (new.identity, new.unreadable, new_stamps)
+
+
+def users_of(objects: Collection[ObjectId], snapshot: Snapshot) -> set[Key]:
+    """The pods of a snapshot that refer to one of these objects."""
+    if not objects:
+        return set()
+    return {
+        key
+        for key, claims in snapshot.claims.items()
+        if any((kind, key.namespace, n) in objects for claim in claims for kind, n in references(claim.pod.spec))
+    }

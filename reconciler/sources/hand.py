@@ -19,8 +19,10 @@ import msgspec
 from reconciler.kube import Problem
 from reconciler.model.desired import Absent, Present, RunState, Unknown, Wish
 from reconciler.model.errors import InvalidInput, TryLater
-from reconciler.model.key import HAND, ContainerId, Key
+from reconciler.model.key import HAND, ContainerId, Key, SourceId
 from reconciler.model.login import Logins
+from reconciler.model.objects import SECRET, FindObject, Object, ObjectId
+from reconciler.model.sources import references
 from reconciler.model.spec import SPEC_VERSION, PodSpec
 from reconciler.model.typed import decoder
 from reconciler.sources.atomic import replace_file
@@ -49,8 +51,7 @@ class HandMember:
 
 @dataclass(frozen=True, slots=True)
 class HandSecret:
-    """A Secret that came in the manifest of a pod, with passwords for its images. ``said``: when that was played, as
-    seconds since the epoch."""
+    """As version 2 kept the passwords of a Secret."""
 
     name: str
     logins: Logins = field(repr=False)
@@ -58,10 +59,19 @@ class HandSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class HandObject:
+    """An object that came in the manifest of a pod that refers to it. ``said``: when that was played, as seconds since
+    the epoch."""
+
+    value: Object
+    said: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class HandPod:
     """A pod as commands want it. ``solo``: it is there for its one container only. ``going``: it is to be removed, its
-    containers with ``grace`` seconds to stop. ``command``: the words by which it was made. ``secrets`` are forgotten
-    with it."""
+    containers with ``grace`` seconds to stop. ``command``: the words by which it was made. ``objects``, those that it
+    was played with, are forgotten with it; ``secrets`` are those of a file that an older version wrote."""
 
     spec: PodSpec
     run: RunState = RunState.RUNNING
@@ -71,7 +81,13 @@ class HandPod:
     grace: float | None = None
     command: tuple[str, ...] = ()
     secrets: tuple[HandSecret, ...] = ()
+    objects: tuple[HandObject, ...] = ()
     version: int = SPEC_VERSION
+
+    def everything(self) -> tuple[HandObject, ...]:
+        """The objects that it was played with, those of an older version, too."""
+        older = (HandObject(Object(SECRET, self.key.namespace, s.name, logins=s.logins), s.said) for s in self.secrets)
+        return (*self.objects, *older)
 
     @property
     def key(self) -> Key:
@@ -139,12 +155,13 @@ class HandSource:
 
     def all(self) -> tuple[HandPod, ...]:
         """Every pod that can be read."""
-        pods = []
-        for key in sorted(self._keys()):
-            with suppress(TryLater):
-                if pod := self.read(key):
-                    pods.append(pod)
-        return tuple(pods)
+        return tuple(pod for key in sorted(self._keys()) if (pod := self._read_or_none(key)))
+
+    def _read_or_none(self, key: Key) -> HandPod | None:
+        try:
+            return self.read(key)
+        except TryLater:
+            return None
 
     # --- names of containers -----------------------------------------------------------------------------------
 
@@ -212,11 +229,29 @@ class HandSource:
         """Commands have told of theirs."""
         return ()
 
-    def secret(self, namespace: str, name: str) -> Logins | None:
-        """The passwords of a Secret as it was played last, with whichever pod."""
-        pods = (pod for pod in self.all() if pod.key.namespace == namespace)
-        found = [secret for pod in pods for secret in pod.secrets if secret.name == name]
-        return max(found, key=lambda secret: secret.said).logins if found else None
+    def find(self, user: Key, kind: str, name: str) -> Object | None:
+        """An object as the pod was played with it; else as it was played last, with whichever pod of the namespace."""
+
+        def among(pod: HandPod) -> list[HandObject]:
+            return [one for one in pod.everything() if (one.value.kind, one.value.name) == (kind, name)]
+
+        own = self._read_or_none(user)
+        if own is not None and (found := among(own)):
+            return found[0].value
+        found = [one for pod in self.all() if pod.key.namespace == user.namespace for one in among(pod)]
+        return max(found, key=lambda one: one.said).value if found else None
+
+    def objects_for(self, user: Key, _owner: SourceId | None) -> FindObject:
+        """How its objects are looked up for a pod."""
+        return lambda kind, name: self.find(user, kind, name)
+
+    def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
+        """The pods that refer to one of these objects."""
+        return {
+            pod.key
+            for pod in self.all()
+            if any((kind, pod.key.namespace, name) in objects for kind, name in references(pod.spec))
+        }
 
     def adopt(self, keys: Collection[Key]) -> None:
         with self._lock:

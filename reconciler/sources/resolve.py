@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from reconciler.kube import Problem
 from reconciler.model.desired import Absent, Desired, Present, Unknown
 from reconciler.model.key import Key
+from reconciler.model.objects import ObjectId
 from reconciler.model.observed import Instant
 from reconciler.model.spec import DEFAULT_NETWORK, PodSpec
 from reconciler.sources.memory import Memory
@@ -93,18 +94,18 @@ def duplicates(snapshot: Snapshot, memory: Memory) -> tuple[Problem, ...]:
             place = str(winner) if winner else f"{snapshot.path}/{memory.paths.get(key)}"
             message = f"pod {key} is already defined in {place}, which counts"
             found.append(problem(claim.file.path, "DuplicatePod", message, line=claim.pod.line, key=key))
-    return (*found, *_duplicate_secrets(snapshot))
+    return (*found, *_duplicate_objects(snapshot))
 
 
-def _duplicate_secrets(snapshot: Snapshot) -> Iterator[Problem]:
-    first: dict[tuple[str, str], str] = {}
+def _duplicate_objects(snapshot: Snapshot) -> Iterator[Problem]:
+    first: dict[ObjectId, str] = {}
     for file in snapshot.files.values():
-        for secret in file.loaded.secrets if file.loaded.complete else ():
-            name = (secret.namespace, secret.name)
+        for found in file.loaded.objects if file.loaded.objects_whole else ():
+            name = found.value.id
             if name in first:
-                message = f"Secret {'/'.join(name)} is already defined in {first[name]}, which counts"
-                yield problem(file.path, "DuplicateSecret", message, line=secret.line)
-            first.setdefault(name, f"{file.path}:{secret.line}")
+                message = f"{found.value} is already defined in {first[name]}, which counts"
+                yield problem(file.path, f"Duplicate{name[0]}", message, line=found.line)
+            first.setdefault(name, f"{file.path}:{found.line}")
 
 
 def problem(path: str, reason: str, message: str, *, line: int = 0, key: Key | None = None) -> Problem:

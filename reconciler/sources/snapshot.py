@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.kube import Loaded, LoadedPod, LoadedSecret, Problem
+from reconciler.kube import Loaded, LoadedObject, LoadedPod, Problem
 from reconciler.model.key import Key, SourceId
+from reconciler.model.objects import ObjectId
 from reconciler.model.observed import Instant
 from reconciler.sources.tree import Identity, Interest, Stamp
 
@@ -43,8 +44,7 @@ class Claim:
         return f"{self.file.path}:{self.pod.line}"
 
 
-Secrets = Mapping[tuple[str, str], LoadedSecret]
-"""By namespace and name."""
+Objects = Mapping[ObjectId, LoadedObject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Snapshot:
     watch: Mapping[str, Interest] = field(default_factory=dict)
     git_lock: str = ""
     claims: Mapping[Key, tuple[Claim, ...]] = field(default_factory=dict)
-    secrets: Secrets = field(default_factory=dict)
+    objects: Objects = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -100,23 +100,23 @@ def claims_of(files: Mapping[str, FileState]) -> dict[Key, tuple[Claim, ...]]:
     return {key: tuple(claims) for key, claims in found.items()}
 
 
-def with_old_secrets(file: FileState, before: FileState | None) -> FileState:
-    """A file that is broken now keeps the Secrets that it had: whoever pulls meanwhile needs them."""
-    if before is None or file.loaded.complete:
+def with_old_objects(file: FileState, before: FileState | None) -> FileState:
+    """A file that is broken now, or an object in it, keeps the objects that it had: whoever uses them needs them."""
+    if before is None or file.loaded.objects_whole:
         return file
-    kept = (*file.loaded.secrets, *before.loaded.secrets)
-    return replace(file, loaded=replace(file.loaded, secrets=tuple(_secrets(kept).values())))
+    kept = (*file.loaded.objects, *before.loaded.objects)
+    return replace(file, loaded=replace(file.loaded, objects=tuple(_objects(kept).values())))
 
 
-def secrets_of(files: Mapping[str, FileState]) -> Secrets:
-    """The Secrets of all files, the first of a name by path."""
-    return _secrets(secret for file in files.values() for secret in file.loaded.secrets)
+def objects_of(files: Mapping[str, FileState]) -> Objects:
+    """The objects of all files, the first of a name by path."""
+    return _objects(found for file in files.values() for found in file.loaded.objects)
 
 
-def _secrets(secrets: Iterable[LoadedSecret]) -> dict[tuple[str, str], LoadedSecret]:
-    found: dict[tuple[str, str], LoadedSecret] = {}
-    for secret in secrets:
-        found.setdefault((secret.namespace, secret.name), secret)
+def _objects(objects: Iterable[LoadedObject]) -> dict[ObjectId, LoadedObject]:
+    found: dict[ObjectId, LoadedObject] = {}
+    for one in objects:
+        found.setdefault(one.value.id, one)
     return found
 
 
@@ -126,23 +126,18 @@ def changed_keys(old: Snapshot | None, new: Snapshot) -> set[Key]:
     keys = {key for key in {*before, *new.claims} if _said(before.get(key, ())) != _said(new.claims.get(key, ()))}
     errors = {key for file in new.files.values() for key in file.loaded.keys_in_error}
     old_errors = {key for file in old.files.values() for key in file.loaded.keys_in_error} if old else set()
-    return keys | (errors ^ old_errors) | _with_other_secrets(old.secrets if old else {}, new)
+    return keys | (errors ^ old_errors)
 
 
-def _with_other_secrets(before: Secrets, new: Snapshot) -> set[Key]:
-    """Pods that a Secret concerns which says something else now."""
-    names = {name for name in {*before, *new.secrets} if _logins(before, name) != _logins(new.secrets, name)}
-    return {
-        key
-        for key, claims in new.claims.items()
-        if any(
-            (key.namespace, s) in names for claim in claims for c in claim.pod.spec.containers for s in c.pull_secrets
-        )
-    }
+def changed_objects(old: Snapshot | None, new: Snapshot) -> frozenset[ObjectId]:
+    """The objects about which ``new`` says something else than ``old``."""
+    before: Objects = old.objects if old else {}
+    names = {*before, *new.objects}
+    return frozenset(name for name in names if _value(before, name) != _value(new.objects, name))
 
 
-def _logins(secrets: Secrets, name: tuple[str, str]) -> object:
-    return secrets[name].logins if name in secrets else None
+def _value(objects: Objects, name: ObjectId) -> object:
+    return objects[name].value if name in objects else None
 
 
 def _said(claims: tuple[Claim, ...]) -> list[tuple[str, object]]:

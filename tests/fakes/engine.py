@@ -21,7 +21,7 @@ from reconciler.model.actions import Action
 from reconciler.model.errors import PortTaken, RuntimeFailed
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, PodId
-from reconciler.model.login import FindSecret
+from reconciler.model.objects import ObjectsFor, nothing
 from reconciler.model.observed import (
     Container,
     ContainerState,
@@ -57,7 +57,7 @@ class FakeEngine:
 
     def __init__(self, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
-        self.secret: FindSecret = lambda _namespace, _name: None
+        self.objects_for: ObjectsFor = nothing
         self.images: dict[str, ImageState] = {}
         self.pull_time = 0.0
         self.unknown_images: set[str] = set()
@@ -204,8 +204,8 @@ class FakeEngine:
         """Every image is the newest."""
         return ()
 
-    def use_secrets(self, find: FindSecret) -> None:
-        self.secret = find
+    def use_objects(self, objects_for: ObjectsFor) -> None:
+        self.objects_for = objects_for
 
     def reboot(self) -> None:
         """Every process is gone, every exit code unknown, every network taken down; records and images stay."""

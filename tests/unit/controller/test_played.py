@@ -10,12 +10,12 @@ import pytest
 
 from reconciler.controller import played
 from reconciler.controller.by_hand import Bench, edit, settle
-from reconciler.kube import LoadedSecret
 from reconciler.model.actions import CreateContainer, StartContainer
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput, NotOwned, RuntimeFailed
 from reconciler.model.key import HAND, Key, SourceId
 from reconciler.model.login import Login
+from reconciler.model.objects import Object
 from reconciler.model.observed import ContainerState
 from reconciler.model.spec import PodSpec, RestartPolicy
 from reconciler.sources.hand import HandMember, HandPod
@@ -31,6 +31,16 @@ LOGINS = (Login("registry:5000", "c2VjcmV0"),)
 
 def play(bench: Bench, *pods: PodSpec, **options: object) -> tuple[played.Outcome, ...]:
     return played.play(bench, pods, **options)  # type: ignore[arg-type]
+
+
+def registry(name: str, logins: tuple[Login, ...]) -> Object:
+    return Object("Secret", "default", name, logins=logins)
+
+
+def found(engine: FakeEngine, name: str, key: Key = KEY) -> tuple[Login, ...] | None:
+    """What an engine that makes the pod of ``key`` finds."""
+    secret = engine.objects_for(key, HAND)("Secret", name)
+    return secret.logins if secret else None
 
 
 def with_secret(name: str) -> PodSpec:
@@ -159,28 +169,32 @@ def test_a_mistake_of_ours_is_raised(bench: Bench, engine: FakeEngine):
 
 def test_a_secret_is_found_by_who_pulls_and_forgotten_with_the_pod(bench: Bench, engine: FakeEngine):
     spec = with_secret("regcred")
-    came = [LoadedSecret("default", "regcred", LOGINS, 1), LoadedSecret("default", "unused", LOGINS, 9)]
-    play(bench, spec, secrets=came)
-    assert engine.secret("default", "regcred") == LOGINS
-    assert engine.secret("default", "unused") is None
-    assert engine.secret("elsewhere", "regcred") is None
+    came = [registry("regcred", LOGINS), registry("unused", LOGINS)]
+    play(bench, spec, objects=came)
+    assert found(engine, "regcred") == LOGINS
+    assert found(engine, "unused") is None
+    assert found(engine, "regcred", Key("elsewhere", "web")) is None
     (file,) = bench.layout.hand.glob("*/*.json")
     assert file.stat().st_mode & 0o777 == 0o600
     assert "c2VjcmV0" not in repr(bench.source.read(KEY))
 
     play(bench, spec)
-    assert engine.secret("default", "regcred") == LOGINS
+    assert found(engine, "regcred") == LOGINS
     played.down(bench, [KEY])
-    assert engine.secret("default", "regcred") is None
+    assert found(engine, "regcred") is None
 
 
-def test_of_two_secrets_of_one_name_the_last_one_played_counts(bench: Bench, engine: FakeEngine):
+def test_a_pod_has_the_secret_that_it_was_played_with_and_any_other_pod_the_last_one_played(
+    bench: Bench, engine: FakeEngine
+):
     newer = (Login("registry:5000", "bmV3ZXI="),)
     first, second = with_secret("regcred"), replace(with_secret("regcred"), key=Key("default", "a-second"))
-    play(bench, first, secrets=[LoadedSecret("default", "regcred", LOGINS, 1)])
+    play(bench, first, objects=[registry("regcred", LOGINS)])
     engine.tick(5)
-    play(bench, second, secrets=[LoadedSecret("default", "regcred", newer, 1)])
-    assert engine.secret("default", "regcred") == newer
+    play(bench, second, objects=[registry("regcred", newer)])
+    assert found(engine, "regcred") == LOGINS
+    assert found(engine, "regcred", second.key) == newer
+    assert found(engine, "regcred", Key("default", "third")) == newer
 
 
 # --- down ------------------------------------------------------------------------------------------------------------

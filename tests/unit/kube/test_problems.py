@@ -333,10 +333,10 @@ spec: {containers: [{name: a, image: b}]}
 
 
 def test_an_object_of_another_kind_leaves_no_doubt_about_the_pods() -> None:
-    loaded = read_yaml("kind: Service\nmetadata: {name: web}")
+    loaded = read_yaml("kind: Deployment\nmetadata: {name: web}")
     assert loaded.complete
     assert not loaded.keys_in_error
-    assert sentences(loaded) == ["kind: Service is not supported yet"]
+    assert sentences(loaded) == ["kind: Deployment is not supported yet"]
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,11 @@ def secret(kind: str | None = "kubernetes.io/dockerconfigjson", /, **fields: Any
 
 def logins(loaded: Loaded) -> tuple[Login, ...]:
     assert sentences(loaded) == []
-    (found,) = loaded.secrets
-    assert (found.namespace, found.name, loaded.complete, loaded.pods) == ("default", "regcred", True, ())
-    return found.logins
+    (found,) = loaded.objects
+    assert found.value.id == ("Secret", "default", "regcred")
+    assert (loaded.complete, loaded.pods) == (True, ())
+    assert found.value.logins is not None
+    return found.value.logins
 
 
 def test_passwords_are_read_from_data_from_plain_text_and_from_the_older_form() -> None:
@@ -54,14 +56,6 @@ def in_json(text: str) -> dict[str, Any]:
 
 AT = "stringData[.dockerconfigjson]"
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
-    (secret("Opaque", data={"hush": "aHVzaA=="}), [
-        "type: a Secret of type Opaque is not supported yet, only kubernetes.io/dockerconfigjson and "
-        "kubernetes.io/dockercfg, for imagePullSecrets"
-    ]),
-    (secret(None), [
-        "kind: a Secret of type Opaque is not supported yet, only kubernetes.io/dockerconfigjson and "
-        "kubernetes.io/dockercfg, for imagePullSecrets"
-    ]),
     (secret(dta={}), ["dta: unknown field, did you mean data?"]),
     (secret(data={".dockercfg": "e30="}), [
         "data: missing: a Secret of type kubernetes.io/dockerconfigjson has a .dockerconfigjson"
@@ -93,13 +87,13 @@ def test_a_wrong_secret_is_told_without_its_values_and_says_nothing_of_pods(
     told = sentences(loaded)
     assert [t.partition(":")[0] for t in told] == [s.partition(":")[0] for s in said]
     assert told == said or "metadata" in said[0]
-    assert "hush" not in repr(loaded) and loaded.secrets == () and loaded.complete
+    assert "hush" not in repr(loaded) and loaded.objects == () and loaded.complete and not loaded.objects_whole
 
 
 def test_a_secret_may_stand_beside_pods() -> None:
     loaded = read_yaml(f"{json.dumps(pod())}\n---\n{json.dumps(secret(data={'.dockerconfigjson': B64}))}\n")
-    assert len(loaded.pods) == len(loaded.secrets) == 1
-    assert loaded.secrets[0].line == 3
+    assert len(loaded.pods) == len(loaded.objects) == 1
+    assert loaded.objects[0].line == 3
 
 
 def test_a_pod_names_its_pull_secrets_in_order_each_once() -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from reconciler.controller.wanted import Wanted
+from reconciler.model.key import Key
+from reconciler.model.login import Logins
 from reconciler.sources.directory import DirectorySource
 from tests.fakes.clock import FakeClock
 from tests.unit.sources.manifests import BROKEN, key
@@ -29,6 +31,11 @@ def secret(name: str, password: str) -> str:
     )
 
 
+def logins(wanted: Wanted, namespace: str, name: str) -> Logins | None:
+    found = wanted.objects_for(Key(namespace, "one"), None)("Secret", name)
+    return found.logins if found else None
+
+
 def folder(place: Path) -> tuple[DirectorySource, Wanted]:
     source = DirectorySource(place, clock=FakeClock())
     for name, wanted in (("one", "cred"), ("two", "cred"), ("three", "other")):
@@ -39,26 +46,26 @@ def folder(place: Path) -> tuple[DirectorySource, Wanted]:
 def test_a_secret_is_found_in_whatever_file_and_its_change_concerns_the_pods_that_name_it(tmp_path: Path) -> None:
     source, wanted = folder(tmp_path)
     source.scan()
-    assert wanted.secret("default", "cred") is None
+    assert logins(wanted, "default", "cred") is None
     (tmp_path / "zz.json").write_text(secret("cred", "first"))
     assert source.scan()[1] == {key("one"), key("two")}
-    first = wanted.secret("default", "cred")
-    assert first and wanted.secret("elsewhere", "cred") is None
+    first = logins(wanted, "default", "cred")
+    assert first and logins(wanted, "elsewhere", "cred") is None
     (tmp_path / "zz.json").write_text(secret("cred", "second one"))
-    assert source.scan()[1] == {key("one"), key("two")} and wanted.secret("default", "cred") != first
+    assert source.scan()[1] == {key("one"), key("two")} and logins(wanted, "default", "cred") != first
     (tmp_path / "zz.json").unlink()
-    assert source.scan()[1] == {key("one"), key("two")} and wanted.secret("default", "cred") is None
+    assert source.scan()[1] == {key("one"), key("two")} and logins(wanted, "default", "cred") is None
 
 
 def test_a_file_that_breaks_keeps_its_secrets(tmp_path: Path) -> None:
     source, wanted = folder(tmp_path)
     (tmp_path / "s.yaml").write_text(secret("cred", "x"))
     source.scan()
-    before = wanted.secret("default", "cred")
+    before = logins(wanted, "default", "cred")
     (tmp_path / "s.yaml").write_text(BROKEN)
     for _ in range(3):
         assert not source.scan()[0].files["s.yaml"].loaded.complete
-        assert before and wanted.secret("default", "cred") == before
+        assert before and logins(wanted, "default", "cred") == before
 
 
 def test_of_two_secrets_of_one_name_the_first_by_path_counts(tmp_path: Path) -> None:
@@ -66,10 +73,10 @@ def test_of_two_secrets_of_one_name_the_first_by_path_counts(tmp_path: Path) -> 
     for name in ("b", "a"):
         (tmp_path / f"{name}.json").write_text(secret("cred", name))
     source.scan()
-    twice = wanted.secret("default", "cred")
+    twice = logins(wanted, "default", "cred")
     (told,) = source.problems()
     assert (
         str(told) == f"{tmp_path}/b.json:1: Secret default/cred is already defined in {tmp_path}/a.json:1, which counts"
     )
     (tmp_path / "b.json").unlink()
-    assert not source.scan()[1] and wanted.secret("default", "cred") == twice
+    assert not source.scan()[1] and logins(wanted, "default", "cred") == twice
