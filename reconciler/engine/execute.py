@@ -1,4 +1,5 @@
-"""A command in a running container, with the caller's output and input or a terminal shown on the caller's.
+"""A command in a running container: with the caller's output and input, or a terminal shown on the caller's; or with
+what it says kept for the caller.
 
 Little is imported: it is to begin as soon as the runtime's own ``exec`` would.
 """
@@ -8,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -63,10 +66,7 @@ def run(
 
     Raises NotFound, InvalidInput where the container is paused, NotStarted, TimedOut, RuntimeFailed.
     """
-    if pulse.was_paused(ctx.layout, container):
-        _expect_goes_on(ctx, container)
-    maker = runtime.maker_of(container, ctx.layout) or ctx.runtime
-    process = _process(ctx, container, argv, env, cwd, tty)
+    maker, process = _prepared(ctx, container, argv, env, cwd, tty)
     # What the runtime itself has to say is kept apart from what the command writes to our stderr. The files are in
     # memory: a full disk is no reason not to look into a container, and nothing is left behind by a kill.
     with _in_memory() as said, _in_memory() as wanted, _in_memory() as pid:
@@ -77,7 +77,7 @@ def run(
             with _shown(pid.fileno()) if tty else relays.shielded(stdin) as streams:
                 code = _ended(call, streams, timeout)
         except subprocess.TimeoutExpired:
-            raise TimedOut(f"cannot run {argv[0]} to its end: it took more than {timeout:g} s and was killed") from None
+            raise _timed_out(argv[0], timeout) from None
         except OSError as e:
             raise RuntimeFailed(f"cannot run {maker.path}: {e.strerror}") from e
         said.seek(0)
@@ -88,6 +88,47 @@ def run(
     if code != 0 and words_of_runtime.strip():
         raise _not_started(argv[0], last_line(words_of_runtime), told=not tty)
     return code if code >= 0 else 128 - code
+
+
+@effect("runtime.capture")
+def captured(
+    ctx: Context, container: ContainerId, argv: Sequence[str], *, most: int, timeout: float
+) -> tuple[int, bytes]:
+    """The command's exit code, and the first ``most`` bytes of what it wrote to its stdout and stderr; it has nothing
+    to read. What it left running is not waited for. Any number of threads may call at once.
+
+    Raises what ``run`` does.
+    """
+    maker, process = _prepared(ctx, container, argv, (), None, False)
+    with _in_memory() as said, _in_memory() as wanted:
+        wanted.write(_encoded(process))
+        wanted.flush()
+        call = _call(maker, container, wanted, said, None, process.get("oomScoreAdj"))
+        try:
+            code, output = _ended_with_output(call, most, timeout)
+        except subprocess.TimeoutExpired:
+            raise _timed_out(argv[0], timeout) from None
+        except OSError as e:
+            raise RuntimeFailed(f"cannot run {maker.path}: {e.strerror}") from e
+        said.seek(0)
+        words_of_runtime = said.read()
+    if code != 0 and words_of_runtime.strip():
+        raise _not_started(argv[0], last_line(words_of_runtime), told=False)
+    return code if code >= 0 else 128 - code, output
+
+
+def _prepared(
+    ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence[str], cwd: str | None, tty: bool
+) -> tuple[Runtime, dict[str, Any]]:
+    """The runtime that is to do it, and the process. Raises InvalidInput where the container is paused."""
+    if pulse.was_paused(ctx.layout, container):
+        _expect_goes_on(ctx, container)
+    maker = runtime.maker_of(container, ctx.layout) or ctx.runtime
+    return maker, _process(ctx, container, argv, env, cwd, tty)
+
+
+def _timed_out(command: str, seconds: float | None) -> TimedOut:
+    return TimedOut(f"cannot run {command} to its end: it took more than {seconds or 0:g} s and was killed")
 
 
 def _expect_goes_on(ctx: Context, container: ContainerId) -> None:
@@ -161,6 +202,48 @@ def _ended(call: list[str], streams: Streams, timeout: float | None) -> int:
     except BaseException:
         _end(process)
         raise
+
+
+def _ended_with_output(call: list[str], most: int, seconds: float) -> tuple[int, bytes]:
+    """The runtime's exit code, and the beginning of what came through one pipe. Raises subprocess.TimeoutExpired when
+    all of it has been killed."""
+    output, end = os.pipe2(os.O_CLOEXEC)
+    nothing = relays.empty()
+    try:
+        try:
+            process = subprocess.Popen(call, env=environment(), stdin=nothing, stdout=end, stderr=end)
+        finally:
+            os.close(end)
+            os.close(nothing)
+        try:
+            kept = _read_until_ended(process, output, most, seconds)
+        except BaseException:
+            _end(process)
+            raise
+        return process.wait(), kept
+    finally:
+        os.close(output)
+
+
+def _read_until_ended(process: subprocess.Popen[bytes], output: int, most: int, seconds: float) -> bytes:
+    """What is too much is read and forgotten: nobody is to wait for us to read it."""
+    kept, until = b"", time.monotonic() + seconds
+    pidfd, poll = os.pidfd_open(process.pid), select.poll()
+    try:
+        poll.register(output, select.POLLIN)
+        poll.register(pidfd, select.POLLIN)
+        while ready := dict(poll.poll(max(0.0, until - time.monotonic()) * 1000)):
+            if ready.get(output, 0) & select.POLLIN:
+                kept += os.read(output, relays.PIECE)[: most - len(kept)]
+                if pidfd in ready and len(kept) == most:
+                    return kept  # others go on to write
+            elif pidfd in ready:
+                return kept
+            else:
+                poll.unregister(output)  # closed by all who could write
+        raise subprocess.TimeoutExpired(process.args, seconds)
+    finally:
+        os.close(pidfd)
 
 
 def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> int:

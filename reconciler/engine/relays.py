@@ -31,7 +31,7 @@ def shielded(stdin: bool) -> Iterator[Streams]:
     drains: list[_Drain] = []
     try:
         if not stdin:
-            theirs[STDIN] = _empty()
+            theirs[STDIN] = empty()
         elif _precious(STDIN):
             theirs[STDIN] = _fed(STDIN)
         if _precious(STDOUT):
@@ -68,7 +68,8 @@ def _precious(fd: int) -> bool:
         return False
 
 
-def _empty() -> int:
+def empty() -> int:
+    """Something to read in which there is nothing; the caller closes it."""
     ours, end = os.pipe2(os.O_CLOEXEC)
     os.close(end)
     return ours
