@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from reconciler.kube import names
+from reconciler.kube import cluster, names
 from reconciler.kube.compile import compile_pod
 from reconciler.kube.document import Document, Node, locate, node_at, plain
 from reconciler.kube.objects import DEFAULT_NAMESPACE, TEXTS, read_object
@@ -204,13 +204,15 @@ def _object(node: Node, flaws: list[Flaw], broken: bool) -> _Result:
     if broken:
         return _Result(node, flaws, key)
     pod = _document_of(node)
+    token = cluster.without_token(pod)
     found, all_found = check_pod(pod, MAX_PROBLEMS)
     flaws = [*flaws, *found]
     if all_found:
         _prune(pod, found)
-        flaws.extend(islice(check_rules(pod), MAX_PROBLEMS + 1))
+        flaws.extend(islice(chain(check_rules(pod), cluster.check(pod, token)), MAX_PROBLEMS + 1))
     if any(not flaw.warning for flaw in flaws):
         return _Result(node, flaws, key)
+    cluster.drop_volumes(pod, token)
     spec = compile_pod(pod)
     return _Result(node, flaws, spec.key, spec)
 

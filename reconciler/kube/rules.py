@@ -44,9 +44,6 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     yield from _host_ports(pod)
     yield from ours.check(pod)
     yield from check_pod_security(spec)
-    if "status" in pod:
-        text = "ignored: status is written by a cluster, not by you"
-        yield Flaw(text, Reason.NOT_SUPPORTED, ("status",), on_key=True, warning=True)
 
 
 def items(parent: dict[str, Any], name: str, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -27,6 +27,7 @@ _TYPE_WORDS = {
     "number": "a number",
     "boolean": "true or false",
 }
+_RESOURCES = ("ResourceLimits", "ResourceRequests")
 _REQUIRED_WORDS = {"containers": "missing: a pod needs at least one container"}
 
 
@@ -45,6 +46,12 @@ def check_object(schema: str, value: Any, most: int) -> tuple[list[Flaw], bool]:
     meant = {(*f.at[:-1], f.message.rpartition(DID_YOU_MEAN)[2][:-1]) for f in flaws if DID_YOU_MEAN in f.message}
     shown = [f for f in flaws if f.reason is not Reason.MISSING_FIELD or f.at not in meant]
     return shown, next(found, None) is None
+
+
+@cache
+def inlined(schema: str) -> Any:
+    """A schema without references; to be read only."""
+    return _inline(load_schema(schema), load_schema("pod.json")["$defs"])
 
 
 def describe(path: str) -> Mapping[str, Any] | None:
@@ -68,7 +75,7 @@ def load_schema(name: str) -> Any:
 def _validator(schema: str) -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(_inline(load_schema(schema), load_schema("pod.json")["$defs"]))
+    return Draft202012Validator(inlined(schema))
 
 
 def _inline(schema: Any, definitions: Any) -> Any:
@@ -119,34 +126,41 @@ def _missing(path: Path, name: str) -> Flaw:
 
 def _extra(path: Path, name: str, value: Any, schema: Mapping[str, Any]) -> Iterator[Flaw]:
     kind = schema.get("title", "")
-    later = _later(kind)
-    if name in later or (kind == "ResourceList" and ("/" in name or name.startswith("hugepages-"))):
-        yield Flaw(LATER, Reason.NOT_SUPPORTED, (*path, name), on_key=True)
-        yield from _inside_later((*path, name), value, later.get(name, ""))
+    later = later_fields(kind)
+    if name in later or (kind in _RESOURCES and ("/" in name or name.startswith("hugepages-"))):
+        if value != []:
+            yield Flaw(why_not(kind, name), Reason.NOT_SUPPORTED, (*path, name), on_key=True)
+            yield from misspelt((*path, name), value, later.get(name, ""))
     else:
         yield _unknown((*path, name), [*schema["properties"], *later])
 
 
-def _inside_later(path: Path, value: Any, kind: str) -> Iterator[Flaw]:
-    """Misspelt names below a field that is not supported yet: told now, not after it is."""
+def why_not(kind: str, name: str) -> str:
+    """What to say of a field that is known and not supported: why it cannot be had, or that it will be."""
+    why = load_schema("pod-later.json")["why"].get(f"{kind}.{name}")
+    return f"not supported: {why}" if why else LATER
+
+
+def misspelt(path: Path, value: Any, kind: str) -> Iterator[Flaw]:
+    """Unknown names below a field whose type only pod-later.json knows: told now, not when it is supported."""
     if kind.startswith("[]"):
         for index, item in enumerate(value if isinstance(value, list) else ()):
-            yield from _inside_later((*path, index), item, kind[2:])
+            yield from misspelt((*path, index), item, kind[2:])
     elif kind and isinstance(value, dict):
-        known = _later(kind)
+        known = later_fields(kind)
         for name, inner in value.items():
             if name in known:
-                yield from _inside_later((*path, name), inner, known[name])
+                yield from misspelt((*path, name), inner, known[name])
             else:
                 yield _unknown((*path, name), list(known))
 
 
 @cache
-def _later(kind: str) -> dict[str, str]:
+def later_fields(kind: str) -> dict[str, str]:
     """The fields of a type that are known and not supported; ``+`` names a type whose fields it has too."""
     fields = dict(load_schema("pod-later.json")["types"].get(kind, {}))
     base = fields.pop("+", None)
-    return {**_later(base), **fields} if base else fields
+    return {**later_fields(base), **fields} if base else fields
 
 
 def _unknown(path: Path, known: list[str]) -> Flaw:

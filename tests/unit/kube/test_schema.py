@@ -50,6 +50,12 @@ def test_a_default_is_a_value_that_its_field_could_have_and_is_told_once(name: s
             assert "Default:" not in field["description"], f"{path}: it stands in `default`"
 
 
+def test_a_reason_is_given_for_fields_that_are_later() -> None:
+    types, why = (load_schema("pod-later.json")[part] for part in ("types", "why"))
+    gone = [name for name in why if name.partition(".")[2] not in types.get(name.partition(".")[0], {})]
+    assert gone == [], "a field that is supported needs no reason why not"
+
+
 def properties(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for thing in objects(load_schema(name)):
         yield from ((f"{thing['title']}.{field}", schema) for field, schema in thing["properties"].items())
@@ -65,6 +71,7 @@ def test_a_field_is_supported_or_later_but_not_both() -> None:
 def test_every_type_of_a_later_field_is_known() -> None:
     later = load_schema("pod-later.json")["types"]
     used = {kind.removeprefix("[]") for fields in later.values() for kind in fields.values()}
+    used |= {field["x-type"].removeprefix("[]") for _, field in properties("pod.json") if "x-type" in field}
     titles = {thing["title"] for thing in objects(load_schema("pod.json"))}
     assert used - {""} <= set(later)
     assert set(later) <= used | titles
