@@ -171,7 +171,8 @@ def rescore(ctx: Context, container: ContainerId, qos: Qos) -> None:
     record, facts = require(ctx, container), facts_of(ctx, container)
     if record.infra or facts.oom_score is None:
         return
-    score = member_score(facts.resources or record.spec.resources, qos, ctx.facts)
+    keep = require_pod(ctx, record.pod).spec.keep
+    score = member_score(facts.resources or record.spec.resources, qos, ctx.facts, keep=keep)
     if score == facts.oom_score:
         return
     for path in cgroups_of(ctx, container):

@@ -24,7 +24,7 @@ _RESOURCES = {
     **left_out("cpuset-cpus cpuset-mems", "containers are not bound to processors"),
     **left_out("memory-swap memory-swappiness", "swap is left to the machine"),
     **left_out("oom-kill-disable", "a container that hangs for want of memory helps nobody (and cgroup v2 has it not)"),
-    **left_out("oom-score-adj", "it follows from what is reserved, as a kubelet has it"),
+    **left_out("oom-score-adj", "it is 0, which is podman's own; containers of manifests have the kubelet's"),
     **left_out(
         "blkio-weight blkio-weight-device device-read-bps device-read-iops device-write-bps device-write-iops",
         "the use of disks is not limited",
@@ -73,7 +73,7 @@ _CONTAINER = {
         group_add="by number; not keep-groups",
         ipc="host or private; in a pod by --share",
         memory="swap is not limited by it; less than a page is refused as a forgotten unit",
-        memory_reservation="what is counted on: who uses more is killed earlier; nothing is held back for it",
+        memory_reservation="written down, and a manifest made of the pod requests it; nothing is held back for it",
         mount="bind, volume and tmpfs; not glob, image, devpts, ramfs, nor subpath, idmap, chown",
         pull="always starts the image that is here, with a warning, where the registry cannot be asked, as newer does",
         restart="the same words; started again after growing pauses of up to five minutes, not at once",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host import groups
 from tests.host.instance import DEADLINE, Instance, fresh_instance, until
 from tests.host.manifests import container, pod, put
 
@@ -77,6 +78,15 @@ def test_what_is_wrong_with_the_command_line_is_125(there: Instance, image: str)
         done = there.run(*words)
         assert done.returncode == 125, (words, done.stderr)
         assert "Traceback" not in done.stderr
+
+
+def test_whom_the_kernel_kills_for_want_of_memory_is_not_decided_by_us(there: Instance, image: str):
+    """The score is podman's, and not the kubelet's (1000, or by what is reserved)."""
+    ours = groups.score(os.getpid())
+    wanted = 0 if groups.may_lower_scores() else max(0, ours)
+    for options in ((), ("--memory-reservation", "64m")):
+        score = there.ok("run", "--rm", *options, image, "cat", "/proc/self/oom_score_adj")
+        assert int(score) == wanted
 
 
 def test_errors_of_ours_in_exec_attach_and_logs_are_125(there: Instance, image: str):

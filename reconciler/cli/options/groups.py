@@ -96,7 +96,7 @@ _MEMBER = (
     _switch(FILES, "--read-only-tmpfs", default=True, about="But into /run, /tmp and /var/tmp."),
     _list(FILES, "--device", metavar="SRC[:DST][:rwm]", about="Let it use a device of the host."),
     *_LIMITS,
-    _option(LIMITS, "--memory-reservation", metavar="SIZE", about="What it counts on: others are killed first."),
+    _option(LIMITS, "--memory-reservation", metavar="SIZE", about="What it counts on; nothing is held back for it."),
     _option(LIMITS, "--pids-limit", metavar="N", about="So many processes and threads."),
     _switch(RIGHTS, "--privileged", about="Every right, and every device."),
     _list(RIGHTS, "--cap-add", metavar="NAME", about="One capability more, or ALL."),

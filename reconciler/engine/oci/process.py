@@ -63,7 +63,7 @@ def member_process(
         "capabilities": process_capabilities(security, user.uid, facts.capabilities),
         "noNewPrivileges": not (security.allow_privilege_escalation or security.privileged),
         "rlimits": [limit.oci() for limit in facts.rlimits],
-        "oomScoreAdj": member_score(spec.resources, qos, facts),
+        "oomScoreAdj": member_score(spec.resources, qos, facts, keep=bundle.keep),
         **_labels(security, facts),
     }
 
@@ -132,9 +132,14 @@ def environment(spec: ContainerSpec, image: Image, hostname: str, home: str) -> 
     return [f"{name}={value}" for name, value in merged.items()]
 
 
-def member_score(resources: Resources, qos: Qos | None, facts: HostCapabilities) -> int:
-    """The oom_score_adj of a member's processes, as far down as this host lets us go."""
-    return max(oom_score(resources, qos, facts.memory), facts.oom_score_adj_min)
+BY_HAND_OOM_SCORE = 0
+"""Podman's, whatever a container reserves: the kernel chooses by what it uses, as among the machine's own services."""
+
+
+def member_score(resources: Resources, qos: Qos | None, facts: HostCapabilities, *, keep: bool) -> int:
+    """The oom_score_adj of a member's processes, as far down as this host lets us go. ``keep``: the pod's (PodSpec)."""
+    wanted = BY_HAND_OOM_SCORE if keep else oom_score(resources, qos, facts.memory)
+    return max(wanted, facts.oom_score_adj_min)
 
 
 def oom_score(resources: Resources, qos: Qos | None, memory: int) -> int:

@@ -144,6 +144,14 @@ def test_oom_score(resources: Resources, qos: Qos | None, wanted: int) -> None:
     assert process.oom_score(resources, qos, 8 * GIB) == wanted
 
 
+def test_a_container_made_by_hand_has_podmans_score() -> None:
+    for resources in (Resources(), Resources(memory_request=2 * GIB), Resources(cpu_limit=1, memory_limit=1)):
+        spec, kept = ContainerSpec("n", "i", resources=resources), replace(bundle(), keep=True)
+        made = process.member_process(kept, spec, IMAGE, User(), FACTS, qos_of([spec]))
+        bound = process.member_process(kept, spec, IMAGE, User(), replace(FACTS, oom_score_adj_min=100), None)
+        assert (made["oomScoreAdj"], bound["oomScoreAdj"]) == (0, 100)
+
+
 def test_a_score_below_our_own_is_not_asked_for_where_it_would_fail() -> None:
     spec = ContainerSpec("n", "i", resources=Resources(cpu_limit=1, memory_limit=1))
     free = process.member_process(bundle(), spec, IMAGE, User(), FACTS, None)
