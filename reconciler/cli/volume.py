@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli.hand import bench_of
+from reconciler.cli.life import TIME
 from reconciler.cli.settings import Options, pass_options
+from reconciler.model.errors import InvalidInput
+from reconciler.model.key import HAND, Key
 
 if TYPE_CHECKING:
     from reconciler.engine.context import Context
+    from reconciler.engine.engine import Engine
     from reconciler.engine.named import VolumeRecord
 
 _HEADINGS = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE"}
@@ -130,30 +135,71 @@ def exists(options: Options, name: str) -> int:
 @volume.command()
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option("-a", "--all", "everything", is_flag=True, help="All volumes.")
-@click.option("-f", "--force", is_flag=True, help="No error for one that is not there.")
+@click.option("-f", "--force", is_flag=True, help="Also the containers that mount them; no error for one that is gone.")
+@TIME
 @pass_options
-def rm(options: Options, names: tuple[str, ...], everything: bool, force: bool) -> int:
+def rm(options: Options, names: tuple[str, ...], everything: bool, force: bool, grace: int | None) -> int:
     """Remove volumes with all that is in them. Refused while a container, running or not, mounts one.
+
+    With -f these containers are stopped and removed first, those made by hand.
 
     \b
     Example:  reconciler volume rm db
     """
     from reconciler.cli.terminal import complain
     from reconciler.engine import named
-    from reconciler.model.errors import NotFound, ReconcilerError
+    from reconciler.model.errors import ReconcilerError
 
-    ctx, failed = options.engine().context, False
+    engine, failed = options.engine(), False
+    ctx = engine.context
     if everything == bool(names):
         raise click.UsageError("name volumes, or say --all")
     for name in names or [record.name for record in named.listed(ctx)]:
         try:
-            click.echo(named.remove(ctx, name))
+            if gone := _remove_with_users(engine, name, grace) if force else named.remove(ctx, name):
+                click.echo(gone)
         except ReconcilerError as error:
-            if force and isinstance(error, NotFound):
-                continue
             complain(error.message, error.hint)
             failed = True
     return 1 if failed else 0
+
+
+def _remove_with_users(engine: Engine, name: str, grace: float | None) -> str:
+    """Remove a volume, and before it the containers that mount it; its whole name, "" where there is none.
+
+    Raises InvalidInput where one of them was not made by hand.
+    """
+    from reconciler.controller import making
+    from reconciler.engine import named
+    from reconciler.model.errors import NotFound
+
+    ctx, bench = engine.context, bench_of(engine)
+    try:
+        whole = named.find(ctx, name).name
+    except NotFound:
+        return ""
+    members: dict[Key, list[str]] = {}
+    for key, member in named.users(ctx).get(whole, ()):
+        members.setdefault(key, []).append(member)
+    for key in members:
+        _refuse_managed(engine, whole, key)
+    for key, mounting in members.items():
+        making.remove_members(bench, key, mounting, grace)
+    try:
+        return named.remove(ctx, whole)
+    except NotFound:  # an anonymous one goes with its container
+        return whole
+
+
+def _refuse_managed(engine: Engine, volume: str, key: Key) -> None:
+    from reconciler.controller.wanted import spoken
+
+    sandbox = engine.observe(key, None).sandbox
+    if sandbox is not None and sandbox.owner != HAND:
+        raise InvalidInput(
+            f"cannot remove volume {volume}: pod {key} mounts it, which belongs to {spoken(sandbox.owner)}",
+            hint="change its manifest first",
+        )
 
 
 @volume.command()

@@ -23,7 +23,7 @@ from reconciler.engine.images.view import LayerView
 from reconciler.engine.oci.mounts import data_of
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import InvalidInput, NotFound, TryLater
-from reconciler.model.key import ContainerId
+from reconciler.model.key import ContainerId, Key
 from reconciler.model.spec import ContainerSpec, Mount, Pairs, VolumeKind
 
 RECORD = "volume.json"
@@ -83,9 +83,13 @@ def find(ctx: Context, name: str) -> VolumeRecord:
     return found[0]
 
 
-def users(ctx: Context) -> dict[str, tuple[str, ...]]:
-    """By volume the containers that mount it, running or not or still to be made, as POD/CONTAINER."""
-    found: dict[str, tuple[str, ...]] = {}
+Member = tuple[Key, str]
+"""A container by its pod and its name there."""
+
+
+def users(ctx: Context) -> dict[str, tuple[Member, ...]]:
+    """By volume the containers that mount it, running or not or still to be made."""
+    found: dict[str, tuple[Member, ...]] = {}
     for user, mounts in sorted({**_to_be_made(ctx), **_made(ctx)}.items()):
         for name in _names(mounts):
             found[name] = (*found.get(name, ()), user)
@@ -97,10 +101,10 @@ def remove(ctx: Context, name: str) -> str:
     NotFound, TryLater."""
     with _alone(ctx):
         record = find(ctx, name)
-        if used_by := users(ctx).get(record.name):
+        if used_by := [f"{key.name}/{member}" for key, member in users(ctx).get(record.name, ())]:
             raise InvalidInput(
                 f"cannot remove volume {record.name}: {', '.join(used_by)} mount{'s' if len(used_by) == 1 else ''} it",
-                hint="remove that first",
+                hint="remove that first, or say -f, which does",
             )
         files.discard(ctx.layout.volumes / record.name, ctx.layout.trash)
         return record.name
@@ -124,17 +128,17 @@ def _names(mounts: Iterable[Mount]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(m.volume.name for m in mounts if m.volume.kind is VolumeKind.NAMED))
 
 
-def _made(ctx: Context) -> dict[str, tuple[Mount, ...]]:
+def _made(ctx: Context) -> dict[Member, tuple[Mount, ...]]:
     """What the containers that there are mount."""
     found = (recorded.record_of(ctx, container) for container in index.all_containers(ctx.store))
-    return {f"{record.key.name}/{record.name}": record.spec.mounts for record in found if record is not None}
+    return {(record.key, record.name): record.spec.mounts for record in found if record is not None}
 
 
-def _to_be_made(ctx: Context) -> dict[str, tuple[Mount, ...]]:
+def _to_be_made(ctx: Context) -> dict[Member, tuple[Mount, ...]]:
     """What those mount that pods have by their specs: one may be in the making."""
     found = (recorded.record_of_pod(ctx, row.id) for row in index.all_pods(ctx.store))
     pods = [record for record in found if record is not None]
-    return {f"{pod.key.name}/{member.name}": member.mounts for pod in pods for member in pod.spec.containers}
+    return {(pod.key, member.name): member.mounts for pod in pods for member in pod.spec.containers}
 
 
 def _alone(ctx: Context) -> AbstractContextManager[None]:

@@ -181,3 +181,21 @@ def test_the_commands(pod: Hand, instance: Instance, image: str) -> None:
     pod.remove()
     assert instance.ok("volume", "rm", "d") == "db\n"
     assert instance.run("volume", "exists", "db").returncode == 1
+
+
+def test_removal_by_force_takes_the_containers_that_mount_it(instance: Instance, image: str) -> None:
+    """As podman's: those that run and those that only were made; all others go on."""
+    sleep = (image, "sleep", "1000")
+    instance.ok("run", "-d", "--name", "own", "-v", "db:/data", *sleep)
+    instance.ok("run", "-d", "--pod", "new:both", "--name", "with", "-v", "db:/data", *sleep)
+    instance.ok("run", "-d", "--pod", "both", "--name", "without", *sleep)
+    instance.ok("create", "--name", "idle", "-v", "db:/data", *sleep)
+    before = instance.running("both")
+    refused = instance.run("volume", "rm", "db")
+    assert refused.returncode == 1
+    assert {"own/own", "both/with", "idle/idle"} <= set(refused.stderr.replace(",", "").split())
+    assert instance.ok("volume", "rm", "-f", "-t", "0", "db") == "db\n"
+    assert instance.ok("volume", "ls", "-q") == ""
+    assert instance.ok("ps", "-a", "--format", "{{.Names}}").split()[:1] == ["without"]
+    assert instance.running("both") == {name: ref for name, ref in before.items() if name != "with"}
+    assert instance.ok("volume", "rm", "--force", "db") == ""

@@ -190,7 +190,7 @@ def test_a_user_is_shown_once_for_each_volume(ctx: Context) -> None:
     spec = member()
     twice = replace(spec, mounts=(*spec.mounts, replace(spec.mounts[0], path="/again")))
     mounted(ctx, twice)
-    assert named.users(ctx) == {"db": ("box/one",)}
+    assert named.users(ctx) == {"db": ((Key("default", "box"), "one"),)}
 
 
 POINTS = ("volume.make", "file.write", "volume.fill", "volume.own", "volume.place", "volume.exchange", "tree.bury")
