@@ -57,8 +57,7 @@ def shown_infra(pod: Observed) -> Container | None:
 
 def infra_name(pod: Observed) -> str:
     """What the pod's infra container is called."""
-    sandbox = pod.sandbox
-    return (sandbox.applied.sandbox.infra_name or f"{sandbox.id[:12]}-infra") if sandbox else ""
+    return pod.sandbox.infra_name if pod.sandbox else ""
 
 
 def find_pod(pods: Sequence[Observed], name: str, namespace: str | None = None) -> Observed:

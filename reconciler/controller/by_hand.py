@@ -225,9 +225,10 @@ def _without_gone(source: HandSource, pod: HandPod, have: Observed) -> HandPod:
     """Without what is said of members that are not wanted any more, and are gone."""
     there = {c.name for c in have.containers}
     gone = [m for m in pod.members if pod.spec.container(m.name) is None and m.name not in there]
-    for member in gone:
-        source.release(member.name, pod.key)
-    return replace(pod, members=tuple(m for m in pod.members if m not in gone)) if gone else pod
+    left = replace(pod, members=tuple(m for m in pod.members if m not in gone)) if gone else pod
+    for name in pod.names - left.names:
+        source.release(name, pod.key)
+    return left
 
 
 def _without_ended(source: HandSource, pod: HandPod, have: Observed) -> HandPod:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -17,6 +18,9 @@ from reconciler.model.spec import ContainerSpec
 from reconciler.plan.situation import newest
 from reconciler.sources.hand import HandMember, HandPod, refuse_name
 
+_INFRA_NAME = re.compile(r"[0-9a-f]{12}-infra")
+"""Of a pod that was made without ``--infra-name``."""
+
 Names = Iterator[str]
 """Names to try, one after the other: the one that a user gave, or random ones."""
 
@@ -29,7 +33,7 @@ def make_pod(bench: Bench, pod: HandPod, *, replace_old: bool = False) -> Result
     if replace_old:
         remove_pod(bench, pod.key)
     names = [c.name for c in pod.spec.containers]
-    _edit_with_names(bench, pod.key, names, _only_new(bench, pod))
+    _edit_with_names(bench, pod.key, sorted(pod.names), _only_new(bench, pod))
     try:
         result = settle(bench, pod.key)
         expect_made(bench, pod.key, names, result)
@@ -77,8 +81,8 @@ def add_member(bench: Bench, key: Key, spec: ContainerSpec, member: HandMember) 
     def change(pod: HandPod | None) -> HandPod:
         if pod is None or pod.going:
             raise NotFound(f'cannot make a container in pod "{key.name}": it was removed, or not made by hand')
-        if spec.name in _names(pod):
-            raise refuse_name(spec.name, key)
+        if spec.name in pod.containers:
+            raise refuse_name(spec.name, pod)
         wider = replace(pod, spec=replace(pod.spec, containers=(*pod.spec.containers, spec)))
         return new_member(wider, member)
 
@@ -102,11 +106,14 @@ class _Taken(Exception):
 
 
 def _edit_with_names(bench: Bench, key: Key, names: list[str], change: Change) -> None:
-    """``edit``, with names of containers taken under the pod's lock: whoever finds one taken and takes that lock sees
-    whether it is in use, or was left by a command that was killed.
+    """``edit``, with names taken under the pod's lock: whoever finds one taken and takes that lock sees whether it is
+    in use, or was left by a command that was killed.
 
     Raises InvalidInput where a name is in use.
     """
+
+    for name in names:
+        _refuse_infra_name(bench, name)
 
     def changed(before: HandPod | None) -> HandPod:
         after = change(before)
@@ -132,14 +139,25 @@ def _free_if_stale(bench: Bench, name: str) -> None:
     if other is None:
         return
     with bench.engine.lock(other):
-        if name in _names(bench.source.read(other)):
-            raise refuse_name(name, other)
+        pod = bench.source.read(other)
+        if pod is not None and name in pod.names:
+            raise refuse_name(name, pod)
         bench.source.release(name, other)
 
 
-def _names(pod: HandPod | None) -> set[str]:
-    """The containers of a pod, those that are leaving too."""
-    return {*(c.name for c in pod.spec.containers), *(m.name for m in pod.members)} if pod else set()
+def _refuse_infra_name(bench: Bench, name: str) -> None:
+    """Raise InvalidInput where a pod's infra container is called so, which is named by the pod's id. Nobody can have
+    meant that before there was the pod: so nothing is written down about it."""
+    if not _INFRA_NAME.fullmatch(name):
+        return
+    recorded = bench.engine.keys()
+    for key in recorded:
+        sandbox = bench.engine.look(key).sandbox
+        if sandbox is not None and sandbox.infra_name == name:
+            raise InvalidInput(
+                f'cannot use the name "{name}": it is in use by the infra container of pod {key.name}',
+                hint="choose another",
+            )
 
 
 def first_free(bench: Bench, names: Names) -> str:

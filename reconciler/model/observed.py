@@ -118,6 +118,11 @@ class Sandbox:
     """What its files of /etc should say is not what was last written there: the host's resolvers changed."""
 
     @property
+    def infra_name(self) -> str:
+        """What the infra container is called."""
+        return self.applied.sandbox.infra_name or f"{self.id[:12]}-infra"
+
+    @property
     def infra_up(self) -> bool:
         return self.infra is not None and self.infra.state is ContainerState.RUNNING
 

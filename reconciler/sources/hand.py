@@ -29,7 +29,8 @@ from reconciler.sources.atomic import replace_file
 from reconciler.sources.resolve import Resolution
 
 NAMES = ".names"
-"""Beside the namespaces: a link for each name of a container, to the pod that has it."""
+"""Beside the namespaces: a link for each name of a pod or a container, to the pod that has it. Podman has one space of
+names for both."""
 
 CODES = ".codes"
 """The exit codes of containers that were removed when they ended, for the command that waits for one."""
@@ -93,6 +94,17 @@ class HandPod:
     def key(self) -> Key:
         return self.spec.key
 
+    @property
+    def containers(self) -> frozenset[str]:
+        """The names of its containers, of those that are leaving and of a named infra container, too."""
+        infra = (self.spec.sandbox.infra_name,) if self.spec.sandbox.infra_name else ()
+        return frozenset((*(c.name for c in self.spec.containers), *(m.name for m in self.members), *infra))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What nobody else made by hand may be called: its own name and those of its containers."""
+        return self.containers | {self.key.name}
+
     def member(self, name: str) -> HandMember:
         """What is wanted of a member; the default for one of which nobody asked for anything."""
         return next((m for m in self.members if m.name == name), HandMember(name))
@@ -147,9 +159,9 @@ class HandSource:
             raise TryLater(f"cannot write down what is wanted of pod {pod.key}: {e.strerror}") from e
 
     def forget(self, key: Key) -> None:
-        """The pod is gone: nothing is wanted of it any more, and its containers' names are free."""
+        """The pod is gone: nothing is wanted of it any more, and its names are free."""
         pod = self.read(key)
-        for name in {*(c.name for c in pod.spec.containers), *(m.name for m in pod.members)} if pod else ():
+        for name in pod.names if pod else ():
             self.release(name, key)
         self._file(key).unlink(missing_ok=True)
 
@@ -163,10 +175,10 @@ class HandSource:
         except TryLater:
             return None
 
-    # --- names of containers -----------------------------------------------------------------------------------
+    # --- names of pods and containers --------------------------------------------------------------------------------
 
     def claim(self, name: str, key: Key) -> bool:
-        """Take a name for a container of ``key``; False where another container made by hand has it (``holder``).
+        """Take a name for ``key`` or a container of it; False where it is taken (``holder``).
 
         Raises TryLater where it cannot be written.
         """
@@ -181,7 +193,7 @@ class HandSource:
         return True
 
     def holder(self, name: str) -> Key | None:
-        """The pod that has a container of this name, or had claimed one."""
+        """The pod that has this name, or a container of this name, or had claimed it."""
         try:
             namespace, _, pod = str((self._directory / NAMES / name).readlink()).partition("/")
         except OSError:
@@ -296,10 +308,14 @@ class HandSource:
         return self._directory / key.namespace / f"{key.name}.json"
 
 
-def refuse_name(name: str, holder: Key) -> InvalidInput:
-    """The error for a name that is taken."""
-    whose = f"pod {holder.name}" if holder.name != name else "a container of its own"
-    return InvalidInput(
-        f'cannot name a container "{name}": the name is in use by {whose}',
-        hint=f"choose another, or remove that one: reconciler rm {name}",
-    )
+def refuse_name(name: str, holder: HandPod) -> InvalidInput:
+    """The error for a name that ``holder`` has."""
+    of = holder.key.name
+    remove = f"choose another, or remove that one: reconciler {'pod ' * (name == of and not holder.solo)}rm {name}"
+    if name == of:
+        whose, hint = "a container of its own" if holder.solo else "a pod", remove
+    elif name == holder.spec.sandbox.infra_name:
+        whose, hint = f"the infra container of pod {of}", "choose another"
+    else:
+        whose, hint = f"a container of pod {of}", remove
+    return InvalidInput(f'cannot use the name "{name}": it is in use by {whose}', hint=hint)

@@ -80,6 +80,19 @@ def test_what_is_wrong_with_the_command_line_is_125(there: Instance, image: str)
         assert "Traceback" not in done.stderr
 
 
+def test_pods_containers_and_infra_containers_share_one_space_of_names(there: Instance, image: str):
+    there.ok("pod", "create", "--name", "first", "--infra-name", "holder")
+    second = there.ok("pod", "create", "second").strip()
+    for name in ("first", "holder", f"{second[:12]}-infra"):
+        for words in (("create", "--name", name, image), ("create", "--pod", "second", "--name", name, image)):
+            done = there.run(*words, "true")
+            assert (done.returncode, "in use by" in done.stderr or "the name is in use" in done.stderr) == (125, True)
+        assert there.run("pod", "create", name).returncode == 125
+    there.ok("pod", "rm", "first")
+    there.ok("create", "--pod", "second", "--name", "holder", image, "true")
+    assert set(states(there)) == {"holder", f"{second[:12]}-infra"}
+
+
 def test_whom_the_kernel_kills_for_want_of_memory_is_not_decided_by_us(there: Instance, image: str):
     """The score is podman's, and not the kubelet's (1000, or by what is reserved)."""
     ours = groups.score(os.getpid())

@@ -14,13 +14,14 @@ from reconciler.controller.by_hand import Bench, alter, settle
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput, NotFound, RuntimeFailed
 from reconciler.model.key import Key, SourceId
-from reconciler.model.spec import PodSpec, RestartPolicy
+from reconciler.model.spec import PodSpec, RestartPolicy, SandboxSpec
 from reconciler.sources.hand import HandMember, HandPod
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import KEY, container, present
 from tests.unit.plan.driver import settle as settle_plan
 from tests.unit.plan.scenes import POD
 
+OTHER = Key("default", "other")
 CREATED, RUNNING, STOPPED, PAUSED = RunState.CREATED, RunState.RUNNING, RunState.STOPPED, RunState.PAUSED
 
 
@@ -55,6 +56,41 @@ def test_a_name_is_given_once(how: str, bench: Bench, engine: FakeEngine):
         making.make_pod(bench, other)
     assert set(engine.keys()) == {KEY}
     assert bench.source.read(other.key) == (None if how == "container" else bench.source.read(KEY))
+
+
+@pytest.mark.parametrize("name", ["shop", "holder", "web"], ids=["a pod", "an infra container", "a container"])
+def test_pods_and_containers_have_their_names_out_of_one_space(name: str, bench: Bench, engine: FakeEngine):
+    with_holder = replace(word().spec, sandbox=SandboxSpec(infra_name="holder"))
+    making.make_pod(bench, replace(word(), spec=replace(with_holder, containers=word("web").spec.containers)))
+    making.make_pod(bench, word("free", key=OTHER))
+    third = Key("default", "third")
+    named_so = replace(word().spec, key=third, sandbox=SandboxSpec(infra_name=name))
+    for bad in (word(key=Key("default", name)), word(name, key=third), replace(word(), spec=named_so)):
+        if bad.key != KEY:
+            with pytest.raises(InvalidInput, match=f'cannot use the name "{name}": it is in use by'):
+                making.make_pod(bench, bad)
+    with pytest.raises(InvalidInput, match=f'cannot use the name "{name}": it is in use by'):
+        making.add_member(bench, OTHER, container(name), HandMember(name))
+    assert set(engine.keys()) == {KEY, OTHER}
+    making.remove_pod(bench, KEY)
+    making.add_member(bench, OTHER, container(name), HandMember(name))
+    assert bench.source.holder(name) == OTHER
+
+
+def test_an_infra_container_that_was_given_no_name_has_it_all_the_same(bench: Bench, engine: FakeEngine):
+    making.make_pod(bench, word("web"))
+    sandbox = engine.observe(KEY, None).sandbox
+    assert sandbox is not None
+    name = f"{sandbox.id[:12]}-infra"
+    with pytest.raises(InvalidInput, match=f"in use by the infra container of pod {KEY.name}"):
+        making.add_member(bench, KEY, container(name), HandMember(name))
+    making.make_pod(bench, word("0123456789ab-infra", key=OTHER))
+
+
+def test_a_container_that_goes_leaves_its_pod_the_name_that_both_had(bench: Bench):
+    making.make_pod(bench, word(KEY.name, "side"))
+    making.remove_members(bench, KEY, [KEY.name, "side"])
+    assert (bench.source.holder(KEY.name), bench.source.holder("side")) == (KEY, None)
 
 
 def test_a_name_left_by_a_command_that_was_killed_is_free(bench: Bench, engine: FakeEngine):
