@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli import rows
-from reconciler.cli.resolve import Found, observed
+from reconciler.cli.resolve import Found, listed, observed
 from reconciler.cli.rows import ByHand, ContainerRow, PodRow
 from reconciler.model.key import Key, PodId
 from reconciler.model.observed import Observed
@@ -22,11 +22,11 @@ _NOT_BY_HAND = ByHand()
 
 
 def containers(engine: Engine, namespace: str | None = None) -> list[ContainerRow]:
-    """Every container, the infra containers and older attempts included."""
+    """Every container that a listing may show, the infra containers included."""
     hand, command_of = by_hand(engine.layout.hand), commands(engine.layout.images)
     found: list[ContainerRow] = []
     for pod in observed(engine, namespace):
-        found += rows.of_pod(pod, command_of, hand.get(pod.key, _NOT_BY_HAND), old=True)
+        found += rows.of_pod(pod, command_of, hand.get(pod.key, _NOT_BY_HAND), members=listed(pod))
     return found
 
 
@@ -63,7 +63,7 @@ def inspected(engine: Engine, found: Found) -> dict[str, Any]:
     sandbox, container = found.pod.sandbox, found.container
     assert sandbox is not None  # observed() gives no others
     hand = by_hand(engine.layout.hand).get(found.pod.key, _NOT_BY_HAND)
-    listed = rows.of_pod(found.pod, commands(engine.layout.images), hand, old=True, all_infra=True)
+    listed = rows.of_pod(found.pod, commands(engine.layout.images), hand, members=found.pod.containers, all_infra=True)
     seen = Seen(
         row=next(row for row in listed if row.id == container.id),
         container=container,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli import naming
 from reconciler.model.key import Named, NamedPod
-from reconciler.model.observed import Container, Observed
+from reconciler.model.observed import Container, ContainerState, Observed
 
 if TYPE_CHECKING:
     from reconciler.model.interfaces import PodEngine
@@ -47,6 +47,13 @@ def current(pod: Observed) -> tuple[Container, ...]:
     named = [c.name for c in pod.applied.containers] if pod.applied else []
     order = {name: place for place, name in enumerate(named)}
     return tuple(sorted(newest.values(), key=lambda c: (order.get(c.name, len(order)), c.name)))
+
+
+def listed(pod: Observed) -> tuple[Container, ...]:
+    """What a listing shows of a pod's members: the newest attempt at each, and of the older ones those that have not
+    ended. One that has is kept until its successor stands; podman would not have it any more."""
+    newest = {container.id for container in current(pod)}
+    return tuple(c for c in pod.containers if c.id in newest or c.state is not ContainerState.EXITED)
 
 
 def shown_infra(pod: Observed) -> Container | None:

@@ -89,11 +89,17 @@ class PodRow:
 
 
 def of_pod(
-    pod: Observed, command_of: CommandOf, hand: ByHand = ByHand(), *, old: bool = False, all_infra: bool = False
+    pod: Observed,
+    command_of: CommandOf,
+    hand: ByHand = ByHand(),
+    *,
+    members: Iterable[Container] | None = None,
+    all_infra: bool = False,
 ) -> list[ContainerRow]:
-    """The containers of a pod, the infra container last; with ``old`` also those that others took the place of, with
-    ``all_infra`` also the infra container that is there for one container only."""
-    found = [_member(pod, container, command_of, hand) for container in (pod.containers if old else current(pod))]
+    """The containers of a pod, the infra container last. ``members``: those of its members (None: the newest attempt
+    at each); ``all_infra``: also the infra container that is there for one container only."""
+    chosen = current(pod) if members is None else members
+    found = [_member(pod, container, command_of, hand) for container in chosen]
     infra = shown_infra(pod) if all_infra or not hand.solo else None
     return [*found, _infra(pod, infra)] if infra is not None else found
 

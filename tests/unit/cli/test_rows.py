@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.cli import rows
+from reconciler.cli import resolve, rows
 from reconciler.cli.rows import ByHand
 from reconciler.model.key import HAND
 from reconciler.model.observed import ContainerState, Observed, Sandbox
@@ -37,7 +37,17 @@ def test_the_newest_attempt_and_the_infra_container():
 
 
 def test_older_attempts_when_they_are_asked_for():
-    assert [row.id[:2] for row in rows.of_pod(web(), nothing, old=True)][:2] == ["aa", "bb"]
+    assert [row.id[:2] for row in rows.of_pod(web(), nothing, members=web().containers)][:2] == ["aa", "bb"]
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [(ContainerState.EXITED, ["bb"]), (ContainerState.RUNNING, ["aa", "bb"])],
+    ids=["one that has ended is not", "one that makes room for the next is"],
+)
+def test_whether_an_older_attempt_is_listed(state: ContainerState, shown: list[str]):
+    pod = replace(web(), containers=(replace(OLD, state=state), NEW))
+    assert [container.id[:2] for container in resolve.listed(pod)] == shown
 
 
 def test_what_is_the_pods_is_told_of_each_of_its_containers():
