@@ -351,11 +351,11 @@ class _Everything(Wanted):
 
 
 def _is_hopeless(result: Result) -> bool:
-    """Every container that is not as wanted has ended for good."""
-    return all(
-        c.ready or (c.state == "terminated" and not result.waiting and result.requeue_at is None)
-        for c in result.status.containers
-    ) and bool(result.status.containers)
+    """Every container that is not as wanted has ended for good, or the pod has failed as a whole."""
+    containers, waiting = result.status.containers, result.waiting
+    if result.status.reason:
+        return not any(c.state == "running" for c in containers)
+    return all(c.ready or (c.state == "terminated" and not waiting) for c in containers) and bool(containers)
 
 
 def _why_not(result: Result) -> tuple[str, ...]:

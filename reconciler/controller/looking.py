@@ -37,7 +37,7 @@ from reconciler.sources.suspended import Suspensions
 UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING})
 """Waiting that ends by itself soon; every other kind may last for ever."""
 
-NO_CHANGE = frozenset({Why.TERMINATING, Why.BACKOFF, Why.CREATING})
+NO_CHANGE = frozenset({Why.TERMINATING, Why.BACKOFF, Why.CREATING, Why.DEADLINE})
 """Waiting that has nothing to do with what the manifests say."""
 
 

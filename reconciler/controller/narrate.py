@@ -27,6 +27,7 @@ _WAITING: dict[Why, tuple[EventType, str]] = {
     Why.PROBLEM: (_WARNING, "FailedSync"),
     Why.UNKNOWN: (_WARNING, "Held"),
     Why.NOT_SETTLED: (_NORMAL, "Settling"),
+    Why.DEADLINE: (_NORMAL, "DeadlineExceeded"),
 }
 
 

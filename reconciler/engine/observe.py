@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from reconciler.engine import files, oom, processes, recorded, records, watched
 from reconciler.engine.context import Context
-from reconciler.engine.records import ContainerFacts, ContainerRecord, PodRecord, PodState
+from reconciler.engine.records import Begun, ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import HostUnfit, TryLater
@@ -24,6 +24,7 @@ from reconciler.model.observed import (
     Container,
     ContainerState,
     Exit,
+    Instant,
     Observed,
     PidRef,
     Sandbox,
@@ -75,6 +76,7 @@ def _read_pod(
             infra = seen
         else:
             members.append(seen)
+    begun = record.begun or Begun(record.created_wall)
     runs = infra is not None and infra.state is ContainerState.RUNNING and not (state.removing or state.ended)
     sandbox = Sandbox(
         id=record.id,
@@ -86,6 +88,8 @@ def _read_pod(
         ip=record.ip,
         ip6=record.ip6,
         created_wall=record.created_wall,
+        begun=_begun(ctx, begun),
+        begun_wall=begun.wall,
         removing=state.removing,
         ended=state.ended,
         files_stale=runs and is_stale(record, state),
@@ -93,6 +97,12 @@ def _read_pod(
         qos=state.qos,
     )
     return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))
+
+
+def _begun(ctx: Context, begun: Begun) -> Instant:
+    if begun.boot == processes.boot_id():
+        return begun.at
+    return ctx.clock.now() - max(0.0, ctx.clock.wall() - begun.wall)
 
 
 def _container(

@@ -27,10 +27,20 @@ STATE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """When a pod began to be active. ``at`` counts only in the boot ``boot``; in others, the wall clock."""
+
+    wall: float
+    at: Instant = 0.0
+    boot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PodRecord:
     """``ip`` and ``ip6`` are empty for a pod on the host's network, ``ip6`` also where its network has no IPv6.
     ``cgroup`` is where it was made; empty in records of a version that knew one place only. ``ids`` is the first of the
-    host's user and group ids that its user namespace has, 0 for one without."""
+    host's user and group ids that its user namespace has, 0 for one without. ``begun`` None: of an older version, which
+    knew no other start than that of this life."""
 
     id: PodId
     uid: str
@@ -43,6 +53,7 @@ class PodRecord:
     ip6: str = ""
     cgroup: str = ""
     ids: int = 0
+    begun: Begun | None = None
 
     @property
     def ips(self) -> tuple[str, ...]:

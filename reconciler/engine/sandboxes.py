@@ -35,7 +35,7 @@ from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ports
 from reconciler.engine.recorded import facts_of, note_pod, record_of, record_of_pod, require_pod, state_of_pod
-from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
+from reconciler.engine.records import RECORD, STATE, Begun, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import addresses, events
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
@@ -211,14 +211,13 @@ def _drop(ctx: Context, pod: PodId) -> None:
 def _take_over(ctx: Context, record: PodRecord) -> None:
     """The new record is written: the ended one of the same key has done its duty.
 
-    Its volumes go on where the pod is the same one, only begun again (its infra container died, the machine was
-    rebooted; kubelet: emptyDir lives as long as the pod's uid). One whose record is lost goes as well, with whatever
-    still runs of it: it would be there twice.
+    Its volumes go on where the pod is the same one, begun again (kubelet: emptyDir lives as long as the pod's uid). One
+    whose record is lost goes as well, with whatever still runs of it: it would be there twice.
     """
     for pod in index.pods_of(ctx.store, record.key):
         old = record_of_pod(ctx, pod)
         if pod != record.id and (old is None or state_of_pod(ctx, pod).ended):
-            if old is not None and old.spec.sandbox == record.spec.sandbox:
+            if old is not None and _goes_on(old.spec, record.spec):
                 _inherit(ctx.layout.pod(pod) / VOLUMES, ctx.layout.pod(record.id) / VOLUMES)
             _remove_containers(ctx, pod, keep_volumes=True)
             _remove_halves(ctx, pod)
@@ -242,9 +241,23 @@ def _inherit(old: Path, new: Path) -> None:
 def _record(ctx: Context, spec: PodSpec, owner: SourceId, ids: int) -> PodRecord:
     pod = PodId(new_id())
     lease = lease_of(ctx, spec)
-    uid, now = str(uuid.UUID(pod[:32])), ctx.clock.wall()
+    uid, now, begun = str(uuid.UUID(pod[:32])), ctx.clock.wall(), _begun(ctx, spec)
     cgroup = podgroups.choose(ctx, pod, spec)
-    return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6, cgroup=cgroup, ids=ids)
+    return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6, cgroup=cgroup, ids=ids, begun=begun)
+
+
+def _begun(ctx: Context, spec: PodSpec) -> Begun:
+    """When the pod began to be active: now, or before where it is only begun again."""
+    for pod in index.pods_of(ctx.store, spec.key):
+        old = record_of_pod(ctx, pod)
+        if old is not None and state_of_pod(ctx, pod).ended and _goes_on(old.spec, spec):
+            return old.begun or Begun(old.created_wall)
+    return Begun(ctx.clock.wall(), ctx.clock.now(), processes.boot_id())
+
+
+def _goes_on(old: PodSpec, new: PodSpec) -> bool:
+    """Whether a pod is the same one, only begun again: its infra container died, the machine was rebooted."""
+    return old.sandbox == new.sandbox
 
 
 def lease_of(ctx: Context, spec: PodSpec) -> Lease:

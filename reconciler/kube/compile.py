@@ -51,6 +51,7 @@ def compile_pod(pod: dict[str, Any]) -> PodSpec:
         annotations=_pairs(annotations),
         restart_policy=RestartPolicy(spec.get("restartPolicy", RestartPolicy.ALWAYS)),
         grace_period=int(spec.get("terminationGracePeriodSeconds", GRACE_SECONDS)),
+        deadline=int(spec["activeDeadlineSeconds"]) if "activeDeadlineSeconds" in spec else None,
         volumes=tuple(volumes[name] for name in sorted(volumes)),
         dns=nameservice.compile_dns(spec),
         host_aliases=nameservice.compile_aliases(spec),

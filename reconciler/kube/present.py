@@ -69,6 +69,8 @@ def _pod_spec(spec: PodSpec) -> Json:
         "restartPolicy": spec.restart_policy.value,
         "terminationGracePeriodSeconds": spec.grace_period,
     }
+    if spec.deadline is not None:
+        out["activeDeadlineSeconds"] = spec.deadline
     if box.hostname:
         out["hostname"] = box.hostname
     flags = {
@@ -152,6 +154,8 @@ def _resources(resources: Resources) -> Json:
 
 def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Json:
     out: Json = {"phase": status.phase.value, "qosClass": qos_of(spec.containers).value}
+    if status.reason:
+        out["reason"] = status.reason
     if status.message:
         out["message"] = status.message
     if status.conditions:
@@ -160,8 +164,8 @@ def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Js
         out |= {"hostIP": host_ips[0], "hostIPs": [{"ip": ip} for ip in host_ips]}
     if ips := status.ips or (host_ips if spec.sandbox.host_network and status.uid else ()):
         out |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
-    if status.created_wall:
-        out["startTime"] = time_of(status.created_wall)
+    if begun := status.begun_wall or status.created_wall:
+        out["startTime"] = time_of(begun)
     if status.containers:
         out["containerStatuses"] = [_container_status(c) for c in status.containers]
     return out

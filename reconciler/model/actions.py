@@ -38,6 +38,8 @@ class Why(StrEnum):
     DONE = "Done"
     """No member runs or will."""
     IMAGE_NEEDED = "ImageNeeded"
+    DEADLINE = "DeadlineExceeded"
+    """The pod was active for as long as it may be."""
     # waiting only
     BACKOFF = "CrashLoopBackOff"
     PULLING = "Pulling"

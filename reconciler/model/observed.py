@@ -104,6 +104,10 @@ class Sandbox:
     ip: str = ""
     ip6: str = ""
     created_wall: float = 0.0
+    begun: Instant = 0.0
+    """When the pod began to be active, on the clock of this boot: before it for a pod that is older. That goes on where
+    a pod is only made again (its infra container died, the machine was rebooted)."""
+    begun_wall: float = 0.0
     removing: bool = False
     """Its removal began: whatever is wanted now, this life of the pod ends first."""
     ended: bool = False

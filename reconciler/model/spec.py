@@ -320,7 +320,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True)
 class PodSpec:
-    """A whole pod as it is wanted. ``grace_period`` is in seconds.
+    """A whole pod as it is wanted. ``grace_period`` is in seconds; ``deadline`` also: how long it may be active in all.
 
     ``keep``: a member that is started again goes on with its id and its writable layer (podman's way), instead of a new
     container (Kubernetes'). ``stop_when_done``: when no member runs or will, the infra container ends, too. ``limits``:
@@ -341,6 +341,7 @@ class PodSpec:
     stop_when_done: bool = costs(Cost.RECORD, False)
     limits: Resources = nested(Resources())
     mounts: tuple[Mount, ...] = costs(Cost.RECORD, ())
+    deadline: int | None = costs(Cost.RECORD, None)
 
     def policy_of(self, container: ContainerSpec) -> RestartPolicy:
         """The restart policy of a member: its own, or the pod's."""

@@ -55,6 +55,10 @@ class PodStatus:
     """The pod's addresses, IPv4 first."""
     uid: str = ""
     created_wall: float = 0.0
+    begun_wall: float = 0.0
+    """When it began to be active; before it was created, where it was made again since."""
+    reason: str = ""
+    """Why it has failed as a whole, in a word (DeadlineExceeded)."""
     message: str = ""
     behind: bool = False
     """What runs is not yet (or cannot be) what is wanted; ``message`` says why where something stands in the way."""
@@ -68,6 +72,7 @@ class PodStatus:
         """What is wanted is what is there: every container runs and is ready, or ended with success for good."""
         return (
             not self.behind
+            and not self.reason
             and bool(self.containers)
             and all(
                 c.ready or (c.state == "terminated" and c.exit is not None and c.exit.code == 0)

@@ -25,6 +25,7 @@ USER_PATHS: dict[str, str] = {
     "PodSpec.annotations": "metadata.annotations",
     "PodSpec.restart_policy": "spec.restartPolicy",
     "PodSpec.grace_period": "spec.terminationGracePeriodSeconds",
+    "PodSpec.deadline": "spec.activeDeadlineSeconds",
     "PodSpec.volumes": "spec.volumes",
     "PodSpec.keep": "a member that is started again",
     "PodSpec.stop_when_done": "--exit-policy",

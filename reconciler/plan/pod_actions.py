@@ -26,6 +26,7 @@ from reconciler.model.cost import Cost
 from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
+from reconciler.plan.deadline import deadline_of, is_exceeded, reason_of
 from reconciler.plan.disruption import at_least, pod_changes, tell
 from reconciler.plan.group import plan_room
 from reconciler.plan.members import BY_HAND, combine, do, face, plan_member, plan_removed, stop, wait
@@ -71,6 +72,12 @@ def _remove(have: Observed, sandbox: Sandbox | None, want: Absent, now: Instant)
 
 
 def _converge(s: Situation) -> PodActions:
+    """What to do now; and the deadline of a pod that has one, to look again then."""
+    at = deadline_of(s)
+    return combine(_live(s), PodActions(wake_at=at if at is not None and s.now < at else None))
+
+
+def _live(s: Situation) -> PodActions:
     """The pod's own life first: begin it, end it, or look after its members."""
     sandbox = s.sandbox
     if sandbox is None or sandbox.ended:
@@ -83,6 +90,8 @@ def _converge(s: Situation) -> PodActions:
         return _renew(s, sandbox, Reason(Why.POD_CHANGED, tell(s.recreate)))
     if s.recreate:
         return _end(s, sandbox, Reason(Why.POD_CHANGED, f"{tell(s.recreate)} (the pod is recreated)"))
+    if is_exceeded(s):
+        return _expire(s, sandbox)
     if sandbox.stands:
         return _stop_all(s, sandbox, _DONE) if _is_done(s) else _look_after(s, sandbox)
     died = sandbox.infra is not None and sandbox.infra.state is ContainerState.EXITED
@@ -99,6 +108,8 @@ def _converge(s: Situation) -> PodActions:
 def _begin(s: Situation) -> PodActions:
     if s.want.run is RunState.STOPPED:
         return PodActions()
+    if is_exceeded(s):
+        return _is_expired(s)
     members = combine(*(face(s.blocked[c.name]) for c in s.target.containers), face(s.told))
     in_the_way = (*s.blocked[""], *s.passing)
     if in_the_way:
@@ -148,6 +159,17 @@ def _stop_all(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:
     if infra is not None and infra.state.can_signal():
         return combine(_end_life(s, infra, reason), _rest(s, sandbox))
     return _rest(s, sandbox)
+
+
+def _expire(s: Situation, sandbox: Sandbox) -> PodActions:
+    """Stop the members for good; what there is of the pod stays, as with one that has run its course."""
+    members = (c for c in s.have.containers if c.state.can_signal() and s.target.container(c.name) is not None)
+    return combine(*(_end_life(s, c, reason_of(s)) for c in members), _rest(s, sandbox), _is_expired(s))
+
+
+def _is_expired(s: Situation) -> PodActions:
+    why = reason_of(s)
+    return wait("", why.why, why.text)
 
 
 def _end_life(s: Situation, container: Container, reason: Reason) -> PodActions:

@@ -15,6 +15,7 @@ from reconciler.model.observed import Container, ContainerState, HostFacts, Inst
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.model.status import Condition, ContainerStatus, Phase, PodStatus
 from reconciler.plan.backoff import next_crashes, restart_delay
+from reconciler.plan.deadline import EXCEEDED, MESSAGE, has_failed, is_exceeded
 from reconciler.plan.disruption import at_least, pod_changes
 from reconciler.plan.obstacles import Obstacle
 from reconciler.plan.situation import Situation, is_finished, matches, newest, weigh
@@ -86,19 +87,22 @@ def _troubled(member: ContainerStatus, troubles: Troubles) -> ContainerStatus:
 def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: bool = False) -> PodStatus:
     sandbox = s.sandbox
     members = tuple(_member(s, c, ending=ending) for c in spec.containers)
-    phase = _phase(members, spec.restart_policy)
+    failed = has_failed(s)
+    phase = Phase.FAILED if failed else _phase(members, spec.restart_policy)
     going = ending or (sandbox is not None and sandbox.removing and not sandbox.ended)
     obstacles = dict.fromkeys(_tell(o) for o in _all_obstacles(s))
     return PodStatus(
         key=s.have.key,
         phase=phase,
-        summary="Terminating" if going else _summary(members, phase),
+        reason=EXCEEDED if failed else "",
+        summary="Terminating" if going else EXCEEDED if failed else _summary(members, phase),
         containers=members,
         conditions=_conditions(sandbox, members, phase),
         ips=tuple(ip for ip in (sandbox.ip, sandbox.ip6) if ip) if sandbox else (),
         uid=sandbox.uid if sandbox else "",
         created_wall=sandbox.created_wall if sandbox else 0.0,
-        message="; ".join(m for m in (message, *obstacles) if m),
+        begun_wall=sandbox.begun_wall if sandbox else 0.0,
+        message="; ".join(m for m in (MESSAGE if failed else "", message, *obstacles) if m),
         behind=behind or _is_behind(s, spec),
     )
 
@@ -124,6 +128,8 @@ def _shown(s: Situation, name: str) -> Container | None:
 
 def _stays_ended(s: Situation, container: Container) -> bool:
     spec = s.target.container(container.name)
+    if is_exceeded(s):
+        return True
     if spec is None or s.want.wish(container.name).run in (RunState.STOPPED, RunState.CREATED):
         return True
     return matches(container, spec) and s.finished(container)

@@ -220,7 +220,11 @@ class FakeEngine:
                 )
             self._exits_at.clear()
             self._pulls.clear()
+            before = self.clock.now() - self.clock.wall()
             self.clock.reboot()
+            for pod in self._pods.values():
+                jump = self.clock.now() - self.clock.wall() - before
+                pod.sandbox = replace(pod.sandbox, begun=pod.sandbox.begun + jump)
 
     def fail(self, nth: int = 1, moment: Moment = "before", error: BaseException | None = None) -> None:
         """The ``nth`` step from now is cut short at ``moment``; what it raises (default: Killed)."""
@@ -301,6 +305,7 @@ class FakeEngine:
         for holder in (*self.foreign_ports, *self._own_holders(key)):
             if holder.key != key and any(holder.binding.overlaps(b) for b in action.spec.sandbox.ports):
                 raise PortTaken(f"cannot create pod {key}: port {holder.binding} is held by {holder}")
+        again = old is not None and old.sandbox.applied.sandbox == action.spec.sandbox
         sandbox = Sandbox(
             id=PodId(self._new_id()),
             uid=f"uid-{next(self._numbers)}",
@@ -308,6 +313,8 @@ class FakeEngine:
             owner=action.owner,
             infra=None,
             created_wall=self.clock.wall(),
+            begun=old.sandbox.begun if old and again else self.clock.now(),
+            begun_wall=old.sandbox.begun_wall if old and again else self.clock.wall(),
             resources=resources_of(action.spec),
             qos=qos_of(action.spec.containers),
         )

@@ -143,6 +143,7 @@ NOW: dict[str, Row] = {
     "restartPolicy": Row(on_spec(restartPolicy="OnFailure")),
     "terminationGracePeriodSeconds": Row(on_spec(terminationGracePeriodSeconds=1)),
     "terminationMessagePolicy": Row(on_app(terminationMessagePolicy="FallbackToLogsOnError")),
+    "activeDeadlineSeconds": Row(on_spec(activeDeadlineSeconds=1000)),
     "imagePullPolicy": Row(on_app(imagePullPolicy="Never")),
     "a volume that nobody mounts": Row(lambda m: m["spec"]["volumes"].append({"name": "more", "emptyDir": {}})),
     # applied live
@@ -218,7 +219,6 @@ LATER: dict[str, tuple[int, Change]] = {
     "preStop": (6, on_app(lifecycle={"preStop": PROBE})),
     "postStart": (6, on_app(lifecycle={"postStart": PROBE})),
     "stopSignal": (6, on_app(lifecycle={"stopSignal": "SIGINT"})),
-    "activeDeadlineSeconds": (6, on_spec(activeDeadlineSeconds=1000)),
     "initContainers": (6, on_spec(initContainers=[{"name": "first", "image": "x", "command": ["true"]}])),
     "sidecar": (6, on_spec(initContainers=[{"name": "car", "image": "x", "restartPolicy": "Always"}])),
     "envFrom": (6, on_app(envFrom=[{"configMapRef": {"name": "c", "optional": True}}])),

@@ -11,7 +11,8 @@ import pytest
 from reconciler.engine import containers, observe, processes, recorded, records, watched
 from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
-from reconciler.engine.records import STATE, ContainerFacts, ContainerRecord, PodRecord
+from reconciler.engine.records import STATE, Begun, ContainerFacts, ContainerRecord, PodRecord
+from reconciler.engine.store import pods as index
 from reconciler.model.key import HAND, ContainerId, Key, PodId
 from reconciler.model.observed import ContainerState, Exit, Stopping
 from reconciler.model.spec import ContainerSpec, PodSpec
@@ -43,6 +44,24 @@ def _exited(ctx: Context, text: str, at: float = 5990.0, *, in_bundle: bool = Tr
     path = ctx.layout.container(CONTAINER) / "exit" if in_bundle else ctx.layout.exits / CONTAINER
     path.write_text(text)
     os.utime(path, (at, at))
+
+
+@pytest.mark.parametrize(
+    ("begun", "at"),
+    [
+        pytest.param(Begun(1.0, 700.0, BOOT), 700.0, id="in this boot, whatever the wall clock says"),
+        pytest.param(Begun(5900.0, 700.0, "another boot"), 900.0, id="in another boot, by the wall clock"),
+        pytest.param(Begun(1000.0), -4000.0, id="before this boot"),
+        pytest.param(Begun(7000.0), 1000.0, id="never in what is to come: that clock was set back"),
+    ],
+)
+def test_when_a_pod_began(begun: Begun, at: float, ctx: Context) -> None:
+    index.add_pod(ctx.store, POD.id, KEY, ())
+    ctx.layout.pod(POD.id).mkdir()
+    records.write(ctx.layout.pod(POD.id), records.RECORD, replace(POD, begun=begun))
+    sandbox = observe.look(ctx, KEY).sandbox
+    assert sandbox is not None
+    assert (sandbox.begun, sandbox.begun_wall) == (at, begun.wall)
 
 
 @pytest.mark.parametrize(

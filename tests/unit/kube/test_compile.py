@@ -128,6 +128,7 @@ def test_every_supported_field_arrives() -> None:
             "hostIPC": True,
             "restartPolicy": "OnFailure",
             "terminationGracePeriodSeconds": 0,
+            "activeDeadlineSeconds": 60,
             "securityContext": {"runAsUser": 1000, "runAsGroup": 1001},
             "volumes": [
                 {"name": "v", "hostPath": {"path": "/srv//x/", "type": "Directory"}},
@@ -171,7 +172,7 @@ def test_every_supported_field_arrives() -> None:
     e = Volume("e", VolumeKind.EMPTY_DIR)
     spec = spec_of(document)
     assert (str(spec.key), spec.labels, spec.annotations) == ("prod/web", (("a", "1"), ("b", "2")), (("x", "y z"),))
-    assert (spec.restart_policy, spec.grace_period, spec.volumes) == ("OnFailure", 0, (e, v))
+    assert (spec.restart_policy, spec.grace_period, spec.deadline, spec.volumes) == ("OnFailure", 0, 60, (e, v))
     published = (PortBinding(53, 53, Protocol.UDP, "127.0.0.1"), PortBinding(8080, 80, Protocol.TCP, "0.0.0.0"))
     assert spec.sandbox == SandboxSpec("box", published, host_pid=True, host_ipc=True)
     assert spec.containers == (

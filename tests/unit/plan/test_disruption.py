@@ -91,6 +91,7 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ("an annotation", replace(POD, annotations=(("a", "b"),)), Cost.RECORD, "metadata.annotations[a]"),
     ("restart policy", replace(POD, restart_policy=RestartPolicy.NEVER), Cost.RECORD, "spec.restartPolicy"),
     ("grace period", replace(POD, grace_period=1), Cost.RECORD, "spec.terminationGracePeriodSeconds"),
+    ("deadline", replace(POD, deadline=9), Cost.RECORD, "spec.activeDeadlineSeconds"),
     ("a volume nobody mounts", replace(POD, volumes=(DATA,)), Cost.RECORD, "spec.volumes"),
     ("pull secrets", web(pull_secrets=("s",)), Cost.RECORD, "spec.containers[web].imagePullSecrets"),
     ("pull policy", web(pull_policy=PullPolicy.NEVER), Cost.RECORD, "spec.containers[web].imagePullPolicy"),
