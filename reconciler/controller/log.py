@@ -27,6 +27,7 @@ _EVENTS: dict[type[Action], str] = {
     a.PauseContainer: "container paused",
     a.ResumeContainer: "container resumed",
     a.UpdateFiles: "files in /etc updated",
+    a.UpdateNames: "names of services updated",
     a.UpdateResources: "resources updated",
     a.UpdatePodResources: "pod's cgroup updated",
     a.RemoveContainer: "container removed",

@@ -68,7 +68,7 @@ def done(action: Action) -> Said | None:
             return _NORMAL, "SandboxChanged", f"Pod sandbox changed, it is recreated: {reason.text}"
         case a.RemoveSandbox(reason=reason):
             return _NORMAL, "Removed", f"Removed the pod: {reason.text}"
-        case a.SetUpNetwork() | a.RemoveContainer() | a.UpdatePodResources():
+        case a.SetUpNetwork() | a.RemoveContainer() | a.UpdatePodResources() | a.UpdateNames():
             return None
 
 
@@ -79,7 +79,7 @@ def failed(action: Action, error: ReconcilerError) -> Said:
             return _WARNING, "FailedCreatePodSandBox", error.message
         case a.RemoveSandbox() | a.RemoveContainer() | a.StopContainer() | a.KillContainer():
             return _WARNING, "FailedKillPod", error.message
-        case a.UpdateRecord() | a.UpdateFiles() | a.UpdateResources() | a.UpdatePodResources():
+        case a.UpdateRecord() | a.UpdateFiles() | a.UpdateNames() | a.UpdateResources() | a.UpdatePodResources():
             return _WARNING, "FailedSync", error.message
         case _:
             return _WARNING, "Failed", error.message

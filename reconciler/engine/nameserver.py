@@ -454,7 +454,8 @@ def _in_use(ctx: Context) -> bool:
 
 
 def _entry(ctx: Context, record: PodRecord) -> table.Entry:
-    known_as = names.known_as(record.key, record.spec.sandbox, ctx.config.dns.domain)
+    services = recorded.state_of_pod(ctx, record.id).services
+    known_as = names.known_as(record.key, record.spec.sandbox, ctx.config.dns.domain, services)
     return table.Entry(record.key, record.ips, known_as)
 
 

@@ -95,6 +95,7 @@ def _read_pod(
         files_stale=runs and is_stale(record, state),
         resources=state.resources,
         qos=state.qos,
+        services=state.services,
     )
     return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))
 

@@ -17,6 +17,7 @@ _VERBS: dict[type[a.Action], str] = {
     a.SetUpNetwork: "set up the network of",
     a.UpdateRecord: "record the new version of",
     a.UpdateFiles: "rewrite the files in /etc of",
+    a.UpdateNames: "change the names of",
     a.CreateContainer: "create a container of",
     a.RenewContainer: "create a container again of",
     a.StartContainer: "start a container of",
@@ -60,6 +61,8 @@ def _perform(ctx: Context, action: a.Action) -> None:
             sandboxes.update_record(ctx, action.pod, action.spec, action.owner)
         case a.UpdateFiles():
             sandboxes.update_files(ctx, action.pod, action.spec, action.owner)
+        case a.UpdateNames():
+            sandboxes.update_names(ctx, action.pod, action.services)
         case a.CreateContainer():
             members.create(ctx, action)
         case a.RenewContainer():

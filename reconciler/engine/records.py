@@ -86,6 +86,8 @@ class PodState:
     """The stamp of what was last written into the pod's files of /etc (``network.files``)."""
     resources: Resources | None = None
     qos: Qos | None = None
+    services: tuple[str, ...] = ()
+    """Those whose names lead to the pod, beside its own."""
     resting: bool = False
     """Its infra container has ended and it is kept: it has neither host ports nor a name until that is made again."""
 

@@ -120,6 +120,13 @@ def update_files(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> No
     records.write(ctx.layout.pod(pod), RECORD, record)
 
 
+def update_names(ctx: Context, pod: PodId, services: tuple[str, ...]) -> None:
+    """Write down which Services' names lead to the pod, then have the name server know it."""
+    record = require_pod(ctx, pod)
+    note_pod(ctx, pod, services=services)
+    nameserver.register(ctx, record)
+
+
 def remove(ctx: Context, pod: PodId, *, keep_address: bool) -> None:
     """Remove the pod and all that is left of its containers.
 

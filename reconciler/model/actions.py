@@ -23,6 +23,7 @@ class Why(StrEnum):
     RECORD_CHANGED = "RecordChanged"
     RESOURCES_CHANGED = "ResourcesChanged"
     FILES_CHANGED = "FilesChanged"
+    NAMES_CHANGED = "NamesChanged"
     POD_CHANGED = "PodChanged"
     QOS_CHANGED = "QOSClassChanged"
     ADDED = "Added"
@@ -121,6 +122,15 @@ class UpdateFiles:
     pod: PodId
     spec: PodSpec
     owner: SourceId
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateNames:
+    """Have the names of these Services of its namespace, and of no others, lead to the pod."""
+
+    pod: PodId
+    services: tuple[str, ...]
     reason: Reason
 
 
@@ -251,6 +261,7 @@ Action = (
     | SetUpNetwork
     | UpdateRecord
     | UpdateFiles
+    | UpdateNames
     | CreateContainer
     | RenewContainer
     | StartContainer

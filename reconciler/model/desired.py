@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reconciler.model.key import SourceId
+from reconciler.model.service import ServiceName
 from reconciler.model.spec import PodSpec
 
 
@@ -46,7 +47,7 @@ class Wish:
 class Present:
     """Wanted as ``spec``. ``settled`` False: the source is not quiet, so additions and edits go on but members
     are not removed yet. ``problem`` is something to show beside it (a second file that claims the key). ``wishes`` of
-    members by name."""
+    members by name. ``services``: those that select it; None: nothing is known of them."""
 
     spec: PodSpec
     owner: SourceId
@@ -55,6 +56,7 @@ class Present:
     settled: bool = True
     problem: str = ""
     wishes: tuple[tuple[str, Wish], ...] = ()
+    services: tuple[ServiceName, ...] | None = None
 
     def wish(self, name: str) -> Wish:
         """What is wanted of a member: a pod that does not run has none that does."""

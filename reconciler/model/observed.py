@@ -118,6 +118,9 @@ class Sandbox:
     qos: Qos | None = None
     """The class by which its processes were scored for the kernel's choice of a victim."""
 
+    services: tuple[str, ...] = ()
+    """Those whose names lead to it."""
+
     files_stale: bool = False
     """What its files of /etc should say is not what was last written there: the host's resolvers changed."""
 

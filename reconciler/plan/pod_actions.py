@@ -30,6 +30,7 @@ from reconciler.plan.deadline import deadline_of, is_exceeded, reason_of
 from reconciler.plan.disruption import at_least, pod_changes, tell
 from reconciler.plan.group import plan_room
 from reconciler.plan.members import BY_HAND, combine, do, face, plan_member, plan_removed, stop, wait
+from reconciler.plan.serving import plan_names, withdraw_names
 from reconciler.plan.situation import Situation, matches, newest, same_container, was_started, weigh
 
 _SUSPENDED = Reason(Why.SUSPENDED, "it is suspended")
@@ -145,7 +146,8 @@ def _tear_down(
     """Stop every member at the same time; when none runs, remove all that is the pod's."""
     running = [c for c in have.containers if c.state is ContainerState.RUNNING]
     if running:
-        return combine(*(stop(c, grace(c), reason, now, hold=hold) for c in running))
+        leave = PodActions() if hold else withdraw_names(sandbox, reason)
+        return combine(leave, *(stop(c, grace(c), reason, now, hold=hold) for c in running))
     return do(RemoveSandbox(sandbox.id, reason, keep_address=keep_address))
 
 
@@ -269,6 +271,7 @@ def _look_after(s: Situation, sandbox: Sandbox) -> PodActions:
     if sandbox.infra_up and not sandbox.networked:
         parts.append(do(SetUpNetwork(sandbox.id, Reason(Why.NEW, "its infra container runs"))))
     parts.append(_record(s, sandbox))
+    parts.append(plan_names(s, sandbox))
     room = plan_room(s, sandbox)
     members = [plan_member(s, c) for c in s.target.containers]
     parts += [room.first, *(room.hold(plan) for plan in members)]

@@ -31,6 +31,10 @@ def _what(action: Action) -> str:
             return "update the pod's record"
         case a.UpdateFiles():
             return "rewrite the pod's files in /etc"
+        case a.UpdateNames(services=()):
+            return "take the names of Services from the pod"
+        case a.UpdateNames(services=services):
+            return f"have the names of Services lead to the pod: {', '.join(services)}"
         case a.CreateContainer():
             return f"{_create_verb(action.reason.why)} container {action.name}"
         case a.RenewContainer():

@@ -267,6 +267,9 @@ class FakeEngine:
             case a.UpdateFiles():
                 pod = self._pod(key, action.pod)
                 pod.sandbox = replace(pod.sandbox, applied=action.spec, owner=action.owner, files_stale=False)
+            case a.UpdateNames():
+                pod = self._pod(key, action.pod)
+                pod.sandbox = replace(pod.sandbox, services=action.services)
             case a.StartContainer():
                 self._start(key, action)
             case a.StopContainer():

@@ -8,6 +8,8 @@ have it in common are all in the answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reconciler.model.key import Key
 from reconciler.model.spec import SandboxSpec
 
@@ -51,11 +53,13 @@ def searches(namespace: str, domain: str) -> tuple[str, ...]:
     return (f"{namespace}.svc.{domain}", f"svc.{domain}", domain)
 
 
-def known_as(key: Key, sandbox: SandboxSpec, domain: str) -> tuple[str, ...]:
-    """The names that lead to the pod: with the domain and without it, as the server looks up either, by its version;
-    and without ``svc``, for programs that ask without the search list what has a point in it (busybox' nslookup)."""
+def known_as(key: Key, sandbox: SandboxSpec, domain: str, services: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names that lead to the pod, those of ``services`` of its namespace among them: with the domain and without
+    it, as the server looks up either, by its version; and without ``svc``, for programs that ask without the search
+    list what has a point in it (busybox' nslookup)."""
     called = [f"{key.name}.{key.namespace}"]
     if sandbox.subdomain:
         called.append(f"{short_name(key, sandbox)}.{sandbox.subdomain}.{key.namespace}")
+    called += [f"{service}.{key.namespace}" for service in services]
     forms = (f".svc.{domain}", ".svc", "")
     return tuple(dict.fromkeys(f"{name}{form}".lower() for name in called for form in forms))
