@@ -1,0 +1,55 @@
+"""Services of the manifests: names that lead to pods, and what of a Service this machine does not do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.kube import names
+from reconciler.kube.problem import Flaw, Reason
+from reconciler.model.key import Key
+from reconciler.model.service import Service
+
+_WITHOUT_ADDRESS = ("", "None")
+_PUBLISHED = ("NodePort", "LoadBalancer")
+
+
+def check_service(service: dict[str, Any]) -> Iterator[Flaw]:
+    """What the schema cannot say. The document has its types right."""
+    meta, spec = service["metadata"], service.get("spec") or {}
+    for name, found in (("name", names.dns_label), ("namespace", names.dns_label)):
+        if text := found(meta.get(name) or "default"):
+            yield Flaw(text, Reason.INVALID_VALUE, ("metadata", name))
+    if spec.get("type") == "ExternalName" or spec.get("externalName"):
+        yield Flaw(
+            "ExternalName is not supported: only the names of pods are served", Reason.NOT_SUPPORTED, ("spec", "type")
+        )
+        return
+    yield from _told(spec)
+
+
+def _told(spec: dict[str, Any]) -> Iterator[Flaw]:
+    """What clients of this Service would have in a cluster, and have not here."""
+    if spec.get("clusterIP", "") not in _WITHOUT_ADDRESS:
+        yield _warning("a Service has no address of its own here: its name leads to the pods'", "clusterIP")
+    if spec.get("type") in _PUBLISHED:
+        yield _warning(f"{spec['type']} is taken as ClusterIP: hostPort in the pod publishes a port", "type")
+    for index, port in enumerate(spec.get("ports") or ()):
+        target = port.get("targetPort", port["port"])
+        if isinstance(target, int) and target != port["port"]:
+            text = f"clients reach the pods at {target}, not at {port['port']}: there is no proxy"
+            yield Flaw(text, Reason.NOT_SUPPORTED, ("spec", "ports", index, "targetPort"), warning=True)
+
+
+def _warning(text: str, field: str) -> Flaw:
+    return Flaw(text, Reason.NOT_SUPPORTED, ("spec", field), warning=True)
+
+
+def compile_service(service: dict[str, Any]) -> Service:
+    """The names of a Service without flaws."""
+    meta, spec = service["metadata"], service.get("spec") or {}
+    return Service(
+        Key(meta.get("namespace") or "default", meta["name"]),
+        tuple(sorted((spec.get("selector") or {}).items())),
+        spec.get("publishNotReadyAddresses", False),
+    )
