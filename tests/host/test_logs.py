@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from conmon.logs import dated
-from tests.host.instance import DEADLINE, Instance, until
+from tests.host.instance import DEADLINE, OURS_ONLY, Instance, until
 from tests.host.manifests import Manifest, container, pod, put
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(120)]
@@ -90,6 +90,7 @@ def many_lines(instance: Instance, image: str, folder: Path, pipe: Pipe, files: 
     return log_directory(instance, "app")
 
 
+@OURS_ONLY
 def test_a_log_is_rotated_as_the_configuration_says_and_read_as_one(
     instance: Instance, image: str, folder: Path, pipe: Pipe
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_log_is_rotated_as_the_configuration_says_and_read_as_one(
     assert not logs.parent.exists()
 
 
+@OURS_ONLY
 def test_following_goes_on_over_rotations(instance: Instance, image: str, folder: Path, pipe: Pipe) -> None:
     logs = many_lines(instance, image, folder, pipe, files=100)
     said = folder.parent / "said"
