@@ -39,7 +39,9 @@ PATIENCE = 30.0
 CONMON = Path(os.environ["RECONCILER_TEST_CONMON"]) if "RECONCILER_TEST_CONMON" in os.environ else None
 """The monitor program that all instances are to use, by --conmon; None: our own."""
 
-OURS_ONLY = pytest.mark.skipif(CONMON is not None, reason="about what only our conmon has: a zygote, counted kills, logs that rotate")
+OURS_ONLY = pytest.mark.skipif(
+    CONMON is not None, reason="only our conmon has it: a zygote, counted kills, logs that rotate"
+)
 
 DEADLINE = seconds(PATIENCE)
 
