@@ -210,6 +210,8 @@ def _objects(bench: Bench, spec: PodSpec, came: Sequence[Object], before: HandPo
 
 
 def _refers(spec: PodSpec, to: Object) -> bool:
+    if to.service is not None:
+        return to.service.selects(spec.key, spec.labels)
     return to.namespace == spec.key.namespace and (to.kind, to.name) in references(spec)
 
 

@@ -18,6 +18,7 @@ from reconciler.model.desired import Absent, Present, Suspended, Unknown
 from reconciler.model.errors import TryLater
 from reconciler.model.key import HAND, Key, SourceId
 from reconciler.model.objects import FindObject, Object, ObjectId
+from reconciler.model.service import Service, ServiceName
 from reconciler.model.spec import PortBinding
 from reconciler.sources.resolve import Resolution
 from reconciler.sources.suspended import Suspensions
@@ -43,6 +44,9 @@ class Source(Protocol):
 
     def find(self, user: Key, kind: str, name: str) -> Object | None:
         """An object of the namespace of ``user`` that it defines, for that pod to refer to."""
+
+    def services_for(self, user: Key) -> Sequence[Service]:
+        """The Services that it defines for a pod, those that do not select it among them."""
 
     def users_of(self, objects: Collection[ObjectId]) -> Set[Key]:
         """The keys whose pods refer to one of these objects, as it defines them."""
@@ -123,7 +127,20 @@ class Wanted:
         Raises Overtaken where it is no longer ours to say, TryLater where it cannot be told whether it is suspended.
         """
         self.check_turn()
-        return self._unless_suspended(key, self._said_of(key))
+        return self._unless_suspended(key, self._served(self._said_of(key)))
+
+    def _served(self, answer: Resolution) -> Resolution:
+        """With the Services that select the pod, of those that its own source defines."""
+        desired = answer.desired
+        if not isinstance(desired, Present):
+            return answer
+        source = next((source for source in self.sources if source.id == desired.owner), None)
+        if source is None:
+            return answer
+        key, labels = desired.spec.key, desired.spec.labels
+        selecting = (one for one in source.services_for(key) if one.selects(key, labels))
+        services = tuple(sorted({ServiceName(one.key.name, one.unready_too) for one in selecting}))
+        return replace(answer, desired=replace(desired, services=services))
 
     def _unless_suspended(self, key: Key, answer: Resolution) -> Resolution:
         """Pods made by hand are as commands want them; where there is no pod and none is wanted, there is nothing to

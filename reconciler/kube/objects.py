@@ -16,6 +16,7 @@ from reconciler.kube import names
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import check_object
 from reconciler.kube.secret import check_type, logins_of
+from reconciler.kube.service import check_service, compile_service
 from reconciler.model.objects import CLAIM, CONFIG_MAP, SECRET, SERVICE, Contents, Object
 
 DEFAULT_NAMESPACE = "default"
@@ -46,9 +47,9 @@ def read_object(kind: str, document: dict[str, Any], most: int) -> tuple[Object 
         return None, flaws
     meta = document["metadata"]
     data, binary = _contents(kind, document)
-    return Object(
-        kind, meta.get("namespace") or DEFAULT_NAMESPACE, meta["name"], data, binary, logins_of(document)
-    ), flaws
+    service = compile_service(document) if kind == SERVICE else None
+    namespace = meta.get("namespace") or DEFAULT_NAMESPACE
+    return Object(kind, namespace, meta["name"], data, binary, logins_of(document), service), flaws
 
 
 def key_flaw(text: str) -> str:
@@ -65,8 +66,7 @@ def _check(kind: str, document: dict[str, Any]) -> Iterator[Flaw]:
         if text := found(document["metadata"].get(name) or "default"):
             yield Flaw(text, Reason.INVALID_VALUE, ("metadata", name))
     if kind == SERVICE:
-        text = "nothing is served under its name yet; pods have names of their own"
-        yield Flaw(text, Reason.NOT_SUPPORTED, ("kind",), warning=True)
+        yield from check_service(document)
     if kind in (CONFIG_MAP, SECRET):
         yield from _check_keys(kind, document)
         wrong = list(_check_sizes(kind, document))

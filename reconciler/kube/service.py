@@ -17,9 +17,8 @@ _PUBLISHED = ("NodePort", "LoadBalancer")
 def check_service(service: dict[str, Any]) -> Iterator[Flaw]:
     """What the schema cannot say. The document has its types right."""
     meta, spec = service["metadata"], service.get("spec") or {}
-    for name, found in (("name", names.dns_label), ("namespace", names.dns_label)):
-        if text := found(meta.get(name) or "default"):
-            yield Flaw(text, Reason.INVALID_VALUE, ("metadata", name))
+    if not names.dns_subdomain(meta["name"]) and (text := names.dns_label(meta["name"])):
+        yield Flaw(text, Reason.INVALID_VALUE, ("metadata", "name"))
     if spec.get("type") == "ExternalName" or spec.get("externalName"):
         yield Flaw(
             "ExternalName is not supported: only the names of pods are served", Reason.NOT_SUPPORTED, ("spec", "type")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from reconciler.model.key import Key, SourceId
 from reconciler.model.login import Logins
+from reconciler.model.service import Service
 
 CONFIG_MAP, SECRET, CLAIM, SERVICE = "ConfigMap", "Secret", "PersistentVolumeClaim", "Service"
 
@@ -27,7 +28,7 @@ Contents = tuple[tuple[str, bytes], ...]
 class Object:
     """One object. ``data`` are a ConfigMap's texts, and all that a Secret holds; ``binary`` is a ConfigMap's
     binaryData, which files may hold and variables may not. ``logins``: the passwords of a Secret for imagePullSecrets
-    (None: it is none of that type)."""
+    (None: it is none of that type). ``service``: which pods a Service leads to."""
 
     kind: str
     namespace: str
@@ -35,6 +36,7 @@ class Object:
     data: Contents = field(default=(), repr=False)
     binary: Contents = field(default=(), repr=False)
     logins: Logins | None = field(default=None, repr=False)
+    service: Service | None = None
 
     @property
     def id(self) -> ObjectId:

@@ -18,8 +18,9 @@ from reconciler.kube import Problem
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.desired import Absent
 from reconciler.model.key import Key, SourceId
-from reconciler.model.objects import Object, ObjectId
+from reconciler.model.objects import SERVICE, Object, ObjectId
 from reconciler.model.observed import Instant
+from reconciler.model.service import Service
 from reconciler.model.sources import references
 from reconciler.sources import memory as memories
 from reconciler.sources import reading
@@ -136,8 +137,14 @@ class DirectorySource:
         found = self.snapshot.objects.get((kind, user.namespace, name))
         return found.value if found else None
 
+    def services_for(self, user: Key) -> tuple[Service, ...]:
+        """The Services that files define in the namespace of a pod."""
+        found = (one.value for one in self.snapshot.objects.values())
+        return tuple(one.service for one in found if one.service and one.namespace == user.namespace)
+
     def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
-        """The pods that a file defines and that refer to one of these objects."""
+        """The pods that a file defines and that refer to one of these objects, or that a Service among them may
+        select."""
         return users_of(objects, self.snapshot)
 
     @property
@@ -315,11 +322,13 @@ def _differ(old: Snapshot, new: Snapshot) -> bool:
 
 
 def users_of(objects: Collection[ObjectId], snapshot: Snapshot) -> set[Key]:
-    """The pods of a snapshot that refer to one of these objects."""
+    """The pods of a snapshot that refer to one of these objects, or that a Service among them may select."""
     if not objects:
         return set()
+    served = {namespace for kind, namespace, _ in objects if kind == SERVICE}
     return {
         key
         for key, claims in snapshot.claims.items()
-        if any((kind, key.namespace, n) in objects for claim in claims for kind, n in references(claim.pod.spec))
+        if key.namespace in served
+        or any((kind, key.namespace, n) in objects for claim in claims for kind, n in references(claim.pod.spec))
     }

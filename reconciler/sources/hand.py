@@ -22,6 +22,7 @@ from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.key import HAND, ContainerId, Key, SourceId
 from reconciler.model.login import Logins
 from reconciler.model.objects import SECRET, FindObject, Object, ObjectId
+from reconciler.model.service import Service
 from reconciler.model.sources import references
 from reconciler.model.spec import SPEC_VERSION, PodSpec
 from reconciler.model.typed import decoder
@@ -256,6 +257,11 @@ class HandSource:
     def objects_for(self, user: Key, _owner: SourceId | None) -> FindObject:
         """How its objects are looked up for a pod."""
         return lambda kind, name: self.find(user, kind, name)
+
+    def services_for(self, user: Key) -> tuple[Service, ...]:
+        """The Services that a pod was played with."""
+        own = self._read_or_none(user)
+        return tuple(one.value.service for one in own.objects if one.value.service) if own else ()
 
     def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
         """The pods that refer to one of these objects."""

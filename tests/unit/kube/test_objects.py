@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.key import Key
 from reconciler.model.objects import Object
+from reconciler.model.service import Service
 from tests.unit.kube.helpers import pod, read, read_yaml, sentences
 
 HUSH = base64.b64encode(b"hush").decode()
@@ -27,7 +29,7 @@ def secret(kind: str = "Opaque", /, **fields: Any) -> dict[str, Any]:
 
 def value(document: dict[str, Any]) -> Object:
     loaded = read(document)
-    assert [s for s in sentences(loaded) if "Service" not in s and "served" not in s] == []
+    assert sentences(loaded) == []
     (found,) = loaded.objects
     assert loaded.complete and loaded.objects_whole and loaded.pods == ()
     return found.value
@@ -80,8 +82,9 @@ def test_names_of_claims_and_services_are_read() -> None:
     )
     service = made("Service", spec={"selector": {"app": "web"}, "ports": [{"port": 80}]})
     assert value(service).id == ("Service", "default", "it")
-    (warned,) = read(service).problems
-    assert not warned.is_error and "nothing is served under its name yet" in warned.message
+    assert value(service).service == Service(Key("default", "it"), (("app", "web"),))
+    wrong = read(made("Service", spec={"type": "ExternalName", "externalName": "example.com"}))
+    assert (wrong.objects, wrong.objects_whole) == ((), False)
 
 
 def test_objects_stand_in_lists_and_beside_pods_in_any_order() -> None:

@@ -56,6 +56,6 @@ def test_nothing_is_told_of_what_is_as_in_a_cluster(spec: dict[str, Any]):
     assert told(service(**spec)) == []
 
 
-def test_its_name_is_one_of_dns():
-    (said,) = told(service("Web_1"))
+def test_its_name_has_no_point():
+    (said,) = told(service("web.1"))
     assert said[0] is False
