@@ -18,8 +18,9 @@ from conmon import framing
 from reconciler.engine import files, processes, recorded, watched
 from reconciler.engine.context import Context
 from reconciler.engine.observe import UNKNOWN_EXIT
+from reconciler.engine.records import ContainerRecord
 from reconciler.model.errors import InvalidInput, TryLater
-from reconciler.model.key import ContainerId
+from reconciler.model.key import HAND, ContainerId
 
 RECORD = 8193
 """The most bytes of a record: what it is, and 8192 of it."""
@@ -64,7 +65,7 @@ def attached(ctx: Context, container: ContainerId) -> Iterator[Session]:
     facts = recorded.facts_of(ctx, container)
     record = recorded.record_for(ctx, container, facts) or recorded.require(ctx, container)
     bundle = ctx.layout.container(container)
-    if not (bundle / "attach").exists():
+    if not (bundle / "attach").exists() or not _has_streams(ctx, record):
         raise InvalidInput(
             f"cannot attach to {record.name}: its manifest gives it neither stdin nor tty",
             hint=f"see what it writes: reconciler logs -f {record.name}",
@@ -79,6 +80,13 @@ def attached(ctx: Context, container: ContainerId) -> Iterator[Session]:
         except OSError as e:
             raise TryLater(f"cannot attach to {record.name}: its monitor does not answer ({e.strerror})") from e
         yield Session(connection, bundle, record.spec.stdin, record.spec.tty, facts.life)
+
+
+def _has_streams(ctx: Context, record: ContainerRecord) -> bool:
+    """Whether there is something to attach to: the C conmon always offers its socket. As ``containers`` has it made."""
+    pod = recorded.record_of_pod(ctx, record.pod)
+    by_hand = pod is not None and pod.owner == HAND
+    return record.spec.stdin or record.spec.tty or by_hand
 
 
 def exit_code(ctx: Context, container: ContainerId, life: int | None = None) -> int | None:

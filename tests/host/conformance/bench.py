@@ -199,9 +199,10 @@ class Launched:
         return said
 
     def clear(self) -> None:
-        """A monitor or container that is still there is one that a failed test left."""
+        """A monitor or container that is still there is one that a failed test left; a runtime's child may not have
+        become it yet."""
         self.sync.close()
-        for name in (b"conmon", b"init", b"container"):
+        for name in (b"conmon", b"runtime", b"init", b"container"):
             for pid in naming(os.fsencode(self._bench.directory), name):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
