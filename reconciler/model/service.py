@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler.model.key import Key
-from reconciler.model.spec import Pairs
+
+Labels = tuple[tuple[str, str], ...]
+"""As a spec has them (spec.Pairs), which is not imported for this: commands that only look come by here."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,9 +24,9 @@ class Service:
     """``selector`` () selects nothing (core/v1: a Service without a selector has no endpoints of its own)."""
 
     key: Key
-    selector: Pairs = ()
+    selector: Labels = ()
     unready_too: bool = False
 
-    def selects(self, key: Key, labels: Pairs) -> bool:
+    def selects(self, key: Key, labels: Labels) -> bool:
         """Whether the pod of ``key`` with these labels is one of its own."""
         return key.namespace == self.key.namespace and bool(self.selector) and set(self.selector) <= set(labels)
