@@ -32,6 +32,26 @@ def mount(target: bytes, upper: bytes, work: bytes, lowers: list[bytes]) -> None
     in_pages(target, upper, work, lowers)
 
 
+def show(target: bytes, lowers: list[bytes]) -> None:
+    """Mount layers at ``target`` for reading alone; as ``mount``. Raises OSError."""
+    if len(lowers) > 1:
+        stacked(target, lowers)
+        return
+    tree = libc.open_tree(lowers[0])  # overlayfs wants two
+    try:
+        libc.set_read_only(tree)
+        libc.move_mount(tree, target)
+    finally:
+        os.close(tree)
+
+
+def stacked(target: bytes, lowers: list[bytes]) -> None:
+    names = [_escape(lower, b":") for lower in lowers]
+    if len(_lowerdir(names)) > PAGE:
+        names = [_escape(_group(target, n, group), b":") for n, group in enumerate(_grouped(names))]
+    libc.mount(b"overlay", target, b"overlay", libc.MS_RDONLY, _lowerdir(names))
+
+
 def one_by_one(target: bytes, upper: bytes, work: bytes, lowers: list[bytes]) -> None:
     fd = libc.fsopen(b"overlay")
     try:

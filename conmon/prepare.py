@@ -16,6 +16,9 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
                                              where it is shared there, what is mounted later is seen on both sides
     idmap NAMESPACE SOURCE TARGET            at TARGET, made as needed, SOURCE and what is mounted below it,
                                              its files belonging to whom they would in that user namespace
+    part SOURCE VIEW PATH TARGET WRITABLE    at TARGET a part of the volume at SOURCE, as VIEW shows it (see parts.py)
+    seal TARGET MUST                         the mount at TARGET and those below it read-only; MUST 0: if that can be
+    layers TARGET LOWER...                   at TARGET, made as needed, an image's layers, for reading alone
     own PATH ID                              give PATH to this user and group
     reveal TOP PATH...                       PATHs below TOP, with what is mounted there, for everybody to reach;
                                              of what else is in TOP nothing is seen
@@ -26,7 +29,7 @@ from __future__ import annotations
 import errno
 import os
 
-from conmon import libc, overlay
+from conmon import libc, overlay, parts
 from conmon.say import Fail
 
 ARITY = {
@@ -41,8 +44,10 @@ ARITY = {
     "peer": 3,
     "idmap": 3,
     "own": 2,
+    "part": 5,
+    "seal": 2,
 }
-AT_LEAST = {"overlay": 4, "reveal": 2}
+AT_LEAST = {"overlay": 4, "reveal": 2, "layers": 2}
 
 
 class Operation:
@@ -126,6 +131,15 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
             _idmap(*arguments)
         case "own":
             os.chown(arguments[0], int(arguments[1]), int(arguments[1]))
+        case "part":
+            source, view, path, target, writable = arguments
+            parts.mount(source, view, path, target, writable=writable == b"1")
+        case "seal":
+            parts.seal(arguments[0], must=arguments[1] == b"1")
+        case "layers":
+            target, *lowers = arguments
+            _mkdir(target, 0o711)
+            overlay.show(target, lowers)
         case "reveal":
             _reveal(*arguments)
 

@@ -247,7 +247,7 @@ def _fits(ctx: Context, record: VolumeRecord, filters: tuple[str, ...]) -> bool:
 
 def _described(ctx: Context, record: VolumeRecord) -> dict[str, Any]:
     """As podman describes one."""
-    from reconciler.engine.oci.mounts import data_of
+    from reconciler.engine.oci.places import data_of
     from reconciler.kube.present import time_of
 
     return {

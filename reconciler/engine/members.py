@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import apart, containers, named, sandboxes, security, volumes
+from reconciler.engine import apart, containers, named, projected, sandboxes, security
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.images.image import Image
@@ -37,7 +38,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
     pod = require_pod(ctx, action.pod)
     _, infra = sandboxes.living_infra(ctx, action.pod)
     spec = spec_of(action.spec, action.name)
-    volumes.prepare(spec, ctx.layout.pod(action.pod))
+    projected.prepare(ctx, replace(pod, spec=action.spec), spec, infra)
     with ctx.images.pinned(spec.image) as image:
         if image is None:
             raise ImageProblem(f"cannot create container {spec.name}: image {spec.image} is not here")
@@ -68,7 +69,17 @@ def bundle(
         said = f"Container {spec.name}: its limit {limit}"
         events.emit(ctx.store, ctx.clock, str(pod.key), EventType.WARNING, "UlimitLowered", said)
     config = member_config(b, spec, image, user, facts, qos)
-    return config, prepare_script(b, ctx.images.overlay_lowers(image), ctx.facts, spec)
+    layers = {one: ctx.images.overlay_lowers(volume)[1] for one, volume in shown(ctx, spec).items()}
+    return config, prepare_script(b, ctx.images.overlay_lowers(image), ctx.facts, spec, layers)
+
+
+def shown(ctx: Context, spec: ContainerSpec) -> dict[str, Image]:
+    """The images that a member's volumes show, by reference. Raises ImageProblem where one went away."""
+    found = {reference: ctx.images.get(reference) for reference, _ in spec.images[1:]}
+    for reference, image in found.items():
+        if image is None:
+            raise ImageProblem(f"cannot create container {spec.name}: image {reference} is not here")
+    return {reference: image for reference, image in found.items() if image is not None}
 
 
 def stop_signal(spec: ContainerSpec, image: Image) -> str:
@@ -104,6 +115,7 @@ def _record(
         log_path=str(ctx.layout.log(pod.key, pod.uid, spec.name, action.attempt)),
         created_wall=ctx.clock.wall(),
         life=int(action.spec.keep),
+        shown=tuple(sorted({one.id for one in shown(ctx, spec).values()})),
     )
 
 

@@ -13,14 +13,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.engine import files, locks, recorded, records
+from reconciler.engine import files, locks, recorded, records, volumes
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.images import copyup
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
 from reconciler.engine.images.view import LayerView
-from reconciler.engine.oci.mounts import data_of
+from reconciler.engine.oci.places import data_of
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import InvalidInput, NotFound, TryLater
 from reconciler.model.key import ContainerId, Key
@@ -49,9 +49,11 @@ def prepare(ctx: Context, spec: ContainerSpec, image: Image, user: User) -> None
     for mount in spec.mounts:
         if mount.volume.kind is VolumeKind.NAMED:
             with _alone(ctx):
-                record = _read(ctx, mount.volume.name)
+                record = _read(ctx, mount.volume.named)
                 if record is None or not record.used:
                     _first_use(ctx, mount, record, image, user)
+            if spec.security.fs_group is not None:
+                volumes.give_to(data_of(ctx.layout.volumes, mount.volume.named), spec.security.fs_group)
 
 
 def create(ctx: Context, name: str, labels: Pairs = ()) -> VolumeRecord:
@@ -125,7 +127,7 @@ def drop_anonymous(ctx: Context, mounts: Iterable[Mount], *, of: ContainerId | N
 
 
 def _names(mounts: Iterable[Mount]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(m.volume.name for m in mounts if m.volume.kind is VolumeKind.NAMED))
+    return tuple(dict.fromkeys(m.volume.named for m in mounts if m.volume.kind is VolumeKind.NAMED))
 
 
 def _made(ctx: Context) -> dict[Member, tuple[Mount, ...]]:
@@ -156,7 +158,7 @@ def _read(ctx: Context, name: str) -> VolumeRecord | None:
 
 def _first_use(ctx: Context, mount: Mount, before: VolumeRecord | None, image: Image, user: User) -> None:
     """1. what the image has there, beside the place of it    2. in its place    3. that it is used."""
-    name, data = mount.volume.name, data_of(ctx.layout.volumes, mount.volume.name)
+    name, data = mount.volume.named, data_of(ctx.layout.volumes, mount.volume.named)
     record = before or VolumeRecord(name, ctx.clock.wall(), anonymous=mount.volume.anonymous)
     view = LayerView(image.layers)
     if before is None:
@@ -173,7 +175,7 @@ def _first_use(ctx: Context, mount: Mount, before: VolumeRecord | None, image: I
 
 
 def _fill(view: LayerView, mount: Mount, data: Path, user: User) -> None:
-    if "nocopy" not in mount.options:
+    if "nocopy" not in mount.options and not mount.volume.claim:  # a claim's is empty at first
         copyup.fill(view, mount.path, data)
     copyup.own(view, mount.path, data, (user.uid, user.gid))
 

@@ -270,4 +270,4 @@ def _unrecorded(container: ContainerId) -> Container:
 def users_of(ctx: Context, image_id: str) -> tuple[str, ...]:
     """The containers, running or not, that were made from an image."""
     records = (recorded.record_of(ctx, container) for container in index.all_containers(ctx.store))
-    return tuple(f"{r.key}/{r.name}" for r in records if r is not None and r.image_id == image_id)
+    return tuple(f"{r.key}/{r.name}" for r in records if r is not None and image_id in (r.image_id, *r.shown))

@@ -25,9 +25,10 @@ def images(ctx: Context, specs: Collection[PodSpec]) -> dict[str, ImageState]:
     policies: dict[str, PullPolicy] = {}
     logins: dict[str, Logins] = {}
     for key, container in ((spec.key, container) for spec in specs for container in spec.containers):
-        if policies.get(container.image) is not PullPolicy.ALWAYS:
-            policies[container.image] = container.pull_policy
-        logins[container.image], _ = ctx.logins(key, container.pull_secrets)
+        for image, policy in container.images:
+            if policies.get(image) is not PullPolicy.ALWAYS:
+                policies[image] = policy
+            logins[image], _ = ctx.logins(key, container.pull_secrets)
     for image in {spec.sandbox.infra_image for spec in specs} - {"", *policies}:
         policies[image], logins[image] = PullPolicy.IF_NOT_PRESENT, ()
     return {image: ctx.images.state(image, policy, logins[image]) for image, policy in policies.items()}

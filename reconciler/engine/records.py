@@ -96,7 +96,8 @@ class PodState:
 class ContainerRecord:
     """``infra`` marks the infra container; its spec holds no more than a name, and an image where it has one. ``life``
     is the one that was begun last, of a container that may have several (PodSpec.keep): 1 is the first; 0: it has one
-    only. ``ip`` and ``ip6`` where it has a network of its own."""
+    only. ``ip`` and ``ip6`` where it has a network of its own. ``shown`` are the ids of the images that its volumes
+    show."""
 
     id: ContainerId
     pod: PodId
@@ -116,6 +117,7 @@ class ContainerRecord:
     created_wall: float = 0.0
     version: int = SPEC_VERSION
     life: int = 0
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

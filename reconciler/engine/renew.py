@@ -29,10 +29,10 @@ from reconciler.engine import (
     podfiles,
     podgroups,
     processes,
+    projected,
     recorded,
     records,
     sandboxes,
-    volumes,
 )
 from reconciler.engine.context import Context
 from reconciler.engine.network import ports
@@ -60,7 +60,7 @@ def member(ctx: Context, action: RenewContainer) -> None:
     spec, image = members.spec_of(action.spec, action.name), ctx.images.get(before.image_id)
     if image is None:
         raise ImageProblem(f"cannot create container {spec.name} again: its image {before.image_id[:12]} is not here")
-    volumes.prepare(spec, ctx.layout.pod(action.pod))
+    projected.prepare(ctx, replace(pod, spec=action.spec), spec, infra_process)
     members.prepare_log(Path(before.log_path), before.attempt)
     record = replace(before, life=before.life + 1, spec=spec, stop_signal=members.stop_signal(spec, image))
     record = apart.settled(ctx, pod, record)

@@ -28,6 +28,7 @@ from reconciler.engine import (
     podfiles,
     podgroups,
     processes,
+    projected,
     records,
     users,
 )
@@ -113,10 +114,14 @@ def update_record(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> N
 
 
 def update_files(ctx: Context, pod: PodId, spec: PodSpec, owner: SourceId) -> None:
-    """Rewrite the pod's files of /etc by ``spec``, then write it down as the one the pod runs by."""
+    """Rewrite the pod's files of /etc and those of its volumes by ``spec``, then write it down as the one the pod runs
+    by. Where its infra container has ended there are no such volumes: they are made with the next."""
     record = replace(require_pod(ctx, pod), spec=spec, owner=owner, version=SPEC_VERSION)
     note_pod(ctx, pod, files=podfiles.write(ctx, record))
     apart.rewrite(ctx, record)
+    infra = _infra_process(ctx, pod)
+    if infra is not None:
+        projected.rewrite(ctx, record, infra[1])
     records.write(ctx.layout.pod(pod), RECORD, record)
 
 
@@ -316,6 +321,13 @@ def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:
 
     Raises TryLater when it is gone.
     """
+    found = _infra_process(ctx, pod)
+    if found is None:
+        raise TryLater(f"cannot work on pod {pod[:12]}: its infra container does not run")
+    return found
+
+
+def _infra_process(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef] | None:
     for container in index.containers_of(ctx.store, pod):
         record = record_of(ctx, container)
         if record is not None and record.infra:
@@ -323,7 +335,7 @@ def living_infra(ctx: Context, pod: PodId) -> tuple[ContainerId, PidRef]:
             ref = PidRef(facts.pid, facts.pid_start)
             if facts.boot == processes.boot_id() and processes.alive(ref):
                 return container, ref
-    raise TryLater(f"cannot work on pod {pod[:12]}: its infra container does not run")
+    return None
 
 
 def _remove_containers(ctx: Context, pod: PodId, *, keep_volumes: bool) -> None:

@@ -1,6 +1,7 @@
 """Volumes of a member before it is created: what is missing of them, and what is made for it.
 
-Kinds: emptyDir is a directory of the pod and goes with it; hostPath is the host's and is never removed.
+Kinds: emptyDir is a directory of the pod, or a tmpfs (``memory``), and goes with it; hostPath is the host's and is
+never removed; what is written into projected ones is in ``contents``, and ``swap`` writes it.
 """
 
 from __future__ import annotations
@@ -8,22 +9,34 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from reconciler.engine import owners
+from reconciler.engine import memory, owners, swap
+from reconciler.engine.contents import Files
 from reconciler.engine.effects import effect
+from reconciler.engine.memory import Keeper
 from reconciler.model.errors import TryLater
 from reconciler.model.observed import Problem
-from reconciler.model.spec import ContainerSpec, Volume, VolumeKind
+from reconciler.model.spec import ContainerSpec, PodSpec, Volume, VolumeKind
 
 REASON = "CreateContainerConfigError"
+
+FilesOf = Callable[[Volume], Files]
+"""What is to stand in a projected volume."""
+
+
+def no_files(_volume: Volume) -> Files:
+    """Of a pod that has no such volume."""
+    return {}
+
 
 _TYPES: dict[str, tuple[Callable[[int], bool], str]] = {
     "Directory": (stat.S_ISDIR, "a directory"),
     "DirectoryOrCreate": (stat.S_ISDIR, "a directory"),
     "File": (stat.S_ISREG, "a file"),
     "FileOrCreate": (stat.S_ISREG, "a file"),
-    "Socket": (stat.S_ISSOCK, "a socket"),
+    "Socket": (stat.S_ISSOCK, "a socket file"),
     "CharDevice": (stat.S_ISCHR, "a character device"),
     "BlockDevice": (stat.S_ISBLK, "a block device"),
 }
@@ -58,29 +71,62 @@ def _wrong(volume: Volume, own_users: bool) -> tuple[str, str]:
     except OSError as e:
         return volume.name, f"{shown}: {e.strerror}"
     if kind in _TYPES and not _TYPES[kind][0](mode):
-        return volume.name, f"{shown} is not {_TYPES[kind][1]} (type {kind})"
+        return volume.name, f"hostPath type check failed: {volume.host_path} is not {_TYPES[kind][1]}"
     if own_users and owners.refused(volume.host_path):
         return volume.name, f"{shown}: a file system there cannot show its files with other owners (hostUsers: false)"
     return volume.name, ""
 
 
 @effect("volumes.prepare")
-def prepare(spec: ContainerSpec, pod_directory: Path) -> None:
-    """Make what is to be made: emptyDirs, and hostPaths of the types ...OrCreate. emptyDirs are given to the pod's
-    fsGroup, hostPaths never (Kubernetes: they are the host's). Raises TryLater."""
+def prepare(
+    spec: ContainerSpec, pod_directory: Path, keeper: Keeper | None = None, files_of: FilesOf = no_files
+) -> None:
+    """Make what is to be made: emptyDirs, projected volumes, and hostPaths of the types ...OrCreate. What is the pod's
+    is given to its fsGroup, hostPaths never (Kubernetes: they are the host's). ``keeper`` holds what is in memory.
+
+    Raises TryLater; what ``files_of`` raises.
+    """
     for volume in _volumes(spec):
         try:
-            if volume.kind is VolumeKind.EMPTY_DIR:
+            if volume.in_memory:
+                assert keeper is not None, "only a pod without volumes in memory needs no keeper"
+                _in_memory(volume, spec.security.fs_group, keeper, files_of)
+            elif volume.kind is VolumeKind.EMPTY_DIR:
                 path = pod_directory / "volumes" / volume.name
                 _empty_dir(path)
                 if spec.security.fs_group is not None:
-                    _give_to(path, spec.security.fs_group)
+                    give_to(path, spec.security.fs_group)
             elif volume.host_path_type == "DirectoryOrCreate":
                 Path(volume.host_path).mkdir(parents=True, exist_ok=True, mode=0o755)
             elif volume.host_path_type == "FileOrCreate":
                 _file(Path(volume.host_path))
         except OSError as e:
             raise TryLater(f"cannot make volume {volume.name}: {e.filename}: {e.strerror}") from e
+
+
+def rewrite(pod: PodSpec, keeper: Keeper, files_of: FilesOf) -> None:
+    """Have in each projected volume of a pod that is mounted what should be there now. Raises TryLater; what
+    ``files_of`` raises."""
+    mounted = {m.volume.name: (m.volume, c.security.fs_group) for c in pod.containers for m in c.mounts}
+    for volume, group in mounted.values():
+        if volume.kind is VolumeKind.PROJECTED:
+            files, owners = files_of(volume), _owners(group, keeper)
+            memory.refill(keeper, volume.name, partial(swap.write, files=files, owners=owners))
+
+
+def _in_memory(volume: Volume, group: int | None, keeper: Keeper, files_of: FilesOf) -> None:
+    if volume.kind is VolumeKind.PROJECTED:
+        files, owners = files_of(volume), _owners(group, keeper)
+        memory.ensure_files(keeper, volume.name, partial(swap.write, files=files, owners=owners))
+        return
+    memory.ensure(keeper, volume.name, volume.size_limit)
+    if group is not None:
+        with memory.opened(keeper, volume.name) as top:
+            _give(top, keeper.ids + group)
+
+
+def _owners(group: int | None, keeper: Keeper) -> swap.Owners:
+    return swap.Owners(keeper.ids, keeper.ids + (group or 0), group is not None)
 
 
 def _empty_dir(path: Path) -> None:
@@ -95,21 +141,31 @@ def _empty_dir(path: Path) -> None:
     temporary.rename(path)
 
 
-def _give_to(top: Path, group: int) -> None:
+@effect("volume.give")
+def give_to(top: Path, group: int) -> None:
     """The kubelet's SetVolumeOwnership: all of it belongs to the group, which may write, and what is made in it will.
 
     The top comes last: once it is as wanted, all of it is, and is not looked at again, however often containers begin.
+    Raises OSError.
     """
-    info = top.stat()
+    fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _give(fd, group)
+    finally:
+        os.close(fd)
+
+
+def _give(top: int, group: int) -> None:
+    info = os.stat(top)
     if info.st_gid == group and info.st_mode & _OWNED_DIRECTORY == _OWNED_DIRECTORY:
         return
-    for _, names, files, directory in os.fwalk(top, topdown=False):
+    for _, names, files, directory in os.fwalk(".", topdown=False, dir_fd=top):
         for name in (*names, *files):
             _change(name, group, directory)
-    _change(str(top), group)
+    _change(".", group, top)
 
 
-def _change(name: str, group: int, directory: int | None = None) -> None:
+def _change(name: str, group: int, directory: int) -> None:
     """By a descriptor of the very thing that was looked at: a container may write here, and could put a link to a file
     of the host in its place. Links themselves are given to the group, what it removes meanwhile is fine."""
     try:

@@ -6,13 +6,16 @@ containers. Defaults are those of Kubernetes (core/v1/defaults.go) and of the ku
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from reconciler.kube import names, nameservice, ours, quantity
-from reconciler.kube.expansion import expand, expand_env
+from reconciler.kube import nameservice, ours, quantity
+from reconciler.kube.expansion import expand, expand_env, known_env
+from reconciler.kube.names import default_pull_policy
 from reconciler.kube.objects import DEFAULT_NAMESPACE
 from reconciler.kube.rules import PIDS_LIMIT
 from reconciler.kube.security import compile_security, sysctls
+from reconciler.kube.volumes import compile_mount, compile_volume, contents
 from reconciler.model import publish
 from reconciler.model.key import Key
 from reconciler.model.spec import (
@@ -30,7 +33,6 @@ from reconciler.model.spec import (
     RestartPolicy,
     SandboxSpec,
     Volume,
-    VolumeKind,
 )
 from reconciler.model.words import clean_path, default_hostname
 
@@ -40,11 +42,12 @@ GRACE_SECONDS = 30
 def compile_pod(pod: dict[str, Any]) -> PodSpec:
     """The spec of a plain document without flaws."""
     meta, spec = pod["metadata"], pod["spec"]
-    volumes = {v["name"]: _volume(v) for v in spec.get("volumes", ())}
+    namespace = meta.get("namespace") or DEFAULT_NAMESPACE
+    volumes = {v["name"]: compile_volume(v, namespace) for v in spec.get("volumes", ())}
     annotations = meta.get("annotations", {})
     containers = tuple(_container(c, spec, volumes, annotations) for c in spec["containers"])
-    return PodSpec(
-        key=Key(meta.get("namespace") or DEFAULT_NAMESPACE, meta["name"]),
+    compiled = PodSpec(
+        key=Key(namespace, meta["name"]),
         sandbox=_sandbox(meta, spec, containers),
         containers=containers,
         labels=_pairs(meta.get("labels", {})),
@@ -56,6 +59,7 @@ def compile_pod(pod: dict[str, Any]) -> PodSpec:
         dns=nameservice.compile_dns(spec),
         host_aliases=nameservice.compile_aliases(spec),
     )
+    return replace(compiled, contents=contents(compiled))
 
 
 def _pairs(mapping: dict[str, str]) -> Pairs:
@@ -103,7 +107,7 @@ def _container(
         working_dir=clean_path(c["workingDir"]) if c.get("workingDir") else "",
         env=_pairs(env),
         ports=tuple(sorted(ports)),
-        mounts=tuple(sorted((_mount(m, volumes) for m in c.get("volumeMounts", ())), key=lambda m: m.path)),
+        mounts=_mounts(c, spec, volumes),
         resources=_resources(c.get("resources", {}), annotations.get(PIDS_LIMIT + c["name"])),
         security=compile_security(c.get("securityContext", {}), spec.get("securityContext", {})),
         pull_secrets=tuple(dict.fromkeys(secret["name"] for secret in spec.get("imagePullSecrets", ()))),
@@ -115,16 +119,15 @@ def _container(
     )
 
 
+def _mounts(c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volume]) -> tuple[Mount, ...]:
+    env = known_env(c)
+    mounts = (compile_mount(m, volumes, spec, env) for m in c.get("volumeMounts", ()))
+    return tuple(sorted(mounts, key=lambda m: m.path))
+
+
 def _words(words: list[str] | None, env: dict[str, str]) -> tuple[str, ...] | None:
     """None for an empty list too: to Kubernetes both mean "the image's"."""
     return tuple(expand(word, env) for word in words) if words else None
-
-
-def default_pull_policy(image: str) -> PullPolicy:
-    """Always for a tag that moves (core/v1/defaults.go: SetDefaults_Container)."""
-    _, tag, digest = names.split_image(image)
-    moves = tag == "latest" or not (tag or digest)
-    return PullPolicy.ALWAYS if moves else PullPolicy.IF_NOT_PRESENT
 
 
 def _port(port: dict[str, Any], host_network: bool) -> ContainerPort:
@@ -136,17 +139,6 @@ def _port(port: dict[str, Any], host_network: bool) -> ContainerPort:
         host_port=int(port.get("hostPort", 0)) or (inside if host_network else 0),
         host_ip=publish.canonical(port.get("hostIP", "")),
     )
-
-
-def _volume(volume: dict[str, Any]) -> Volume:
-    if source := volume.get("hostPath"):
-        path = clean_path(source["path"])
-        return Volume(volume["name"], VolumeKind.HOST_PATH, path, source.get("type", ""))
-    return Volume(volume["name"], VolumeKind.EMPTY_DIR)
-
-
-def _mount(mount: dict[str, Any], volumes: dict[str, Volume]) -> Mount:
-    return Mount(clean_path(mount["mountPath"]), volumes[mount["name"]], mount.get("readOnly", False))
 
 
 def _resources(resources: dict[str, Any], pids: str | None) -> Resources:

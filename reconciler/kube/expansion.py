@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 _REFERENCE = re.compile(r"\$(?:(\$)|\(([^)]*)\))", re.DOTALL)
 _NEEDS_ESCAPE = re.compile(r"\$(?=[$(])")
@@ -42,6 +43,28 @@ def expand_env(env: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, text in env:
         values[name] = expand(text, values)
     return values
+
+
+def expand_strictly(text: str, values: Mapping[str, str]) -> str:
+    """``expand``, but a name without a value is an error (subPathExpr; kubelet: ExpandContainerVolumeMounts).
+
+    Raises ValueError.
+    """
+    for match in _REFERENCE.finditer(text):
+        if match[1] is None and match[2] not in values:
+            raise ValueError(f'missing value for "{match[2]}"')
+    return expand(text, values)
+
+
+def known_env(container: Mapping[str, Any]) -> dict[str, str] | None:
+    """The variables of a container where all of them stand in the manifest; None where some come from elsewhere."""
+    env = [entry for entry in container.get("env", ()) if isinstance(entry, dict) and "name" in entry]
+    if container.get("envFrom") or any("valueFrom" in entry for entry in env):
+        return None
+    try:
+        return expand_env((entry["name"], entry.get("value", "")) for entry in env)
+    except ValueError:
+        return None  # told where it stands
 
 
 def escape(text: str) -> str:

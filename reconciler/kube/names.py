@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from reconciler.model.spec import PullPolicy
+
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
@@ -124,3 +126,10 @@ def relative_path(text: str) -> str:
     if text.startswith("/"):
         return f"{text!r} must be a relative path"
     return f"{text!r} must not contain '..'" if ".." in text.split("/") else ""
+
+
+def default_pull_policy(image: str) -> PullPolicy:
+    """Always for a tag that moves (core/v1/defaults.go: SetDefaults_Container)."""
+    _, tag, digest = split_image(image)
+    moves = tag == "latest" or not (tag or digest)
+    return PullPolicy.ALWAYS if moves else PullPolicy.IF_NOT_PRESENT

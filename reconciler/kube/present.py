@@ -13,9 +13,10 @@ from reconciler.kube import nameservice
 from reconciler.kube.expansion import escape
 from reconciler.kube.quantity import show_cpu, show_memory
 from reconciler.kube.security import present_container, present_pod
+from reconciler.kube.volumes import present_mount, present_volume
 from reconciler.model.observed import Exit
 from reconciler.model.qos import qos_of
-from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec, Resources, Volume, VolumeKind
+from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec, Resources
 from reconciler.model.status import Condition, ContainerStatus, PodStatus
 
 RUNTIME = "reconciler"
@@ -89,7 +90,7 @@ def _pod_spec(spec: PodSpec) -> Json:
         out["securityContext"] = security
     out["containers"] = [_container(c) for c in spec.containers]
     if spec.volumes:
-        out["volumes"] = [_volume(v) for v in spec.volumes]
+        out["volumes"] = [present_volume(v, spec.key.namespace) for v in spec.volumes]
     return out
 
 
@@ -108,9 +109,7 @@ def _container(c: ContainerSpec) -> Json:
     if resources := _resources(c.resources):
         out["resources"] = resources
     if c.mounts:
-        out["volumeMounts"] = [
-            {"name": m.volume.name, "mountPath": m.path} | ({"readOnly": True} if m.read_only else {}) for m in c.mounts
-        ]
+        out["volumeMounts"] = [present_mount(m) for m in c.mounts]
     if security := present_container(c.security):
         out["securityContext"] = security
     out |= {"terminationMessagePath": c.message_path, "terminationMessagePolicy": c.message_policy.value}
@@ -127,17 +126,6 @@ def _port(port: ContainerPort) -> Json:
     if port.host_ip:
         out["hostIP"] = port.host_ip
     return out
-
-
-def _volume(volume: Volume) -> Json:
-    match volume.kind:
-        case VolumeKind.EMPTY_DIR:
-            return {"name": volume.name, "emptyDir": {}}
-        case VolumeKind.TMPFS:
-            return {"name": volume.name, "emptyDir": {"medium": "Memory"}}
-        case VolumeKind.NAMED:
-            return {"name": volume.name, "persistentVolumeClaim": {"claimName": volume.name}}
-    return {"name": volume.name, "hostPath": {"path": volume.host_path, "type": volume.host_path_type}}
 
 
 def _resources(resources: Resources) -> Json:

@@ -12,14 +12,12 @@ from typing import Any
 from reconciler.kube import names, nameservice, ours, quantity
 from reconciler.kube.expansion import expand
 from reconciler.kube.problem import Flaw, Path, Reason
-from reconciler.kube.schema import LATER
 from reconciler.kube.security_rules import check_container_security, check_pod_security
+from reconciler.kube.volume_rules import bad, check_mounts, check_volumes, items, mount_path, unique
 from reconciler.model import publish
 from reconciler.model.spec import share_address
-from reconciler.model.words import clean_path, did_you_mean
 
 ANNOTATIONS_MAX = 256 * 1024
-PATH_MAX = 4095
 PROCESS_MAX = 2 * 1024 * 1024
 """What Linux passes to a new process in all, with the usual stack limit (execve(2))."""
 
@@ -38,7 +36,7 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     yield from _pids_limits(pod.get("metadata", {}).get("annotations", {}), spec)
     yield from _pod(spec)
     yield from nameservice.check(spec)
-    yield from _volumes(spec)
+    yield from check_volumes(spec)
     yield from _containers(spec)
     yield from _same_ports(spec)
     yield from _host_ports(pod)
@@ -46,31 +44,18 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     yield from check_pod_security(spec)
 
 
-def items(parent: dict[str, Any], name: str, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The mappings of a list, with their paths; what the schema refused is skipped."""
-    for index, item in enumerate(parent.get(name, ())):
-        if isinstance(item, dict):
-            yield (*path, name, index), item
-
-
-def _bad(text: str, path: Path, on_key: bool = False) -> Flaws:
-    if text:
-        reason = Reason.NOT_SUPPORTED if LATER in text else Reason.INVALID_VALUE
-        yield Flaw(text, reason, path, on_key=on_key)
-
-
 def _metadata(meta: dict[str, Any]) -> Flaws:
     at: Path = ("metadata",)
     if "name" in meta:
-        yield from _bad(names.dns_subdomain(meta["name"]), (*at, "name"))
+        yield from bad(names.dns_subdomain(meta["name"]), (*at, "name"))
     if meta.get("namespace"):
-        yield from _bad(names.dns_label(meta["namespace"]), (*at, "namespace"))
+        yield from bad(names.dns_label(meta["namespace"]), (*at, "namespace"))
     for key, value in meta.get("labels", {}).items():
-        yield from _bad(names.label_key(key), (*at, "labels", key), on_key=True)
-        yield from _bad(names.label_value(value), (*at, "labels", key))
+        yield from bad(names.label_key(key), (*at, "labels", key), on_key=True)
+        yield from bad(names.label_value(value), (*at, "labels", key))
     size = 0
     for key, value in meta.get("annotations", {}).items():
-        yield from _bad(names.label_key(key), (*at, "annotations", key), on_key=True)
+        yield from bad(names.label_key(key), (*at, "annotations", key), on_key=True)
         size += len(key.encode()) + len(value.encode())
     if size > ANNOTATIONS_MAX:
         text = f"the annotations have {size} bytes, more than {ANNOTATIONS_MAX}"
@@ -85,7 +70,7 @@ def _pids_limits(annotations: dict[str, str], spec: dict[str, Any]) -> Flaws:
         at: Path = ("metadata", "annotations", key)
         number = value.removeprefix("-")
         if not number.isascii() or not number.isdigit() or int(value) < -1 or int(value) > PIDS_MAX:
-            yield from _bad(f"{value!r} is not a number of processes (-1 for no limit)", at)
+            yield from bad(f"{value!r} is not a number of processes (-1 for no limit)", at)
         elif key.removeprefix(PIDS_LIMIT) not in names_there:
             text = f"the pod has no container {key.removeprefix(PIDS_LIMIT)!r}"
             yield Flaw(text, Reason.INVALID_VALUE, at, on_key=True, warning=True)
@@ -93,46 +78,16 @@ def _pids_limits(annotations: dict[str, str], spec: dict[str, Any]) -> Flaws:
 
 def _pod(spec: dict[str, Any]) -> Flaws:
     if spec.get("hostname"):
-        yield from _bad(names.dns_label(spec["hostname"]), ("spec", "hostname"))
+        yield from bad(names.dns_label(spec["hostname"]), ("spec", "hostname"))
     for at, secret in items(spec, "imagePullSecrets", ("spec",)):
         if "name" in secret:
-            yield from _bad(names.dns_subdomain(secret["name"]), (*at, "name"))
+            yield from bad(names.dns_subdomain(secret["name"]), (*at, "name"))
     if spec.get("hostPID") and spec.get("shareProcessNamespace"):
         text = "cannot be true together with hostPID"
-        yield from _bad(text, ("spec", "shareProcessNamespace"))
+        yield from bad(text, ("spec", "shareProcessNamespace"))
     if spec.get("hostname") and spec.get("hostNetwork"):
         text = "has no effect with hostNetwork: the machine's name is used"
         yield Flaw(text, Reason.INVALID_VALUE, ("spec", "hostname"), warning=True)
-
-
-def _volumes(spec: dict[str, Any]) -> Flaws:
-    seen: set[str] = set()
-    for at, volume in items(spec, "volumes", ("spec",)):
-        name = volume.get("name")
-        if name is not None:
-            yield from _bad(names.dns_label(name), (*at, "name"))
-            yield from _unique(name, seen, (*at, "name"), "volume called")
-        if "hostPath" in volume and "emptyDir" in volume:
-            yield from _bad("a volume has one source: hostPath or emptyDir", at)
-        path = volume.get("hostPath", {}).get("path")
-        if path is not None:
-            yield from _bad(_host_path(path), (*at, "hostPath", "path"))
-
-
-def _host_path(path: str) -> str:
-    if not path.startswith("/"):
-        return f"{path!r} must be an absolute path"
-    if len(path.encode()) > PATH_MAX:
-        return f"has {len(path.encode())} bytes, more than {PATH_MAX}"
-    if ".." in path.split("/"):
-        return f"{path!r} must not contain '..'"
-    return ""
-
-
-def _unique(name: str, seen: set[str], path: Path, what: str) -> Flaws:
-    if name in seen:
-        yield Flaw(f"a second {what} {name!r}", Reason.INVALID_VALUE, path)
-    seen.add(name)
 
 
 def _containers(spec: dict[str, Any]) -> Flaws:
@@ -140,20 +95,20 @@ def _containers(spec: dict[str, Any]) -> Flaws:
     volumes = {v["name"] for _, v in items(spec, "volumes", ("spec",)) if "name" in v}
     for at, container in items(spec, "containers", ("spec",)):
         if "name" in container:
-            yield from _bad(names.dns_label(container["name"]), (*at, "name"))
-            yield from _unique(container["name"], seen, (*at, "name"), "container called")
+            yield from bad(names.dns_label(container["name"]), (*at, "name"))
+            yield from unique(container["name"], seen, (*at, "name"), "container called")
         if "image" in container:
-            yield from _bad(names.image(container["image"]), (*at, "image"))
+            yield from bad(names.image(container["image"]), (*at, "image"))
         yield from _env(container, at)
         yield from _expansions(container, at)
         yield from _ports(container, at)
-        yield from _mounts(container, at, volumes)
+        yield from check_mounts(container, at, volumes)
         yield from _resources(container.get("resources", {}), (*at, "resources"))
         yield from check_container_security(container.get("securityContext", {}), (*at, "securityContext"), spec)
         if container.get("terminationMessagePath"):
-            yield from _bad(_mount_path(container["terminationMessagePath"]), (*at, "terminationMessagePath"))
+            yield from bad(mount_path(container["terminationMessagePath"]), (*at, "terminationMessagePath"))
         if container.get("workingDir") and not container["workingDir"].startswith("/"):
-            yield from _bad(f"{container['workingDir']!r} must be an absolute path", (*at, "workingDir"))
+            yield from bad(f"{container['workingDir']!r} must be an absolute path", (*at, "workingDir"))
 
 
 def _env(container: dict[str, Any], at: Path) -> Flaws:
@@ -162,7 +117,7 @@ def _env(container: dict[str, Any], at: Path) -> Flaws:
         name = variable.get("name")
         if name is None:
             continue
-        yield from _bad(names.env_name(name), (*place, "name"))
+        yield from bad(names.env_name(name), (*place, "name"))
         if name in seen:
             text = f"{name!r} is set twice: the later value wins"
             yield Flaw(text, Reason.INVALID_VALUE, (*place, "name"), warning=True)
@@ -175,7 +130,7 @@ def _expansions(container: dict[str, Any], at: Path) -> Flaws:
     total = 0
     for place, text, name in _expandable(container, at):
         result, wrong = _expanded(text, values)
-        yield from _bad(wrong, place)
+        yield from bad(wrong, place)
         if name:
             values[name] = result
         total += len(result)
@@ -206,10 +161,10 @@ def _ports(container: dict[str, Any], at: Path) -> Flaws:
     seen: set[str] = set()
     for place, port in items(container, "ports", at):
         if port.get("name"):
-            yield from _bad(names.port_name(port["name"]), (*place, "name"))
-            yield from _unique(port["name"], seen, (*place, "name"), "port called")
+            yield from bad(names.port_name(port["name"]), (*place, "name"))
+            yield from unique(port["name"], seen, (*place, "name"), "port called")
         if port.get("hostIP"):
-            yield from _bad(publish.address_flaw(port["hostIP"]), (*place, "hostIP"))
+            yield from bad(publish.address_flaw(port["hostIP"]), (*place, "hostIP"))
 
 
 def _host_ports(pod: dict[str, Any]) -> Flaws:
@@ -219,7 +174,7 @@ def _host_ports(pod: dict[str, Any]) -> Flaws:
         others = taken.setdefault((port, protocol), [])
         there = next((who for where, who in others if share_address(where, address)), "")
         if there:
-            yield from _bad(f"{port}/{protocol.lower()} is already published by {there}", place)
+            yield from bad(f"{port}/{protocol.lower()} is already published by {there}", place)
         others.append((address, owner))
 
 
@@ -245,30 +200,7 @@ def _same_ports(spec: dict[str, Any]) -> Flaws:
         for place, port in items(container, "ports", at):
             inside, outside = port.get("containerPort"), port.get("hostPort")
             if spec.get("hostNetwork") and inside is not None and outside and outside != inside:
-                yield from _bad(f"must be {inside} as containerPort, because of hostNetwork", (*place, "hostPort"))
-
-
-def _mounts(container: dict[str, Any], at: Path, volumes: set[str]) -> Flaws:
-    seen: set[str] = set()
-    for place, mount in items(container, "volumeMounts", at):
-        name, path = mount.get("name"), mount.get("mountPath")
-        if name is not None and name not in volumes:
-            hint = did_you_mean(name, sorted(volumes))
-            yield from _bad(f"there is no volume called {name!r}{hint}", (*place, "name"))
-        if path is None:
-            continue
-        yield from _bad(_mount_path(path), (*place, "mountPath"))
-        yield from _unique(clean_path(path), seen, (*place, "mountPath"), "mount at")
-
-
-def _mount_path(path: str) -> str:
-    if not path.startswith("/"):
-        return f"{path!r} must be an absolute path"
-    if len(path.encode()) > PATH_MAX:
-        return f"has {len(path.encode())} bytes, more than {PATH_MAX}"
-    if ":" in path:
-        return f"{path!r} must not contain ':'"
-    return "cannot mount over the container's root" if clean_path(path) == "/" else ""
+                yield from bad(f"must be {inside} as containerPort, because of hostNetwork", (*place, "hostPort"))
 
 
 def _resources(resources: dict[str, Any], at: Path) -> Flaws:
@@ -282,11 +214,11 @@ def _resources(resources: dict[str, Any], at: Path) -> Flaws:
             try:
                 amounts[kind] = parse(text)
             except ValueError as error:
-                yield from _bad(str(error), (*at, kind, name))
+                yield from bad(str(error), (*at, kind, name))
                 continue
             if name == "memory" and text.endswith("m"):
                 hint = f"{text} are thousandths of a byte; did you mean {text[:-1]}Mi?"
                 yield Flaw(hint, Reason.INVALID_VALUE, (*at, kind, name), warning=True)
         if amounts.get("limits", 0) and amounts.get("requests", 0) > amounts["limits"]:
             wanted, limit = quantity.written(requests[name]), quantity.written(limits[name])
-            yield from _bad(f"{wanted} is more than the limit of {limit}", (*at, "requests", name))
+            yield from bad(f"{wanted} is more than the limit of {limit}", (*at, "requests", name))

@@ -125,17 +125,31 @@ def in_network(fd: int, call: Callable[[], T], kernel: Syscalls = KERNEL) -> T:
 
     Sockets that it opens stay in that namespace for good. Whatever it raises is raised here.
     """
+    return _in_thread("in-network", lambda: kernel.setns(fd, Namespace.NETWORK), call)
+
+
+def in_mounts(fd: int, call: Callable[[], T], kernel: Syscalls = KERNEL) -> T:
+    """The same in the mount namespace behind ``fd``: paths are those of who lives there."""
+
+    def enter() -> None:
+        kernel.unshare(Namespace.FS)
+        kernel.setns(fd, Namespace.MOUNT)
+
+    return _in_thread("in-mounts", enter, call)
+
+
+def _in_thread(name: str, enter: Callable[[], None], call: Callable[[], T]) -> T:
     result: list[T] = []
     failure: list[BaseException] = []
 
     def body() -> None:
         try:
-            kernel.setns(fd, Namespace.NETWORK)
+            enter()
             result.append(call())
         except BaseException as e:
             failure.append(e)
 
-    thread = threading.Thread(target=body, name="in-network")
+    thread = threading.Thread(target=body, name=name)
     thread.start()
     thread.join()
     if failure:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.model.objects import SECRET
-from reconciler.model.spec import PodSpec
+from reconciler.model.objects import CONFIG_MAP, SECRET
+from reconciler.model.projection import SourceKind
+from reconciler.model.spec import PodSpec, Volume
 
 
 def references(spec: PodSpec) -> frozenset[tuple[str, str]]:
@@ -16,3 +17,11 @@ def references(spec: PodSpec) -> frozenset[tuple[str, str]]:
 def _references(spec: PodSpec) -> Iterator[tuple[str, str]]:
     for container in spec.containers:
         yield from ((SECRET, name) for name in container.pull_secrets)
+    for volume in spec.volumes:
+        yield from volume_references(volume)
+
+
+def volume_references(volume: Volume) -> Iterator[tuple[str, str]]:
+    """Kind and name of every object whose content a volume shows."""
+    kinds = {SourceKind.CONFIG_MAP: CONFIG_MAP, SourceKind.SECRET: SECRET}
+    yield from ((kinds[source.kind], source.name) for source in volume.sources if source.kind in kinds)

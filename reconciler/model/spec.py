@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from reconciler.model.cost import Cost, costs, nested
 from reconciler.model.key import Key
+from reconciler.model.projection import VolumeSource
 
 SPEC_VERSION = 2
 """Version of the shape below, written into each record; ``engine/records.py`` reads older ones by their own rules."""
@@ -56,12 +57,23 @@ class DnsPolicy(StrEnum):
 
 
 class VolumeKind(StrEnum):
-    """NAMED is a volume of this machine's, which outlives what mounts it; TMPFS is each container's own."""
+    """NAMED is a volume of this machine's, which outlives what mounts it; TMPFS is each container's own. PROJECTED has
+    files that are written for the pod (configMap, secret, downwardAPI, projected); IMAGE shows an image's."""
 
     HOST_PATH = "hostPath"
     EMPTY_DIR = "emptyDir"
     TMPFS = "tmpfs"
     NAMED = "named"
+    PROJECTED = "projected"
+    IMAGE = "image"
+
+
+class RecursiveReadOnly(StrEnum):
+    """Whether what is mounted below a read-only mount is read-only, too. IF_POSSIBLE: where the kernel can (5.12)."""
+
+    DISABLED = "Disabled"
+    IF_POSSIBLE = "IfPossible"
+    ENABLED = "Enabled"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,9 +123,13 @@ class ContainerPort:
 @dataclass(frozen=True, slots=True)
 class Volume:
     """Where a mount's files come from. ``host_path`` and ``host_path_type`` only for hostPath. ``name`` is unique in
-    the pod; a named volume's is the machine's. ``options`` are what a tmpfs is made with: ``size=BYTES`` (or
-    ``size=50%``), ``mode=OCTAL``. ``anonymous``: nobody chose this named volume's name, and it goes with the container
-    that it was made for."""
+    the pod; a named volume's is the machine's, unless ``claim`` is. ``options`` are what a tmpfs is made with:
+    ``size=BYTES`` (or ``size=50%``), ``mode=OCTAL``. ``anonymous``: nobody chose this named volume's name, and it goes
+    with the container that it was made for.
+
+    Of an emptyDir: ``memory``, whether it is a tmpfs; ``size_limit``, the bytes that may be in it. Of an image volume:
+    ``image`` and ``pull_policy``. Of a projected one: ``sources``, later ones over earlier ones, and ``default_mode``,
+    the mode of files that have none of their own."""
 
     name: str = costs(Cost.CONTAINER)
     kind: VolumeKind = costs(Cost.CONTAINER)
@@ -121,6 +137,23 @@ class Volume:
     host_path_type: str = costs(Cost.CONTAINER, "")
     options: tuple[str, ...] = costs(Cost.CONTAINER, ())
     anonymous: bool = costs(Cost.CONTAINER, False)
+    claim: str = costs(Cost.CONTAINER, "")
+    memory: bool = costs(Cost.CONTAINER, False)
+    size_limit: int | None = costs(Cost.CONTAINER, None)
+    image: str = costs(Cost.CONTAINER, "")
+    pull_policy: PullPolicy = costs(Cost.CONTAINER, PullPolicy.IF_NOT_PRESENT)
+    sources: tuple[VolumeSource, ...] = costs(Cost.CONTAINER, ())
+    default_mode: int = costs(Cost.CONTAINER, 0o644)
+
+    @property
+    def named(self) -> str:
+        """What a named volume is called on this machine."""
+        return self.claim or self.name
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is a tmpfs of the pod's, which its infra container holds."""
+        return self.memory or self.kind is VolumeKind.PROJECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +163,19 @@ class Mount:
     ``options`` are how it is mounted, sorted, what is so anyway left out: ``nodev``, ``noexec``, ``nosuid``; of a
     hostPath ``bind`` (without what is mounted below it) and one of the words of mount propagation (``shared``,
     ``rslave``…); of a named volume ``nocopy`` (podman fills a new one with what the image has there); of a tmpfs
-    ``tmpcopyup`` (the same for it), ``noswap``, ``noatime``."""
+    ``tmpcopyup`` (the same for it), ``noswap``, ``noatime``.
+
+    ``sub_path``: the file or directory of the volume that is mounted instead of all of it, relative and without
+    ``..``; ``sub_path_expr``: the same with ``$(VAR)`` of the container's environment, where that is not known yet.
+    ``recursive``: whether mounts below it are read-only as well."""
 
     path: str = costs(Cost.CONTAINER)
     volume: Volume = costs(Cost.CONTAINER)
     read_only: bool = costs(Cost.CONTAINER, False)
     options: tuple[str, ...] = costs(Cost.CONTAINER, ())
+    sub_path: str = costs(Cost.CONTAINER, "")
+    sub_path_expr: str = costs(Cost.CONTAINER, "")
+    recursive: RecursiveReadOnly = costs(Cost.CONTAINER, RecursiveReadOnly.DISABLED)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -228,6 +268,12 @@ class ContainerSpec:
     ulimits: Pairs = costs(Cost.CONTAINER, ())
     message_path: str = costs(Cost.CONTAINER, MESSAGE_PATH)
     message_policy: MessagePolicy = costs(Cost.RECORD, MessagePolicy.FILE)
+
+    @property
+    def images(self) -> tuple[tuple[str, PullPolicy], ...]:
+        """What must be here before it can be made: its own image, and those that its volumes show."""
+        shown = (m.volume for m in self.mounts if m.volume.kind is VolumeKind.IMAGE)
+        return ((self.image, self.pull_policy), *((v.image, v.pull_policy) for v in shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +371,8 @@ class PodSpec:
     ``keep``: a member that is started again goes on with its id and its writable layer (podman's way), instead of a new
     container (Kubernetes'). ``stop_when_done``: when no member runs or will, the infra container ends, too. ``limits``:
     what all members together may use, beside what follows from their own. ``mounts``: what each member that is added by
-    hand is given, too (``pod create -v``); those that there are have it among their own."""
+    hand is given, too (``pod create -v``); those that there are have it among their own. ``contents``: a stamp of what
+    stands in the files of each projected volume, by its name; the files follow it."""
 
     key: Key = costs(Cost.POD)
     sandbox: SandboxSpec = nested(SandboxSpec())
@@ -342,6 +389,7 @@ class PodSpec:
     limits: Resources = nested(Resources())
     mounts: tuple[Mount, ...] = costs(Cost.RECORD, ())
     deadline: int | None = costs(Cost.RECORD, None)
+    contents: Pairs = costs(Cost.LIVE, ())
 
     def policy_of(self, container: ContainerSpec) -> RestartPolicy:
         """The restart policy of a member: its own, or the pod's."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 from reconciler.model.cost import Cost
 from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Resources
 
-PAIRS = frozenset({"env", "labels", "annotations", "sysctls", "ulimits"})
+PAIRS = frozenset({"contents", "env", "labels", "annotations", "sysctls", "ulimits"})
 """Fields that hold named values: reported one name at a time."""
 
 QUANTITIES = ("resources.requests.cpu", "resources.limits.cpu", "resources.requests.memory", "resources.limits.memory")
@@ -31,6 +31,7 @@ USER_PATHS: dict[str, str] = {
     "PodSpec.stop_when_done": "--exit-policy",
     "PodSpec.limits": "spec.",
     "PodSpec.mounts": "--volume",
+    "PodSpec.contents": "the files of spec.volumes",
     "PodSpec.host_aliases": "spec.hostAliases",
     "Dns.policy": "spec.dnsPolicy",
     "Dns.nameservers": "spec.dnsConfig.nameservers",

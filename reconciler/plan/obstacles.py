@@ -5,7 +5,7 @@ Found before anything is stopped (make before break); the plan waits for them, t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.model.actions import PullImage, Reason, Why
 from reconciler.model.desired import Present
@@ -78,7 +78,12 @@ def member_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple
 
 
 def image_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
-    """Whether the member's image is here; an image that nothing was said of counts as here."""
+    """Whether the images that the member needs are here; one that nothing was said of counts as here."""
+    needed = (replace(spec, image=image, pull_policy=policy) for image, policy in dict.fromkeys(spec.images))
+    return tuple(obstacle for one in needed for obstacle in _image_obstacles(one, have, now))
+
+
+def _image_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
     image = have.images.get(spec.image, ImageState(ImageStatus.PRESENT))
     if image.status is ImageStatus.PRESENT:
         return ()

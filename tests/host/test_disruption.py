@@ -126,6 +126,15 @@ def unmasked(m: Manifest) -> None:
     member(m)["securityContext"] = {"procMount": "Unmasked"}
 
 
+def projected(**source: Any) -> Change:
+    """The volume of one member comes from elsewhere."""
+
+    def change(m: Manifest) -> None:
+        m["spec"]["volumes"][1] = {"name": "host", **source}
+
+    return change
+
+
 def drop(name: str) -> Change:
     return lambda m: m["spec"]["containers"].remove(member(m, name))
 
@@ -168,6 +177,19 @@ NOW: dict[str, Row] = {
     "stdinOnce": Row(on_app(stdin=True, stdinOnce=True), APP),
     "volumeMounts": Row(lambda m: member(m)["volumeMounts"].append({"name": "host", "mountPath": "/host"}), APP),
     "volumeMounts readOnly": Row(lambda m: member(m)["volumeMounts"][0].update(readOnly=True), APP),
+    "ConfigMap volume": Row(projected(configMap={"name": "c", "optional": True}), SIDE),
+    "Secret volume": Row(projected(secret={"secretName": "s", "optional": True}), SIDE),
+    "downwardAPI volume": Row(projected(downwardAPI={"items": []}), SIDE),
+    "subPath": Row(lambda m: member(m)["volumeMounts"][0].update(subPath="a"), APP),
+    "mountPropagation": Row(
+        lambda m: member(m, "side")["volumeMounts"][0].update(mountPropagation="HostToContainer"), SIDE
+    ),
+    "recursiveReadOnly": Row(
+        lambda m: member(m)["volumeMounts"][0].update(readOnly=True, recursiveReadOnly="Enabled"), APP
+    ),
+    "emptyDir medium": Row(lambda m: m["spec"]["volumes"][0].update(emptyDir={"medium": "Memory"}), APP),
+    "emptyDir sizeLimit": Row(lambda m: m["spec"]["volumes"][0].update(emptyDir={"sizeLimit": "1Gi"}), APP),
+    "image volume": Row(projected(image={"reference": "localhost/reconciler/busybox:2"}), SIDE),
     "volume source": Row(lambda m: m["spec"]["volumes"][1]["hostPath"].update(path="/tmp"), SIDE),
     "runAsUser": Row(security(runAsUser=33), APP),
     "runAsGroup": Row(security(runAsUser=33, runAsGroup=33), APP),
@@ -223,16 +245,6 @@ LATER: dict[str, tuple[int, Change]] = {
     "sidecar": (6, on_spec(initContainers=[{"name": "car", "image": "x", "restartPolicy": "Always"}])),
     "envFrom": (6, on_app(envFrom=[{"configMapRef": {"name": "c", "optional": True}}])),
     "env from a label": (6, on_app(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
-    "ConfigMap volume": (
-        6,
-        lambda m: m["spec"]["volumes"].append({"name": "c", "configMap": {"name": "c", "optional": True}}),
-    ),
-    "Secret volume": (
-        6,
-        lambda m: m["spec"]["volumes"].append({"name": "s", "secret": {"secretName": "s", "optional": True}}),
-    ),
-    "subPath": (6, lambda m: member(m)["volumeMounts"][0].update(subPath="a")),
-    "emptyDir medium": (6, lambda m: m["spec"]["volumes"][0].update(emptyDir={"medium": "Memory"})),
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.engine.oci.bundle import Bundle
+from reconciler.engine.oci.places import PROPAGATION, SHARED, SLAVE, pod_directory, propagation, source
 from reconciler.model.spec import ContainerSpec, Mount, VolumeKind
 
 OciMount = dict[str, Any]
@@ -39,8 +40,8 @@ MASKED = (
 INFRA_MASKED = (*MASKED, "/sys")
 """A member that shares the pid namespace reaches /proc/1/root, and must not find a writable sysfs there."""
 
-SHARED, SLAVE = frozenset({"shared", "rshared"}), frozenset({"slave", "rslave"})
-PROPAGATION = SHARED | SLAVE | {"private", "rprivate", "unbindable", "runbindable"}
+NOT_RUN = ("noexec", "nosuid", "nodev")
+"""How an image's files are shown: they are data, not programs (Kubernetes: ImageVolumeSource)."""
 
 READ_ONLY = ("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
@@ -82,12 +83,14 @@ def _pod_files(bundle: Bundle, read_only: bool) -> list[OciMount]:
     given = [path for path in POD_FILES if not (path == "/etc/hosts" and bundle.sandbox.no_hosts)]
     own = {"/etc/hosts", "/etc/hostname"} if bundle.sandbox.separate else set()
     places = {path: (bundle.own_files if path in own else Path()) / Path(path).name for path in given}
-    return [_bind(_pod_directory(bundle) / place, path, *options) for path, place in places.items()]
+    return [_bind(pod_directory(bundle) / place, path, *options) for path, place in places.items()]
 
 
 def _volume(bundle: Bundle, mount: Mount, number: int) -> OciMount:
-    options = [*mount.options, "ro" if mount.read_only else "rw"]
-    if mount.volume.kind is VolumeKind.TMPFS:
+    kind = mount.volume.kind
+    fixed = kind in (VolumeKind.PROJECTED, VolumeKind.IMAGE)  # (kubelet: their mounters' Attributes are ReadOnly)
+    options = [*mount.options, "ro" if mount.read_only or fixed else "rw"]
+    if kind is VolumeKind.TMPFS:
         return {
             "destination": _clean(mount.path),
             "type": "tmpfs",
@@ -96,10 +99,11 @@ def _volume(bundle: Bundle, mount: Mount, number: int) -> OciMount:
         }
     how = "bind" if "bind" in options else "rbind"
     flags = [option for option in options if option not in ("bind", "nocopy", *PROPAGATION)]
+    flags += NOT_RUN if kind is VolumeKind.IMAGE else ()
     return {
         "destination": _clean(mount.path),
         "type": "bind",
-        "source": str(_source(bundle, mount, number)),
+        "source": str(source(bundle, mount, number)),
         "options": [how, propagation(mount), *flags],
     }
 
@@ -115,69 +119,11 @@ def has_message(spec: ContainerSpec, *, keep: bool) -> bool:
     return bool(spec.message_path) and not keep
 
 
-def _source(bundle: Bundle, mount: Mount, number: int) -> Path:
-    outside = _outside(bundle, mount)
-    if outside is None:
-        return volume_directory(bundle, mount.volume.name)
-    if bundle.users or propagation(mount) in SHARED:
-        return _placed(bundle, number)
-    return outside
-
-
-def _outside(bundle: Bundle, mount: Mount) -> Path | None:
-    """The directory or file that is mounted, where it is none of the pod's own."""
-    match mount.volume.kind:
-        case VolumeKind.HOST_PATH:
-            return Path(mount.volume.host_path)
-        case VolumeKind.NAMED:
-            return data_of(bundle.volumes, mount.volume.name)
-    return None
-
-
-def data_of(volumes: Path, name: str) -> Path:
-    """Where the files of a named volume lie."""
-    return volumes / name / "_data"
-
-
-def propagation(mount: Mount) -> str:
-    """Which mounts made later on one side are seen on the other."""
-    return next((option for option in mount.options if option in PROPAGATION), "rprivate")
-
-
 def root_propagation(spec: ContainerSpec) -> str:
     """What a container's root must be for the propagation of what is mounted in it: the runtimes change all that it
     has to this before they mount anything (podman: the same)."""
     wanted = {propagation(mount) for mount in spec.mounts}
     return "shared" if wanted & SHARED else "rslave" if wanted & SLAVE else "rprivate"
-
-
-def peers(bundle: Bundle, spec: ContainerSpec) -> Iterator[tuple[str, str]]:
-    """What is to be mounted as the host has it, so that mounts are seen on both sides: source, and the place where it
-    is (made by ``prepare``)."""
-    for number, mount in enumerate(spec.mounts):
-        if propagation(mount) in SHARED and not bundle.users:
-            yield mount.volume.host_path, str(_placed(bundle, number))
-
-
-def id_mapped(bundle: Bundle, spec: ContainerSpec) -> Iterator[tuple[str, str]]:
-    """What is mounted from the host into a container of a pod with users of its own: source, and the place where it
-    has the pod's ids (made by ``prepare``)."""
-    yield str(bundle.pod_directory), str(_pod_directory(bundle))
-    for number, mount in enumerate(spec.mounts):
-        if (outside := _outside(bundle, mount)) is not None:
-            yield str(outside), str(_placed(bundle, number))
-
-
-def _placed(bundle: Bundle, number: int) -> Path:
-    return bundle.directory / f"mapped-{number}"
-
-
-def _pod_directory(bundle: Bundle) -> Path:
-    return bundle.directory / "mapped-pod" if bundle.users else bundle.pod_directory
-
-
-def volume_directory(bundle: Bundle, name: str) -> Path:
-    return _pod_directory(bundle) / "volumes" / name
 
 
 def _clean(path: str) -> str:

@@ -6,12 +6,12 @@ all of it ends with the container: the monitor's child unshares, does this, and 
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.host import HostCapabilities
-from reconciler.engine.oci.mounts import id_mapped, peers
+from reconciler.engine.oci.places import after_root, before_root
 from reconciler.model.spec import ContainerSpec
 
 Lowers = tuple[Path, tuple[str, ...]]
@@ -21,10 +21,15 @@ UNIFIED = "/sys/fs/cgroup/unified"
 
 
 def prepare_script(
-    bundle: Bundle, lowers: Lowers | None, facts: HostCapabilities, spec: ContainerSpec | None = None
+    bundle: Bundle,
+    lowers: Lowers | None,
+    facts: HostCapabilities,
+    spec: ContainerSpec | None = None,
+    layers: Mapping[str, tuple[str, ...]] = {},
 ) -> str:
     """``lowers`` None: the container has a rootfs that needs no overlay (the infra container). ``spec`` is a member's:
-    it says what is mounted into it."""
+    it says what is mounted into it; ``layers`` are those of images that are, relative to the same directory as
+    ``lowers``."""
     # slave, all the way down: what the host unmounts goes here too, nothing of ours gets back
     lines = [_line("unshare"), _line("slave", "/")]
     if facts.detach_unified:
@@ -32,14 +37,12 @@ def prepare_script(
     if bundle.infra is not None and bundle.shares_shm:
         lines.append(_line("mkdir", str(bundle.shm), "0711" if bundle.ids else "0700"))
         lines.append(_line("graft", f"/proc/{bundle.infra.pid}/ns/mnt", "/dev/shm", str(bundle.shm)))
-    if spec is not None:  # the host's mount namespace is ours: we wait for the runtime
-        lines += [
-            _line("peer", f"/proc/{os.getpid()}/ns/mnt", source, target) for source, target in peers(bundle, spec)
-        ]
-    if bundle.users and spec is not None:
-        lines += [_line("idmap", bundle.users, source, target) for source, target in id_mapped(bundle, spec)]
+    if spec is not None:
+        lines += [_line(*step) for step in before_root(bundle, spec)]
     if lowers is not None:
         lines += _root(bundle, *lowers)
+    if spec is not None:
+        lines += [_line(*step) for step in after_root(bundle, spec, layers)]
     if bundle.ids and bundle.closed is not None:
         lines.append(_line("reveal", *map(str, (bundle.closed, bundle.directory, *_shared_root(lowers, facts)))))
     return "".join(lines)

@@ -70,7 +70,7 @@ def test_the_problem_names_container_volume_path_and_type(there: dict[str, str])
     assert (problem.container, problem.reason) == ("web", "CreateContainerConfigError")
     assert problem.message == f"cannot mount volume v: hostPath {there['nothing']} does not exist (type Directory)"
     (wrong,) = volumes.problems(spec(there["file"], "Directory"))
-    assert wrong.message.endswith("is not a directory (type Directory)")
+    assert wrong.message == f"cannot mount volume v: hostPath type check failed: {there['file']} is not a directory"
     (below,) = volumes.problems(spec(there["file"] + "/x", ""))
     assert below.message.endswith("Not a directory")
 

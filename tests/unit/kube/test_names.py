@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.kube import names
-from reconciler.kube.compile import default_pull_policy
+from reconciler.kube.names import default_pull_policy
 
 SHA = "sha256:" + "a" * 64
 

@@ -1,0 +1,46 @@
+"""A pod's volumes in memory and what stands in them, by its record: when a member is made, and when content changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+
+from reconciler.engine import contents, volumes
+from reconciler.engine.contents import Files
+from reconciler.engine.context import Context
+from reconciler.engine.memory import Keeper
+from reconciler.engine.records import PodRecord
+from reconciler.model.downward import PodFacts
+from reconciler.model.observed import PidRef
+from reconciler.model.qos import resources_of
+from reconciler.model.spec import ContainerSpec, Volume, VolumeKind
+
+
+def prepare(ctx: Context, record: PodRecord, spec: ContainerSpec, infra: PidRef) -> None:
+    """Make what a member mounts of the pod's own. ``record`` says by which spec the pod runs from now on.
+
+    Raises TryLater.
+    """
+    volumes.prepare(spec, ctx.layout.pod(record.id), _keeper(record, infra), partial(_files, ctx, record))
+
+
+def rewrite(ctx: Context, record: PodRecord, infra: PidRef) -> None:
+    """Have in the pod's projected volumes what should be there now. Raises TryLater."""
+    if any(m.volume.kind is VolumeKind.PROJECTED for c in record.spec.containers for m in c.mounts):
+        volumes.rewrite(record.spec, _keeper(record, infra), partial(_files, ctx, record))
+
+
+def _keeper(record: PodRecord, infra: PidRef) -> Keeper:
+    return Keeper(infra, record.ids, resources_of(record.spec).memory_limit)
+
+
+def _files(ctx: Context, record: PodRecord, volume: Volume) -> Files:
+    facts = PodFacts(record.spec, record.uid, cpus=1000 * (os.cpu_count() or 1), memory=ctx.facts.memory)
+    find = ctx.objects_for(record.key, record.owner)
+
+    def data_of(kind: str, name: str) -> Mapping[str, bytes] | None:
+        found = find(kind, name)
+        return None if found is None else found.files
+
+    return contents.files_of(volume, data_of, facts)
