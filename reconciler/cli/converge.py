@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.strictness import STRICTNESS, as_before, chosen
 from reconciler.cli.terminal import GREEN, RED, YELLOW, Progress, coloured, complain, harmless
 from reconciler.model.actions import Action
 from reconciler.model.errors import InvalidInput
 from reconciler.model.key import Key
+from reconciler.model.strictness import Strictness
 
 if TYPE_CHECKING:
     from reconciler.controller.converge import Report
@@ -42,8 +44,16 @@ WAIT_SECONDS = 300.0
     help="Look at everything this often although nothing was heard (0: never).",
 )
 @NETWORK
+@STRICTNESS
 @pass_options
-def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: float, network: str | None) -> int:
+def watch(
+    options: Options,
+    folders: tuple[Path, ...],
+    yes_prune: bool,
+    resync: float,
+    network: str | None,
+    strictness: str | None,
+) -> int:
     """Keep this machine as the manifests of folders say, until Ctrl-C. Pods go on without it.
 
     Additions and edits are taken up at once; removals when the folder has been quiet for 2 seconds.
@@ -69,7 +79,13 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
     with until_interrupted() as stop:
         _warm(engine, log)
         wishes = WatchOptions(
-            engine.layout, resync=resync, prune=yes_prune, network=_known(engine, network), log=log, notifier=notifier
+            engine.layout,
+            resync=resync,
+            prune=yes_prune,
+            network=_known(engine, network),
+            strictness=chosen(engine, strictness),
+            log=log,
+            notifier=notifier,
         )
         return keep(engine, folders, wishes, stop=stop)
 
@@ -83,6 +99,7 @@ def watch(options: Options, folders: tuple[Path, ...], yes_prune: bool, resync: 
 @click.option("--pull", is_flag=True, help="Ask the registries for newer images; what runs an older one is replaced.")
 @click.option("--yes-prune", is_flag=True, help="Removing most of the pods at once is meant.")
 @NETWORK
+@STRICTNESS
 @pass_options
 def apply(
     options: Options,
@@ -92,6 +109,7 @@ def apply(
     pull: bool,
     yes_prune: bool,
     network: str | None,
+    strictness: str | None,
 ) -> int:
     """Converge once: create, change and remove pods until they are as the manifests say.
 
@@ -103,7 +121,13 @@ def apply(
     from reconciler.controller import converge
 
     engine = options.engine()
-    sources = converge.open_sources(places, engine.layout, prune=yes_prune, network=_known(engine, network))
+    sources = converge.open_sources(
+        places,
+        engine.layout,
+        prune=yes_prune,
+        network=_known(engine, network),
+        strictness=chosen(engine, strictness),
+    )
     progress = Progress()
     if wait and timeout is None:
         timeout = WAIT_SECONDS
@@ -125,11 +149,13 @@ def apply(
 @click.command()
 @click.argument("places", nargs=-1, required=True, type=PLACE, metavar="DIR|FILE...")
 @NETWORK
+@STRICTNESS
 @pass_options
-def diff(options: Options, places: tuple[Path, ...], network: str | None) -> int:
+def diff(options: Options, places: tuple[Path, ...], network: str | None, strictness: str | None) -> int:
     """Show what would be done, and why; nothing is changed.
 
-    Without --network, pods that name none are looked for where the last apply or watch had them.
+    Without --network, pods that name none are looked for where the last apply or watch had them. Manifests are read as
+    strictly as then.
 
     Of a suspended pod: what resuming it would do.
 
@@ -143,7 +169,9 @@ def diff(options: Options, places: tuple[Path, ...], network: str | None) -> int
 
     engine = options.engine()
     known = None if network is None else _known(engine, network)
-    sources = converge.open_sources(places, engine.layout, network=known)
+    said = Strictness(strictness) if strictness else None
+    sources = converge.open_sources(places, engine.layout, network=known, strictness=said)
+    as_before(engine, sources)
     found = looking.diff(engine, sources, suspensions=Suspensions(engine.layout.suspended))
     for pod in found:
         click.echo(f"pod {pod.key}")

@@ -14,9 +14,11 @@ from reconciler.cli.app import FAILED_AS_PODMAN
 from reconciler.cli.options.command import Option, PodmanCommand, Switch
 from reconciler.cli.options.groups import NETWORK, OTHER
 from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.strictness import CHOICE, HELP, chosen_without_engine
 from reconciler.cli.terminal import Progress, complain
 from reconciler.model.errors import InvalidInput
 from reconciler.model.key import Key
+from reconciler.model.strictness import Strictness
 
 if TYPE_CHECKING:
     from reconciler.controller.by_hand import Bench
@@ -51,6 +53,7 @@ FILE = click.argument("place", metavar="FILE|-")
 @switch("--down", "is_down", common=True, help="The same as kube down.")
 @switch("--force", help="With --down: also volumes.")
 @switch("-q", "--quiet", help="No progress.")
+@option("--strictness", section=OTHER, type=CHOICE, help=HELP)
 @pass_options
 def play(options: Options, /, place: str, **said: Any) -> int:
     """Make the pods of a manifest, or change those that are there so that they are as it says: what it does not change
@@ -64,7 +67,7 @@ def play(options: Options, /, place: str, **said: Any) -> int:
     if said["wait"] and not said["start"]:
         raise InvalidInput("cannot use --wait with --start=false: what does not run does not end")
     beside = _beside(said)
-    manifest = _manifest(place, "play")
+    manifest = _manifest(place, "play", strictness=chosen_without_engine(options, said["strictness"]))
     pods = _dressed(place, manifest, beside)
     engine = options.engine()
     _expect_network(engine, pods)
@@ -195,7 +198,7 @@ def _beside(said: Any) -> Beside:
     )
 
 
-def _manifest(place: str, verb: str, *, strict: bool = True) -> Loaded:
+def _manifest(place: str, verb: str, *, strict: bool = True, strictness: Strictness = Strictness.STRICT) -> Loaded:
     """What the file says. ``strict``: nothing may be wrong with it; else all pods that it means must be known.
 
     Raises InvalidInput, after all that is wrong was told.
@@ -204,7 +207,7 @@ def _manifest(place: str, verb: str, *, strict: bool = True) -> Loaded:
     from reconciler.kube import load
 
     path = "(standard input)" if place == "-" else place
-    manifest = load(path, _read(place))
+    manifest = load(path, _read(place), strictness)
     show(manifest.problems)
     errors = sum(problem.is_error for problem in manifest.problems)
     if errors and (strict or not manifest.complete):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.strictness import STRICTNESS, as_before, chosen_without_engine
 from reconciler.cli.table import table
 from reconciler.cli.terminal import GREEN, RED, YELLOW, coloured, harmless
 from reconciler.model.errors import NotFound
@@ -16,6 +17,7 @@ from reconciler.model.errors import NotFound
 if TYPE_CHECKING:
     from reconciler.controller.looking import StatusRow
     from reconciler.engine.engine import Engine
+    from reconciler.model.strictness import Strictness
     from reconciler.sources.directory import DirectorySource
 
 MANIFESTS = click.Path(exists=True, path_type=Path)
@@ -24,7 +26,9 @@ MANIFESTS = click.Path(exists=True, path_type=Path)
 @click.command()
 @click.argument("places", nargs=-1, required=True, type=MANIFESTS, metavar="DIR|FILE...")
 @click.option("-q", "--quiet", is_flag=True, help="Problems only.")
-def validate(places: tuple[Path, ...], quiet: bool) -> int:
+@STRICTNESS
+@pass_options
+def validate(options: Options, places: tuple[Path, ...], quiet: bool, strictness: str | None) -> int:
     """Check manifests without touching anything; needs no root.
 
     Exit code 0: all are good (there may be warnings); 1: something is wrong; 2: wrong usage.
@@ -32,7 +36,8 @@ def validate(places: tuple[Path, ...], quiet: bool) -> int:
     \b
     Example:  reconciler validate manifests/
     """
-    sources = [source_of(place) for place in places]
+    chosen = chosen_without_engine(options, strictness)
+    sources = [source_of(place, chosen) for place in places]
     problems = list(dict.fromkeys(p for source in sources for p in source.problems()))
     for problem in problems:
         click.echo(coloured(harmless(str(problem)), RED if problem.is_error else YELLOW))
@@ -47,11 +52,12 @@ def validate(places: tuple[Path, ...], quiet: bool) -> int:
     return 1 if errors else 0
 
 
-def source_of(place: Path) -> DirectorySource:
+def source_of(place: Path, strictness: Strictness | None = None) -> DirectorySource:
     """A directory or a file as a source that remembers nothing."""
     from reconciler.sources.directory import DirectorySource, FileSource
 
-    return DirectorySource(place) if place.is_dir() else FileSource(place)
+    kind = DirectorySource if place.is_dir() else FileSource
+    return kind(place, strictness=strictness)
 
 
 def defined_twice(sources: Sequence[DirectorySource]) -> list[str]:
@@ -86,6 +92,7 @@ def status(options: Options, places: tuple[Path, ...]) -> int:
 
     engine = options.engine()
     sources = converge.open_sources(places, engine.layout) if places else known_sources(engine)
+    as_before(engine, sources)
     rows = looking.status(
         engine, sources, troubles=engine.layout.troubles, suspensions=Suspensions(engine.layout.suspended)
     )

@@ -26,6 +26,7 @@ from reconciler.model.errors import InvalidInput, Permanent, ReconcilerError
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key, SourceId
 from reconciler.model.status import PodStatus
+from reconciler.model.strictness import Strictness
 from reconciler.sources.directory import SETTLE, DirectorySource, FileSource
 from reconciler.sources.resolve import Resolution
 from reconciler.sources.suspended import Suspensions
@@ -75,10 +76,11 @@ def open_sources(
     settle: float = SETTLE,
     prune: bool = False,
     network: str | None = None,
+    strictness: Strictness | None = None,
 ) -> list[DirectorySource]:
     """A source for each path: a directory, or a single file. One that is gone counts as what it was, if it is known.
 
-    ``network``: the one for pods that name none (None: as it was last time).
+    ``network``: the one for pods that name none; ``strictness``: how the files are read (None: as it was last time).
 
     Raises InvalidInput where a path is neither there nor known.
     """
@@ -89,7 +91,16 @@ def open_sources(
         if Path(path).exists():
             kinds = [DirectorySource if Path(path).is_dir() else FileSource]
         found = [
-            kind(path, clock=clock, memory_dir=memory, prune=prune, settle=settle, network=network) for kind in kinds
+            kind(
+                path,
+                clock=clock,
+                memory_dir=memory,
+                prune=prune,
+                settle=settle,
+                network=network,
+                strictness=strictness,
+            )
+            for kind in kinds
         ]
         known = found if len(found) == 1 else [source for source in found if source.is_known]
         if not known:

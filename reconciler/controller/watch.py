@@ -37,6 +37,7 @@ from reconciler.model.errors import ReconcilerError
 from reconciler.model.events import EventType
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key
+from reconciler.model.strictness import Strictness
 from reconciler.sources.directory import SETTLE, DirectorySource
 from reconciler.sources.suspended import Suspensions
 
@@ -48,8 +49,8 @@ RESYNC = 60.0
 class WatchOptions:
     """``resync`` 0: never. ``prune``: removals of many pods at once are meant. ``exits`` False: exits are not
     watched; ``firewall`` False: what others do to the network is not heard. ``network``: the one for pods
-    that name none. ``notifier``: the service manager that is told. The rest are for those who look on: ``on_start``
-    with the live core, ``on_step`` and ``on_change`` as in ``Core``."""
+    that name none; ``strictness``: how manifests are read. ``notifier``: the service manager that is told. The rest
+    are for those who look on: ``on_start`` with the live core, ``on_step`` and ``on_change`` as in ``Core``."""
 
     layout: Layout
     resync: float = RESYNC
@@ -59,6 +60,7 @@ class WatchOptions:
     exits: bool = True
     firewall: bool = True
     network: str = ""
+    strictness: Strictness = Strictness.STRICT
     log: Log = field(default_factory=Silent)
     notifier: Notifier = field(default_factory=Notifier)
     on_start: Callable[[Core], None] | None = None
@@ -88,6 +90,7 @@ def watch(
             memory_dir=memory,
             prune=options.prune,
             network=options.network,
+            strictness=options.strictness,
         )
         for path in directories
     ]

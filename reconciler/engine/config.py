@@ -28,6 +28,7 @@ import msgspec
 
 from reconciler.engine.oci import rlimits
 from reconciler.model.errors import HostUnfit
+from reconciler.model.strictness import Strictness
 
 _LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -111,6 +112,13 @@ _SIZE = re.compile(r"([0-9]{1,15})(|k|M|G|Ki|Mi|Gi)")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
 
+class ManifestsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[manifests]``. ``strictness``: what a field is that nobody knows or that is not supported, where a command does
+    not say: an error ("strict"), a warning ("warn") or nothing ("ignore"), and the pod runs without it."""
+
+    strictness: Strictness = Strictness.STRICT
+
+
 class LogsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[logs]``. ``max_size``: how large a container's log becomes before it is rotated ("0": it never is).
     ``max_files``: how many files of it there are at most, the one being written among them. The kubelet's
@@ -142,6 +150,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resources: ResourcesConfig = ResourcesConfig()
     security: SecurityConfig = SecurityConfig()
     logs: LogsConfig = LogsConfig()
+    manifests: ManifestsConfig = ManifestsConfig()
 
 
 def read(path: Path) -> Config:

@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.kube import cluster, names
 from reconciler.kube.compile import compile_pod
 from reconciler.kube.document import Document, Node, locate, node_at, plain
+from reconciler.kube.lenience import check_without, drop, prune, soften
 from reconciler.kube.objects import DEFAULT_NAMESPACE, TEXTS, read_object
 from reconciler.kube.problem import Flaw, Path, Problem, Reason, field_path, one_line
 from reconciler.kube.rules import check_rules
@@ -22,6 +23,7 @@ from reconciler.kube.text import read
 from reconciler.model.key import Key
 from reconciler.model.objects import KINDS, Object
 from reconciler.model.spec import PodSpec
+from reconciler.model.strictness import Strictness
 from reconciler.model.words import did_you_mean
 
 _LISTS = ("List", "PodList")
@@ -83,17 +85,17 @@ class _Result:
     value: Object | None = None
 
 
-def load(path: str, data: bytes) -> Loaded:
+def load(path: str, data: bytes, strictness: Strictness = Strictness.STRICT) -> Loaded:
     """Read a manifest. ``path`` is only shown in problems (and its ending tells JSON); any bytes will do."""
     try:
-        return _load(path, data)
+        return _load(path, data, strictness)
     except Exception as error:
         # A mistake of ours must not stop the controller over one file; it is told like any other problem.
         message = f"cannot read the manifest: {type(error).__name__}: {one_line(str(error), 200)}"
         return Loaded(problems=(Problem(path, 1, 1, "", message, Reason.INTERNAL),), complete=False)
 
 
-def _load(path: str, data: bytes) -> Loaded:
+def _load(path: str, data: bytes, strictness: Strictness) -> Loaded:
     pods: dict[Key, LoadedPod] = {}
     problems: list[Problem] = []
     failed: dict[Key, None] = {}
@@ -101,7 +103,7 @@ def _load(path: str, data: bytes) -> Loaded:
     complete = whole = True
     for document in read(data, is_json=path.endswith(".json")):
         complete = complete and not document.broken
-        for result in _objects(document):
+        for result in _objects(document, strictness):
             spec, key = result.spec, result.key
             if spec is not None and spec.key in pods:
                 result.flaws.append(_duplicate(spec.key, pods[spec.key]))
@@ -122,13 +124,15 @@ def _load(path: str, data: bytes) -> Loaded:
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
-    """As they stand in the file, each once, and no more than a person reads."""
+    """As they stand in the file, each once, and no more than a person reads: of too many the errors."""
     ordered = sorted(dict.fromkeys(problems), key=lambda p: (p.line, p.column))
     more = len(ordered) - MAX_PROBLEMS
     if more <= 0:
         return tuple(ordered)
-    last = ordered[MAX_PROBLEMS]
-    return (*ordered[:MAX_PROBLEMS], replace(last, field="", message=f"and {more} more problems", key=None))
+    by_weight = sorted(ordered, key=lambda p: not p.is_error)
+    shown, last = set(by_weight[:MAX_PROBLEMS]), by_weight[MAX_PROBLEMS]
+    counted = replace(last, field="", message=f"and {more} more problems", key=None)
+    return (*(problem for problem in ordered if problem in shown), counted)
 
 
 def _duplicate(key: Key, first: LoadedPod) -> Flaw:
@@ -142,7 +146,7 @@ def _problem(path: str, flaw: Flaw, root: Node, key: Key | None) -> Problem:
     return Problem(path, line + 1, column + 1, field, message, flaw.reason, key, severity)
 
 
-def _objects(document: Document) -> Iterator[_Result]:
+def _objects(document: Document, strictness: Strictness) -> Iterator[_Result]:
     """The objects of a document: itself, or the items of a list."""
     root = document.root
     if root is None:
@@ -152,12 +156,12 @@ def _objects(document: Document) -> Iterator[_Result]:
     if root.value is None and not document.flaws:
         return
     if root.is_map and _text(root, "kind") in _LISTS and not document.broken:
-        yield from _list_items(root, document.flaws)
+        yield from _list_items(root, document.flaws, strictness)
     else:
-        yield _object(root, document.flaws, document.broken)
+        yield _object(root, document.flaws, document.broken, strictness)
 
 
-def _list_items(root: Node, flaws: list[Flaw]) -> Iterator[_Result]:
+def _list_items(root: Node, flaws: list[Flaw], strictness: Strictness) -> Iterator[_Result]:
     items = node_at(root, ("items",))
     if items is not None and items.value is not None and not isinstance(items.value, list):
         flaws = [*flaws, Flaw("must be a list", Reason.WRONG_TYPE, ("items",))]
@@ -171,7 +175,7 @@ def _list_items(root: Node, flaws: list[Flaw]) -> Iterator[_Result]:
     for index, node in enumerate(nodes):
         prefix: Path = ("items", index)
         own = [replace(flaw, at=flaw.at[2:]) for flaw in flaws if flaw.at[:2] == prefix]
-        result = _object(node, own, broken=False)
+        result = _object(node, own, broken=False, strictness=strictness)
         result.flaws = [_moved(flaw, node, prefix) for flaw in result.flaws]
         yield result
 
@@ -192,33 +196,43 @@ def _moved(flaw: Flaw, node: Node, prefix: Path) -> Flaw:
     return replace(flaw, at=(*prefix, *flaw.at), line=line, column=column)
 
 
-def _object(node: Node, flaws: list[Flaw], broken: bool) -> _Result:
+def _object(node: Node, flaws: list[Flaw], broken: bool, strictness: Strictness) -> _Result:
     if not node.is_map:
         text = f"must be a Kubernetes object (a mapping), not {kind_of(node.value)}"
         return _Result(node, flaws if broken else [*flaws, Flaw(text, Reason.WRONG_TYPE)])
     if (kind := _text(node, "kind")) in KINDS and not broken:
-        return _other_object(node, kind, flaws)
+        return _other_object(node, kind, flaws, strictness)
     if kind != "Pod":
-        return _other_kind(node, kind, flaws, broken)
+        return _other_kind(node, kind, flaws, broken, strictness)
     key = _key(node)
     if broken:
         return _Result(node, flaws, key)
     pod = _document_of(node)
-    token = cluster.without_token(pod)
-    found, all_found = check_pod(pod, MAX_PROBLEMS)
-    flaws = [*flaws, *found]
-    if all_found:
-        _prune(pod, found)
-        flaws.extend(islice(chain(check_rules(pod), cluster.check(pod, token)), MAX_PROBLEMS + 1))
-    if any(not flaw.warning for flaw in flaws):
-        return _Result(node, flaws, key)
-    cluster.drop_volumes(pod, token)
+    found = _check(pod, strictness)
+    if any(not flaw.warning for flaw in (*flaws, *found)):
+        return _Result(node, [*flaws, *found], key)
     spec = compile_pod(pod)
-    return _Result(node, flaws, spec.key, spec)
+    return _Result(node, [*flaws, *found], spec.key, spec)
 
 
-def _other_object(node: Node, kind: str, flaws: list[Flaw]) -> _Result:
-    found, more = read_object(kind, _document_of(node), MAX_PROBLEMS)
+def _check(pod: dict[str, Any], strictness: Strictness) -> list[Flaw]:
+    """All that is wrong with a pod: its shape, then the rules over what is left of it. In the end, in place, it is what
+    is to be compiled, if none of that is an error."""
+    token = cluster.without_token(pod)
+    shape, whole, lost = check_without(pod, lambda p: check_pod(p, MAX_PROBLEMS), strictness)
+    if not whole:
+        return shape
+    prune(pod, shape)
+    rules = lambda p: (list(islice(chain(check_rules(p), cluster.check(p, token)), MAX_PROBLEMS + 1)), True)  # noqa: E731
+    broken, _, more = check_without(pod, rules, strictness)
+    if not any(not flaw.warning for flaw in (*shape, *broken)):
+        drop(pod, lost | more)
+        cluster.drop_volumes(pod, token)
+    return [*shape, *broken]
+
+
+def _other_object(node: Node, kind: str, flaws: list[Flaw], strictness: Strictness) -> _Result:
+    found, more = read_object(kind, _document_of(node), MAX_PROBLEMS, strictness)
     wrong = any(not flaw.warning for flaw in flaws)
     return _Result(node, [*flaws, *more], about_pods=False, refers=True, value=None if wrong else found)
 
@@ -235,26 +249,7 @@ def _document_of(node: Node) -> dict[str, Any]:
     return made
 
 
-def _prune(pod: dict[str, Any], flaws: list[Flaw]) -> None:
-    """Take out what the schema refused, so that the rules find values of the right type or none."""
-    for flaw in flaws:
-        if flaw.reason is Reason.MISSING_FIELD or not flaw.at:
-            continue
-        parent: Any = pod
-        for part in flaw.at[:-1]:
-            try:
-                parent = parent[part]
-            except (KeyError, IndexError, TypeError):
-                break
-        else:
-            last = flaw.at[-1]
-            if isinstance(parent, list) and isinstance(last, int):
-                parent[last] = None
-            elif isinstance(parent, dict):
-                parent.pop(last, None)
-
-
-def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool) -> _Result:
+def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool, strictness: Strictness) -> _Result:
     if broken:
         return _Result(node, flaws, about_pods=True)
     known = kind in _OTHER_KINDS
@@ -265,8 +260,10 @@ def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool) -> _Resu
     else:
         text = "missing" if node_at(node, ("kind",)) is None else "must be a string such as Pod"
     reason = Reason.NOT_SUPPORTED if kind else Reason.MISSING_FIELD if text == "missing" else Reason.WRONG_TYPE
-    flaw = Flaw(text, reason, ("kind",))
-    return _Result(node, [*flaws, flaw], about_pods=not known)
+    if strictness is not Strictness.STRICT and kind and "/" in _text(node, "apiVersion"):
+        known = True  # of an API group: whatever it is, it is no misspelt Pod
+    flaw = [Flaw(text, reason, ("kind",))]
+    return _Result(node, [*flaws, *(soften(flaw, strictness) if known else flaw)], about_pods=not known)
 
 
 def _key(node: Node) -> Key | None:

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.kube import names
+from reconciler.kube.lenience import check_without, heard, prune
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import check_object
 from reconciler.kube.secret import check_type, logins_of
 from reconciler.kube.service import check_service, compile_service
 from reconciler.model.objects import CLAIM, CONFIG_MAP, SECRET, SERVICE, Contents, Object
+from reconciler.model.strictness import Strictness
 
 DEFAULT_NAMESPACE = "default"
 
@@ -38,11 +40,14 @@ TEXTS = ("data", "binaryData", "stringData")
 """Mappings in which null is an empty value (Go's map[string]string)."""
 
 
-def read_object(kind: str, document: dict[str, Any], most: int) -> tuple[Object | None, list[Flaw]]:
+def read_object(
+    kind: str, document: dict[str, Any], most: int, strictness: Strictness = Strictness.STRICT
+) -> tuple[Object | None, list[Flaw]]:
     """The object of a plain document, where nothing is wrong with it; and at most ``most`` flaws of its shape."""
-    flaws = check_object(_SCHEMAS[kind], document, most)[0]
-    if not flaws:
-        flaws = list(_check(kind, document))
+    shape, _, _ = check_without(document, lambda d: check_object(_SCHEMAS[kind], d, most), strictness)
+    prune(document, shape)
+    is_whole = not any(not flaw.warning for flaw in shape)
+    flaws = [*shape, *heard(_check(kind, document, is_whole), strictness)]
     if any(not flaw.warning for flaw in flaws):
         return None, flaws
     meta = document["metadata"]
@@ -61,9 +66,10 @@ def key_flaw(text: str) -> str:
     return "the key must not begin with '..', nor be '.'" if text == "." or text.startswith("..") else ""
 
 
-def _check(kind: str, document: dict[str, Any]) -> Iterator[Flaw]:
+def _check(kind: str, document: dict[str, Any], is_whole: bool) -> Iterator[Flaw]:
+    """The rules over what is left of it; ``is_whole``: that is all of it."""
     for name, found in (("name", names.dns_subdomain), ("namespace", names.dns_label)):
-        if text := found(document["metadata"].get(name) or "default"):
+        if text := found(document.get("metadata", {}).get(name) or "default"):
             yield Flaw(text, Reason.INVALID_VALUE, ("metadata", name))
     if kind == SERVICE:
         yield from check_service(document)
@@ -71,7 +77,7 @@ def _check(kind: str, document: dict[str, Any]) -> Iterator[Flaw]:
         yield from _check_keys(kind, document)
         wrong = list(_check_sizes(kind, document))
         yield from wrong
-        if kind == SECRET and not wrong:
+        if kind == SECRET and is_whole and not wrong:
             yield from check_type(document)
 
 

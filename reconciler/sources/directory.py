@@ -22,6 +22,7 @@ from reconciler.model.objects import SERVICE, Object, ObjectId
 from reconciler.model.observed import Instant
 from reconciler.model.service import Service
 from reconciler.model.sources import references
+from reconciler.model.strictness import Strictness
 from reconciler.sources import memory as memories
 from reconciler.sources import reading
 from reconciler.sources.resolve import Holdings, Resolution, chosen, duplicates, problem, resolve
@@ -44,7 +45,7 @@ class DirectorySource:
     """See the module. ``memory_dir``: where the source remembers over restarts (None: it does not).
 
     ``prune``: the user said yes to removing many pods at once, or to another directory in the old one's place.
-    ``network``: the one for pods that name none (None: as it was last time).
+    ``network``: the one for pods that name none; ``strictness``: how the files are read (None: as it was last time).
     """
 
     kind = "dir"
@@ -58,6 +59,7 @@ class DirectorySource:
         memory_dir: Path | None = None,
         prune: bool = False,
         network: str | None = None,
+        strictness: Strictness | None = None,
     ) -> None:
         self.path = os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps "..")
         self.id = SourceId(f"{self.kind}:{self.path}")
@@ -69,6 +71,8 @@ class DirectorySource:
         self._kept = self._remembered()
         if network is not None:
             self._memory.network = network
+        if strictness is not None:
+            self._memory.strictness = strictness
         self._lock = threading.RLock()
         self._snapshot: Snapshot | None = None
         self._owned: set[Key] = set()
@@ -151,6 +155,10 @@ class DirectorySource:
     def is_known(self) -> bool:
         """Whether it was a source before: it has a memory."""
         return self._memory.identity is not None or bool(self._memory.paths)
+
+    def read_as(self, strictness: Strictness) -> None:
+        """How its files are read where nobody has ever said it. Before the first look."""
+        self._memory.strictness = self._memory.strictness or strictness
 
     def only_look(self) -> None:
         """Write nothing down from now on: this is for commands that change nothing."""
@@ -244,8 +252,11 @@ class DirectorySource:
             elif before is not None and before.stamp == stamp and not before.again:
                 files[relative] = before
             else:
-                files[relative] = with_old_objects(reading.read(self._absolute(relative), relative), before)
+                files[relative] = with_old_objects(self._read_file(relative), before)
         return files
+
+    def _read_file(self, relative: str) -> FileState:
+        return reading.read(self._absolute(relative), relative, self._memory.strictness or Strictness.STRICT)
 
     def _quiet_from(self, tree: Tree, now: Instant) -> Instant:
         """When the tree has been quiet for the settle time. Change times are wall clock: one that lies in the
@@ -294,7 +305,7 @@ class DirectorySource:
 
     def _remembered(self) -> tuple[object, ...]:
         memory = self._memory
-        return (memory.identity, dict(memory.paths), dict(memory.devices), memory.network)
+        return (memory.identity, dict(memory.paths), dict(memory.devices), memory.network, memory.strictness)
 
     def _keep(self) -> None:
         now = self._remembered()

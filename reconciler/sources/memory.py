@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.model.key import Key, SourceId
+from reconciler.model.strictness import Strictness
 from reconciler.sources.atomic import replace_file
 from reconciler.sources.tree import Identity
 
@@ -21,12 +22,14 @@ from reconciler.sources.tree import Identity
 @dataclass(slots=True)
 class Memory:
     """``paths``: the relative path each key was last taken from. ``devices``: the file system of each directory
-    that a key came from. ``network``: the one for pods that name none ("": the instance's own)."""
+    that a key came from. ``network``: the one for pods that name none ("": the instance's own). ``strictness``: how its
+    manifests are read (None: nobody has said)."""
 
     identity: Identity | None = None
     paths: dict[Key, str] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
     network: str = ""
+    strictness: Strictness | None = None
 
 
 def place_of(directory: Path, source: SourceId) -> Path:
@@ -56,6 +59,7 @@ def _to_json(source: SourceId, memory: Memory) -> dict[str, Any]:
         "paths": [[key.kind, key.namespace, key.name, path] for key, path in sorted(memory.paths.items())],
         "devices": memory.devices,
         "network": memory.network,
+        "strictness": memory.strictness,
     }
 
 
@@ -66,4 +70,5 @@ def _from_json(data: dict[str, Any]) -> Memory:
         paths={Key(str(ns), str(name), str(kind)): str(path) for kind, ns, name, path in data["paths"]},
         devices={str(directory): int(device) for directory, device in data["devices"].items()},
         network=str(data.get("network", "")),
+        strictness=Strictness(data["strictness"]) if data.get("strictness") else None,
     )

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 from reconciler import kube
+from reconciler.model.strictness import Strictness
 from reconciler.sources.resolve import problem
 from reconciler.sources.snapshot import FileState
 from reconciler.sources.tree import Stamp
@@ -22,14 +23,14 @@ _RACY_NS = 50_000_000
 """A file changed this shortly before it was read could change again within the same tick of its clock."""
 
 
-def read(path: str, relative: str) -> FileState:
+def read(path: str, relative: str, strictness: Strictness = Strictness.STRICT) -> FileState:
     """Read and compile one file. Never raises: what is wrong with it is in its problems."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
         return unreadable(path, relative, (error.strerror or str(error)).lower())
     try:
-        return _read(descriptor, path, relative)
+        return _read(descriptor, path, relative, strictness)
     except OSError as error:
         return unreadable(path, relative, (error.strerror or str(error)).lower())
     finally:
@@ -44,7 +45,7 @@ def unreadable(
     return FileState(path, relative, stamp, kube.Loaded(pods=(), problems=(trouble,), complete=False, keys_in_error=()))
 
 
-def _read(descriptor: int, path: str, relative: str) -> FileState:
+def _read(descriptor: int, path: str, relative: str, strictness: Strictness) -> FileState:
     before = os.fstat(descriptor)
     if not stat.S_ISREG(before.st_mode):
         return unreadable(path, relative, "it is not a regular file")
@@ -53,7 +54,7 @@ def _read(descriptor: int, path: str, relative: str) -> FileState:
     data = _read_all(descriptor)
     if len(data) > LARGEST:
         return _too_large(path, relative, before)
-    state = FileState(path, relative, Stamp.of(before), kube.load(path, data))
+    state = FileState(path, relative, Stamp.of(before), kube.load(path, data, strictness))
     if Stamp.of(os.fstat(descriptor)) != state.stamp or time.time_ns() - before.st_mtime_ns < _RACY_NS:
         return replace(state, again=True)
     return state

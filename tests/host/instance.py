@@ -92,8 +92,9 @@ class Instance:
         assert done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def watch(self, *folders: Path) -> subprocess.Popen[str]:
-        """A controller in the background; its log is ``controller.log`` in the root."""
+    def watch(self, *folders: Path | str) -> subprocess.Popen[str]:
+        """A controller in the background (options of ``watch`` may come first); its log is ``controller.log`` in the
+        root."""
         log = (self.root / "controller.log").open("a")
         with log:
             process = subprocess.Popen(self.command("watch", *folders), stdout=log, stderr=log, text=True)

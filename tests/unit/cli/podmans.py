@@ -76,6 +76,10 @@ COMMANDS: dict[str, click.Command] = {
 }
 
 
+OURS = {"kube play": {"--strictness"}}
+"""Options that podman has not, by command."""
+
+
 def given(command: click.Command, *words: str) -> Seen:
     """What the command's function is given. Raises click.UsageError."""
     seen: Seen = command.main([*words], prog_name="reconciler", standalone_mode=False)

@@ -104,3 +104,29 @@ def test_of_many_problems_the_first_are_shown_and_the_rest_counted() -> None:
     assert [line.split("   ")[-1].strip() for line in lines[1:]] == [*(f"problem {n}" for n in range(4)), "and 14 more"]
     five = shown([StatusRow("/m/a.yaml", (), "Error", tuple(f"problem {n}" for n in range(5)))])
     assert five.endswith("problem 4")
+
+
+@pytest.mark.parametrize(
+    ("strictness", "code", "shown"),
+    [
+        ("strict", 1, "comand: unknown field, did you mean command?\n1 file, 0 pods, 1 error\n"),
+        ("warn", 0, "comand: unknown field, did you mean command? (left out)\n1 file, 1 pod, 0 errors\n"),
+        ("ignore", 0, "1 file, 1 pod, 0 errors\n"),
+    ],
+)
+def test_unknown_fields_weigh_as_they_are_to(
+    strictness: str, code: int, shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "a.yaml", more="    comand: [x]\n")
+    assert app.run(["validate", "--strictness", strictness, str(path)]) == code
+    assert capsys.readouterr().out.endswith(shown)
+
+
+def test_the_configuration_file_says_how_strict_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.yaml", more="    comand: [x]\n")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "config.toml").write_text('[manifests]\nstrictness = "ignore"\n')
+    assert app.run(["--root", str(root), "validate", str(path)]) == 0
+    (root / "config.toml").write_text("[manifests]\nstrictness = 1\n")
+    assert app.run(["--root", str(root), "validate", str(path)]) == 1, "a broken file: strict"
