@@ -50,6 +50,10 @@ def done(action: Action) -> Said | None:
             return _NORMAL, "Resumed", f"Resumed container {name}"
         case a.StartContainer(name=name):
             return _NORMAL, "Started", f"Started container {name}"
+        case a.StopContainer(name=name, reason=reason) | a.KillContainer(name=name, reason=reason) if (
+            reason.why is Why.UNHEALTHY
+        ):
+            return _NORMAL, "Killing", f"Container {name} {reason.text.removeprefix('it ')}"
         case a.StopContainer(name=name, reason=reason):
             return _NORMAL, "Killing", f"Stopping container {name}: {reason.text}"
         case a.KillContainer(name=name, reason=reason) if reason.why in (Why.BY_HAND, Why.DONE):

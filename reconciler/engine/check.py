@@ -166,6 +166,7 @@ def _files(ctx: Context, known: _Known) -> Iterator[Leak]:
     layout = ctx.layout
     exits = {name for c in known.containers for name in (c, layout.oom_count(c).name)}
     yield from _strangers("file", layout.exits, exits, "exit of a container that has no record")
+    yield from _strangers("file", layout.verdicts, known.containers, "findings of a container that has no record")
     yield from _strangers("file", layout.pids, known.containers, "pid of a container that has no record")
     locks = {layout.key_lock(key).name for key in known.keys}
     yield from _strangers("file", layout.locks, locks, "lock of a pod that is not there")

@@ -16,7 +16,19 @@ from typing import Any
 
 import msgspec
 
-from reconciler.engine import apart, cgroups, endings, files, messages, named, pausing, podgroups, processes, records
+from reconciler.engine import (
+    apart,
+    cgroups,
+    endings,
+    files,
+    messages,
+    named,
+    pausing,
+    podgroups,
+    processes,
+    records,
+    verdicts,
+)
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.endings import cgroups_of
@@ -199,6 +211,7 @@ def remove(ctx: Context, container: ContainerId, *, keep_volumes: bool = False) 
     if record is not None and not keep_volumes:
         named.drop_anonymous(ctx, record.spec.mounts, of=container)
     files.discard(grave or bundle, ctx.layout.trash)
+    verdicts.forget(ctx, container)
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)
 

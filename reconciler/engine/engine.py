@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from reconciler.model.interfaces import KeyLock
     from reconciler.model.key import PodId
     from reconciler.model.objects import ObjectsFor
-    from reconciler.model.observed import Container, HostFacts, Observed, PidRef
+    from reconciler.model.observed import Container, HostFacts, Instant, Observed, PidRef
+    from reconciler.model.probe import Handler, Outcome, Verdict
     from reconciler.model.spec import PodSpec
     from reconciler.model.usage import Usage
 
@@ -280,6 +281,24 @@ class Engine:
         from reconciler.engine import sessions
 
         return sessions.exit_code(self.context, container, life)
+
+    def probe(self, container: ContainerId, handler: Handler, timeout: float) -> Outcome:
+        """Run a handler once against a container, for at most ``timeout`` seconds (see ``handlers``).
+
+        Raises NotFound where the container is gone.
+        """
+        from reconciler.engine import handlers
+
+        with boundary.told(f"probe container {container[:12]}"):
+            ctx = self.context
+            return handlers.run(ctx, container, handler, timeout, handlers.address_of(ctx, container))
+
+    def note_verdict(self, container: ContainerId, since: Instant, verdict: Verdict) -> None:
+        """Write down what probes have found of the life of a container that began at ``since``. Raises TryLater."""
+        from reconciler.engine import verdicts
+
+        with boundary.told(f"write down what probes found of container {container[:12]}"):
+            verdicts.write(self.context, container, since, verdict)
 
     def signal(self, container: ContainerId, number: int) -> None:
         """Send a signal to the first process of a container.

@@ -5,6 +5,7 @@ state/  (survives a reboot)             run/  (gone after one)
     hosts, hostname, resolv.conf          locks/<kind>.<namespace>.<name>
     volumes/<name>/                       zygote.sock, zygote.lock
   containers/<container id>/              exits/<container id>   exit codes, renamed into place; ID.oom
+                                          probes/<container id>  what probes have found
     record.json, config.json              pids/<container id>    init pid, written by the runtime
     rootfs/ (empty) upper/ work/          runtime/<crun|runc>/   the OCI runtime's own state
     prepare; life-<n>/                    instance.lock, network.lock, firewall.lock, ...
@@ -128,6 +129,11 @@ class Layout:
     def exits(self) -> Path:
         return self.run / "exits"
 
+    @property
+    def verdicts(self) -> Path:
+        """What probes have found, a file for each container."""
+        return self.run / "probes"
+
     def oom_count(self, container: ContainerId) -> Path:
         """How often the kernel killed in the container for want of memory, where that is noticed at once."""
         return self.exits / f"{container}.oom"
@@ -221,7 +227,7 @@ class Layout:
         Logs can be read by log agents.
         """
         lasting = (self.pods, self.containers, self.hand, self.networks, self.images, self.cache, self.trash)
-        passing = (self.exits, self.pids, self.locks, self.run / "runtime")
+        passing = (self.exits, self.verdicts, self.pids, self.locks, self.run / "runtime")
         for path in (self.state, *lasting, self.run, *passing):
             _directory(path, PRIVATE)
         _directory(self.logs, 0o755)

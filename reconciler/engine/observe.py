@@ -30,6 +30,7 @@ from reconciler.model.observed import (
     Sandbox,
     Stopping,
 )
+from reconciler.model.probe import Verdict
 from reconciler.model.spec import ContainerSpec, PodSpec
 
 UNKNOWN_EXIT = -1
@@ -121,6 +122,7 @@ def _container(
                 _tell_if_unwatched(ctx, record, facts)
     spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
     past = facts.past or record
+    verdict = _verdict(ctx, record, facts, pod)
     return Container(
         id=record.id,
         name=record.name,
@@ -142,6 +144,9 @@ def _container(
         newer=facts.newer,
         turn=facts.turn,
         paused=state is ContainerState.RUNNING and facts.paused and _is_paused(ctx, record, facts),
+        started_up=verdict.started_up,
+        is_ready=verdict.is_ready,
+        unhealthy=verdict.unhealthy,
     )
 
 
@@ -149,6 +154,16 @@ def _with_last_words(ctx: Context, record: ContainerRecord, pod: PodRecord, end:
     from reconciler.engine import messages
 
     return replace(end, message=messages.of(ctx, record, pod.spec, end))
+
+
+def _verdict(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord) -> Verdict:
+    """By the probes that the pod has by now, which may be others than when the container was made."""
+    spec = pod.spec.container(record.name) or record.spec
+    if record.infra or not spec.probes:
+        return Verdict()
+    from reconciler.engine import verdicts
+
+    return verdicts.of(ctx, record.id, facts, spec)
 
 
 def _is_paused(ctx: Context, record: ContainerRecord, facts: ContainerFacts) -> bool:

@@ -174,7 +174,7 @@ def _container_status(c: ContainerStatus) -> Json:
         "image": c.image,
         "imageID": c.image_id,
         "ready": c.ready,
-        "started": c.state == "running",
+        "started": c.started,
         "restartCount": c.restarts,
         "state": _state(c),
         "lastState": {} if c.last is None else {"terminated": _terminated(c.last)},

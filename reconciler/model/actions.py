@@ -33,6 +33,8 @@ class Why(StrEnum):
     INCOMPLETE = "Incomplete"
     SUPERSEDED = "Superseded"
     GRACE_OVER = "GraceOver"
+    UNHEALTHY = "Unhealthy"
+    """A probe says that it is not well."""
     READY_TO_START = "ReadyToStart"
     BY_HAND = "ByHand"
     """A command asked for it."""

@@ -10,7 +10,8 @@ from reconciler.model.actions import Action
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.objects import ObjectsFor
-from reconciler.model.observed import HostFacts, Observed, PidRef
+from reconciler.model.observed import HostFacts, Instant, Observed, PidRef
+from reconciler.model.probe import Handler, Outcome, Verdict
 from reconciler.model.spec import PodSpec
 
 
@@ -53,6 +54,16 @@ class PodEngine(Protocol):
         """Carry out one step: idempotent, never waits for time or network.
 
         Raises TryLater or Permanent.
+        """
+
+    def probe(self, container: ContainerId, handler: Handler, timeout: float) -> Outcome:
+        """Run a handler once against a container; blocks for at most ``timeout`` seconds. Raises ReconcilerError where
+        the container is gone."""
+
+    def note_verdict(self, container: ContainerId, since: Instant, verdict: Verdict) -> None:
+        """Have ``observe`` see what probes found of that life of a container which began at ``since``.
+
+        Raises TryLater.
         """
 
     def signal(self, container: ContainerId, number: int) -> None:

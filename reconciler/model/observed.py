@@ -85,6 +85,17 @@ class Container:
     turn: int = 0
     """Which of its lives it had last, as ``desired.Wish`` numbers them."""
     paused: bool = False
+    started_up: bool = True
+    """Its startup probe has passed, or it has none. This and the next are only said of one that runs."""
+    is_ready: bool = True
+    """It has started up, and its readiness probe has passed, where it has one."""
+    unhealthy: str = ""
+    """The probe (``probe.ProbeKind``) for which it is to end, or has ended; "" for none."""
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether its end, if it has ended, was not our wish: one that a probe called ill counts as one that failed."""
+        return self.stopping is None or bool(self.unhealthy)
 
 
 @dataclass(frozen=True, slots=True)

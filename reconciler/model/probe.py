@@ -92,11 +92,12 @@ class Outcome:
 
 
 class ProbeKind(StrEnum):
-    """As the kubelet's events write them."""
+    """LIVENESS fails: the container is ended, and restarted as its policy says. READINESS: it is not ready. STARTUP
+    holds the others back until it has passed once, and is then over; when it fails, that is as with liveness."""
 
-    LIVENESS = "Liveness"
-    READINESS = "Readiness"
-    STARTUP = "Startup"
+    LIVENESS = "liveness"
+    READINESS = "readiness"
+    STARTUP = "startup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +122,13 @@ class Probe:
             f"{self.handler} delay={self.initial_delay}s timeout={self.timeout}s period={self.period}s"
             f" #success={self.success} #failure={self.failure}{grace}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from the probes of a container while it runs. ``unhealthy``: the kind of the probe for which it is
+    to be ended, or ""."""
+
+    started_up: bool = True
+    is_ready: bool = True
+    unhealthy: str = ""

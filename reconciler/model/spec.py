@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from reconciler.model.cost import Cost, costs, nested
 from reconciler.model.key import Key
+from reconciler.model.probe import Probe, ProbeKind
 from reconciler.model.projection import VolumeSource
 
 SPEC_VERSION = 2
@@ -268,6 +269,19 @@ class ContainerSpec:
     ulimits: Pairs = costs(Cost.CONTAINER, ())
     message_path: str = costs(Cost.CONTAINER, MESSAGE_PATH)
     message_policy: MessagePolicy = costs(Cost.RECORD, MessagePolicy.FILE)
+    liveness: Probe | None = costs(Cost.RECORD, None)
+    readiness: Probe | None = costs(Cost.RECORD, None)
+    startup: Probe | None = costs(Cost.RECORD, None)
+
+    @property
+    def probes(self) -> dict[ProbeKind, Probe]:
+        """What is asked of it again and again while it runs."""
+        every = {
+            ProbeKind.STARTUP: self.startup,
+            ProbeKind.LIVENESS: self.liveness,
+            ProbeKind.READINESS: self.readiness,
+        }
+        return {kind: probe for kind, probe in every.items() if probe is not None}
 
     @property
     def images(self) -> tuple[tuple[str, PullPolicy], ...]:

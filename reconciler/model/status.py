@@ -32,6 +32,8 @@ class ContainerStatus:
     exit: Exit | None = None
     last: Exit | None = None
     started_wall: float = 0.0
+    started: bool = False
+    """It runs, and its startup probe has passed where it has one."""
 
 
 @dataclass(frozen=True, slots=True)

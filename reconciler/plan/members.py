@@ -26,7 +26,7 @@ from reconciler.model.cost import Cost
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.observed import Container, ContainerState, Exit, Instant
 from reconciler.model.qos import qos_of
-from reconciler.model.spec import ContainerSpec
+from reconciler.model.spec import ContainerSpec, RestartPolicy
 from reconciler.plan.backoff import next_crashes, restart_delay
 from reconciler.plan.disruption import at_least, container_changes, resource_changes, tell
 from reconciler.plan.obstacles import Obstacle
@@ -87,6 +87,8 @@ def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
     keeper = _keeper(spec, running, wish)
     ready = None if keeper is not None else _ready(spec, attempts)
     parts = [_tidy(attempts, running, ready)]
+    if ill := _ill(s, spec, running):
+        return combine(*parts, *(_end_ill(s, spec, c) for c in ill))  # what comes after it is its restart
     if keeper is not None:
         parts += [_resources(s, keeper, spec), *(_replace_running(s, spec, c) for c in running if c is not keeper)]
         parts.append(_pausing(keeper, wish))
@@ -138,6 +140,20 @@ def _pausing(container: Container, wish: Wish) -> PodActions:
     return PodActions()
 
 
+def _ill(s: Situation, spec: ContainerSpec, running: tuple[Container, ...]) -> tuple[Container, ...]:
+    """Those that run as they are wanted, and that a probe says are not well."""
+    return tuple(c for c in running if c.unhealthy and matches(c, spec) and not s.due_again(c))
+
+
+def _end_ill(s: Situation, spec: ContainerSpec, container: Container) -> PodActions:
+    """Also of a pod of which only the last good version is known: that had its probes (kubelet: computePodActions)."""
+    again = "" if s.target.policy_of(spec) is RestartPolicy.NEVER else ", will be restarted"
+    reason = Reason(Why.UNHEALTHY, f"it failed {container.unhealthy} probe{again}")
+    probe = next((probe for kind, probe in spec.probes.items() if kind == container.unhealthy), None)
+    own = probe.grace if probe is not None else None
+    return stop(container, s.grace_of(container) if own is None else own, reason, s.now)
+
+
 def _goes_on(s: Situation, spec: ContainerSpec, last: Container) -> bool:
     """Whether a member's next life is one of the same container, not of a new one."""
     return s.target.keep and matches(last, spec)
@@ -145,7 +161,9 @@ def _goes_on(s: Situation, spec: ContainerSpec, last: Container) -> bool:
 
 def _keeper(spec: ContainerSpec, running: tuple[Container, ...], wish: Wish) -> Container | None:
     """The running attempt that stays as it is, if any."""
-    staying = [c for c in running if c.stopping is None and matches(c, spec) and c.turn >= wish.turn]
+    staying = [
+        c for c in running if c.stopping is None and matches(c, spec) and c.turn >= wish.turn and not c.unhealthy
+    ]
     return max(staying, key=lambda c: c.attempt, default=None)
 
 
@@ -231,7 +249,7 @@ def _make(s: Situation, spec: ContainerSpec, attempts: tuple[Container, ...], *,
     """Create the next attempt, if one is due and nothing stands in the way. ``replacing``: another one still runs."""
     last = newest(attempts, spec.name)
     number = max((c.attempt for c in attempts), default=-1) + 1
-    crashed = last is not None and last.state is ContainerState.EXITED and last.stopping is None
+    crashed = last is not None and last.state is ContainerState.EXITED and last.by_itself
     if last is None or replacing or not matches(last, spec) or s.due_again(last):
         return _create(s, spec, number, _why_anew(s, spec, last), before=last)
     if not _runs(s, spec) and was_started(last):
@@ -263,6 +281,7 @@ def _restart(s: Situation, spec: ContainerSpec, number: int, last: Container) ->
         return wait(spec.name, Why.BACKOFF, text, due)
     code = "an unknown code" if end.code < 0 else f"code {end.code}"
     code += ": it was out of memory (OOMKilled)" if end.oom else ""
+    code += f": it had failed its {last.unhealthy} probe" if last.unhealthy else ""
     reason = Reason(Why.EXITED, f"it exited with {code}")
     return _create(s, spec, number, reason, before=last, crashed=last, crashes=crashes)
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from reconciler.model.cost import Cost
 from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown, Wish
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
+from reconciler.model.probe import ProbeKind
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.model.status import Condition, ContainerStatus, Phase, PodStatus
 from reconciler.plan.backoff import next_crashes, restart_delay
@@ -113,12 +114,21 @@ def _member(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStat
     if shown is None:
         return _waiting(s, spec, None)
     if shown.state is ContainerState.RUNNING:
-        ready = s.sandbox is not None and s.sandbox.ready and shown.stopping is None
-        return _of(shown, "running", ready=ready)
+        ready = s.sandbox is not None and s.sandbox.ready and shown.stopping is None and shown.is_ready
+        return _of(shown, "running", ready=ready, message=_why_unready(s, shown))
     if shown.state is ContainerState.EXITED and (ending or _stays_ended(s, shown)):
         reason, message = _how_it_ended(shown)
         return _of(shown, "terminated", reason=reason, message=message)
     return _waiting(s, spec, shown)
+
+
+def _why_unready(s: Situation, container: Container) -> str:
+    """For whoever waits for it."""
+    spec = s.target.container(container.name)
+    if container.is_ready or spec is None:
+        return ""
+    kind = ProbeKind.READINESS if container.started_up else ProbeKind.STARTUP
+    return f"its {kind} probe has not passed"
 
 
 def _shown(s: Situation, name: str) -> Container | None:
@@ -151,6 +161,7 @@ def _of(
         exit=container.exit if state == "terminated" else None,
         last=container.exit if state == "waiting" and container.exit else container.last,
         started_wall=container.started_wall,
+        started=state == "running" and container.started_up,
     )
 
 
@@ -172,7 +183,7 @@ def _why_waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> t
     for obstacle in _all_obstacles(s):
         if obstacle.container in ("", spec.name):
             return obstacle.word, obstacle.message
-    if last is not None and last.exit is not None and last.stopping is None:
+    if last is not None and last.exit is not None and last.by_itself:
         return "CrashLoopBackOff", "its restart is due"  # and nobody has done it yet
     return CREATING, ""
 
@@ -180,7 +191,7 @@ def _why_waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> t
 def _backoff(s: Situation, last: Container) -> float:
     """Seconds of the delay that the member waits out now, 0 for none."""
     spec = s.target.container(last.name)
-    crashed = last.state is ContainerState.EXITED and last.stopping is None and last.exit is not None
+    crashed = last.state is ContainerState.EXITED and last.by_itself and last.exit is not None
     if not crashed or last.exit is None or spec is None or not matches(last, spec):
         return 0.0
     delay = restart_delay(next_crashes(last.crashes, last.exit.ran_for) - 1)

@@ -80,7 +80,7 @@ def restarts_after(pod: PodSpec, spec: ContainerSpec, container: Container) -> b
     since the last start by hand, as podman's on-failure:N does."""
     policy = pod.policy_of(spec)
     if policy is RestartPolicy.ON_FAILURE:
-        failed = container.exit is None or container.exit.code != 0
+        failed = container.exit is None or container.exit.code != 0 or bool(container.unhealthy)
         return failed and not (spec.retries and container.restarts >= spec.retries)
     return policy is RestartPolicy.ALWAYS
 
@@ -90,7 +90,7 @@ def is_finished(container: Container, pod: PodSpec, spec: ContainerSpec) -> bool
 
     One made by hand that is gone while it waited for its start (a reboot) has not ended; with manifests a start that
     nobody wrote down counts as one, as it may have been."""
-    ended = container.state is ContainerState.EXITED and container.stopping is None
+    ended = container.state is ContainerState.EXITED and container.by_itself
     return ended and not restarts_after(pod, spec, container) and (was_started(container) or not pod.keep)
 
 

@@ -14,11 +14,11 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from reconciler.model import actions as a
 from reconciler.model.actions import Action
-from reconciler.model.errors import PortTaken, RuntimeFailed
+from reconciler.model.errors import NotFound, PortTaken, RuntimeFailed
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.objects import ObjectsFor, nothing
@@ -37,6 +37,7 @@ from reconciler.model.observed import (
     Sandbox,
     Stopping,
 )
+from reconciler.model.probe import Handler, Outcome, Verdict
 from reconciler.model.qos import qos_of, resources_of
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 from tests.fakes.clock import FakeClock
@@ -53,6 +54,7 @@ class FakeEngine:
     whose pull fails. ``deaf``: names of members that ignore TERM; ``undead``: KILL too; ``brief``: of those that end
     as soon as they have started. ``greedy``: members that use more than any new limit. ``stop_takes``: seconds from
     TERM to the exit. ``judge``: the problems of a wanted spec. ``foreign_ports``: what processes of the host hold.
+    ``probing``: what comes of a handler.
     """
 
     def __init__(self, clock: FakeClock | None = None) -> None:
@@ -69,6 +71,7 @@ class FakeEngine:
         self.stop_takes: dict[str, float] = {}
         self.judge: Callable[[PodSpec], tuple[Problem, ...]] = lambda _spec: ()
         self.foreign_ports: list[PortHolder] = []
+        self.probing: Callable[[Handler], Outcome] = lambda _handler: Outcome(True)
         self.performed: list[Action] = []
         self.emitted: list[tuple[str, EventType, str, str]] = []
         self.listeners: list[Callable[[Key], None]] = []
@@ -143,6 +146,20 @@ class FakeEngine:
                 for one in pod.containers:
                     if one.id == container and one.state is ContainerState.RUNNING and number == 9:
                         self._end(pod, one, 137)
+
+    def probe(self, container: ContainerId, handler: Handler, timeout: float) -> Outcome:
+        with self._lock:
+            if self.key_of(container) is None:
+                raise NotFound(f"cannot find container {container}")
+        return self.probing(handler)
+
+    def note_verdict(self, container: ContainerId, since: Instant, verdict: Verdict) -> None:
+        words = {f.name: getattr(verdict, f.name) for f in fields(verdict)}
+        with self._lock:
+            for pod in self._pods.values():
+                pod.containers = [
+                    replace(c, **words) if (c.id, c.started) == (container, since) else c for c in pod.containers
+                ]
 
     def tidy(self) -> None:
         """Nothing is ever left in memory."""
@@ -516,6 +533,8 @@ class FakeEngine:
             spec=spec,
             state=ContainerState.CREATING,
             created_wall=self.clock.wall(),
+            started_up=spec.startup is None,
+            is_ready=spec.startup is None and spec.readiness is None,
         )
 
     def _run(self, container: Container) -> Container:

@@ -35,7 +35,18 @@ def listed(*containers: ContainerStatus) -> dict:  # type: ignore[type-arg]
 def test_a_pod_list_has_kubernetes_shape() -> None:
     assert pod_list([]) == {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": []}
     item = listed(
-        ContainerStatus("a", "busybox:1", "running", True, 2, "abc", "sha256:1", last=ENDED, started_wall=1_700_000_020)
+        ContainerStatus(
+            "a",
+            "busybox:1",
+            "running",
+            True,
+            2,
+            "abc",
+            "sha256:1",
+            last=ENDED,
+            started_wall=1_700_000_020,
+            started=True,
+        )
     )
     assert item["metadata"] == {
         "name": "web",
