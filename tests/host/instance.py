@@ -29,6 +29,7 @@ from reconciler.model.errors import Busy
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, ContainerState, HostFacts, PidRef
 from reconciler.plan.pod_actions import compute_pod_actions
+from tests.host import forks
 from tests.slowness import seconds
 
 T = TypeVar("T")
@@ -82,6 +83,8 @@ class Instance:
         return [sys.executable, "-m", "reconciler", "--root", str(self.root), *patient(words)]
 
     def run(self, *arguments: object, timeout: float = 90, **options: Any) -> subprocess.CompletedProcess[str]:
+        if forks.WANTED and not options:
+            return forks.run(self.command(*arguments)[3:], seconds(timeout))
         return subprocess.run(
             self.command(*arguments), capture_output=True, text=True, timeout=timeout, check=False, **options
         )

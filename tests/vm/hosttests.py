@@ -47,6 +47,7 @@ def run(vm: Machine, story: Story, expression: str, log: Path, results: Results)
     vm.put("\n".join(results.done).encode(), DONE)
     settings = {
         "RECONCILER_TEST_SYSTEMD": "1",
+        "RECONCILER_TEST_FORKS": "1" if accel == "tcg" else "",
         "RECONCILER_TEST_SLOWNESS": SLOWNESS[accel],
         "RECONCILER_TEST_JOBS": vm.cpus,
         "RECONCILER_TEST_DONE": DONE,
