@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.model.key import Key
+from tests.host import imagelab as lab
+from tests.host.imagelab import Entry, layer
 from tests.host.instance import Instance
 from tests.host.manifests import Manifest, container, pod, put
 
@@ -27,6 +31,10 @@ def apply(instance: Instance, folder: Path, *manifests: Manifest) -> None:
 def inside(instance: Instance, name: str, path: str) -> Path:
     """A path as a running member of the pod `web` sees it."""
     return Path(f"/proc/{instance.running('web')[name].pid}/root{path}")
+
+
+def link(path: Path) -> str:
+    return str(path.readlink())
 
 
 def mounted(instance: Instance, name: str, path: str) -> list[str]:
@@ -60,3 +68,163 @@ def test_memory_is_shared_by_the_pods_members_and_outlives_them(instance: Instan
     assert "size=2048k" in mounted(instance, "app", "/fast")[-1]
     assert inside(instance, "app", "/fast/kept").read_text() == "kept"
     assert instance.running("web")["infra"] == before["infra"]
+
+
+LABELS = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
+ABOUT = [
+    LABELS,
+    {"path": "of/tier", "fieldRef": {"fieldPath": "metadata.annotations['tier']"}, "mode": 0o400},
+    {"path": "of/uid", "fieldRef": {"fieldPath": "metadata.uid"}},
+    {"path": "memory", "resourceFieldRef": {"containerName": "app", "resource": "limits.memory", "divisor": "1Mi"}},
+]
+
+
+def test_files_tell_of_the_pod_and_follow_it(instance: Instance, image: str, folder: Path) -> None:
+    """Labels and limits change in place, all at once, and nothing that the container can do changes them."""
+    limits = {"limits": {"memory": "64Mi"}}
+    app = container("app", image, volumeMounts=[mount("about", "/about")], resources=limits)
+    manifest = pod("web", app, volumes=[{"name": "about", "downwardAPI": {"items": ABOUT}}])
+    manifest["metadata"] |= {"labels": {"b": "2", "a": "1"}, "annotations": {"tier": "front"}}
+    apply(instance, folder, manifest)
+    before, top = instance.running("web"), inside(instance, "app", "/about")
+    assert {path.name for path in top.iterdir() if not path.name.startswith("..")} == {"labels", "of", "memory"}
+    assert ((top / "labels").read_text(), (top / "memory").read_text()) == ('a="1"\nb="2"', "64")
+    assert (top / "of" / "tier").read_text() == "front"
+    sandbox = instance.engine.observe(Key("default", "web"), None).sandbox
+    assert sandbox is not None
+    assert (top / "of" / "uid").read_text() == sandbox.uid
+    assert stat.S_IMODE((top / "of" / "tier").stat().st_mode) == 0o400
+    assert (link(top / "labels"), link(top / "of")) == ("..data/labels", "..data/of")
+    version = link(top / "..data")
+    for attempt in (["touch", "/about/more"], ["rm", "/about/labels"], ["mount", "-o", "remount,rw", "/about"]):
+        assert instance.run("exec", "web/app", "--", *attempt).returncode
+    manifest["metadata"]["labels"] = {"c": "3"}
+    app["resources"] = {"limits": {"memory": "96Mi"}}
+    apply(instance, folder, manifest)
+    assert ((top / "labels").read_text(), (top / "memory").read_text()) == ('c="3"', "96")
+    assert link(top / "..data") != version
+    assert [path.name for path in top.iterdir() if path.name.startswith("..2")] == [link(top / "..data")]
+    assert instance.running("web") == before
+    assert instance.run("diff", folder).returncode == 0
+
+
+def config_map(name: str, **data: str) -> Manifest:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def secret(name: str, **data: str) -> Manifest:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+
+
+def test_objects_are_files_of_their_modes(instance: Instance, image: str, folder: Path) -> None:
+    """In memory, with the pod's group, also where its users are its own; a part of them at a place of its own; no value
+    of a Secret on the disk."""
+    everything = {
+        "defaultMode": 0o600,
+        "sources": [
+            {"configMap": {"name": "conf", "items": [{"key": "a", "path": "sub/a", "mode": 0o444}]}},
+            {"configMap": {"name": "nowhere", "optional": True}},
+            {"secret": {"name": "pass"}},
+        ],
+    }
+    mounts = [mount("all", "/all"), mount("all", "/etc/one", subPath="sub/a"), mount("plain", "/plain")]
+    volumes = [{"name": "all", "projected": everything}, {"name": "plain", "configMap": {"name": "conf"}}]
+    manifest = pod("web", container("app", image, volumeMounts=mounts), volumes=volumes)
+    manifest["spec"] |= {"securityContext": {"fsGroup": 33}, "hostUsers": False}
+    apply(instance, folder, manifest, config_map("conf", a="A", b="B"), secret("pass", word="dont-tell"))
+    told = instance.ok("exec", "web/app", "--", "sh", "-c", "cd /all; stat -Lc '%n %a %u:%g' * sub/a; cat word sub/a")
+    assert told.splitlines() == ["sub 2755 0:33", "word 640 0:33", "sub/a 444 0:33", "dont-tellA"]
+    assert instance.ok("exec", "web/app", "--", "sh", "-c", "cat /etc/one /plain/*") == "AAB"
+    assert mounted(instance, "app", "/all")[-3] == "tmpfs"
+    written = subprocess.run(
+        ["grep", "-rl", "dont-tell", instance.root], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert [path for path in written.stdout.split() if not path.endswith("objects.json")] == []
+
+
+@pytest.mark.parametrize("own_users", [False, True])
+def test_images_are_shown_for_reading(
+    own_users: bool, instance: Instance, image: str, folder: Path, tmp_path: Path
+) -> None:
+    """Their files as all their layers have them, none to be run; or a part of them. They stay as long as shown."""
+    low = layer(Entry("gone"), Entry("run", b"#!/bin/sh\n", mode=0o755), lab.folder("d"), Entry("d/file", b"low"))
+    high = layer(Entry(".wh.gone"), Entry("d/file", b"high"))
+    archive = lab.docker_archive(tmp_path / "a.tar", {"localhost/low:1": [low], "localhost/both:1": [low, high]})
+    instance.ok("image", "load", "-i", archive)
+    mounts = [mount("low", "/low"), mount("both", "/both"), mount("both", "/file", subPath="d/file")]
+    volumes = [{"name": name, "image": {"reference": f"localhost/{name}:1"}} for name in ("low", "both")]
+    manifest = pod("web", container("app", image, volumeMounts=mounts), volumes=volumes, hostUsers=not own_users)
+    apply(instance, folder, manifest)
+    script = "cd /; ls /low /both; cat /low/d/file /both/d/file /file; stat -c %u:%g /both/d"
+    told = instance.ok("exec", "web/app", "--", "sh", "-c", script).split()
+    assert told == ["/both:", "d", "run", "/low:", "d", "gone", "run", "lowhighhigh0:0"]
+    assert {"ro", "noexec", "nosuid", "nodev"} <= set(mounted(instance, "app", "/both")[5].split(","))
+    for attempt in (["/low/run"], ["/both/run"], ["touch", "/low/x"], ["touch", "/both/x"]):
+        assert instance.run("exec", "web/app", "--", *attempt).returncode
+    refused = instance.run("image", "rm", "localhost/both:1")
+    assert refused.returncode
+    assert "default/web/app" in refused.stderr
+    volumes[0]["image"] = {"reference": "localhost/nothing:1", "pullPolicy": "Never"}
+    before = instance.running("web")
+    put(folder / "web.yaml", manifest)
+    assert instance.run("apply", "--wait", "--timeout", 5, folder).returncode == 1
+    assert instance.running("web") == before, "what is not here stops nothing"
+    assert "image localhost/nothing:1 is not here" in instance.run("status", folder).stdout
+
+
+def test_mounts_are_read_only_with_what_is_below_them_and_reach_as_far_as_asked(
+    instance: Instance, image: str, folder: Path, tmp_path: Path
+) -> None:
+    """recursiveReadOnly, and without it; propagation to the container."""
+    host = tmp_path / "host"
+    (host / "below").mkdir(parents=True)
+    (host / "late").mkdir()
+    for words in (["--bind", host, host], ["--make-shared", host], ["-t", "tmpfs", "below", host / "below"]):
+        subprocess.run(["mount", *words], check=True, timeout=30)
+    try:
+        mounts = [
+            mount("host", "/closed", readOnly=True, recursiveReadOnly="Enabled"),
+            mount("host", "/half", readOnly=True),
+            mount("host", "/seen", mountPropagation="HostToContainer"),
+            mount("host", "/alone"),
+        ]
+        volumes = [{"name": "host", "hostPath": {"path": str(host), "type": "Directory"}}]
+        apply(instance, folder, pod("web", container("app", image, volumeMounts=mounts), volumes=volumes))
+        may = {
+            place: instance.run("exec", "web/app", "--", "touch", f"{place}/x").returncode == 0
+            for place in ("/closed", "/closed/below", "/half", "/half/below", "/alone")
+        }
+        assert may == {
+            "/closed": False, "/closed/below": False, "/half": False, "/half/below": True, "/alone": True
+        }  # fmt: skip
+        subprocess.run(["mount", "-t", "tmpfs", "late", host / "late"], check=True, timeout=30)
+        table = inside(instance, "app", "/proc/1/mountinfo").read_text()
+        assert (" /seen/late " in table, " /alone/late " in table) == (True, False)
+    finally:
+        instance.remove_everything()
+        subprocess.run(["umount", "-R", host], check=False, timeout=30)
+
+
+def test_parts_of_volumes_by_name_and_by_variable(instance: Instance, image: str, folder: Path) -> None:
+    """Made as they are missing, with the pod's users as owners; a link out of the volume is refused, and told."""
+    mounts = [
+        mount("data", "/all"),
+        mount("data", "/mine", subPathExpr="of/$(NAME)"),
+        mount("fast", "/fast", subPath="deep/er"),
+    ]
+    volumes = [{"name": "data", "emptyDir": {}}, {"name": "fast", "emptyDir": {"medium": "Memory"}}]
+    app = container("app", image, volumeMounts=mounts)
+    manifest = pod("web", app, volumes=volumes, hostUsers=False, securityContext={"fsGroup": 44})
+    apply(instance, folder, manifest)
+    script = "touch /mine/file /fast/file; stat -c '%a %u:%g' /all/of /all/of/app /fast; ls /all/of/app"
+    told = instance.ok("exec", "web/app", "--", "sh", "-c", script)
+    assert told.splitlines() == ["2777 0:44", "2777 0:44", "3777 0:44", "file"]
+    instance.ok("exec", "web/app", "--", "sh", "-c", "rm -r /all/of; ln -s /etc /all/of")
+    side = container("side", image, volumeMounts=[mount("data", "/mine", subPathExpr="of/$(NAME)")])
+    manifest["spec"]["containers"].append(side)
+    before = instance.running("web")
+    put(folder / "web.yaml", manifest)
+    refused = instance.run("apply", "--wait", "--timeout", 5, folder)
+    assert refused.returncode == 1
+    assert "it leads out of the volume" in refused.stdout + refused.stderr
+    assert instance.running("web") == before
