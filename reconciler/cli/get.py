@@ -98,10 +98,10 @@ def as_table(shown: list[Shown], *, wide: bool, spaces: bool, header: bool, now:
 
 
 def _row(spec: PodSpec, status: PodStatus, wide: bool, spaces: bool, now: float) -> list[str]:
-    ready = sum(c.ready for c in status.containers)
+    ready = sum(c.ready for c in status.lasting)
     row = [
         spec.key.name,
-        f"{ready}/{len(spec.containers)}",
+        f"{ready}/{len(spec.lasting)}",
         status.summary,
         restarts(status, now),
         age(now - status.created_wall) if status.created_wall else "<unknown>",
@@ -122,9 +122,11 @@ def _row(spec: PodSpec, status: PodStatus, wide: bool, spaces: bool, now: float)
 
 
 def restarts(status: PodStatus, now: float) -> str:
-    """ "3 (5m ago)": how often, and when last (printers.go: printPod)."""
-    count = sum(c.restarts for c in status.containers)
-    ended = max((c.last.finished_wall for c in status.containers if c.last is not None), default=0.0)
+    """ "3 (5m ago)": how often, and when last; of init containers while the pod begins, and then of those that last
+    (printers.go: printPod)."""
+    counted = status.lasting if status.initialized else status.init
+    count = sum(c.restarts for c in counted)
+    ended = max((c.last.finished_wall for c in counted if c.last is not None), default=0.0)
     return f"{count} ({age(now - ended)} ago)" if count and ended else str(count)
 
 

@@ -98,7 +98,7 @@ def _unmade(engine: Engine, made: Set[Key]) -> list[Target]:
     found = []
     for pod in bench_of(engine).source.all():
         if pod.key not in made:
-            names = tuple(c.name for c in pod.spec.containers)
+            names = tuple(c.name for c in pod.spec.everyone)
             found.append(Target(engine.observe(pod.key, None), names, names))
     return found
 

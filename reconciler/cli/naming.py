@@ -138,6 +138,9 @@ def _member(pod: NamedPod, member: str) -> Named:
 
 def _only_member(pod: NamedPod) -> Named:
     members = newest(pod)
+    if len(members) > 1:
+        init = pod.init()
+        members = [one for one in members if one.name not in init] or members
     if len(members) == 1:
         return members[0]
     if not members:

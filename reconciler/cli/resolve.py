@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.cli import naming
@@ -44,7 +45,7 @@ def current(pod: Observed) -> tuple[Container, ...]:
         known = newest.get(container.name)
         if known is None or container.attempt > known.attempt:
             newest[container.name] = container
-    named = [c.name for c in pod.applied.containers] if pod.applied else []
+    named = [c.name for c in pod.applied.everyone] if pod.applied else []
     order = {name: place for place, name in enumerate(named)}
     return tuple(sorted(newest.values(), key=lambda c: (order.get(c.name, len(order)), c.name)))
 
@@ -90,7 +91,11 @@ def _observed(pods: Iterable[Observed], meant: NamedPod) -> Observed:
 
 
 def _named(pods: Iterable[Observed]) -> list[NamedPod]:
-    return [NamedPod(pod.key, _id(pod), tuple(_members(pod))) for pod in pods]
+    return [NamedPod(pod.key, _id(pod), tuple(_members(pod)), partial(_init_of, pod)) for pod in pods]
+
+
+def _init_of(pod: Observed) -> tuple[str, ...]:
+    return tuple(c.name for c in pod.applied.init) if pod.applied else ()
 
 
 def _id(pod: Observed) -> str:

@@ -191,12 +191,14 @@ def pod_row(pod: Observed, command_of: CommandOf) -> PodRow:
     sandbox = pod.sandbox
     assert sandbox is not None
     members = tuple(of_pod(pod, command_of))
+    through = {c.name for c in sandbox.applied.plain_init}
+    states = [m.state for m in members if m.member not in through or m.runs or m.exit_code]
     return PodRow(
         id=sandbox.id,
         name=pod.key.name,
         namespace=pod.key.namespace,
         created=sandbox.created_wall,
-        status=pod_status([member.state for member in members]),
+        status=pod_status(states),
         members=members,
         labels=Map(sandbox.applied.labels),
         networks=_networks(pod),

@@ -37,7 +37,7 @@ STEPS_AT_ONCE = 4
 TRIES = 3
 """Failures in a row after which a command gives up."""
 
-UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.CREATING})
+UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.CREATING, Why.INITIALIZING})
 """Waiting that ends by itself soon."""
 
 Change = Callable[[HandPod | None], HandPod]

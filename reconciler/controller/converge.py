@@ -25,7 +25,7 @@ from reconciler.model.desired import Absent, Present, Suspended, Unknown
 from reconciler.model.errors import InvalidInput, Permanent, ReconcilerError
 from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key, SourceId
-from reconciler.model.status import PodStatus
+from reconciler.model.status import Phase, PodStatus
 from reconciler.model.strictness import Strictness
 from reconciler.sources.directory import SETTLE, DirectorySource, FileSource
 from reconciler.sources.resolve import Resolution
@@ -365,7 +365,9 @@ def _is_hopeless(result: Result) -> bool:
     """Every container that is not as wanted has ended for good, or the pod has failed as a whole."""
     containers, waiting = result.status.containers, result.waiting
     if result.status.reason:
-        return not any(c.state == "running" for c in containers)
+        return not any(c.state == "running" for c in result.status.everyone)
+    if result.status.phase is Phase.FAILED and not waiting:
+        return True
     return all(c.ready or (c.state == "terminated" and not waiting) for c in containers) and bool(containers)
 
 

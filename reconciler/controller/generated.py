@@ -33,7 +33,7 @@ from reconciler.model.spec import (
     Volume,
     VolumeKind,
 )
-from reconciler.plan.disruption import Change, pod_changes, show
+from reconciler.plan.disruption import Change, in_short, pod_changes, show
 
 _IDS = re.compile(r"(\d+)(?::(\d+))?", re.ASCII)
 _SAID = {VolumeKind.HOST_PATH, VolumeKind.EMPTY_DIR}
@@ -68,7 +68,7 @@ def _comments(spec: PodSpec, lost: Iterable[str]) -> Iterator[str]:
     if said:
         yield "A manifest has no words for all of it. What is played from this one differs:"
         yield from (f"  {text}" for text in said)
-    if secrets := dict.fromkeys(name for c in spec.containers for name in c.pull_secrets):
+    if secrets := dict.fromkeys(name for c in spec.everyone for name in c.pull_secrets):
         yield f"It needs what is not in it: Secret {', '.join(secrets)}"
 
 
@@ -190,6 +190,7 @@ def _cut(spec: PodSpec) -> PodSpec:
         spec,
         sandbox=_cut_sandbox(spec.sandbox),
         containers=members,
+        init=tuple(replace(_cut_member(c), restart=c.restart) for c in spec.init),
         labels=_valid(spec.labels, values=True),
         annotations=_valid(spec.annotations, values=False),
         volumes=tuple(volumes[name] for name in sorted(volumes)),
@@ -260,7 +261,7 @@ def _renamed(spec: PodSpec, meant: PodSpec) -> Iterator[str]:
 
 
 def _lost_mounts(meant: PodSpec) -> Iterator[str]:
-    for c in meant.containers:
+    for c in meant.everyone:
         for m in c.mounts:
             if m.volume.kind is VolumeKind.NAMED:
                 yield f"container {c.name}: nothing is mounted at {m.path} (volume {m.volume.name})"
@@ -278,7 +279,7 @@ def _lost(meant: PodSpec, read: PodSpec) -> Iterator[str]:
 
 
 def _told(change: Change) -> str:
-    field = change.field.removeprefix(f"spec.containers[{change.container}].")
+    field = in_short(change, change.field)
     where = f"container {change.container}: " if change.container else ""
     after = "" if change.after in (None, "", (), False) else f" becomes {show(change.after)}"
     return f"{where}{field} {show(change.before)}{after or ' is left out'}"

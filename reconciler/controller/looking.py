@@ -28,16 +28,16 @@ from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key
 from reconciler.model.observed import Observed
 from reconciler.model.spec import VolumeKind
-from reconciler.model.status import PodStatus
+from reconciler.model.status import INITIALIZING, ContainerStatus, Phase, PodStatus
 from reconciler.plan.sentences import describe
 from reconciler.sources.directory import DirectorySource
 from reconciler.sources.resolve import Resolution
 from reconciler.sources.suspended import Suspensions
 
-UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING})
+UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING, Why.INITIALIZING})
 """Waiting that ends by itself soon; every other kind may last for ever."""
 
-NO_CHANGE = frozenset({Why.TERMINATING, Why.BACKOFF, Why.CREATING, Why.DEADLINE})
+NO_CHANGE = frozenset({Why.TERMINATING, Why.BACKOFF, Why.CREATING, Why.INITIALIZING, Why.DEADLINE})
 """Waiting that has nothing to do with what the manifests say."""
 
 
@@ -155,8 +155,10 @@ def _onlooker(
 
 
 def wrong(status: PodStatus) -> Iterator[tuple[str, str]]:
-    """Each container that neither is ready nor ended well, and what there is to say of it."""
-    for container in status.containers:
+    """Each container that neither is ready nor ended well, and what there is to say of it. Those that have had no turn
+    yet have nothing to say where another has."""
+    behind = [c for c in status.everyone if not c.ready and not (c.state == "waiting" and c.reason == INITIALIZING)]
+    for container in behind or status.everyone:
         code = container.exit.code if container.state == "terminated" and container.exit else None
         if not container.ready and code != 0:
             ended = f"exited with code {code}" if code else ""
@@ -165,9 +167,13 @@ def wrong(status: PodStatus) -> Iterator[tuple[str, str]]:
 
 def _failed_for_good(plan: PodActions, status: PodStatus) -> list[str]:
     """Sentences, where nothing is left to do for a pod and a container of it has failed (restartPolicy Never)."""
-    if plan.steps or plan.waiting or not all(c.ready or c.state == "terminated" for c in status.containers):
+    if plan.steps or plan.waiting or not (status.phase is Phase.FAILED or all(map(_is_settled, status.containers))):
         return []
     return [f"container {name}: {said}" for name, said in wrong(status)]
+
+
+def _is_settled(container: ContainerStatus) -> bool:
+    return container.ready or container.state == "terminated"
 
 
 def told_of(waiting: Waiting) -> str:

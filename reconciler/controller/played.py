@@ -254,5 +254,5 @@ def _stands(bench: Bench, spec: PodSpec, result: Result) -> Outcome:
 
 
 def _ids(have: Observed, spec: PodSpec) -> tuple[str, ...]:
-    found = (newest(have.containers, container.name) for container in spec.containers)
+    found = (newest(have.containers, container.name) for container in spec.everyone)
     return tuple(container.id for container in found if container is not None)

@@ -259,7 +259,7 @@ def _troubles(seen: _Look, tally: _Tally) -> Troubles:
                 troubles[names.get(container, "")] = ("RunContainerError", error.message)
             case CreateSandbox() | SetUpNetwork():
                 spec = _spec(seen.resolution.desired)
-                members = spec.containers if spec else ()
+                members = spec.everyone if spec else ()
                 troubles |= {
                     c.name: ("CreatePodSandboxError", error.message) for c in members if c.name not in troubles
                 }

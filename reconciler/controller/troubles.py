@@ -15,17 +15,17 @@ from pathlib import Path
 
 from reconciler.model.key import Key
 from reconciler.model.status import PodStatus
-from reconciler.plan.pod_status import CREATING, Troubles, with_troubles
+from reconciler.plan.pod_status import BEGINNING, Troubles, with_troubles
 
-_NO_TROUBLE = frozenset({"CrashLoopBackOff", CREATING})
-"""The first everybody sees from the exits; the second ends by itself."""
+_NO_TROUBLE = frozenset({"CrashLoopBackOff", *BEGINNING})
+"""The first everybody sees from the exits; the others end by themselves."""
 
 
 def troubles_in(status: PodStatus) -> Troubles:
     """Why its containers wait, as far as only the one who tried can know."""
     return {
         c.name: (c.reason, c.message)
-        for c in status.containers
+        for c in status.everyone
         if c.state == "waiting" and c.message and c.reason not in _NO_TROUBLE
     }
 

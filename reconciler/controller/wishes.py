@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from reconciler.model.desired import RunState, Wish
+from reconciler.model.errors import InvalidInput
 from reconciler.model.observed import Container, ContainerState, Observed
+from reconciler.model.spec import Role
 from reconciler.plan.situation import newest
 from reconciler.sources.hand import HandMember, HandPod
 
@@ -91,6 +93,8 @@ def without(pod: HandPod, names: Iterable[str], grace: float | None = None) -> H
     if pod.solo:
         return replace(pod, going=True, grace=grace)
     for name in names:
+        if pod.spec.role_of(name) is Role.INIT:
+            raise InvalidInput(f"cannot remove init container {name} of pod {pod.key.name}: it goes with the pod")
         pod = pod.without(name, grace)
     return pod
 

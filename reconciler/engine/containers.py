@@ -41,7 +41,7 @@ from reconciler.engine.watched import monitor_file, process_of
 from reconciler.model.errors import ImageProblem, InvalidInput, ReconcilerError, TryLater
 from reconciler.model.key import HAND, ContainerId
 from reconciler.model.observed import PidRef
-from reconciler.model.qos import Qos, as_run
+from reconciler.model.qos import Qos, as_run, scored_as
 from reconciler.model.spec import Resources
 
 CONFIG = "config.json"
@@ -183,8 +183,9 @@ def rescore(ctx: Context, container: ContainerId, qos: Qos) -> None:
     record, facts = require(ctx, container), facts_of(ctx, container)
     if record.infra or facts.oom_score is None:
         return
-    keep = require_pod(ctx, record.pod).spec.keep
-    score = member_score(facts.resources or record.spec.resources, qos, ctx.facts, keep=keep)
+    pod = require_pod(ctx, record.pod).spec
+    now = replace(record.spec, resources=facts.resources or record.spec.resources)
+    score = member_score(scored_as(pod, now), qos, ctx.facts, keep=pod.keep)
     if score == facts.oom_score:
         return
     for path in cgroups_of(ctx, container):

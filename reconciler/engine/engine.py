@@ -115,7 +115,13 @@ class Engine:
 
     def names(self) -> tuple[NamedPod, ...]:
         """Every recorded pod, in order, with each attempt at its members: whom one can name."""
-        return filed.names(self.context.store)
+        return filed.names(self.context.store, self._init_of)
+
+    def _init_of(self, pod: PodId) -> tuple[str, ...]:
+        from reconciler.engine import recorded
+
+        record = recorded.record_of_pod(self.context, pod)
+        return tuple(c.name for c in record.spec.init) if record else ()
 
     def runs(self, container: ContainerId) -> bool:
         """Whether a container runs; where not, ``look`` says what has become of it."""

@@ -1,15 +1,17 @@
 """``system stop``: every container ends, with its grace, and what is recorded stays; for the machine's shutdown.
 
-All are asked at the same time, and waited for together: it takes as long as the slowest. The next start of the
-controller, or the next boot, finds pods without processes and makes them run again. The caller sees to it that no
-controller runs meanwhile. Killed anywhere, it can simply be said again.
+All are asked at the same time, and waited for together: it takes as long as the slowest; sidecars are asked when what
+else their pod has is gone. The next start of the controller, or the next boot, finds pods without processes and makes
+them run again. The caller sees to it that no controller runs meanwhile. Killed anywhere, it can simply be said again.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
 from reconciler.engine import containers, endings, processes, recorded
 from reconciler.engine.context import Context
@@ -18,6 +20,7 @@ from reconciler.engine.store import pods as index
 from reconciler.model.errors import TryLater
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import Instant, PidRef
+from reconciler.model.spec import LEAST_GRACE
 
 OnStop = Callable[[Key, str], None]
 """Told of each container that was asked to end: its pod and name."""
@@ -25,34 +28,73 @@ OnStop = Callable[[Key, str], None]
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
+    """A container that was told to end. ``deadline``: when it is killed; ``killed``: when that has had its time."""
+
+    pod: PodId
     container: ContainerId
     ref: PidRef
     key: Key
     deadline: Instant
+    killed: bool = False
 
 
 def halt(ctx: Context, most: float | None = None, on_stop: OnStop | None = None) -> int:
     """How many containers were ended, infra containers not counted. ``most``: seconds, whatever their grace.
 
-    1. Ask every member. 2. Wait for all; kill those whose time is over. 3. End the infra containers, and their network.
+    1. Ask every member. 2. As they end, ask the sidecars of those pods that have nothing else, one after the other;
+    kill those whose time is over. 3. End the infra containers, and their network.
     """
-    pods = tuple(index.all_pods(ctx.store))
-    asked = [ending for row in pods for ending in _ask(ctx, row.id, row.key, most, on_stop)]
-    for ending in sorted(asked, key=lambda one: one.deadline):
-        if not processes.wait_gone(ending.ref, max(0.0, ending.deadline - ctx.clock.now())):
-            _kill(ctx, ending)
+    pods = {row.id: row.key for row in index.all_pods(ctx.store)}
+    living = [ending for pod, key in pods.items() for ending in _ask(ctx, pod, key, most, on_stop)]
+    asked, ends = len(living), {pod: max((e.deadline for e in living if e.pod == pod), default=0.0) for pod in pods}
+    while living:
+        living, gone = _wait(ctx, living)
+        for pod in gone - {ending.pod for ending in living}:
+            more = _ask(ctx, pod, pods[pod], most, on_stop, end=ends[pod])
+            living, asked = [*living, *more], asked + len(more)
     infra = [
-        _Ending(container, ref, row.key, ctx.clock.now())
-        for row in pods
-        for container, ref, is_infra in _living(ctx, row.id)
+        _Ending(pod, container, ref, key, ctx.clock.now())
+        for pod, key in pods.items()
+        for container, ref, is_infra in _living(ctx, pod)
         if is_infra
     ]
     for ending in infra:
         _kill(ctx, ending)
-    for ending in (*asked, *infra):
+    for ending in infra:
         if not processes.wait_gone(ending.ref, endings.KILL_SECONDS):
-            raise TryLater(f"cannot stop everything: process {ending.ref.pid} does not die")
-    return len(asked)
+            raise _undying(ending)
+    return asked
+
+
+def _wait(ctx: Context, living: list[_Ending]) -> tuple[list[_Ending], set[PodId]]:
+    """Wait until one of them has ended, or its time is over. Those that are left, and the pods of the others."""
+    first = min(ending.deadline for ending in living)
+    opened = {ending.container: processes.opened(ending.ref) for ending in living}
+    try:
+        fds = [fd for fd in opened.values() if fd is not None]
+        if len(fds) == len(living):
+            processes.any_ended(fds, max(0.0, first - ctx.clock.now()))
+        left = [e for e in living if (fd := opened[e.container]) is not None and not processes.ended(fd, 0.0)]
+    finally:
+        for fd in opened.values():
+            if fd is not None:
+                os.close(fd)
+    gone = {ending.pod for ending in living if ending not in left}
+    return [_pressed(ctx, ending) for ending in left], gone
+
+
+def _pressed(ctx: Context, ending: _Ending) -> _Ending:
+    """Kill it where its time is over."""
+    if ctx.clock.now() < ending.deadline:
+        return ending
+    if ending.killed:
+        raise _undying(ending)
+    _kill(ctx, ending)
+    return replace(ending, deadline=ctx.clock.now() + endings.KILL_SECONDS, killed=True)
+
+
+def _undying(ending: _Ending) -> TryLater:
+    return TryLater(f"cannot stop everything: process {ending.ref.pid} does not die")
 
 
 def _kill(ctx: Context, ending: _Ending) -> None:
@@ -64,20 +106,28 @@ def _locked(ctx: Context, key: Key) -> AbstractContextManager[object]:
     return hold(ctx.layout.key_lock(key), key, gone=lambda: False)
 
 
-def _ask(ctx: Context, pod: PodId, key: Key, most: float | None, on_stop: OnStop | None) -> list[_Ending]:
+def _ask(
+    ctx: Context, pod: PodId, key: Key, most: float | None, on_stop: OnStop | None, *, end: Instant | None = None
+) -> list[_Ending]:
+    """Tell those containers of a pod to end whose turn it is. ``end``: when the time of those before them was over;
+    what is left of it is theirs."""
     record = recorded.record_of_pod(ctx, pod)
     asked = []
     with _locked(ctx, key):
-        for container, ref, infra in _living(ctx, pod):
-            if infra:
+        living = [(container, ref) for container, ref, infra in _living(ctx, pod) if not infra]
+        specs = {c: made.spec for c, _ in living if (made := recorded.record_of(ctx, c)) is not None}
+        turn = record.spec.ending_now(spec.name for spec in specs.values()) if record else frozenset()
+        for container, ref in living:
+            spec = specs.get(container)
+            if record and spec and spec.name not in turn:
                 continue
-            made_of = recorded.record_of(ctx, container)
-            grace = float(record.spec.grace_of(made_of.spec)) if record and made_of else 0.0
-            grace = grace if most is None else min(grace, most)
+            grace = float(record.spec.grace_of(spec)) if record and spec else 0.0
+            left = inf if end is None else max(LEAST_GRACE, end - ctx.clock.now())
+            grace = min(grace, left, inf if most is None else most)
             containers.stop(ctx, container, grace)
-            asked.append(_Ending(container, ref, key, ctx.clock.now() + grace))
+            asked.append(_Ending(pod, container, ref, key, ctx.clock.now() + grace))
             if on_stop:
-                on_stop(key, made_of.name if made_of else container[:12])
+                on_stop(key, spec.name if spec else container[:12])
     return asked
 
 

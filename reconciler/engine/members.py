@@ -15,6 +15,7 @@ from reconciler.engine.images.view import LayerView
 from reconciler.engine.infra import bundle_of
 from reconciler.engine.oci.config import member_config
 from reconciler.engine.oci.prepare import prepare_script
+from reconciler.engine.oci.process import member_score
 from reconciler.engine.recorded import require_pod
 from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.engine.store import events
@@ -23,7 +24,7 @@ from reconciler.model.errors import ImageProblem, InvalidInput, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
-from reconciler.model.qos import Qos, qos_of
+from reconciler.model.qos import qos_of, scored_as
 from reconciler.model.spec import ContainerSpec, PodSpec
 
 LOGS_KEPT = 2
@@ -44,7 +45,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
             raise ImageProblem(f"cannot create container {spec.name}: image {spec.image} is not here")
         record = apart.settled(ctx, pod, _record(ctx, pod, spec, action, image))
         prepare_log(Path(record.log_path), action.attempt)
-        config, prepare = bundle(ctx, pod, record, image, infra, qos_of(action.spec.containers))
+        config, prepare = bundle(ctx, pod, record, image, infra, action.spec)
         containers.launch(ctx, record, config, prepare, turn=action.turn)
     return record.id
 
@@ -58,9 +59,10 @@ def spec_of(pod: PodSpec, name: str) -> ContainerSpec:
 
 
 def bundle(
-    ctx: Context, pod: PodRecord, record: ContainerRecord, image: Image, infra: PidRef, qos: Qos
+    ctx: Context, pod: PodRecord, record: ContainerRecord, image: Image, infra: PidRef, whole: PodSpec
 ) -> tuple[dict[str, Any], str]:
-    """A member's config.json and prepare script; and the named volumes that it mounts are made."""
+    """A container's config.json and prepare script; and the named volumes that it mounts are made. ``whole``: the pod
+    that it is made for."""
     b, spec = bundle_of(ctx, pod, record, infra), record.spec
     user = user_of(spec, image)
     named.prepare(ctx, spec, image, user)
@@ -68,7 +70,9 @@ def bundle(
     for limit in lowered:
         said = f"Container {spec.name}: its limit {limit}"
         events.emit(ctx.store, ctx.clock, str(pod.key), EventType.WARNING, "UlimitLowered", said)
+    qos = qos_of(whole.everyone)
     config = member_config(b, spec, image, user, facts, qos)
+    config["process"]["oomScoreAdj"] = member_score(scored_as(whole, spec), qos, facts, keep=whole.keep)
     layers = {one: ctx.images.overlay_lowers(volume)[1] for one, volume in shown(ctx, spec).items()}
     return config, prepare_script(b, ctx.images.overlay_lowers(image), ctx.facts, spec, layers)
 

@@ -140,7 +140,7 @@ def _to_be_made(ctx: Context) -> dict[Member, tuple[Mount, ...]]:
     """What those mount that pods have by their specs: one may be in the making."""
     found = (recorded.record_of_pod(ctx, row.id) for row in index.all_pods(ctx.store))
     pods = [record for record in found if record is not None]
-    return {(pod.key, member.name): member.mounts for pod in pods for member in pod.spec.containers}
+    return {(pod.key, member.name): member.mounts for pod in pods for member in pod.spec.everyone}
 
 
 def _alone(ctx: Context) -> AbstractContextManager[None]:

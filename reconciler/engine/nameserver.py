@@ -355,7 +355,7 @@ def _is_wanted(spec: PodSpec, port: int, listen: Iterable[str]) -> bool:
     network listens there itself."""
     mine = [(one.host_port, one.host_ip) for one in spec.sandbox.ports]
     if spec.sandbox.host_network:
-        mine += [(one.host_port, one.host_ip) for container in spec.containers for one in container.ports]
+        mine += [(one.host_port, one.host_ip) for container in spec.everyone for one in container.ports]
     places = [host_ip for host_port, host_ip in mine if host_port == port]
     return any(share_address(place, address) for place in places for address in listen)
 

@@ -29,7 +29,7 @@ def _problems(ctx: Context, have: Observed, want: PodSpec) -> Iterator[Problem]:
         yield from preflight.sandbox_problems(ctx, want)
         yield from portfacts.problems(ctx, want)
     yield from preflight.pod_problems(ctx, want)
-    fresh = [c for c in want.containers if not _stands(c, have.containers)]
+    fresh = [c for c in want.everyone if not _stands(c, have.containers)]
     yield from preflight.problems(ctx, fresh, own_users=not want.sandbox.host_users)
 
 

@@ -30,7 +30,7 @@ def choose(ctx: Context, pod: PodId, spec: PodSpec) -> str:
         if wrong := wrong_parent(ctx, spec):
             raise InvalidInput(wrong)
         return cgroups.pod_below(ctx.layout.tag, pod, spec.sandbox.cgroup_parent)
-    qos = Qos.GUARANTEED if spec.keep else qos_of(spec.containers)
+    qos = Qos.GUARANTEED if spec.keep else qos_of(spec.everyone)
     return cgroups.pod_path(ctx.layout.tag, pod, qos, ctx.driver[0])
 
 

@@ -24,7 +24,7 @@ def images(ctx: Context, specs: Collection[PodSpec]) -> dict[str, ImageState]:
     """The state of each image that the pods name. Where two containers name one image, Always wins."""
     policies: dict[str, PullPolicy] = {}
     logins: dict[str, Logins] = {}
-    for key, container in ((spec.key, container) for spec in specs for container in spec.containers):
+    for key, container in ((spec.key, container) for spec in specs for container in spec.everyone):
         for image, policy in container.images:
             if policies.get(image) is not PullPolicy.ALWAYS:
                 policies[image] = policy

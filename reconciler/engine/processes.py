@@ -7,6 +7,7 @@ import errno
 import os
 import select
 import signal
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -74,8 +75,14 @@ def wait_gone(ref: PidRef, seconds: float) -> bool:
 
 def ended(pidfd: int, seconds: float) -> bool:
     """As ``wait_gone``, by a descriptor, whatever its number (select(2) takes none above 1023)."""
+    return any_ended((pidfd,), seconds)
+
+
+def any_ended(pidfds: Iterable[int], seconds: float) -> bool:
+    """The same of the first of several."""
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
+    for pidfd in pidfds:
+        poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
 
 

@@ -64,7 +64,7 @@ def member(ctx: Context, action: RenewContainer) -> None:
     members.prepare_log(Path(before.log_path), before.attempt)
     record = replace(before, life=before.life + 1, spec=spec, stop_signal=members.stop_signal(spec, image))
     record = apart.settled(ctx, pod, record)
-    config, prepare = members.bundle(ctx, pod, record, image, infra_process, qos_of(action.spec.containers))
+    config, prepare = members.bundle(ctx, pod, record, image, infra_process, action.spec)
     past = Past(action.restarts, action.crashes, action.last, end)
     _begin(ctx, record, config, prepare, past, turn=action.turn)
 
@@ -197,5 +197,5 @@ def _write_pod(ctx: Context, pod: PodRecord) -> None:
     directory, spec = ctx.layout.pod(pod.id), pod.spec
     records.write(directory, RECORD, pod)
     state = replace(recorded.state_of_pod(ctx, pod.id), networked=None, resting=False, files=podfiles.write(ctx, pod))
-    state = replace(state, resources=resources_of(spec), qos=qos_of(spec.containers))
+    state = replace(state, resources=resources_of(spec), qos=qos_of(spec.everyone))
     records.write(directory, STATE, state)

@@ -21,7 +21,7 @@ AT_ONCE = 3
 
 def pull(ctx: Context, key: Key, spec: PodSpec, tell: Callable[[str], None]) -> tuple[str, ...]:
     """Have every image of a pod; returns what could not be had, in sentences."""
-    wanted = {c.image: c for c in spec.containers if c.pull_policy is not PullPolicy.NEVER}
+    wanted = {c.image: c for c in spec.everyone if c.pull_policy is not PullPolicy.NEVER}
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         failures = tuple(pool.map(lambda c: _pull(ctx, key, c, tell), wanted.values()))
     return tuple(failure for failure in failures if failure)

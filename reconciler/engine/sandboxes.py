@@ -40,6 +40,7 @@ from reconciler.engine.records import RECORD, STATE, Begun, ContainerRecord, Pod
 from reconciler.engine.store import addresses, events
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
+from reconciler.model.cost import Cost, differs
 from reconciler.model.errors import ReconcilerError, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import CONTAINER, ContainerId, Key, PodId, SourceId
@@ -238,7 +239,7 @@ def _take_over(ctx: Context, record: PodRecord) -> None:
 
 
 def _mounts(spec: PodSpec) -> set[Mount]:
-    return {mount for member in spec.containers for mount in member.mounts}
+    return {mount for container in spec.everyone for mount in container.mounts}
 
 
 @effect("volumes.inherit")
@@ -268,8 +269,11 @@ def _begun(ctx: Context, spec: PodSpec) -> Begun:
 
 
 def _goes_on(old: PodSpec, new: PodSpec) -> bool:
-    """Whether a pod is the same one, only begun again: its infra container died, the machine was rebooted."""
-    return old.sandbox == new.sandbox
+    """Whether a pod is the same one, only begun again: its infra container died, the machine was rebooted. With other
+    plain init containers it is another, and begins with empty directories."""
+    if old.sandbox != new.sandbox or len(old.plain_init) != len(new.plain_init):
+        return False
+    return not any(differs(a, b, Cost.CONTAINER) for a, b in zip(old.plain_init, new.plain_init, strict=True))
 
 
 def lease_of(ctx: Context, spec: PodSpec) -> Lease:
@@ -283,8 +287,8 @@ def _write_pod(ctx: Context, record: PodRecord) -> None:
     directory = ctx.layout.pod(record.id)
     _make_directory(directory)
     records.write(directory, RECORD, record)
-    members, stamp = record.spec.containers, podfiles.write(ctx, record)
-    records.write(directory, STATE, PodState(files=stamp, resources=resources_of(record.spec), qos=qos_of(members)))
+    everyone, stamp = record.spec.everyone, podfiles.write(ctx, record)
+    records.write(directory, STATE, PodState(files=stamp, resources=resources_of(record.spec), qos=qos_of(everyone)))
 
 
 @effect("pod.make")

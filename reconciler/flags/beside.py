@@ -82,13 +82,13 @@ def _published(spec: PodSpec, said: Beside) -> PodSpec:
             hint=f"say which: --publish 8080:{unsaid.container_port}",
         )
     theirs = {(p.container_port, p.protocol) for p in said.ports}
-    members = tuple(_without_host_ports(c, theirs) for c in spec.containers)
+    spec = spec.with_everyone(lambda c: _without_host_ports(c, theirs))
     ports = {p for p in spec.sandbox.ports if (p.container_port, p.protocol) not in theirs} | {*said.ports}
     if said.every_port:
         has = {(p.container_port, p.protocol) for p in ports}
-        exposed = (p for c in members for p in c.ports if (p.container_port, p.protocol) not in has)
+        exposed = (p for c in spec.lasting for p in c.ports if (p.container_port, p.protocol) not in has)
         ports |= {PortBinding(p.container_port, p.container_port, p.protocol) for p in exposed}
-    return replace(spec, containers=members, sandbox=replace(spec.sandbox, ports=tuple(sorted(ports))))
+    return replace(spec, sandbox=replace(spec.sandbox, ports=tuple(sorted(ports))))
 
 
 def _without_host_ports(container: ContainerSpec, theirs: set[tuple[int, Protocol]]) -> ContainerSpec:

@@ -46,10 +46,13 @@ def compile_pod(pod: dict[str, Any]) -> PodSpec:
     volumes = {v["name"]: compile_volume(v, namespace) for v in spec.get("volumes", ())}
     annotations = meta.get("annotations", {})
     containers = tuple(_container(c, spec, volumes, annotations) for c in spec["containers"])
+    init = tuple(_container(c, spec, volumes, annotations) for c in spec.get("initContainers", ()))
+    sidecars = tuple(c for c in init if c.restart is RestartPolicy.ALWAYS)  # ports of plain ones are nobody's (kubelet)
     compiled = PodSpec(
         key=Key(namespace, meta["name"]),
-        sandbox=_sandbox(meta, spec, containers),
+        sandbox=_sandbox(meta, spec, (*sidecars, *containers)),
         containers=containers,
+        init=init,
         labels=_pairs(meta.get("labels", {})),
         annotations=_pairs(annotations),
         restart_policy=RestartPolicy(spec.get("restartPolicy", RestartPolicy.ALWAYS)),
@@ -116,6 +119,7 @@ def _container(
         tty=c.get("tty", False),
         message_path=clean_path(c.get("terminationMessagePath") or MESSAGE_PATH),
         message_policy=MessagePolicy(c.get("terminationMessagePolicy") or MessagePolicy.FILE),
+        restart=RestartPolicy(c["restartPolicy"]) if c.get("restartPolicy") else None,
     )
 
 

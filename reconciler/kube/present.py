@@ -82,16 +82,22 @@ def _pod_spec(spec: PodSpec) -> Json:
     }
     out |= {name: True for name, on in flags.items() if on}
     out |= nameservice.present(spec)
-    if secrets := dict.fromkeys(name for c in spec.containers for name in c.pull_secrets):
+    if secrets := dict.fromkeys(name for c in spec.everyone for name in c.pull_secrets):
         out["imagePullSecrets"] = [{"name": name} for name in secrets]
     if not box.host_users:
         out["hostUsers"] = False
     if security := present_pod(box, spec.containers[0].security):
         out["securityContext"] = security
+    if spec.init:
+        out["initContainers"] = [_init_container(c) for c in spec.init]
     out["containers"] = [_container(c) for c in spec.containers]
     if spec.volumes:
         out["volumes"] = [present_volume(v, spec.key.namespace) for v in spec.volumes]
     return out
+
+
+def _init_container(c: ContainerSpec) -> Json:
+    return _container(c) | ({"restartPolicy": c.restart.value} if c.restart else {})
 
 
 def _container(c: ContainerSpec) -> Json:
@@ -141,7 +147,7 @@ def _resources(resources: Resources) -> Json:
 
 
 def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Json:
-    out: Json = {"phase": status.phase.value, "qosClass": qos_of(spec.containers).value}
+    out: Json = {"phase": status.phase.value, "qosClass": qos_of(spec.everyone).value}
     if status.reason:
         out["reason"] = status.reason
     if status.message:
@@ -154,6 +160,8 @@ def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Js
         out |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
     if begun := status.begun_wall or status.created_wall:
         out["startTime"] = time_of(begun)
+    if status.init:
+        out["initContainerStatuses"] = [_container_status(c) for c in status.init]
     if status.containers:
         out["containerStatuses"] = [_container_status(c) for c in status.containers]
     return out

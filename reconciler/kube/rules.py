@@ -12,14 +12,18 @@ from typing import Any
 from reconciler.kube import names, nameservice, ours, quantity
 from reconciler.kube.expansion import expand
 from reconciler.kube.problem import Flaw, Path, Reason
+from reconciler.kube.schema import LATER
 from reconciler.kube.security_rules import check_container_security, check_pod_security
 from reconciler.kube.volume_rules import bad, check_mounts, check_volumes, items, mount_path, unique
 from reconciler.model import publish
-from reconciler.model.spec import share_address
+from reconciler.model.spec import RestartPolicy, share_address
 
 ANNOTATIONS_MAX = 256 * 1024
 PROCESS_MAX = 2 * 1024 * 1024
 """What Linux passes to a new process in all, with the usual stack limit (execve(2))."""
+
+_LASTING = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+"""What an init container that is no sidecar cannot have (core/validation: validateInitContainers)."""
 
 PIDS_LIMIT = "io.podman.annotations.pids-limit/"
 """Podman's annotation for what Kubernetes has no field for; the container's name follows."""
@@ -37,6 +41,7 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     yield from _pod(spec)
     yield from nameservice.check(spec)
     yield from check_volumes(spec)
+    yield from _init(spec)
     yield from _containers(spec)
     yield from _same_ports(spec)
     yield from _host_ports(pod)
@@ -63,7 +68,7 @@ def _metadata(meta: dict[str, Any]) -> Flaws:
 
 
 def _pids_limits(annotations: dict[str, str], spec: dict[str, Any]) -> Flaws:
-    names_there = {c.get("name") for _, c in items(spec, "containers", ("spec",))}
+    names_there = {c.get("name") for _, c in everyone(spec)}
     for key, value in annotations.items():
         if not key.startswith(PIDS_LIMIT):
             continue
@@ -90,10 +95,31 @@ def _pod(spec: dict[str, Any]) -> Flaws:
         yield Flaw(text, Reason.INVALID_VALUE, ("spec", "hostname"), warning=True)
 
 
+def everyone(spec: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """All containers of a pod, with their paths, in the order in which they begin."""
+    yield from items(spec, "initContainers", ("spec",))
+    yield from items(spec, "containers", ("spec",))
+
+
+def is_plain(at: Path, container: dict[str, Any]) -> bool:
+    """Whether it is an init container that ends before the members begin."""
+    return "initContainers" in at and container.get("restartPolicy") != RestartPolicy.ALWAYS
+
+
+def _init(spec: dict[str, Any]) -> Flaws:
+    for at, container in everyone(spec):
+        if "containers" in at and "restartPolicy" in container:
+            yield from bad(f"{LATER}: only an init container may have its own", (*at, "restartPolicy"), on_key=True)
+        for field in _LASTING if is_plain(at, container) else ():
+            if field in container:
+                text = "only members and sidecars (restartPolicy: Always) may have it"
+                yield from bad(text, (*at, field), on_key=True)
+
+
 def _containers(spec: dict[str, Any]) -> Flaws:
     seen: set[str] = set()
     volumes = {v["name"] for _, v in items(spec, "volumes", ("spec",)) if "name" in v}
-    for at, container in items(spec, "containers", ("spec",)):
+    for at, container in everyone(spec):
         if "name" in container:
             yield from bad(names.dns_label(container["name"]), (*at, "name"))
             yield from unique(container["name"], seen, (*at, "name"), "container called")
@@ -182,8 +208,8 @@ def _published(pod: dict[str, Any]) -> Iterator[tuple[Path, str, int, str, str]]
     """Every host port: place, who publishes it, port, protocol, address."""
     spec = pod.get("spec", {})
     host_network = spec.get("hostNetwork", False)
-    for at, container in items(spec, "containers", ("spec",)):
-        for place, port in items(container, "ports", at):
+    for at, container in everyone(spec):
+        for place, port in () if is_plain(at, container) else items(container, "ports", at):
             outside = port.get("hostPort") or (port.get("containerPort") if host_network else None)
             address = port.get("hostIP", "")
             if outside and not publish.address_flaw(address):
@@ -196,7 +222,7 @@ def _published(pod: dict[str, Any]) -> Iterator[tuple[Path, str, int, str, str]]
 
 def _same_ports(spec: dict[str, Any]) -> Flaws:
     """On the machine's network a port is the machine's."""
-    for at, container in items(spec, "containers", ("spec",)):
+    for at, container in everyone(spec):
         for place, port in items(container, "ports", at):
             inside, outside = port.get("containerPort"), port.get("hostPort")
             if spec.get("hostNetwork") and inside is not None and outside and outside != inside:

@@ -53,6 +53,8 @@ class Why(StrEnum):
     NOT_SETTLED = "NotSettled"
     UNKNOWN = "Unknown"
     CREATING = "ContainerCreating"
+    INITIALIZING = "PodInitializing"
+    """An init container has its turn."""
     SUSPENDED = "Suspended"
 
 

@@ -6,7 +6,7 @@ a field with neither fails a test. ``plan.disruption`` compares specs by it.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, field
+from dataclasses import MISSING, Field, field, fields
 from enum import IntEnum
 from typing import Any
 
@@ -29,6 +29,19 @@ class Cost(IntEnum):
 def costs(cost: Cost, default: Any = MISSING) -> Any:
     """Declare a spec field whose change costs ``cost``."""
     return field(default=default, metadata={"cost": cost})
+
+
+def differs(old: Any, new: Any, least: Cost) -> bool:
+    """Whether two specs of one class differ in a field whose change costs ``least`` or more."""
+    for one in fields(old):
+        before, after = getattr(old, one.name), getattr(new, one.name)
+        if before != after and (differs(before, after, least) if one.metadata.get("nested") else _is_dear(one, least)):
+            return True
+    return False
+
+
+def _is_dear(one: Field[Any], least: Cost) -> bool:
+    return bool(one.metadata["cost"] >= least)
 
 
 def nested(default: Any = MISSING) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import NewType
 
 SourceId = NewType("SourceId", str)
@@ -48,8 +49,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class NamedPod:
-    """A pod and all attempts at its members, by what they are called. ``id`` is empty where only its record is left."""
+    """A pod and all attempts at its containers, by what they are called. ``id`` is empty where only its record is left.
+    ``init``: asks for the names of its init containers, which the index does not know."""
 
     key: Key
     id: str
     members: tuple[Named, ...] = ()
+    init: Callable[[], Collection[str]] = field(default=tuple, compare=False)

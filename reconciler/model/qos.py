@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 
-from reconciler.model.spec import ContainerSpec, PodSpec, Resources
+from reconciler.model.spec import ContainerSpec, PodSpec, Resources, RestartPolicy, Role
 
 
 class Qos(StrEnum):
@@ -22,15 +22,36 @@ class Qos(StrEnum):
 
 
 def qos_of(containers: Iterable[ContainerSpec]) -> Qos:
-    """All limits set and equal to requests; none of either; or in between. A limit of pids says nothing here."""
+    """All limits set and equal to requests; none of either; or in between. A limit of pids says nothing here. Of a pod
+    all containers count, those that only begin it, too (``PodSpec.everyone``)."""
     each = [replace(c.resources, pids_limit=None) for c in containers]
     if all(r == Resources() for r in each):
         return Qos.BEST_EFFORT
     return Qos.GUARANTEED if all(_guaranteed(r) for r in each) else Qos.BURSTABLE
 
 
-def pod_resources(containers: Iterable[ContainerSpec]) -> Resources:
-    """What the pod's own cgroup gets: all requests, and a limit only where every container has one."""
+def pod_resources(containers: Iterable[ContainerSpec], init: Iterable[ContainerSpec] = ()) -> Resources:
+    """What the pod's own cgroup gets: a limit only where every container has one.
+
+    Members run together, with the sidecars; a plain init container runs with those sidecars only that begin before it.
+    So a pod gets the most of what any of its times asks for (component-helpers: resource.PodRequests, PodLimits).
+    """
+    begin, members = tuple(init), tuple(containers)
+    beside = [c for c in begin if c.restart is RestartPolicy.ALWAYS]
+    each = _together((*beside, *members))
+    for place, plain in enumerate(begin):
+        if plain not in beside:
+            before = (c for c in begin[:place] if c in beside)
+            each = _widest_of_times(each, _together((*before, plain)))
+    every = (*begin, *members)
+    return replace(
+        each,
+        cpu_limit=each.cpu_limit if all(c.resources.cpu_limit for c in every) else None,
+        memory_limit=each.memory_limit if all(c.resources.memory_limit for c in every) else None,
+    )
+
+
+def _together(containers: Iterable[ContainerSpec]) -> Resources:
     each = [c.resources for c in containers]
     return Resources(
         cpu_request=_sum(_or(r.cpu_request, r.cpu_limit) or 0 for r in each) or None,
@@ -38,6 +59,25 @@ def pod_resources(containers: Iterable[ContainerSpec]) -> Resources:
         memory_request=_sum(_or(r.memory_request, r.memory_limit) or 0 for r in each) or None,
         memory_limit=_sum(r.memory_limit for r in each),
     )
+
+
+def _widest_of_times(a: Resources, b: Resources) -> Resources:
+    return Resources(
+        cpu_request=max(a.cpu_request or 0, b.cpu_request or 0) or None,
+        cpu_limit=max(a.cpu_limit or 0, b.cpu_limit or 0) or None,
+        memory_request=max(a.memory_request or 0, b.memory_request or 0) or None,
+        memory_limit=max(a.memory_limit or 0, b.memory_limit or 0) or None,
+    )
+
+
+def scored_as(pod: PodSpec, container: ContainerSpec) -> Resources:
+    """The resources by which a container is scored for the kernel's choice of a victim: its own; a sidecar's with no
+    less memory than the least of the members, so that it does not go before them (kubelet: qos/policy.go)."""
+    own = container.resources
+    if not pod.containers or pod.role_of(container.name) is not Role.SIDECAR:
+        return own
+    least = min(_or(c.resources.memory_request, c.resources.memory_limit) or 0 for c in pod.containers)
+    return replace(own, memory_request=max(_or(own.memory_request, own.memory_limit) or 0, least))
 
 
 BY_HAND_CPU = 1000
@@ -51,11 +91,11 @@ def as_run(resources: Resources, *, keep: bool) -> Resources:
     return replace(resources, cpu_request=BY_HAND_CPU)
 
 
-def resources_of(pod: PodSpec, containers: Iterable[ContainerSpec] | None = None) -> Resources:
-    """What the pod's own cgroup gets: what its containers (or these instead) have together, and its own limits where it
-    has any."""
-    each = [replace(c, resources=as_run(c.resources, keep=pod.keep)) for c in (containers or pod.containers)]
-    together, own = pod_resources(each), as_run(pod.limits, keep=pod.keep) if not each else pod.limits
+def resources_of(pod: PodSpec) -> Resources:
+    """What the pod's own cgroup gets: what its containers have together, and its own limits where it has any."""
+    run = pod.with_everyone(lambda c: replace(c, resources=as_run(c.resources, keep=pod.keep)))
+    together = pod_resources(run.containers, run.init)
+    own = pod.limits if run.everyone else as_run(pod.limits, keep=pod.keep)
     return Resources(
         cpu_request=_or(own.cpu_request, together.cpu_request),
         cpu_limit=own.cpu_limit or together.cpu_limit,

@@ -15,7 +15,7 @@ def references(spec: PodSpec) -> frozenset[tuple[str, str]]:
 
 
 def _references(spec: PodSpec) -> Iterator[tuple[str, str]]:
-    for container in spec.containers:
+    for container in spec.everyone:
         yield from ((SECRET, name) for name in container.pull_secrets)
     for volume in spec.volumes:
         yield from volume_references(volume)

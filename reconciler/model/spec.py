@@ -8,7 +8,8 @@ record, so a new field must have a default that means "as before" (design: appli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reconciler.model.cost import Cost, costs, nested
@@ -239,10 +240,11 @@ class ContainerSpec:
     ``stdin_once``: the end of the first client's input is the end of the container's. ``message_path`` is where the
     container finds the file for its last words (none where the pod is kept: podman has no such file).
 
-    What manifests do not say, only podman's options: ``labels`` of its own; ``restart``, its own policy instead of the
-    pod's, given up after ``retries`` failures in a row (0: never); ``grace``, its own seconds to stop; ``stop_signal``
-    instead of the image's; ``user``, ``NAME|UID[:GROUP|GID]`` as an image writes it; ``devices`` of the host;
-    ``ulimits``, by name ``SOFT:HARD`` as setrlimit(2) has them (-1: unlimited), instead of the machine's defaults."""
+    What manifests do not say (but ``restart`` of a sidecar), only podman's options: ``labels`` of its own;
+    ``restart``, its own policy instead of the pod's, given up after ``retries`` failures in a row (0: never);
+    ``grace``, its own seconds to stop; ``stop_signal`` instead of the image's; ``user``, ``NAME|UID[:GROUP|GID]`` as
+    an image writes it; ``devices`` of the host; ``ulimits``, by name ``SOFT:HARD`` as setrlimit(2) has them (-1:
+    unlimited), instead of the machine's defaults."""
 
     name: str = costs(Cost.CONTAINER)
     image: str = costs(Cost.CONTAINER)
@@ -378,9 +380,25 @@ class SandboxSpec:
         return not {"net", "uts"} <= set(self.shared)
 
 
+LEAST_GRACE = 2.0
+"""Seconds that a sidecar has at least when the members have used up the pod's grace (kubelet:
+minimumGracePeriodInSeconds)."""
+
+
+class Role(StrEnum):
+    """What a container is in its pod. INIT: a plain init container."""
+
+    INIT = "init container"
+    SIDECAR = "sidecar"
+    MEMBER = "container"
+
+
 @dataclass(frozen=True, slots=True)
 class PodSpec:
     """A whole pod as it is wanted. ``grace_period`` is in seconds; ``deadline`` also: how long it may be active in all.
+
+    ``init``: what begins before the members, in order: *plain* ones, each of which must end well before the next
+    begins, and *sidecars* (``restart`` is ALWAYS), which run as long as the pod.
 
     ``keep``: a member that is started again goes on with its id and its writable layer (podman's way), instead of a new
     container (Kubernetes'). ``stop_when_done``: when no member runs or will, the infra container ends, too. ``limits``:
@@ -404,9 +422,40 @@ class PodSpec:
     mounts: tuple[Mount, ...] = costs(Cost.RECORD, ())
     deadline: int | None = costs(Cost.RECORD, None)
     contents: Pairs = costs(Cost.LIVE, ())
+    init: tuple[ContainerSpec, ...] = nested(())
+
+    @property
+    def everyone(self) -> tuple[ContainerSpec, ...]:
+        """All containers, in the order in which they begin."""
+        return (*self.init, *self.containers)
+
+    @property
+    def sidecars(self) -> tuple[ContainerSpec, ...]:
+        """The init containers that run as long as the pod."""
+        return tuple(c for c in self.init if c.restart is RestartPolicy.ALWAYS)
+
+    @property
+    def plain_init(self) -> tuple[ContainerSpec, ...]:
+        """The init containers that end before the members begin."""
+        return tuple(c for c in self.init if c.restart is not RestartPolicy.ALWAYS)
+
+    @property
+    def lasting(self) -> tuple[ContainerSpec, ...]:
+        """What runs in a pod that has begun: sidecars and members."""
+        return (*self.sidecars, *self.containers)
+
+    def role_of(self, name: str) -> Role | None:
+        """What the container called ``name`` is in the pod; None: it has none of that name."""
+        begins = next((c for c in self.init if c.name == name), None)
+        if begins is not None:
+            return Role.SIDECAR if begins.restart is RestartPolicy.ALWAYS else Role.INIT
+        return Role.MEMBER if any(c.name == name for c in self.containers) else None
 
     def policy_of(self, container: ContainerSpec) -> RestartPolicy:
-        """The restart policy of a member: its own, or the pod's."""
+        """The restart policy of a container: its own, or the pod's. A plain init container is never started again when
+        it has ended well (kubelet: findNextInitContainerToRun)."""
+        if container.restart is None and self.init and self.role_of(container.name) is Role.INIT:
+            return RestartPolicy.NEVER if self.restart_policy is RestartPolicy.NEVER else RestartPolicy.ON_FAILURE
         return container.restart or self.restart_policy
 
     def grace_of(self, container: ContainerSpec) -> int:
@@ -414,5 +463,16 @@ class PodSpec:
         return self.grace_period if container.grace is None else container.grace
 
     def container(self, name: str) -> ContainerSpec | None:
-        """The member called ``name``, or None."""
-        return next((c for c in self.containers if c.name == name), None)
+        """The container called ``name``, or None."""
+        return next((c for c in self.everyone if c.name == name), None)
+
+    def ending_now(self, names: Iterable[str]) -> frozenset[str]:
+        """Of containers that are all to end those whose turn it is: the members, at the same time; then one sidecar
+        after the other, the last that began first (kubelet: kuberuntime_termination_order.go)."""
+        living = frozenset(names)
+        sidecars = [c.name for c in self.sidecars if c.name in living]
+        return living.difference(sidecars) or frozenset(sidecars[-1:])
+
+    def with_everyone(self, change: Callable[[ContainerSpec], ContainerSpec]) -> PodSpec:
+        """The same with each container changed so."""
+        return replace(self, init=tuple(map(change, self.init)), containers=tuple(map(change, self.containers)))

@@ -8,6 +8,9 @@ from enum import StrEnum
 from reconciler.model.key import Key
 from reconciler.model.observed import Exit
 
+INITIALIZING = "PodInitializing"
+"""Why a container waits that has had no turn yet, or is being made, in a pod with init containers."""
+
 
 class Phase(StrEnum):
     PENDING = "Pending"
@@ -18,7 +21,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerStatus:
-    """``state``: waiting, running or terminated; ``reason`` and ``message`` explain the first and last."""
+    """``state``: waiting, running or terminated; ``reason`` and ``message`` explain the first and last. ``sidecar``: an
+    init container that runs as long as the pod."""
 
     name: str
     image: str
@@ -34,6 +38,11 @@ class ContainerStatus:
     started_wall: float = 0.0
     started: bool = False
     """It runs, and its startup probe has passed where it has one."""
+    sidecar: bool = False
+
+    @property
+    def ended_well(self) -> bool:
+        return self.state == "terminated" and self.exit is not None and self.exit.code == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,22 @@ class PodStatus:
     message: str = ""
     behind: bool = False
     """What runs is not yet (or cannot be) what is wanted; ``message`` says why where something stands in the way."""
+    init: tuple[ContainerStatus, ...] = ()
+    """The init containers, in their order."""
+
+    @property
+    def everyone(self) -> tuple[ContainerStatus, ...]:
+        """All containers, in the order in which they begin."""
+        return (*self.init, *self.containers)
+
+    @property
+    def lasting(self) -> tuple[ContainerStatus, ...]:
+        """Sidecars and members: what a pod has to be ready."""
+        return (*(c for c in self.init if c.sidecar), *self.containers)
+
+    @property
+    def initialized(self) -> bool:
+        return any(c.type == "Initialized" and c.status for c in self.conditions)
 
     @property
     def ip(self) -> str:
@@ -71,13 +96,12 @@ class PodStatus:
 
     @property
     def converged(self) -> bool:
-        """What is wanted is what is there: every container runs and is ready, or ended with success for good."""
+        """What is wanted is what is there: every container runs and is ready, or ended with success for good. Sidecars
+        end with the members, however they do."""
+        ended = all(c.state == "terminated" for c in self.containers)
         return (
             not self.behind
             and not self.reason
             and bool(self.containers)
-            and all(
-                c.ready or (c.state == "terminated" and c.exit is not None and c.exit.code == 0)
-                for c in self.containers
-            )
+            and all(c.ready or c.ended_well or (c.sidecar and ended) for c in self.everyone)
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from reconciler.model.actions import Reason, Why
 from reconciler.model.observed import ContainerState, Instant
-from reconciler.plan.situation import Situation, newest
+from reconciler.plan.situation import Situation, is_over, newest
 
 EXCEEDED = "DeadlineExceeded"
 MESSAGE = "Pod was active on the node longer than the specified deadline"
@@ -41,6 +41,8 @@ def has_failed(s: Situation) -> bool:
 
 
 def _is_through(s: Situation) -> bool:
-    """Whether every member ended by itself, for good."""
+    """Whether every member ended by itself, for good, or none will be made."""
+    if s.target.init and is_over(s.want, s.target, s.have):
+        return True
     last = [newest(s.have.containers, c.name) for c in s.target.containers]
     return bool(last) and all(c is not None and s.finished(c) for c in last)

@@ -7,11 +7,11 @@ and its documentation cannot disagree. A field without a cost raises TypeError h
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, cast
 
 from reconciler.model.cost import Cost
-from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Resources
+from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Resources, Role
 
 PAIRS = frozenset({"contents", "env", "labels", "annotations", "sysctls", "ulimits"})
 """Fields that hold named values: reported one name at a time."""
@@ -32,6 +32,7 @@ USER_PATHS: dict[str, str] = {
     "PodSpec.limits": "spec.",
     "PodSpec.mounts": "--volume",
     "PodSpec.contents": "the files of spec.volumes",
+    "PodSpec.init": "spec.initContainers",
     "PodSpec.host_aliases": "spec.hostAliases",
     "Dns.policy": "spec.dnsPolicy",
     "Dns.nameservers": "spec.dnsConfig.nameservers",
@@ -111,6 +112,8 @@ USER_PATHS: dict[str, str] = {
 others it is what their paths begin with."""
 
 
+_MEMBERS, _INIT = "spec.containers", "spec.initContainers"
+
 SHOWN = 20
 """Of a list, what a sentence names: a pod may publish a thousand ports."""
 
@@ -127,9 +130,9 @@ class Change:
 
     def __str__(self) -> str:
         if self.before is None and isinstance(self.after, ContainerSpec):
-            return f"container {self.container} was added"
+            return f"{_called(self.field)} {self.container} was added"
         if self.after is None and isinstance(self.before, ContainerSpec):
-            return f"container {self.container} was removed"
+            return f"{_called(self.field)} {self.container} was removed"
         return f"{self.field} changed: {self._shown(self.before)} -> {self._shown(self.after)}"
 
     def _shown(self, value: Any) -> str:
@@ -144,8 +147,8 @@ def pod_changes(applied: PodSpec, want: PodSpec) -> tuple[Change, ...]:
 
 
 def container_changes(old: ContainerSpec, new: ContainerSpec) -> tuple[Change, ...]:
-    """Every difference between two specs of one member."""
-    return tuple(_compare(old, new, prefix=f"spec.containers[{new.name}].", container=new.name))
+    """Every difference between two specs of one container."""
+    return tuple(_compare(old, new, prefix=f"{_MEMBERS}[{new.name}].", container=new.name))
 
 
 def resource_changes(old: Resources, new: Resources) -> tuple[Change, ...]:
@@ -169,7 +172,18 @@ def tell(changes: Iterable[Change]) -> str:
 
 
 def _short(change: Change) -> str:
-    return str(change).removeprefix(f"spec.containers[{change.container}].") if change.container else str(change)
+    return in_short(change, str(change))
+
+
+def in_short(change: Change, text: str) -> str:
+    """The text about a change without the path to the container that it is of."""
+    if not change.container:
+        return text
+    return text.removeprefix(f"{_MEMBERS}[{change.container}].").removeprefix(f"{_INIT}[{change.container}].")
+
+
+def _called(field: str) -> str:
+    return "init container" if field.startswith(_INIT) else "container"
 
 
 def _cpu(thousandths: int) -> str:
@@ -224,12 +238,45 @@ def _split(name: str, path: str, before: Any, after: Any, cost: Cost, container:
 
 
 def _member_changes(applied: PodSpec, want: PodSpec) -> Iterator[Change]:
-    for old in applied.containers:
+    for old in applied.everyone:
         new = want.container(old.name)
         if new is None:
-            yield Change(f"spec.containers[{old.name}]", old, None, Cost.CONTAINER, old.name)
+            yield Change(_place(applied, old.name), old, None, _of_whole(applied, old.name), old.name)
         else:
-            yield from container_changes(old, new)
-    for new in want.containers:
+            yield from _changes_of(old, new, applied, want)
+    for new in want.everyone:
         if applied.container(new.name) is None:
-            yield Change(f"spec.containers[{new.name}]", None, new, Cost.CONTAINER, new.name)
+            yield Change(_place(want, new.name), None, new, _of_whole(want, new.name), new.name)
+    yield from _order_changes(applied, want)
+
+
+def _place(pod: PodSpec, name: str) -> str:
+    return f"{_MEMBERS if pod.role_of(name) is Role.MEMBER else _INIT}[{name}]"
+
+
+def _of_whole(pod: PodSpec, name: str) -> Cost:
+    """What it costs that a container comes or goes: a plain init container has to end before the members begin."""
+    return Cost.POD if pod.role_of(name) is Role.INIT else Cost.CONTAINER
+
+
+def _changes_of(old: ContainerSpec, new: ContainerSpec, applied: PodSpec, want: PodSpec) -> Iterator[Change]:
+    """Those of one container. What replaces a plain init container recreates the pod; what it may use, and what is only
+    recorded, does not. A container that becomes something else in the pod goes on, unless it becomes one that ends."""
+    roles = applied.role_of(old.name), want.role_of(new.name)
+    plain = Role.INIT in roles
+    for change in _compare(old, new, prefix=f"{_place(want, new.name)}.", container=new.name):
+        yield replace(change, cost=Cost.POD) if plain and change.cost >= Cost.CONTAINER else change
+    if roles[0] is not roles[1]:
+        yield Change(f"what {new.name} is", *roles, Cost.POD if plain else Cost.RECORD, new.name)
+
+
+def _order_changes(applied: PodSpec, want: PodSpec) -> Iterator[Change]:
+    """Plain init containers run one after the other; of sidecars the order says how they end."""
+    for cost, old, new in (
+        (Cost.POD, applied.plain_init, want.plain_init),
+        (Cost.RECORD, applied.init, want.init),
+    ):
+        before, after = tuple(c.name for c in old), tuple(c.name for c in new)
+        if before != after and sorted(before) == sorted(after):
+            yield Change("the order of spec.initContainers", before, after, cost)
+            return

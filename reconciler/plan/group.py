@@ -7,13 +7,12 @@ and a parent that may do less than its child (v1, CPU quota).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from reconciler.model.actions import CreateContainer, PodActions, Reason, UpdatePodResources, UpdateResources, Why
 from reconciler.model.observed import Container, Sandbox
 from reconciler.model.qos import qos_of, resources_of, widest
-from reconciler.model.spec import ContainerSpec, Resources
+from reconciler.model.spec import ContainerSpec, PodSpec
 from reconciler.plan.disruption import resource_changes, tell
 from reconciler.plan.situation import Situation
 
@@ -37,8 +36,8 @@ def plan_room(s: Situation, sandbox: Sandbox) -> Room:
     has = sandbox.resources
     if has is None:
         return Room()  # made by an older version, which gave pods no values
-    needs = widest(resources_of(s.target), resources_of(s.target, tuple(_alive(s))))
-    qos = qos_of(s.target.containers)
+    needs = widest(resources_of(s.target), resources_of(_alive(s)))
+    qos = qos_of(s.target.everyone)
     if needs == has and qos is sandbox.qos:
         return Room()
     reason = Reason(Why.RESOURCES_CHANGED, tell(resource_changes(has, needs)))
@@ -50,15 +49,17 @@ def plan_room(s: Situation, sandbox: Sandbox) -> Room:
     return Room(PodActions(steps=(step,)), (wider.cpu_limit, wider.memory_limit) != (has.cpu_limit, has.memory_limit))
 
 
-def _alive(s: Situation) -> Iterable[ContainerSpec]:
-    """What may use something now, each member once with the most that any attempt at it may use. A member that is
-    wanted and not alive counts as it is wanted."""
-    living: dict[str, Resources] = {}
+def _alive(s: Situation) -> PodSpec:
+    """The pod with what may use something now: each container once, with the most that any attempt at it may use. One
+    that is wanted and not alive counts as it is wanted, one that lives and is not wanted as it was."""
+    living: dict[str, ContainerSpec] = {}
     for c in s.have.containers:
         if _counts(c):
-            living[c.name] = widest(living.get(c.name, c.spec.resources), c.spec.resources)
-    missing = (c for c in s.target.containers if c.name not in living)
-    return (*missing, *(ContainerSpec(name, "", resources=each) for name, each in living.items()))
+            before = living.get(c.name, c.spec).resources
+            living[c.name] = replace(c.spec, resources=widest(before, c.spec.resources))
+    now = s.target.with_everyone(lambda c: replace(c, resources=living[c.name].resources) if c.name in living else c)
+    going = (c for name, c in living.items() if s.target.container(name) is None)
+    return replace(now, containers=(*now.containers, *going))
 
 
 def _counts(c: Container) -> bool:

@@ -86,7 +86,7 @@ def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
         return _stopped(s, attempts, running)
     keeper = _keeper(spec, running, wish)
     ready = None if keeper is not None else _ready(spec, attempts)
-    parts = [_tidy(attempts, running, ready)]
+    parts = [tidy(attempts, running, ready)]
     if ill := _ill(s, spec, running):
         return combine(*parts, *(_end_ill(s, spec, c) for c in ill))  # what comes after it is its restart
     if keeper is not None:
@@ -129,7 +129,7 @@ def _stopped(s: Situation, attempts: tuple[Container, ...], running: tuple[Conta
     """A member that is not to run, but to be kept; one that was never started waits on."""
     reason = Reason(Why.BY_HAND, "it is to be stopped")
     ready = next((c for c in attempts if c.state is ContainerState.CREATED and c is newest(attempts, c.name)), None)
-    return combine(_tidy(attempts, running, ready), *(stop(c, s.grace_of(c), reason, s.now) for c in running))
+    return combine(tidy(attempts, running, ready), *(stop(c, s.grace_of(c), reason, s.now) for c in running))
 
 
 def _pausing(container: Container, wish: Wish) -> PodActions:
@@ -175,7 +175,7 @@ def _ready(spec: ContainerSpec, attempts: tuple[Container, ...]) -> Container | 
     return last
 
 
-def _tidy(attempts: tuple[Container, ...], running: tuple[Container, ...], ready: Container | None) -> PodActions:
+def tidy(attempts: tuple[Container, ...], running: tuple[Container, ...], ready: Container | None) -> PodActions:
     """Remove the attempts that nothing needs any more. The last one that ended stays until its successor is made."""
     latest = newest(attempts, attempts[0].name) if attempts else None
     steps = []
@@ -197,7 +197,7 @@ def _resources(s: Situation, container: Container, spec: ContainerSpec) -> PodAc
     if not live or container.spec.resources == spec.resources or not matches(container, spec):
         return PodActions()
     reason = Reason(Why.RESOURCES_CHANGED, tell(live))
-    return do(UpdateResources(container.id, container.name, spec.resources, qos_of(s.target.containers), reason))
+    return do(UpdateResources(container.id, container.name, spec.resources, qos_of(s.target.everyone), reason))
 
 
 def _replace_running(s: Situation, spec: ContainerSpec, old: Container) -> PodActions:

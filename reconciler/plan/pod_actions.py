@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from reconciler.model.actions import (
     CreateSandbox,
@@ -25,13 +26,14 @@ from reconciler.model.actions import (
 from reconciler.model.cost import Cost
 from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
-from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
+from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy, Role
 from reconciler.plan.deadline import deadline_of, is_exceeded, reason_of
 from reconciler.plan.disruption import at_least, pod_changes, tell
 from reconciler.plan.group import plan_room
-from reconciler.plan.members import BY_HAND, combine, do, face, plan_member, plan_removed, stop, wait
+from reconciler.plan.initial import next_to_end, plan_everyone
+from reconciler.plan.members import BY_HAND, combine, do, face, plan_removed, stop, wait
 from reconciler.plan.serving import plan_names, withdraw_names
-from reconciler.plan.situation import Situation, matches, newest, same_container, was_started, weigh
+from reconciler.plan.situation import Situation, is_over, matches, newest, same_container, was_started, weigh
 
 _SUSPENDED = Reason(Why.SUSPENDED, "it is suspended")
 _DONE = Reason(Why.DONE, "no member runs or will")
@@ -111,7 +113,7 @@ def _begin(s: Situation) -> PodActions:
         return PodActions()
     if is_exceeded(s):
         return _is_expired(s)
-    members = combine(*(face(s.blocked[c.name]) for c in s.target.containers), face(s.told))
+    members = combine(*(face(s.blocked[c.name]) for c in s.target.everyone), face(s.told))
     in_the_way = (*s.blocked[""], *s.passing)
     if in_the_way:
         return combine(face(in_the_way), members)
@@ -143,20 +145,22 @@ def _tear_down(
     keep_address: bool,
     hold: bool = False,
 ) -> PodActions:
-    """Stop every member at the same time; when none runs, remove all that is the pod's."""
+    """Stop every member at the same time, then the sidecars; when none runs, remove all that is the pod's."""
     running = [c for c in have.containers if c.state is ContainerState.RUNNING]
     if running:
         leave = PodActions() if hold else withdraw_names(sandbox, reason)
-        return combine(leave, *(stop(c, grace(c), reason, now, hold=hold) for c in running))
+        turn = next_to_end(sandbox.applied, running, have, grace, now)
+        return combine(leave, *(stop(c, left, reason, now, hold=hold) for c, left in turn))
     return do(RemoveSandbox(sandbox.id, reason, keep_address=keep_address))
 
 
 def _stop_all(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:
-    """Stop the members, and then the infra container; all of it is kept, to be started again."""
+    """Stop the members, then the sidecars, and then the infra container; all of it is kept, to be started again."""
     living = [c for c in s.have.containers if c.state.can_signal()]
     if living:
-        members = [c for c in living if s.target.container(c.name) is not None]  # the others go
-        return combine(*(_end_life(s, c, reason) for c in members), _rest(s, sandbox))
+        wanted = [c for c in living if s.target.container(c.name) is not None]  # the others go
+        turn = next_to_end(s.target, wanted, s.have, partial(_grace_to_end, s), s.now)
+        return combine(*(stop(c, left, reason, s.now, hold=s.hold) for c, left in turn), _rest(s, sandbox))
     infra = sandbox.infra
     if infra is not None and infra.state.can_signal():
         return combine(_end_life(s, infra, reason), _rest(s, sandbox))
@@ -165,8 +169,10 @@ def _stop_all(s: Situation, sandbox: Sandbox, reason: Reason) -> PodActions:
 
 def _expire(s: Situation, sandbox: Sandbox) -> PodActions:
     """Stop the members for good; what there is of the pod stays, as with one that has run its course."""
-    members = (c for c in s.have.containers if c.state.can_signal() and s.target.container(c.name) is not None)
-    return combine(*(_end_life(s, c, reason_of(s)) for c in members), _rest(s, sandbox), _is_expired(s))
+    living = [c for c in s.have.containers if c.state.can_signal() and s.target.container(c.name) is not None]
+    turn = next_to_end(s.target, living, s.have, partial(_grace_to_end, s), s.now)
+    ends = (stop(c, left, reason_of(s), s.now, hold=s.hold) for c, left in turn)
+    return combine(*ends, _rest(s, sandbox), _is_expired(s))
 
 
 def _is_expired(s: Situation) -> PodActions:
@@ -175,10 +181,13 @@ def _is_expired(s: Situation) -> PodActions:
 
 
 def _end_life(s: Situation, container: Container, reason: Reason) -> PodActions:
+    return stop(container, _grace_to_end(s, container), reason, s.now, hold=s.hold)
+
+
+def _grace_to_end(s: Situation, container: Container) -> float:
     """One that waits for its start is not told first, and the infra container has nothing to finish."""
     member = s.target.container(container.name) is not None
-    grace = s.grace_of(container) if member and container.state is ContainerState.RUNNING else 0.0
-    return stop(container, grace, reason, s.now, hold=s.hold)
+    return s.grace_of(container) if member and container.state is ContainerState.RUNNING else 0.0
 
 
 def _can_be_renewed(s: Situation, sandbox: Sandbox) -> bool:
@@ -230,13 +239,15 @@ def _is_done(s: Situation) -> bool:
     members = {c.name: newest(s.have.containers, c.name) for c in s.target.containers}
     if not s.target.stop_when_done or not members:
         return False
+    if s.target.init and is_over(s.want, s.target, s.have):
+        return True
     ended = all(c is not None and c.state is ContainerState.EXITED for c in members.values())
     return ended and not any(_will_be_made(s, spec) for spec in s.target.containers)
 
 
 def _rest(s: Situation, sandbox: Sandbox) -> PodActions:
     """The pod is kept as it is: its record, and what does not belong to it any more."""
-    wanted = {c.name for c in s.target.containers}
+    wanted = {c.name for c in s.target.everyone}
     gone = dict.fromkeys(c.name for c in s.have.containers if c.name not in wanted)
     return combine(_record(s, sandbox), *(plan_removed(s, name) for name in gone), face(s.told))
 
@@ -252,7 +263,8 @@ def _is_over(s: Situation) -> bool:
     if any(_is_edited(s, spec, last[spec.name]) for spec in s.target.containers):
         return False
     if s.target.restart_policy is RestartPolicy.NEVER:
-        return any(c.state is not ContainerState.CREATED for c in attempts)
+        begun = (*attempts, *(newest(s.have.containers, c.name) for c in s.target.init))
+        return any(c is not None and c.state is not ContainerState.CREATED for c in begun)
     return len(attempts) == len(last) and all(s.finished(c) for c in attempts)
 
 
@@ -273,9 +285,8 @@ def _look_after(s: Situation, sandbox: Sandbox) -> PodActions:
     parts.append(_record(s, sandbox))
     parts.append(plan_names(s, sandbox))
     room = plan_room(s, sandbox)
-    members = [plan_member(s, c) for c in s.target.containers]
-    parts += [room.first, *(room.hold(plan) for plan in members)]
-    wanted = {c.name for c in s.target.containers}
+    parts += [room.first, *(room.hold(plan) for plan in plan_everyone(s))]
+    wanted = {c.name for c in s.target.everyone}
     parts += [plan_removed(s, name) for name in dict.fromkeys(c.name for c in s.have.containers) if name not in wanted]
     return combine(*parts, face(s.told))
 
@@ -284,8 +295,7 @@ def _record(s: Situation, sandbox: Sandbox) -> PodActions:
     """Write down the version that the pod runs by now, if it is another than before; into its files first. What the
     infra container fixes stays as it was made."""
     applied = sandbox.applied
-    members = tuple(_accepted(s, applied, spec) for spec in s.target.containers)
-    accepted = replace(s.target, sandbox=applied.sandbox, containers=members)
+    accepted = replace(s.target, sandbox=applied.sandbox).with_everyone(lambda spec: _accepted(s, applied, spec))
     changes = at_least(Cost.RECORD, pod_changes(applied, accepted))
     if sandbox.files_stale or any(c.cost is Cost.LIVE and not c.container for c in changes):
         text = tell(changes) or "what the host says of names changed"
@@ -302,7 +312,12 @@ def _accepted(s: Situation, applied: PodSpec, spec: ContainerSpec) -> ContainerS
     One that cannot be created must not be what a reboot brings back in place of one that could.
     """
     before = applied.container(spec.name)
-    if before is None or same_container(before, spec):
+    if before is None or same_container(before, spec) or _is_through(s, spec):
         return spec
     made = (c for c in s.have.containers if c.name == spec.name and c.state is not ContainerState.CREATING)
     return spec if any(matches(c, spec) for c in made) else before
+
+
+def _is_through(s: Situation, spec: ContainerSpec) -> bool:
+    """Whether no container will be made of it any more in this life of the pod."""
+    return s.target.role_of(spec.name) is Role.SIDECAR and is_over(s.want, s.target, s.have)

@@ -1,7 +1,6 @@
 """What a user is told of a pod, in Kubernetes' words. Pure; weighs the same situation as the plan.
 
-Sources of the rules: pkg/kubelet/kubelet_pods.go (getPhase), pkg/kubelet/status/generate.go (conditions),
-pkg/printers/internalversion/printers.go (the STATUS column).
+What the states of containers make of the whole pod is in ``phase``.
 """
 
 from __future__ import annotations
@@ -11,17 +10,20 @@ from dataclasses import replace
 
 from reconciler.model.cost import Cost
 from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown, Wish
-from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
+from reconciler.model.observed import Container, ContainerState, Exit, HostFacts, Instant, Observed
 from reconciler.model.probe import ProbeKind
-from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
-from reconciler.model.status import Condition, ContainerStatus, Phase, PodStatus
+from reconciler.model.spec import ContainerSpec, PodSpec, Role
+from reconciler.model.status import INITIALIZING, Condition, ContainerStatus, Phase, PodStatus
 from reconciler.plan.backoff import next_crashes, restart_delay
 from reconciler.plan.deadline import EXCEEDED, MESSAGE, has_failed, is_exceeded
 from reconciler.plan.disruption import at_least, pod_changes
 from reconciler.plan.obstacles import Obstacle
-from reconciler.plan.situation import Situation, is_finished, matches, newest, weigh
+from reconciler.plan.phase import conditions_of, phase_of, summary_of
+from reconciler.plan.situation import Situation, has_begun, is_finished, is_over, matches, newest, weigh
 
 CREATING = "ContainerCreating"
+BEGINNING = frozenset({CREATING, INITIALIZING})
+"""Words of containers of which nothing more is known than that they are not there yet."""
 SUSPENDED = "it is suspended"
 
 Troubles = Mapping[str, tuple[str, str]]
@@ -53,7 +55,7 @@ def _suspended(want: Suspended, have: Observed, host: HostFacts, now: Instant) -
         if sandbox is None:
             return replace(pod_status(Unknown(meant.why), have, host, now), summary="Suspended", message=SUSPENDED)
         meant = Present(sandbox.applied, sandbox.owner, problem=meant.why)
-    last = [newest(have.containers, c.name) for c in meant.spec.containers]
+    last = [newest(have.containers, c.name) for c in meant.spec.everyone]
     ended = [c for c in last if c is not None and c.state is ContainerState.EXITED]
     behind = behind or any(not is_finished(c, meant.spec, meant.spec.container(c.name) or c.spec) for c in ended)
     rests = tuple((c.name, Wish(RunState.STOPPED)) for c in ended)
@@ -69,17 +71,18 @@ def _suspended(want: Suspended, have: Observed, host: HostFacts, now: Instant) -
 
 def with_troubles(status: PodStatus, troubles: Troubles) -> PodStatus:
     """The status with what was run into while carrying out steps, where it says no more than that a member waits."""
-    members = tuple(_troubled(member, troubles) for member in status.containers)
-    if members == status.containers:
+    init, members = (tuple(_troubled(c, troubles) for c in some) for some in (status.init, status.containers))
+    if (*init, *members) == status.everyone:
         return status
-    told = dict.fromkeys(f"container {m.name}: {m.message}" for m in members if m not in status.containers)
-    summary = _summary(members, status.phase) if status.summary == CREATING else status.summary
-    message = "; ".join(told) if status.summary == CREATING else status.message
-    return replace(status, containers=members, summary=summary, message=message)
+    told = dict.fromkeys(f"container {c.name}: {c.message}" for c in (*init, *members) if c not in status.everyone)
+    silent = status.summary in BEGINNING or (status.summary.startswith("Init:") and not status.message)
+    summary = summary_of(init, members, status.phase, initialized=status.initialized) if silent else status.summary
+    message = "; ".join(told) if silent else status.message
+    return replace(status, init=init, containers=members, summary=summary, message=message)
 
 
 def _troubled(member: ContainerStatus, troubles: Troubles) -> ContainerStatus:
-    if member.state != "waiting" or member.reason != CREATING or member.name not in troubles:
+    if member.state != "waiting" or member.reason not in BEGINNING or member.name not in troubles:
         return member
     word, message = troubles[member.name]
     return replace(member, reason=word, message=message)
@@ -87,29 +90,47 @@ def _troubled(member: ContainerStatus, troubles: Troubles) -> ContainerStatus:
 
 def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: bool = False) -> PodStatus:
     sandbox = s.sandbox
-    members = tuple(_member(s, c, ending=ending) for c in spec.containers)
-    failed = has_failed(s)
-    phase = Phase.FAILED if failed else _phase(members, spec.restart_policy)
+    init, members = (tuple(_one(s, c, ending=ending) for c in some) for some in (spec.init, spec.containers))
+    failed, begun = has_failed(s), has_begun(spec, s.have)
+    phase = Phase.FAILED if failed else phase_of(init, members, spec.restart_policy, begun=begun)
+    conditions = conditions_of(sandbox, init, members, phase)
     going = ending or (sandbox is not None and sandbox.removing and not sandbox.ended)
     obstacles = dict.fromkeys(_tell(o) for o in _all_obstacles(s))
-    return PodStatus(
+    status = PodStatus(
         key=s.have.key,
         phase=phase,
         reason=EXCEEDED if failed else "",
-        summary="Terminating" if going else EXCEEDED if failed else _summary(members, phase),
+        summary="Terminating" if going else EXCEEDED,
         containers=members,
-        conditions=_conditions(sandbox, members, phase),
+        conditions=conditions,
         ips=tuple(ip for ip in (sandbox.ip, sandbox.ip6) if ip) if sandbox else (),
         uid=sandbox.uid if sandbox else "",
         created_wall=sandbox.created_wall if sandbox else 0.0,
         begun_wall=sandbox.begun_wall if sandbox else 0.0,
         message="; ".join(m for m in (MESSAGE if failed else "", message, *obstacles) if m),
         behind=behind or _is_behind(s, spec),
+        init=init,
     )
+    if going or failed:
+        return status
+    return replace(status, summary=summary_of(init, members, phase, initialized=status.initialized))
+
+
+def _one(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStatus:
+    """One container: its running attempt, or else its latest."""
+    role = s.target.role_of(spec.name)
+    found = _member(s, spec, ending=ending)
+    if role is Role.SIDECAR:
+        return replace(found, sidecar=True)
+    if role is not Role.INIT:
+        return found
+    if not found.container_id and has_begun(s.target, s.have):  # kubelet: convertToAPIContainerStatuses
+        text = "its record was lost; the pod has begun, so it ended well"
+        found = replace(found, state="terminated", reason="Completed", message=text, exit=Exit(0, 0.0, 0.0))
+    return replace(found, ready=found.ended_well)
 
 
 def _member(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStatus:
-    """One member: its running attempt, or else its latest."""
     shown = _shown(s, spec.name)
     if shown is None:
         return _waiting(s, spec, None)
@@ -141,6 +162,8 @@ def _stays_ended(s: Situation, container: Container) -> bool:
     if is_exceeded(s):
         return True
     if spec is None or s.want.wish(container.name).run in (RunState.STOPPED, RunState.CREATED):
+        return True
+    if s.target.role_of(container.name) is Role.SIDECAR and is_over(s.want, s.target, s.have):
         return True
     return matches(container, spec) and s.finished(container)
 
@@ -178,14 +201,15 @@ def _why_waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> t
         uid = s.sandbox.uid if s.sandbox else ""
         pod = f"{s.have.key.name}_{s.have.key.namespace}({uid})"
         return "CrashLoopBackOff", f"back-off {backoff:g}s restarting failed container={spec.name} pod={pod}"
+    usual = INITIALIZING if s.target.init else CREATING
     if last is not None and last.state is ContainerState.CREATED:
-        return CREATING, ""
+        return usual, ""
     for obstacle in _all_obstacles(s):
         if obstacle.container in ("", spec.name):
-            return obstacle.word, obstacle.message
+            return usual if obstacle.word == CREATING else obstacle.word, obstacle.message
     if last is not None and last.exit is not None and last.by_itself:
         return "CrashLoopBackOff", "its restart is due"  # and nobody has done it yet
-    return CREATING, ""
+    return usual, ""
 
 
 def _backoff(s: Situation, last: Container) -> float:
@@ -210,53 +234,6 @@ def _how_it_ended(container: Container) -> tuple[str, str]:
     return ("Completed" if code == 0 else "Error"), words
 
 
-def _phase(members: tuple[ContainerStatus, ...], policy: RestartPolicy) -> Phase:
-    """getPhase: a member that waits for its restart counts as stopped."""
-    stopped = [m for m in members if m.state == "terminated" or (m.state == "waiting" and m.last is not None)]
-    if not members or any(m.state == "waiting" and m.last is None for m in members):
-        return Phase.PENDING
-    if len(stopped) < len(members) or policy is RestartPolicy.ALWAYS:
-        return Phase.RUNNING
-    if all(m.state == "terminated" and m.exit is not None and m.exit.code == 0 for m in stopped):
-        return Phase.SUCCEEDED
-    return Phase.FAILED if policy is RestartPolicy.NEVER else Phase.RUNNING
-
-
-def _summary(members: tuple[ContainerStatus, ...], phase: Phase) -> str:
-    """The STATUS column: the first member that has something to say, as kubectl chooses it."""
-    word: str = phase.value
-    runs = False
-    for member in reversed(members):
-        if member.state in ("waiting", "terminated") and member.reason:
-            word = member.reason
-        elif member.state == "running" and member.ready:
-            runs = True
-    return "Running" if word == "Completed" and runs else word
-
-
-def _conditions(sandbox: Sandbox | None, members: tuple[ContainerStatus, ...], phase: Phase) -> tuple[Condition, ...]:
-    ready, reason, message = _readiness(members, phase)
-    done = "PodCompleted" if phase is Phase.SUCCEEDED else ""
-    return (
-        Condition("PodReadyToStartContainers", sandbox is not None and sandbox.ready),
-        Condition("Initialized", True, done),
-        Condition("Ready", ready, reason, message),
-        Condition("ContainersReady", ready, reason, message),
-        Condition("PodScheduled", True),
-    )
-
-
-def _readiness(members: tuple[ContainerStatus, ...], phase: Phase) -> tuple[bool, str, str]:
-    if phase is Phase.SUCCEEDED:
-        return False, "PodCompleted", ""
-    if phase is Phase.FAILED:
-        return False, "PodFailed", ""
-    unready = [m.name for m in members if not m.ready]
-    if unready:
-        return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
-    return True, "", ""
-
-
 def _all_obstacles(s: Situation) -> tuple[Obstacle, ...]:
     """Those in the pod's way first."""
     begun = s.sandbox is not None and not s.sandbox.ended
@@ -275,4 +252,16 @@ def _is_behind(s: Situation, spec: PodSpec) -> bool:
         return True
     if any(spec.container(c.name) is None for c in s.have.containers):
         return True
-    return any(last is None or not matches(last, c) for c, last in ((c, _shown(s, c.name)) for c in spec.containers))
+    shown = ((c, _shown(s, c.name)) for c in spec.everyone if not _is_past(s, c))
+    return any(last is None or not matches(last, c) for c, last in shown)
+
+
+def _is_past(s: Situation, spec: ContainerSpec) -> bool:
+    """Whether the time of an init container is over in this life of the pod."""
+    match s.target.role_of(spec.name):
+        case Role.INIT:
+            return has_begun(s.target, s.have)
+        case Role.SIDECAR:
+            return is_over(s.want, s.target, s.have)
+        case _:
+            return False

@@ -32,7 +32,7 @@ def _is_ready(s: Situation, sandbox: Sandbox) -> bool:
     """A member that was added to a pod to which names lead counts when there is one: what it waits for takes nothing
     from those that are there."""
     there = {c.name for c in s.have.containers}
-    members = [c for c in s.target.containers if c.name in there or not sandbox.services]
+    members = [c for c in s.target.lasting if c.name in there or not sandbox.services]
     return all(any(_runs(c, spec.name) for c in s.have.containers) for spec in members)
 
 

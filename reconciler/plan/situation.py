@@ -14,7 +14,7 @@ from reconciler.model.actions import Why
 from reconciler.model.cost import Cost
 from reconciler.model.desired import Present, RunState
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
-from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
+from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy, Role
 from reconciler.plan.disruption import Change, at_least, container_changes, highest, pod_changes
 from reconciler.plan.obstacles import (
     Obstacle,
@@ -105,6 +105,32 @@ def newest(containers: tuple[Container, ...], name: str) -> Container | None:
     return max(made, key=lambda c: c.attempt, default=None)
 
 
+def has_begun(pod: PodSpec, have: Observed) -> bool:
+    """Whether the members had their turn in this life of the pod: its init containers are through, and stay so whatever
+    becomes of the members (kubelet: HasAnyRegularContainerCreated)."""
+    return any(newest(have.containers, c.name) is not None for c in pod.containers)
+
+
+def is_over(want: Present, pod: PodSpec, have: Observed) -> bool:
+    """Whether nothing of ``pod`` is to run any more: all its members have ended for good, or an init container has
+    failed for good. Its sidecars do not count."""
+
+    def ended(spec: ContainerSpec) -> Container | None:
+        last = newest(have.containers, spec.name)
+        if last is None or not matches(last, spec) or last.turn < want.wish(spec.name).turn:
+            return None
+        return last if is_finished(last, pod, spec) else None
+
+    if has_begun(pod, have):
+        return all(ended(spec) is not None for spec in pod.containers)
+    return any(last is not None and has_failed(last) for last in map(ended, pod.plain_init))
+
+
+def has_failed(container: Container) -> bool:
+    """Of one that has ended: otherwise than well."""
+    return container.exit is None or container.exit.code != 0
+
+
 def lacks_nothing(want: Present, have: Observed) -> bool:
     """Whether all that is wanted is in place as it was applied: nothing is to be made, so nothing can stand in the way.
 
@@ -113,8 +139,8 @@ def lacks_nothing(want: Present, have: Observed) -> bool:
     sandbox = have.sandbox
     if sandbox is None or not sandbox.infra_up or sandbox.removing or sandbox.applied != want.spec:
         return False
-    members = want.spec.containers
-    return not want.spec.sandbox.fqdn_as_hostname and all(_in_place(spec, want, have) for spec in members)
+    everyone = want.spec.everyone
+    return not want.spec.sandbox.fqdn_as_hostname and all(_needs_nothing(spec, want, have) for spec in everyone)
 
 
 def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold: bool) -> Situation:
@@ -134,8 +160,8 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
     )
     members = {
         c.name: member_obstacles(c, have, now)
-        for c in want.spec.containers
-        if _is_made(want, c.name) and (anew or not _in_place(c, want, have))
+        for c in want.spec.everyone
+        if _is_made(want, c.name) and (anew or not _needs_nothing(c, want, have))
     }
     target = _target(want, have, now, members, in_the_way, pod_diff)
     return Situation(
@@ -156,6 +182,14 @@ def _is_made(want: Present, name: str) -> bool:
     return want.wish(name).run is not RunState.STOPPED
 
 
+def _needs_nothing(spec: ContainerSpec, want: Present, have: Observed) -> bool:
+    """Whether nothing is to be made of it in the pod that there is: it is in place, or its time is over."""
+    role = want.spec.role_of(spec.name)
+    if role is Role.INIT and has_begun(want.spec, have):
+        return True
+    return (role is Role.SIDECAR and is_over(want, want.spec, have)) or _in_place(spec, want, have)
+
+
 def _in_place(spec: ContainerSpec, want: Present, have: Observed) -> bool:
     """Whether the member already has what it needs: nothing is to be created, so nothing can stand in the way."""
     turn = want.wish(spec.name).turn
@@ -171,7 +205,7 @@ def _in_place(spec: ContainerSpec, want: Present, have: Observed) -> bool:
 def _leaving(want: Present, applied: PodSpec | None, *, recreate: bool) -> tuple[Obstacle, ...]:
     """Members that are to go stay until the source is quiet, for half a file is valid too. A new pod would lack
     them, so it waits as well."""
-    gone = [c.name for c in applied.containers if want.spec.container(c.name) is None] if applied else []
+    gone = [c.name for c in applied.everyone if want.spec.container(c.name) is None] if applied else []
     if want.settled or not gone:
         return ()
     text = "leaves when the source has been quiet for a moment"
@@ -197,13 +231,19 @@ def _target(
         return applied
     if pod_diff:
         return want.spec
-    chosen: list[ContainerSpec] = []
-    for wanted in want.spec.containers:
+
+    def chosen(wanted: ContainerSpec) -> ContainerSpec:
         before = applied.container(wanted.name)
         falls_back = before is not None and members.get(wanted.name) and not image_obstacles(before, have, now)
-        chosen.append(before if falls_back and before and not same_container(before, wanted) else wanted)
-    kept = () if want.settled else (c for c in applied.containers if want.spec.container(c.name) is None)
-    return replace(want.spec, containers=(*chosen, *kept))
+        return before if falls_back and before and not same_container(before, wanted) else wanted
+
+    target = want.spec.with_everyone(chosen)
+    if want.settled:
+        return target
+    staying = [c for c in applied.everyone if want.spec.container(c.name) is None]
+    init = tuple(c for c in staying if applied.role_of(c.name) is not Role.MEMBER)
+    members_left = tuple(c for c in staying if c not in init)
+    return replace(target, init=(*target.init, *init), containers=(*target.containers, *members_left))
 
 
 def _not_taken(
@@ -211,7 +251,7 @@ def _not_taken(
 ) -> tuple[Obstacle, ...]:
     """Obstacles of wanted members that the target has in another version, or that hold up a new pod."""
     found: list[Obstacle] = []
-    for c in want.containers:
+    for c in want.everyone:
         chosen = target.container(c.name)
         held_up = bool(pod_diff) and target is not want
         if held_up or chosen is None or not same_container(chosen, c):
@@ -229,7 +269,7 @@ def _blocked(
     now: Instant,
 ) -> dict[str, tuple[Obstacle, ...]]:
     blocked: dict[str, tuple[Obstacle, ...]] = {}
-    for c in target.containers:
+    for c in target.everyone:
         wanted = want.spec.container(c.name)
         as_wanted = wanted is not None and same_container(wanted, c)
         if as_wanted:

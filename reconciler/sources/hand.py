@@ -99,7 +99,7 @@ class HandPod:
     def containers(self) -> frozenset[str]:
         """The names of its containers, of those that are leaving and of a named infra container, too."""
         infra = (self.spec.sandbox.infra_name,) if self.spec.sandbox.infra_name else ()
-        return frozenset((*(c.name for c in self.spec.containers), *(m.name for m in self.members), *infra))
+        return frozenset((*(c.name for c in self.spec.everyone), *(m.name for m in self.members), *infra))
 
     @property
     def names(self) -> frozenset[str]:
@@ -117,9 +117,9 @@ class HandPod:
 
     def without(self, name: str, grace: float | None = None) -> HandPod:
         """The same without a member, which has ``grace`` seconds to stop."""
-        left = tuple(c for c in self.spec.containers if c.name != name)
+        init, members = (tuple(c for c in some if c.name != name) for some in (self.spec.init, self.spec.containers))
         leaving = HandMember(name, Wish(RunState.STOPPED, grace=grace))
-        return replace(self.with_member(leaving), spec=replace(self.spec, containers=left))
+        return replace(self.with_member(leaving), spec=replace(self.spec, init=init, containers=members))
 
 
 class HandSource:

@@ -66,6 +66,7 @@ class FakeEngine:
         self.deaf: set[str] = set()
         self.undead: set[str] = set()
         self.brief: set[str] = set()
+        self.codes: dict[str, int] = {}
         self.greedy: set[str] = set()
         self.term_code = 143
         self.stop_takes: dict[str, float] = {}
@@ -110,7 +111,7 @@ class FakeEngine:
             self._catch_up()
             pod = self._pods.get(key)
             specs = [s for s in (want, pod.sandbox.applied if pod else None) if s is not None]
-            refs = {c.image for s in specs for c in s.containers} | {s.sandbox.infra_image for s in specs} - {""}
+            refs = {c.image for s in specs for c in s.everyone} | {s.sandbox.infra_image for s in specs} - {""}
             return Observed(
                 key=key,
                 sandbox=pod.sandbox if pod else None,
@@ -336,7 +337,7 @@ class FakeEngine:
             begun=old.sandbox.begun if old and again else self.clock.now(),
             begun_wall=old.sandbox.begun_wall if old and again else self.clock.wall(),
             resources=resources_of(action.spec),
-            qos=qos_of(action.spec.containers),
+            qos=qos_of(action.spec.everyone),
         )
         self._pods[key] = Pod(sandbox)
         if cut:
@@ -448,7 +449,7 @@ class FakeEngine:
         if not container.state.can_start():
             raise RuntimeFailed(f"cannot start {action.name}: it is {container.state}")
         pod.put(self._run(container))
-        if container.name in self.brief:
+        if container.name in self.brief or container.name in self.codes:
             self._exits_at[container.id] = self.clock.now()
 
     def _stop(self, key: Key, action: a.StopContainer) -> None:
@@ -570,7 +571,8 @@ class FakeEngine:
         for key, pod in self._pods.items():
             for container in self._all(pod):
                 if self._exits_at.get(container.id, now + 1) <= now:
-                    self._end(pod, container, self.term_code)
+                    code = self.codes.get(container.name, self.term_code)
+                    self._end(pod, container, self.term_code if container.stopping else code)
                     changed.add(key)
         for ref in [r for r, at in self._pulls.items() if at <= now]:
             del self._pulls[ref]
@@ -578,7 +580,7 @@ class FakeEngine:
                 self.images[ref] = ImageState(ImageStatus.FAILED, error="manifest unknown", retry_at=now + RETRY_PULL)
             else:
                 self.images[ref] = ImageState(ImageStatus.PRESENT, id=f"sha256:{ref}")
-            changed |= {k for k, w in self._wants.items() if w and any(c.image == ref for c in w.containers)}
+            changed |= {k for k, w in self._wants.items() if w and any(c.image == ref for c in w.everyone)}
         return changed
 
     def _due_fault(self) -> Fault | None:

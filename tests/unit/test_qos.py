@@ -7,14 +7,57 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.key import Key
-from reconciler.model.qos import Qos, pod_resources, qos_of, resources_of, widest
-from reconciler.model.spec import ContainerSpec, PodSpec, Resources
+from reconciler.model.qos import Qos, pod_resources, qos_of, resources_of, scored_as, widest
+from reconciler.model.spec import ContainerSpec, PodSpec, Resources, RestartPolicy
 
 MIB = 1 << 20
 
 
 def members(*each: Resources) -> list[ContainerSpec]:
     return [ContainerSpec(f"c{n}", "i", resources=r) for n, r in enumerate(each)]
+
+
+PLAIN, SIDECAR = None, RestartPolicy.ALWAYS
+
+
+@pytest.mark.parametrize(
+    ("init", "together"),
+    [
+        pytest.param([(PLAIN, 100)], 200, id="less than the members need: theirs"),
+        pytest.param([(PLAIN, 500)], 500, id="more than the members need: its own"),
+        pytest.param([(PLAIN, 500), (PLAIN, 300)], 500, id="they run one after the other: the greatest"),
+        pytest.param([(SIDECAR, 50)], 250, id="a sidecar runs with the members"),
+        pytest.param([(SIDECAR, 50), (PLAIN, 500)], 550, id="and with the init containers after it"),
+        pytest.param([(PLAIN, 500), (SIDECAR, 50)], 500, id="but not with those before it"),
+    ],
+)
+def test_init_containers_count_when_they_run(init: list[tuple[RestartPolicy | None, int]], together: int) -> None:
+    each = [
+        ContainerSpec(f"i{n}", "i", restart=kind, resources=Resources(cpu, cpu, cpu, cpu))
+        for n, (kind, cpu) in enumerate(init)
+    ]
+    assert pod_resources(members(Resources(200, 200, 200, 200)), each) == Resources(*[together] * 4)
+
+
+def test_an_init_container_without_a_limit_leaves_the_pod_none() -> None:
+    free = ContainerSpec("i", "i", resources=Resources(cpu_request=700))
+    assert pod_resources(members(Resources(200, 200, 200, 200)), [free]) == Resources(700, None, 200, None)
+
+
+@pytest.mark.parametrize(
+    ("own", "scored"),
+    [
+        pytest.param(None, 100, id="no memory of its own: as the least of the members"),
+        pytest.param(50, 100, id="less than the least: as that"),
+        pytest.param(150, 150, id="more: its own"),
+    ],
+)
+def test_a_sidecar_is_not_killed_before_the_members(own: int | None, scored: int) -> None:
+    car = ContainerSpec("car", "i", restart=SIDECAR, resources=Resources(memory_request=own))
+    two = tuple(members(Resources(memory_request=200), Resources(memory_request=100)))
+    pod = PodSpec(Key("default", "p"), containers=two, init=(car,))
+    assert scored_as(pod, car).memory_request == scored
+    assert scored_as(pod, two[0]) == two[0].resources
 
 
 @pytest.mark.parametrize(

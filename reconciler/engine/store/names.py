@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from functools import partial
+
 from reconciler.engine.store.tx import Store
-from reconciler.model.key import ContainerId, Key, Named, NamedPod
+from reconciler.model.key import ContainerId, Key, Named, NamedPod, PodId
+
+InitOf = Callable[[PodId], Collection[str]]
 
 
 def keys(store: Store) -> tuple[Key, ...]:
@@ -12,9 +17,9 @@ def keys(store: Store) -> tuple[Key, ...]:
     return tuple(dict.fromkeys(Key(str(namespace), str(name), str(kind)) for kind, namespace, name in rows))
 
 
-def names(store: Store) -> tuple[NamedPod, ...]:
+def names(store: Store, init_of: InitOf = lambda _pod: ()) -> tuple[NamedPod, ...]:
     """Every pod, in the order of its key. Of two with one key (in the middle of a repair) the older one counts that has
-    any container."""
+    any container. ``init_of``: the init containers of a pod, by name."""
     lives: dict[Key, dict[str, list[Named]]] = {}
     for kind, namespace, name, pod, container, member, attempt in store.read(
         "SELECT p.kind, p.namespace, p.name, p.id, c.id, c.name, c.attempt FROM pods p"
@@ -24,12 +29,13 @@ def names(store: Store) -> tuple[NamedPod, ...]:
         containers = lives.setdefault(key, {}).setdefault(str(pod), [])
         if container is not None:
             containers.append(Named(key, str(member), int(str(attempt)), ContainerId(str(container))))
-    return tuple(_pod(key, lives[key]) for key in sorted(lives))
+    return tuple(_pod(key, lives[key], init_of) for key in sorted(lives))
 
 
-def _pod(key: Key, lives: dict[str, list[Named]]) -> NamedPod:
+def _pod(key: Key, lives: dict[str, list[Named]], init_of: InitOf) -> NamedPod:
     """A container without a name is the infra container, which nobody names so, or one of which nothing is known."""
     for pod, containers in lives.items():
         if containers:
-            return NamedPod(key, pod, tuple(one for one in containers if one.name))
+            named = tuple(one for one in containers if one.name)
+            return NamedPod(key, pod, named, partial(init_of, PodId(pod)))
     return NamedPod(key, "")

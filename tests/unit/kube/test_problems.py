@@ -46,7 +46,6 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
         f"{C}.lifecycle.preStop.exec.comand: unknown field, did you mean command?",
     ]),
     (pod({"initContainers": [{"name": "i", "imagee": 1}]}), [
-        "spec.initContainers: not supported yet",
         "spec.initContainers[0].imagee: unknown field, did you mean image?",
     ]),
     (pod({"securityContext": {"windowsOptions": {}}}), [
@@ -61,6 +60,22 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     ]),
     (pod({"schedulingGates": [], "os": {"name": "linux"}}), []),
     (pod({"os": {"name": "windows"}}), ["spec.os.name: 'windows' must be linux"]),
+    (pod({"initContainers": [{"name": "a", "image": "busybox:1"}]}), [
+        "spec.containers[0].name: a second container called 'a'",
+    ]),
+    (pod({"initContainers": [{"name": "i", "image": "busybox:1", "restartPolicy": "Never"}]}), [
+        "spec.initContainers[0].restartPolicy: 'Never' must be Always",
+    ]),
+    (pod({"containers": [{"name": "a", "image": "busybox:1", "restartPolicy": "Always"}]}), [
+        "spec.containers[0].restartPolicy: not supported yet: only an init container may have its own",
+    ]),
+    (pod({
+        "containers": [{"name": "a", "image": "busybox:1", "ports": [{"containerPort": 80, "hostPort": 80}]}],
+        "initContainers": [
+            {"name": "i", "image": "busybox:1", "ports": [{"containerPort": 80, "hostPort": 80}]},
+            {"name": "j", "image": "b", "restartPolicy": "Always", "ports": [{"containerPort": 8, "hostPort": 80}]},
+        ],
+    }), ["spec.containers[0].ports[0].hostPort: 80/tcp is already published by container 'j'"]),
     (pod({"restartPolcy": "Never"}), ["spec.restartPolcy: unknown field, did you mean restartPolicy?"]),
     ({**POD, "metadata": {"name": "web", "lables": {}}}, ["metadata.lables: unknown field, did you mean labels?"]),
     # absent and of the wrong type

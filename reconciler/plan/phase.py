@@ -1,0 +1,107 @@
+"""What the states of its containers make of a pod: phase, conditions, the STATUS column. Pure.
+
+Sources of the rules: pkg/kubelet/kubelet_pods.go (getPhase), pkg/kubelet/status/generate.go (conditions),
+pkg/printers/internalversion/printers.go (printPod).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.model.observed import Sandbox
+from reconciler.model.spec import RestartPolicy
+from reconciler.model.status import INITIALIZING, Condition, ContainerStatus, Phase
+
+Statuses = Sequence[ContainerStatus]
+
+
+def phase_of(init: Statuses, members: Statuses, policy: RestartPolicy, *, begun: bool) -> Phase:
+    """getPhase. ``begun``: a member of the pod was made, so that its init containers are through. A container that
+    waits for its restart counts as stopped."""
+    plain = [c for c in init if not c.sidecar]
+    sidecars = [c for c in init if c.sidecar]
+    if policy is RestartPolicy.NEVER and any(_ended(c) and not c.ended_well for c in plain):
+        return Phase.FAILED
+    pending = [c for c in plain if not _ended(c)]
+    if not begun:
+        pending += [c for c in sidecars if (c.state == "running" and not c.started) or _is_new(c)]
+    if pending or any(map(_is_new, (*members, *sidecars))) or not members:
+        return Phase.PENDING
+    if any(c.state == "running" for c in (*sidecars, *members)) or policy is RestartPolicy.ALWAYS:
+        return Phase.RUNNING
+    if all(c.ended_well for c in members):
+        return Phase.SUCCEEDED
+    return Phase.FAILED if policy is RestartPolicy.NEVER else Phase.RUNNING
+
+
+def _is_new(c: ContainerStatus) -> bool:
+    """Whether it waits for its first start."""
+    return c.state == "waiting" and c.last is None
+
+
+def _ended(c: ContainerStatus) -> bool:
+    return c.state == "terminated" or (c.state == "waiting" and c.last is not None)
+
+
+def summary_of(init: Statuses, members: Statuses, phase: Phase, *, initialized: bool) -> str:
+    """The STATUS column: the first container that has something to say, as kubectl chooses it."""
+    word = beginning = _beginning(init)
+    if not beginning or initialized:
+        word, runs = _of_members(members)
+        word = "Running" if word == "Completed" and runs else word
+    return word or beginning or phase.value
+
+
+def _beginning(init: Statuses) -> str:
+    """How far the init containers are, where they are not through: Init:1/2, Init:CrashLoopBackOff…"""
+    for place, c in enumerate(init):
+        if c.ended_well or (c.sidecar and c.started):
+            continue
+        told = c.reason if c.state == "terminated" or c.reason != INITIALIZING else ""
+        return f"Init:{told}" if told else f"Init:{place}/{len(init)}"
+    return ""
+
+
+def _of_members(members: Statuses) -> tuple[str, bool]:
+    """The word, and whether a member runs and is ready."""
+    word, runs = "", False
+    for member in reversed(members):
+        if member.state in ("waiting", "terminated") and member.reason:
+            word = member.reason
+        elif member.state == "running" and member.ready:
+            runs = True
+    return word, runs
+
+
+def conditions_of(sandbox: Sandbox | None, init: Statuses, members: Statuses, phase: Phase) -> tuple[Condition, ...]:
+    """The pod's conditions, in the kubelet's order."""
+    ready, reason, message = _readiness((*(c for c in init if c.sidecar), *members), phase)
+    return (
+        Condition("PodReadyToStartContainers", sandbox is not None and sandbox.ready),
+        _initialized(init, members, phase),
+        Condition("Ready", ready, reason, message),
+        Condition("ContainersReady", ready, reason, message),
+        Condition("PodScheduled", True),
+    )
+
+
+def _initialized(init: Statuses, members: Statuses, phase: Phase) -> Condition:
+    """Once a member has run it stays true, whatever becomes of the sidecars."""
+    if phase is Phase.SUCCEEDED:
+        return Condition("Initialized", True, "PodCompleted")
+    unfinished = [c.name for c in init if not (c.started if c.sidecar else c.ready)]
+    if not unfinished or any(c.state == "running" or _ended(c) for c in members):
+        return Condition("Initialized", True)
+    message = f"containers with incomplete status: [{' '.join(unfinished)}]"
+    return Condition("Initialized", False, "ContainersNotInitialized", message)
+
+
+def _readiness(lasting: Statuses, phase: Phase) -> tuple[bool, str, str]:
+    if phase is Phase.SUCCEEDED:
+        return False, "PodCompleted", ""
+    if phase is Phase.FAILED:
+        return False, "PodFailed", ""
+    unready = [c.name for c in lasting if not c.ready]
+    if unready:
+        return False, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+    return True, "", ""
