@@ -228,6 +228,33 @@ NOW: dict[str, Row] = {
 }
 
 
+def begin(manifest: Manifest) -> list[Manifest]:
+    """A plain init container, and a sidecar."""
+    found: list[Manifest] = manifest["spec"]["initContainers"]
+    return found
+
+
+def beginning(number: int, **fields: Any) -> Change:
+    return lambda m: begin(m)[number].update(fields)
+
+
+CAR = frozenset({"car"})
+
+BEGUN: dict[str, Row] = {
+    "initContainers": Row(lambda m: m["spec"].pop("initContainers"), EVERYTHING, removed=CAR),
+    "a sidecar's image": Row(beginning(1, image="localhost/reconciler/busybox:2"), CAR),
+    "sidecar added": Row(lambda m: begin(m).append({**begin(m)[1], "name": "more"}), added=frozenset({"more"})),
+    "sidecar removed": Row(lambda m: begin(m).pop(), removed=CAR),
+    "where a sidecar begins": Row(lambda m: begin(m).reverse()),
+    "an init container's command": Row(beginning(0, command=["sh", "-c", "exit 0"]), EVERYTHING | CAR),
+    "an init container's imagePullPolicy": Row(beginning(0, imagePullPolicy="Never")),
+    "an init container's memory limit": Row(beginning(0, resources={"limits": {"memory": "96Mi"}})),
+    "init container added": Row(lambda m: begin(m).append({**begin(m)[0], "name": "more"}), EVERYTHING | CAR),
+    "fsGroup, which an init container has, too": Row(pod_context(fsGroup=33), EVERYTHING | CAR),
+    "args of a member": Row(on_app(args=["extra"]), APP),
+}
+
+
 class Refused(Exception):
     """The manifest was not accepted: "not supported yet"."""
 
@@ -241,8 +268,6 @@ LATER: dict[str, tuple[int, Change]] = {
     "preStop": (6, on_app(lifecycle={"preStop": PROBE})),
     "postStart": (6, on_app(lifecycle={"postStart": PROBE})),
     "stopSignal": (6, on_app(lifecycle={"stopSignal": "SIGINT"})),
-    "initContainers": (6, on_spec(initContainers=[{"name": "first", "image": "x", "command": ["true"]}])),
-    "sidecar": (6, on_spec(initContainers=[{"name": "car", "image": "x", "restartPolicy": "Always"}])),
     "envFrom": (6, on_app(envFrom=[{"configMapRef": {"name": "c", "optional": True}}])),
     "env from a label": (6, on_app(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
 }
@@ -261,8 +286,24 @@ def start(instance: Instance, image: str, folder: Path, tmp_path: Path) -> Manif
 
 @pytest.mark.parametrize("row", NOW.values(), ids=NOW.keys())
 def test_a_change_of(row: Row, start: Manifest, instance: Instance, folder: Path) -> None:
+    assert set(instance.running("table")) == EVERYTHING
+    change_costs(row, start, instance, folder)
+
+
+@pytest.mark.parametrize("row", BEGUN.values(), ids=BEGUN.keys())
+def test_in_a_pod_with_init_containers_a_change_of(
+    row: Row, image: str, instance: Instance, folder: Path, tmp_path: Path
+) -> None:
+    manifest = base(image, tmp_path)
+    first = {"name": "first", "image": image, "command": ["true"]}
+    manifest["spec"]["initContainers"] = [first, container("car", image, restartPolicy="Always")]
+    put(folder / "table.yaml", manifest)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    change_costs(row, manifest, instance, folder)
+
+
+def change_costs(row: Row, start: Manifest, instance: Instance, folder: Path) -> None:
     before = instance.running("table")
-    assert set(before) == EVERYTHING
     wanted = copy.deepcopy(start)
     row.change(wanted)
     assert wanted != start or list(wanted["spec"]) != list(start["spec"])
