@@ -27,7 +27,7 @@ def prepare(ctx: Context, record: PodRecord, spec: ContainerSpec, infra: PidRef)
 
 def rewrite(ctx: Context, record: PodRecord, infra: PidRef) -> None:
     """Have in the pod's projected volumes what should be there now. Raises TryLater."""
-    if any(m.volume.kind is VolumeKind.PROJECTED for c in record.spec.containers for m in c.mounts):
+    if any(m.volume.kind is VolumeKind.PROJECTED for c in record.spec.everyone for m in c.mounts):
         volumes.rewrite(record.spec, _keeper(record, infra), partial(_files, ctx, record))
 
 
