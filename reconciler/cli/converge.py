@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import claimed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.strictness import STRICTNESS, as_before, chosen
 from reconciler.cli.terminal import GREEN, RED, YELLOW, Progress, coloured, complain, harmless
@@ -192,11 +193,15 @@ def diff(options: Options, places: tuple[Path, ...], network: str | None, strict
 @click.command()
 @click.argument("places", nargs=-1, required=True, type=PLACE, metavar="DIR|FILE...")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after this long.")
+@click.option(
+    "--volumes", "also_volumes", is_flag=True, help="Also the volumes of its claims, with all that is in them."
+)
 @pass_options
-def down(options: Options, places: tuple[Path, ...], timeout: float | None) -> int:
+def down(options: Options, places: tuple[Path, ...], timeout: float | None, also_volumes: bool) -> int:
     """Stop and remove what a folder or file owns: its pods, whatever their files say now.
 
-    Containers get their grace period. Refused, naming the process, while a watch owns the folder.
+    Containers get their grace period. Refused, naming the process, while a watch owns the folder. The volumes of
+    PersistentVolumeClaims stay, unless --volumes is said.
 
     \b
     Example:  reconciler down manifests/
@@ -207,13 +212,23 @@ def down(options: Options, places: tuple[Path, ...], timeout: float | None) -> i
     engine = options.engine()
     sources = _owners_at(engine, places)
     progress = Progress()
+    claims = _claims_of(engine, sources) if also_volumes else ()
     try:
         report = converge.down(engine, sources, layout=engine.layout, timeout=timeout, on_progress=told_to(progress))
     finally:
         progress.done()
     if not holder(engine.layout.controller_lock):
         engine.retire()
-    return _tell(report, "gone", timeout)
+    code = _tell(report, "gone", timeout)
+    return code or claimed.remove(engine, claims)
+
+
+def _claims_of(engine: Engine, sources: list[DirectorySource]) -> tuple[str, ...]:
+    from reconciler.cli.resolve import observed
+
+    owners = {source.id for source in sources}
+    pods = [pod.applied for pod in observed(engine) if pod.sandbox and pod.applied and pod.sandbox.owner in owners]
+    return claimed.volumes((one for source in sources for one in source.snapshot.objects), pods)
 
 
 def _pulling(progress: Progress) -> Callable[[str], None]:

@@ -211,7 +211,7 @@ def _mounts(row: ContainerRow, value: str) -> bool:
     """A volume by its name, by where it is from or by where it is mounted; SOURCE:TARGET says both."""
     source, colon, target = value.partition(":")
     for mount in row.mounts:
-        sources = (mount.volume.name, mount.volume.host_path)
+        sources = (mount.volume.name, mount.volume.named, mount.volume.host_path)
         if (source in sources and target == mount.path) if colon else source in (*sources, mount.path):
             return True
     return False

@@ -148,7 +148,7 @@ def _mount(seen: Seen, mount: Mount) -> Json:
     kind = kinds.get(mount.volume.kind, "volume")
     return {
         "Type": kind,
-        **({"Name": mount.volume.name} if kind == "volume" else {}),
+        **({"Name": mount.volume.named} if kind == "volume" else {}),
         "Source": told.get("source", mount.volume.host_path),
         "Destination": mount.path,
         "Driver": "local" if kind == "volume" else "",

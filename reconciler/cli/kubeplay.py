@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli import claimed
 from reconciler.cli.app import FAILED_AS_PODMAN
 from reconciler.cli.options.command import Option, PodmanCommand, Switch
 from reconciler.cli.options.groups import NETWORK, OTHER
@@ -51,7 +52,7 @@ FILE = click.argument("place", metavar="FILE|-")
 @switch("--start", default=True, common=True, help="Start them; else they are only made.")
 @switch("-w", "--wait", common=True, help="Until all have ended or Ctrl-C; then down.")
 @switch("--down", "is_down", common=True, help="The same as kube down.")
-@switch("--force", help="With --down: also volumes.")
+@switch("--force", help="With --down: also the volumes of claims.")
 @switch("-q", "--quiet", help="No progress.")
 @option("--strictness", section=OTHER, type=CHOICE, help=HELP)
 @pass_options
@@ -63,7 +64,7 @@ def play(options: Options, /, place: str, **said: Any) -> int:
     Example:  reconciler kube play web.yaml
     """
     if said["is_down"]:
-        return _down(options, place)
+        return _down(options, place, said["force"])
     if said["wait"] and not said["start"]:
         raise InvalidInput("cannot use --wait with --start=false: what does not run does not end")
     beside = _beside(said)
@@ -122,9 +123,9 @@ def _listed(outcome: Outcome) -> str:
 
 @click.command(cls=PodmanCommand, podman="kube down", context_settings=INTERSPERSED)
 @FILE
-@switch("--force", common=True, help="Also volumes.")
+@switch("--force", common=True, help="Also the volumes of claims, with all that is in them.")
 @pass_options
-def down(options: Options, place: str, force: bool) -> int:  # noqa: ARG001 (manifests make no volumes that stay yet)
+def down(options: Options, place: str, force: bool) -> int:
     """Stop and remove the pods of a manifest, with the grace that they were played with.
 
     What is not there is no error. Pods that a folder owns are left alone.
@@ -132,10 +133,10 @@ def down(options: Options, place: str, force: bool) -> int:  # noqa: ARG001 (man
     \b
     Example:  reconciler kube down web.yaml
     """
-    return _down(options, place)
+    return _down(options, place, force)
 
 
-def _down(options: Options, place: str) -> int:
+def _down(options: Options, place: str, force: bool) -> int:
     from reconciler.controller.lock import holder
 
     manifest = _manifest(place, "take down", strict=False)
@@ -145,7 +146,8 @@ def _down(options: Options, place: str) -> int:
     outcomes = _take_down(_bench(engine, progress), list(keys), progress)
     if not holder(engine.layout.controller_lock):
         engine.retire()
-    return _complain(outcomes)
+    found = claimed.volumes((one.value.id for one in manifest.objects), (pod.spec for pod in manifest.pods))
+    return _complain(outcomes) or (claimed.remove(engine, found) if force else 0)
 
 
 def _take_down(bench: Bench, keys: Sequence[Key], progress: Progress | None) -> tuple[Outcome, ...]:

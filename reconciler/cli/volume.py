@@ -207,7 +207,8 @@ def _refuse_managed(engine: Engine, volume: str, key: Key) -> None:
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only those (name, label).")
 @pass_options
 def prune(options: Options, force: bool, filters: tuple[str, ...]) -> int:
-    """Remove the volumes that no container mounts, with all that is in them.
+    """Remove the volumes that no container mounts, with all that is in them. Those of PersistentVolumeClaims stay: they
+    are removed by name, or by `down --volumes`.
 
     \b
     Example:  reconciler volume prune --force
@@ -215,7 +216,7 @@ def prune(options: Options, force: bool, filters: tuple[str, ...]) -> int:
     from reconciler.engine import named
 
     ctx = options.engine().context
-    unused = [r for r in named.listed(ctx) if _fits(ctx, r, (*filters, "dangling=true"))]
+    unused = [r for r in named.listed(ctx) if not r.claimed and _fits(ctx, r, (*filters, "dangling=true"))]
     if not force and unused:
         click.echo("\n".join(record.name for record in unused), err=True)
         click.confirm(f"Remove {len(unused)} volumes with all that is in them?", abort=True, err=True)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from reconciler.kube import load, names, pod_manifest
 from reconciler.kube.ours import NETWORK, PUBLISH
 from reconciler.kube.problem import one_line
 from reconciler.kube.rules import PIDS_LIMIT
+from reconciler.kube.volumes import PROPAGATION
 from reconciler.kube.written import to_yaml
-from reconciler.model import publish
+from reconciler.model import claims, publish
 from reconciler.model.cost import Cost
 from reconciler.model.errors import InvalidInput
 from reconciler.model.key import Key
@@ -36,8 +38,7 @@ from reconciler.model.spec import (
 from reconciler.plan.disruption import Change, in_short, pod_changes, show
 
 _IDS = re.compile(r"(\d+)(?::(\d+))?", re.ASCII)
-_SAID = {VolumeKind.HOST_PATH, VolumeKind.EMPTY_DIR}
-"""Volumes that a manifest can have."""
+_SIZE = re.compile(r"size=(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def generated(spec: PodSpec) -> Written:
     if not spec.containers:
         raise InvalidInput(f'cannot write a manifest of pod "{spec.key.name}": it has no containers')
     meant = _in_terms(spec)
-    text = to_yaml(pod_manifest(_cut(meant)))
+    cut = _cut(meant)
+    text = "".join(f"{to_yaml(claim)}---\n" for claim in _claims(cut)) + to_yaml(pod_manifest(cut))
     read = load("manifest", text.encode())
     if problem := next((p for p in read.problems if p.is_error), None):
         what = f"{problem.field}: {problem.message}" if problem.field else problem.message
@@ -93,7 +95,7 @@ def _in_terms(spec: PodSpec) -> PodSpec:
     return replace(
         spec,
         key=Key(spec.key.namespace, _pod_name(spec.key.name)),
-        containers=tuple(map(_in_kubernetes_words, _with_volumes(published))),
+        containers=tuple(map(_in_kubernetes_words, _with_volumes(published, spec.key.namespace))),
         labels=tuple(sorted(labels.items())),
         annotations=tuple(sorted(annotations.items())),
         restart_policy=policies.pop() if len(policies) == 1 else spec.restart_policy,
@@ -149,14 +151,38 @@ def _publish(ports: list[list[ContainerPort]], binding: PortBinding) -> None:
     ports[0].append(ContainerPort(*inside, host_port=host[0], host_ip=host[1]))
 
 
-def _with_volumes(members: Iterable[ContainerSpec]) -> Iterator[ContainerSpec]:
+def _with_volumes(members: Iterable[ContainerSpec], namespace: str) -> Iterator[ContainerSpec]:
     """Volumes have names that a manifest can write; of a tmpfs each member has one of its own."""
     members = tuple(members)
     volumes = tuple(dict.fromkeys(_own(m.volume, c) for c in members for m in c.mounts))
-    called = dict(zip(volumes, _labels_for([v.name for v in volumes]), strict=True))
+    labels = zip(volumes, _labels_for([v.name for v in volumes]), strict=True)
+    called = {volume: replace(_as_claim(volume, namespace), name=label) for volume, label in labels}
     for c in members:
-        mounts = (replace(m, volume=replace(m.volume, name=called[_own(m.volume, c)])) for m in c.mounts)
-        yield replace(c, mounts=tuple(mounts))
+        yield replace(c, mounts=tuple(replace(m, volume=called[_own(m.volume, c)]) for m in c.mounts))
+
+
+def _claims(spec: PodSpec) -> Iterator[dict[str, Any]]:
+    """The claims of a pod, as podman has them: a cluster wants to know a size."""
+    for name in dict.fromkeys(v.claim for v in spec.volumes if v.claim):
+        yield {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": claims.claim_of(spec.key.namespace, name), "namespace": spec.key.namespace},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        }
+
+
+def _as_claim(volume: Volume, namespace: str) -> Volume:
+    """A named volume under the name that a claim of the namespace gives it, where it can have that."""
+    claim = claims.claim_of(namespace, volume.named)
+    can = not volume.anonymous and claims.volume_of(namespace, claim) == volume.named and not names.dns_subdomain(claim)
+    return replace(volume, claim=volume.named) if volume.kind is VolumeKind.NAMED and can else volume
+
+
+def _in_memory(volume: Volume) -> Volume:
+    """A container's own tmpfs as the pod's."""
+    size = next((int(m[1]) for option in volume.options if (m := _SIZE.fullmatch(option))), None)
+    return Volume(volume.name, VolumeKind.EMPTY_DIR, memory=True, size_limit=size or None)
 
 
 def _own(volume: Volume, member: ContainerSpec) -> Volume:
@@ -184,7 +210,7 @@ def _labels_for(texts: Iterable[str]) -> list[str]:
 
 def _cut(spec: PodSpec) -> PodSpec:
     members = tuple(_cut_member(c) for c in spec.containers)
-    volumes = {v.name: v for v in spec.volumes if v.kind in _SAID and not names.dns_label(v.name)}
+    volumes = {v.name: v for v in spec.volumes if _has_words(v) and not names.dns_label(v.name)}
     volumes |= {m.volume.name: m.volume for c in members for m in c.mounts}
     return replace(
         spec,
@@ -219,7 +245,7 @@ def _cut_member(c: ContainerSpec) -> ContainerSpec:
         c,
         command=c.command or None,
         resources=_cut_resources(c.resources),
-        mounts=tuple(_cut_mount(m) for m in c.mounts if m.volume.kind is not VolumeKind.NAMED),
+        mounts=tuple(_cut_mount(m, c) for m in c.mounts if _has_words(m.volume) or m.volume.kind is VolumeKind.TMPFS),
         labels=(),
         restart=None,
         retries=0,
@@ -231,9 +257,18 @@ def _cut_member(c: ContainerSpec) -> ContainerSpec:
     )
 
 
-def _cut_mount(mount: Mount) -> Mount:
-    volume = mount.volume if mount.volume.kind in _SAID else Volume(mount.volume.name, VolumeKind.EMPTY_DIR)
-    return replace(mount, volume=volume, options=())
+def _has_words(volume: Volume) -> bool:
+    """Whether a manifest can have it."""
+    return bool(volume.claim) if volume.kind is VolumeKind.NAMED else volume.kind is not VolumeKind.TMPFS
+
+
+def _cut_mount(mount: Mount, member: ContainerSpec) -> Mount:
+    volume = mount.volume if mount.volume.kind is not VolumeKind.TMPFS else _in_memory(mount.volume)
+    return replace(mount, volume=volume, options=tuple(o for o in mount.options if _can_be_said(o, member)))
+
+
+def _can_be_said(option: str, member: ContainerSpec) -> bool:
+    return option in PROPAGATION.values() and (option != PROPAGATION["Bidirectional"] or member.security.privileged)
 
 
 def _cut_resources(r: Resources) -> Resources:
@@ -263,12 +298,17 @@ def _renamed(spec: PodSpec, meant: PodSpec) -> Iterator[str]:
 def _lost_mounts(meant: PodSpec) -> Iterator[str]:
     for c in meant.everyone:
         for m in c.mounts:
-            if m.volume.kind is VolumeKind.NAMED:
+            if m.volume.kind is VolumeKind.NAMED and not m.volume.claim:
                 yield f"container {c.name}: nothing is mounted at {m.path} (volume {m.volume.name})"
-            elif m.volume.kind is VolumeKind.TMPFS:
-                yield f"container {c.name}: {m.path} is a directory of the disk, not of memory"
-            elif m.options:
-                yield f"container {c.name}: {m.path} is mounted without {', '.join(m.options)}"
+            elif lost := [*_lost_options(m, c)]:
+                yield f"container {c.name}: {m.path} is mounted without {', '.join(lost)}"
+
+
+def _lost_options(mount: Mount, member: ContainerSpec) -> Iterator[str]:
+    """A claim's volume is not filled from the image anyway."""
+    said = {"nocopy"} if mount.volume.claim else set()
+    yield from (o for o in mount.options if o not in said and not _can_be_said(o, member))
+    yield from (o for o in mount.volume.options if not _SIZE.fullmatch(o))
 
 
 def _lost(meant: PodSpec, read: PodSpec) -> Iterator[str]:

@@ -31,14 +31,15 @@ RECORD = "volume.json"
 
 @dataclass(frozen=True, slots=True)
 class VolumeRecord:
-    """``used``: a container has mounted it, so what is in it stays as it is. ``created_wall`` in seconds since the
-    epoch."""
+    """``used``: a container has mounted it, so what is in it stays as it is. ``claimed``: it is a claim's.
+    ``created_wall`` in seconds since the epoch."""
 
     name: str
     created_wall: float
     anonymous: bool = False
     labels: Pairs = ()
     used: bool = False
+    claimed: bool = False
 
 
 def prepare(ctx: Context, spec: ContainerSpec, image: Image, user: User) -> None:
@@ -52,6 +53,9 @@ def prepare(ctx: Context, spec: ContainerSpec, image: Image, user: User) -> None
                 record = _read(ctx, mount.volume.named)
                 if record is None or not record.used:
                     _first_use(ctx, mount, record, image, user)
+                elif mount.volume.claim and not record.claimed:
+                    data = data_of(ctx.layout.volumes, record.name)
+                    records.write(data.parent, RECORD, replace(record, claimed=True))
             if spec.security.fs_group is not None:
                 volumes.give_to(data_of(ctx.layout.volumes, mount.volume.named), spec.security.fs_group)
 
@@ -160,6 +164,7 @@ def _first_use(ctx: Context, mount: Mount, before: VolumeRecord | None, image: I
     """1. what the image has there, beside the place of it    2. in its place    3. that it is used."""
     name, data = mount.volume.named, data_of(ctx.layout.volumes, mount.volume.named)
     record = before or VolumeRecord(name, ctx.clock.wall(), anonymous=mount.volume.anonymous)
+    record = replace(record, claimed=record.claimed or bool(mount.volume.claim))
     view = LayerView(image.layers)
     if before is None:
         made = _make(ctx, replace(record, used=True))

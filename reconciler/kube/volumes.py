@@ -12,7 +12,7 @@ from typing import Any
 from reconciler.kube import quantity
 from reconciler.kube.expansion import expand_strictly
 from reconciler.kube.names import default_pull_policy
-from reconciler.model import downward
+from reconciler.model import claims, downward
 from reconciler.model.projection import File, SourceKind, VolumeSource
 from reconciler.model.spec import (
     Mount,
@@ -40,7 +40,7 @@ def compile_volume(volume: Json, namespace: str) -> Volume:
     if source := volume.get("hostPath"):
         return Volume(name, VolumeKind.HOST_PATH, clean_path(source["path"]), source.get("type", ""))
     if source := volume.get("persistentVolumeClaim"):
-        return Volume(name, VolumeKind.NAMED, claim=_prefix(namespace) + source["claimName"])
+        return Volume(name, VolumeKind.NAMED, claim=claims.volume_of(namespace, source["claimName"]))
     if source := volume.get("image"):
         reference = source["reference"]
         policy = PullPolicy(source.get("pullPolicy", default_pull_policy(reference)))
@@ -60,11 +60,11 @@ def compile_mount(mount: Json, volumes: Mapping[str, Volume], spec: Json, env: M
     propagation = PROPAGATION.get(mount.get("mountPropagation", ""), "")
     expr = mount.get("subPathExpr", "")
     known = expand_strictly(expr, env) if expr and env is not None else ""
-    claims = (v.get("persistentVolumeClaim") or {} for v in spec["volumes"] if v["name"] == mount["name"])
+    bound = (v.get("persistentVolumeClaim") or {} for v in spec["volumes"] if v["name"] == mount["name"])
     return Mount(
         clean_path(mount["mountPath"]),
         volumes[mount["name"]],
-        mount.get("readOnly", False) or any(claim.get("readOnly") for claim in claims),
+        mount.get("readOnly", False) or any(claim.get("readOnly") for claim in bound),
         options=(propagation,) if propagation else (),
         sub_path=clean_relative(mount.get("subPath", "") or known),
         sub_path_expr="" if known else expr,
@@ -101,11 +101,6 @@ def present_mount(mount: Mount) -> Json:
     if mount.recursive is not RecursiveReadOnly.DISABLED:
         said["recursiveReadOnly"] = mount.recursive.value
     return out | {name: value for name, value in said.items() if value}
-
-
-def _prefix(namespace: str) -> str:
-    """Of claims' volumes on this machine: each namespace has its own, as elsewhere; no claim's name has a _."""
-    return "" if namespace == "default" else f"{namespace}_"
 
 
 def _sources(projection: Json) -> Iterable[VolumeSource]:
@@ -149,7 +144,7 @@ def _source(volume: Volume, namespace: str) -> Json:
         case VolumeKind.TMPFS:
             return {"emptyDir": {"medium": "Memory"}}
         case VolumeKind.NAMED:
-            return {"persistentVolumeClaim": {"claimName": volume.named.removeprefix(_prefix(namespace))}}
+            return {"persistentVolumeClaim": {"claimName": claims.claim_of(namespace, volume.named)}}
         case VolumeKind.IMAGE:
             return {"image": {"reference": volume.image, "pullPolicy": volume.pull_policy.value}}
         case VolumeKind.PROJECTED:

@@ -150,10 +150,41 @@ def test_paths_of_the_host_become_volumes_with_names() -> None:
     ]
 
 
+def test_named_volumes_are_claims_and_memory_is_the_pods() -> None:
+    db = Mount("/db", Volume("db", VolumeKind.NAMED), options=("nocopy",))
+    other = Mount("/c", Volume("My_Cache", VolumeKind.NAMED))
+    memory = Mount("/m", Volume("tmpfs:/m", VolumeKind.TMPFS, options=("size=64",)))
+    spec = by_hand(member(mounts=(db, memory)), key=Key("prod", "web"))
+    read = back(spec)
+    assert read.containers[0].mounts == (
+        Mount("/m", Volume("web-tmpfs-m", VolumeKind.EMPTY_DIR, memory=True, size_limit=64)),
+    ), "in another namespace it would be another volume"
+    spec = by_hand(member(mounts=(db, memory, other)))
+    read = back(spec)
+    assert [m.volume for m in read.containers[0].mounts if m.path == "/db"] == [
+        Volume("db", VolumeKind.NAMED, claim="db")
+    ]
+    assert "kind: PersistentVolumeClaim" in generated(spec).text
+    assert generated(spec).lost == ("container web: nothing is mounted at /c (volume my-cache)",)
+
+
+def test_what_only_manifests_say_of_mounts_comes_out_as_it_went_in() -> None:
+    document = pod(
+        {"volumes": [{"name": "v", "secret": {"secretName": "s"}}, {"name": "i", "image": {"reference": "busybox:1"}}]},
+        volumeMounts=[
+            {"name": "v", "mountPath": "/v", "subPath": "a"},
+            {"name": "i", "mountPath": "/i", "mountPropagation": "HostToContainer"},
+        ],
+    )
+    assert back(spec_of(document)) == spec_of(document)
+    assert generated(spec_of(document)).lost == ()
+
+
 # --- what is lost -----------------------------------------------------------------------------------------------------
 
 DB = Mount("/db", Volume("db", VolumeKind.NAMED))
-RUN = Mount("/run", Volume("tmpfs:/run", VolumeKind.TMPFS, options=("size=1",)))
+A1 = Mount("/db", Volume("a1", VolumeKind.NAMED, anonymous=True))
+RUN = Mount("/run", Volume("tmpfs:/run", VolumeKind.TMPFS, options=("mode=700", "size=64")), options=("noexec",))
 SRV = Mount("/srv", Volume("/srv", VolumeKind.HOST_PATH, "/srv"), options=("noexec", "nosuid"))
 
 
@@ -183,10 +214,10 @@ SRV = Mount("/srv", Volume("/srv", VolumeKind.HOST_PATH, "/srv"), options=("noex
         ),
         pytest.param(by_hand(member(devices=(Device("/dev/x", "/dev/y"),))), "container web: --device", id="a device"),
         pytest.param(
-            by_hand(member(mounts=(DB,))), "container web: nothing is mounted at /db (volume db)", id="volume"
+            by_hand(member(mounts=(A1,))), "container web: nothing is mounted at /db (volume a1)", id="volume"
         ),
         pytest.param(
-            by_hand(member(mounts=(RUN,))), "container web: /run is a directory of the disk, not of memory", id="tmpfs"
+            by_hand(member(mounts=(RUN,))), "container web: /run is mounted without noexec, mode=700", id="tmpfs"
         ),
         pytest.param(
             by_hand(member(mounts=(SRV,))), "container web: /srv is mounted without noexec, nosuid", id="mount options"
