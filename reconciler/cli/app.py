@@ -36,6 +36,7 @@ SECTIONS: Sections = (
             ("suspend", "suspend:suspend", "Leave pods of a folder alone, as they are."),
             ("resume", "suspend:resume", "Take suspended pods up again."),
             ("validate", "status:validate", "Check manifests without touching anything."),
+            ("explain", "explain:explain", "Say what a field of a manifest is for."),
         ),
     ),
     (

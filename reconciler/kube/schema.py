@@ -54,17 +54,6 @@ def inlined(schema: str) -> Any:
     return _inline(load_schema(schema), load_schema("pod.json")["$defs"])
 
 
-def describe(path: str) -> Mapping[str, Any] | None:
-    """The schema of a field written as ``spec.containers.image``, or None: what ``explain`` shows."""
-    schema: Any = _resolve(load_schema("pod.json"))
-    for part in filter(None, path.split(".")):
-        schema = _resolve(schema.get("items", schema)).get("properties", {}).get(part.removesuffix("[]"))
-        if schema is None:
-            return None
-        schema = _resolve(schema)
-    return dict(schema)
-
-
 @cache
 def load_schema(name: str) -> Any:
     """A file of ``schemas/`` as JSON."""
@@ -87,12 +76,6 @@ def _inline(schema: Any, definitions: Any) -> Any:
     if "$ref" in schema:
         return _inline(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
     return {key: _inline(value, definitions) for key, value in schema.items() if key != "$defs"}
-
-
-def _resolve(schema: Any) -> Any:
-    if "$ref" in schema:
-        return load_schema("pod.json")["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    return schema
 
 
 def _flaws(error: Any) -> Iterator[Flaw]:
