@@ -72,7 +72,7 @@ def told_cost(kind: str, field: Field) -> str:
     if field.support is Support.IGNORED:
         return NOTHING
     found, remark = cost_of(kind, field)
-    text = " or ".join(WORDS[cost] for cost in found) if len(found) < 3 else f"{SHORT[found[0]]} to {SHORT[found[-1]]}"
+    text = ", or ".join(WORDS[cost] for cost in found) if len(found) < 3 else f"{SHORT[found[0]]} to {SHORT[found[-1]]}"
     return f"{text} ({remark})" if text and remark else text
 
 

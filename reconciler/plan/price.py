@@ -31,6 +31,7 @@ _LISTS = {"PodSpec.containers": "spec.containers.", "PodSpec.init": "spec.initCo
 """Fields that hold members, and what the paths of these begin with."""
 
 _PUBLISHED = "where hostPort publishes the port"
+_PLAIN_INIT = "the first of a sidecar, the second of any other"
 _INIT, _MEMBERS = "spec.initContainers", "spec.containers"
 
 _OTHERS: dict[str, Price] = {
@@ -41,6 +42,7 @@ _OTHERS: dict[str, Price] = {
     "spec.os": ((Cost.NOTHING,), ""),
     "spec.containers": ((Cost.CONTAINER,), "one that comes is started, one that goes is stopped"),
     "spec.volumes": ((Cost.CONTAINER,), "those that mount it"),
+    "spec.initContainers.restartPolicy": ((Cost.POD,), "it becomes a sidecar, or is none any more"),
     "spec.containers.ports.containerPort": ((Cost.NOTHING, Cost.POD), _PUBLISHED),
     "spec.containers.ports.hostIP": ((Cost.NOTHING, Cost.POD), _PUBLISHED),
     "spec.containers.ports.protocol": ((Cost.NOTHING, Cost.POD), _PUBLISHED),
@@ -64,13 +66,11 @@ def price(path: str) -> Price:
 
 def own_price(path: str) -> Price:
     """The price of this field itself, not of one that it is below of."""
-    if path.startswith(_INIT) and path not in _known():
-        found, remark = own_price(path.replace(_INIT, _MEMBERS, 1))
-        if Cost.CONTAINER in found:
-            return (Cost.CONTAINER, Cost.POD), "a sidecar is replaced; for any other the pod is recreated"
-        return found, remark
     if path in _OTHERS:
         return _OTHERS[path]
+    if path.startswith(_INIT):
+        found, remark = own_price(path.replace(_INIT, _MEMBERS, 1))
+        return ((Cost.CONTAINER, Cost.POD), _PLAIN_INIT) if Cost.CONTAINER in found else (found, remark)
     if path in _known():
         return (_known()[path],), ""
     for pods, members in _OF_CONTAINERS.items():

@@ -80,10 +80,14 @@ DESCRIPTION:
         ("pod.spec.nodeName", ["A CHANGE:   nothing", "SUPPORTED:  accepted, without effect: only a cluster uses it"]),
         ("pod.spec.containers[0].image", ["A CHANGE:   the container is replaced; its siblings keep their processes"]),
         ("pod.spec.containers[].ports.hostPort", ["A CHANGE:   the pod is recreated"]),
-        ("pod.spec.containers.ports", ["A CHANGE:   nothing or the pod is recreated"]),
+        ("pod.spec.containers.ports", ["A CHANGE:   nothing, or the pod is recreated"]),
         (
             "pod.spec.securityContext.runAsUser",
             ["A CHANGE:   the container is replaced; its siblings keep their processes (of"],
+        ),
+        (
+            "pod.spec.initContainers.image",
+            ["            pod is recreated (the first of a sidecar, the second of any other)"],
         ),
         ("pods.spec", ["A CHANGE:   nothing to pod"]),
         ("cm.data", ["FIELD: data	<map[string]string>"]),
