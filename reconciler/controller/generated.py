@@ -131,7 +131,8 @@ def _published(spec: PodSpec, members: list[ContainerSpec], annotations: dict[st
     They share their network."""
     if spec.sandbox.host_network:
         return members
-    said = {PortBinding(p.host_port, p.container_port, p.protocol, p.host_ip) for c in members for p in c.ports}
+    lasting = (*spec.sidecars, *members)
+    said = {PortBinding(p.host_port, p.container_port, p.protocol, p.host_ip) for c in lasting for p in c.ports}
     said |= {*publish.bindings(annotations.get(PUBLISH, ""))}
     ports = [[*c.ports] for c in members]
     for binding in spec.sandbox.ports:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import inf
 
 from reconciler.model.actions import PodActions, Reason, RemoveContainer, Why
+from reconciler.model.desired import RunState
 from reconciler.model.observed import Container, ContainerState, Instant, Observed
 from reconciler.model.spec import LEAST_GRACE, ContainerSpec, PodSpec, Role
 from reconciler.plan.members import do, plan_member, stop, tidy, wait
@@ -38,7 +39,7 @@ def progress(s: Situation) -> Progress:
         ended = (c.name for c in pod.everyone if newest(s.have.containers, c.name) is not None)
         return Progress(frozenset(name for name in ended if pod.role_of(name) is not Role.SIDECAR), over=True)
     if has_begun(pod, s.have):
-        return Progress(frozenset(c.name for c in pod.lasting))
+        return _begun(s)
     turn: set[str] = set()
     pending = ""
     for spec in pod.init:
@@ -49,6 +50,25 @@ def progress(s: Situation) -> Progress:
     if not pending:
         turn |= {c.name for c in pod.containers}
     return Progress(frozenset(turn), pending)
+
+
+def _begun(s: Situation) -> Progress:
+    """Everybody has his turn; but where no member lives they wait for a sidecar that is on its way: the pod was over,
+    and begins once more."""
+    members = {c.name for c in s.target.containers}
+    if not any(c.name in members and c.state.can_signal() for c in s.have.containers):
+        pending = next((c.name for c in s.target.sidecars if _is_coming(s, c)), "")
+        if pending:
+            return Progress(frozenset(c.name for c in s.target.sidecars), pending)
+    return Progress(frozenset(c.name for c in s.target.lasting))
+
+
+def _is_coming(s: Situation, spec: ContainerSpec) -> bool:
+    """Whether a sidecar was ended by us and is wanted, or is being started. One that crashes keeps nobody waiting."""
+    last = newest(s.have.containers, spec.name)
+    if last is None or s.want.wish(spec.name).run is RunState.STOPPED:
+        return False
+    return not last.by_itself if last.state is ContainerState.EXITED else not has_started(last)
 
 
 def is_through(s: Situation, spec: ContainerSpec) -> bool:

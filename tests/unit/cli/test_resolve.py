@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.cli.resolve import current, find_container, find_pod
@@ -31,6 +33,17 @@ PODS = (pod("web", APP0, APP1, LOG), pod("db", DB), pod("db2", LOG2), pod("other
 )
 def test_a_name_finds(name, wanted):
     assert find_container(PODS, name).container is wanted
+
+
+def test_a_pod_with_a_single_member_beside_its_init_containers():
+    first, app = container("web", "first", state=ContainerState.EXITED), container("web", "app")
+    made = pod("web", first, app)
+    assert made.sandbox is not None
+    spec = replace(made.sandbox.applied, init=(first.spec,), containers=(app.spec,))
+    begun = replace(made, sandbox=replace(made.sandbox, applied=spec))
+    assert find_container((begun,), "web").container is app
+    assert find_container((begun,), "web/first").container is first
+    assert [c.name for c in current(begun)] == ["first", "app"]
 
 
 def test_a_namespace_narrows_the_choice():

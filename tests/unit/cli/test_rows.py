@@ -136,3 +136,15 @@ def test_a_pod_without_an_infra_container():
     assert isinstance(made.sandbox, Sandbox)
     row = rows.pod_row(replace(made, sandbox=replace(made.sandbox, infra=None)), nothing)
     assert (row.infra_id, len(row.members)) == ("", 1)
+
+
+@pytest.mark.parametrize(("code", "word"), [(0, "Running"), (1, "Degraded")], ids=["well", "badly"])
+def test_an_init_container_that_has_ended(code: int, word: str):
+    first = container("web", "first", state=ContainerState.EXITED)
+    assert first.exit is not None
+    first = replace(first, exit=replace(first.exit, code=code))
+    made = pod("web", first, NEW)
+    assert made.sandbox is not None
+    spec = replace(made.sandbox.applied, init=(first.spec,), containers=(NEW.spec,))
+    row = rows.pod_row(replace(made, sandbox=replace(made.sandbox, applied=spec)), nothing)
+    assert (row.status, len(row.members)) == (word, 3)

@@ -258,6 +258,23 @@ def test_what_a_manifest_has_no_words_for_is_told(spec: PodSpec, told: str) -> N
     assert back(again) == again
 
 
+def test_init_containers_and_what_a_sidecar_publishes_read_back() -> None:
+    init = [
+        {"name": "first", "image": "busybox:1", "ports": [{"containerPort": 1, "hostPort": 1}]},
+        {
+            "name": "car",
+            "image": "busybox:1",
+            "restartPolicy": "Always",
+            "ports": [{"containerPort": 80, "hostPort": 8080}],
+        },
+    ]
+    spec = spec_of(pod({"initContainers": init, "restartPolicy": "Never"}))
+    assert [c.restart for c in spec.init] == [None, RestartPolicy.ALWAYS]
+    assert spec.sandbox.ports == (PortBinding(8080, 80),)
+    assert generated(spec).lost == ()
+    assert back(spec) == spec
+
+
 def test_what_is_needed_besides_is_told() -> None:
     text = generated(by_hand(member(pull_secrets=("regcred",)))).text
     assert "# It needs what is not in it: Secret regcred\n" in text

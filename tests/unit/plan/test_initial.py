@@ -360,6 +360,28 @@ def test_a_completed_pod_is_as_wanted_and_an_edited_sidecar_does_not_bring_it_ba
     assert engine.running(KEY) == {}
 
 
+def test_a_completed_pod_that_is_to_run_once_more_begins_with_its_sidecars() -> None:
+    engine = FakeEngine()
+    at(replace(CARS, restart_policy=NEVER), "web=0")(engine)
+    again = present(replace(CARS, restart_policy=NEVER, containers=(container("web", "busybox:2"),)))
+    told = [describe(step).partition(" because")[0] for step in settle(engine, again)]
+    assert [text for text in told if text.startswith("start")] == [
+        "start container car",
+        "start container bus",
+        "start container web",
+    ]
+
+
+def test_a_sidecar_in_a_crash_loop_does_not_keep_a_member_from_its_restart() -> None:
+    engine = FakeEngine()
+    at(CARS, "car=1")(engine)
+    engine.exit(KEY, "car", 1)
+    engine.exit(KEY, "web", 1)
+    assert [describe(step) for step in one_round(engine, present(CARS)).steps] == [
+        "restart container web because it exited with code 1"
+    ]
+
+
 def waiting_image(engine: FakeEngine) -> Desired:
     here(engine, "busybox:1")
     engine.images["busybox:2"] = ImageState(ImageStatus.FAILED, error="no such image", retry_at=1e9)
