@@ -30,6 +30,8 @@ _EVENTS: dict[type[Action], str] = {
     a.UpdateNames: "names of services updated",
     a.UpdateResources: "resources updated",
     a.UpdatePodResources: "pod's cgroup updated",
+    a.TermContainer: "container told to stop after its hook",
+    a.RunHook: "hook begun again",
     a.RemoveContainer: "container removed",
     a.RemoveSandbox: "pod removed",
 }

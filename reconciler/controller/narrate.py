@@ -72,6 +72,8 @@ def done(action: Action) -> Said | None:
             return _NORMAL, "SandboxChanged", f"Pod sandbox changed, it is recreated: {reason.text}"
         case a.RemoveSandbox(reason=reason):
             return _NORMAL, "Removed", f"Removed the pod: {reason.text}"
+        case a.TermContainer() | a.RunHook():
+            return None
         case a.SetUpNetwork() | a.RemoveContainer() | a.UpdatePodResources() | a.UpdateNames():
             return None
 
@@ -81,7 +83,7 @@ def failed(action: Action, error: ReconcilerError) -> Said:
     match action:
         case a.CreateSandbox() | a.RenewSandbox() | a.SetUpNetwork():
             return _WARNING, "FailedCreatePodSandBox", error.message
-        case a.RemoveSandbox() | a.RemoveContainer() | a.StopContainer() | a.KillContainer():
+        case a.RemoveSandbox() | a.RemoveContainer() | a.StopContainer() | a.TermContainer() | a.KillContainer():
             return _WARNING, "FailedKillPod", error.message
         case a.UpdateRecord() | a.UpdateFiles() | a.UpdateNames() | a.UpdateResources() | a.UpdatePodResources():
             return _WARNING, "FailedSync", error.message

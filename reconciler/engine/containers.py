@@ -21,6 +21,7 @@ from reconciler.engine import (
     cgroups,
     endings,
     files,
+    hooks,
     messages,
     named,
     pausing,
@@ -39,10 +40,12 @@ from reconciler.engine.records import RECORD, ContainerFacts, ContainerRecord
 from reconciler.engine.store import pods as index
 from reconciler.engine.watched import monitor_file, process_of
 from reconciler.model.errors import ImageProblem, InvalidInput, ReconcilerError, TryLater
+from reconciler.model.hook import Hook
 from reconciler.model.key import HAND, ContainerId
-from reconciler.model.observed import PidRef
+from reconciler.model.observed import Instant, PidRef
+from reconciler.model.probe import Handler
 from reconciler.model.qos import Qos, as_run, scored_as
-from reconciler.model.spec import Resources
+from reconciler.model.spec import LEAST_GRACE, Resources
 
 CONFIG = "config.json"
 PREPARE = "prepare"
@@ -97,6 +100,8 @@ def start(ctx: Context, container: ContainerId) -> None:
     apart.connect(ctx, container)
     ctx.runtime_of(container).start(container)
     note(ctx, container, started=ctx.clock.now(), started_wall=ctx.clock.wall())
+    if require(ctx, container).spec.post_start is not None:
+        hooks.begin(ctx, container, Hook.POST_START)
     _require_patience(ctx, container)
 
 
@@ -113,8 +118,9 @@ def _require_patience(ctx: Context, container: ContainerId) -> None:
         )
 
 
-def stop(ctx: Context, container: ContainerId, grace: float) -> None:
-    """Record the deadline, send the container's stop signal, record that it was sent, and return.
+def stop(ctx: Context, container: ContainerId, grace: float, pre_stop: Handler | None = None) -> None:
+    """Record the deadline, send the container's stop signal, record that it was sent, and return. What is to be done
+    before (``pre_stop``) is only begun: the signal is sent by ``term`` when it is over.
 
     Whoever dies in between leaves a stop that counts as not begun: it is begun again, rather than that a process
     which nobody told is killed. On a full disk it is told all the same: its end may free the space. One that is paused
@@ -123,14 +129,43 @@ def stop(ctx: Context, container: ContainerId, grace: float) -> None:
     record = record_of(ctx, container)
     if record is None:
         return
+    now = ctx.clock.now()
+    begun = {"deadline": now + grace, "told": False, "pre_stop": pre_stop, "asked": now}
+    if pre_stop is not None and _is_noted(ctx, container, **begun):
+        if facts_of(ctx, container).paused:
+            pausing.let_go_on(ctx, record)
+            note(ctx, container, paused=False)
+        hooks.begin(ctx, container, Hook.PRE_STOP)
+        return
+    _send_stop_signal(ctx, record, now + grace)
+
+
+def term(ctx: Context, container: ContainerId) -> None:
+    """Send the stop signal of a container whose stop began with its preStop hook; where that took (nearly) all of the
+    grace, it has a little time all the same (kubelet: minimumGracePeriodInSeconds)."""
+    record, facts = record_of(ctx, container), facts_of(ctx, container)
+    if record is None or facts.deadline is None or facts.pre_stop is None or facts.told or facts.killed:
+        return
+    _send_stop_signal(ctx, record, max(facts.deadline, ctx.clock.now() + LEAST_GRACE))
+
+
+def _is_noted(ctx: Context, container: ContainerId, **changes: Any) -> bool:
     try:
-        note(ctx, container, deadline=ctx.clock.now() + grace, told=False)
+        note(ctx, container, **changes)
+    except TryLater:  # a full disk
+        return False
+    return True
+
+
+def _send_stop_signal(ctx: Context, record: ContainerRecord, deadline: Instant) -> None:
+    try:
+        note(ctx, record.id, deadline=deadline, told=False)
     finally:
-        facts = facts_of(ctx, container)
+        facts = facts_of(ctx, record.id)
         processes.send_signal(process_of(facts), signal_number(record.stop_signal))
         if facts.paused:
             pausing.let_go_on(ctx, record)
-    note(ctx, container, told=True, paused=False)
+    note(ctx, record.id, told=True, paused=False, pre_stop=None)
 
 
 def signal_first(ctx: Context, container: ContainerId, number: int) -> None:

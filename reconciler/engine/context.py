@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reconciler.engine.cgroups import Driver
     from reconciler.engine.choice import Choice
     from reconciler.engine.config import Config
+    from reconciler.engine.hooks import Hooks
     from reconciler.engine.images.images import Images
     from reconciler.engine.monitors import Monitors
     from reconciler.engine.oci.host import HostCapabilities
@@ -86,6 +87,16 @@ class Context:
     """Names the containers made from an image id, which keep it from being removed; given by the engine."""
     objects_for: ObjectsFor = nothing
     """What manifests define for pods to refer to; given by whoever reads them."""
+
+    tell: Callable[[Key], None] = lambda _key: None
+    """Tells whoever listens that something has ended of a pod; given by the engine."""
+
+    @once
+    def hooks(self) -> Hooks:
+        """The hooks of containers that this process is at."""
+        from reconciler.engine.hooks import Hooks
+
+        return Hooks()
 
     @once
     def config(self) -> Config:

@@ -45,6 +45,7 @@ class Engine:
     def __init__(self, context: Context) -> None:
         self.context = context
         context.users_of = self._users_of
+        context.tell = self._tell
         self.listeners: list[Callable[[Key], None]] = []
         self._held = threading.local()
         self._pulled_for: dict[str, set[Key]] = {}
@@ -361,8 +362,11 @@ class Engine:
             keys = sorted(self._pulled_for.get(image, ()))
             self._pulled_for[image] = set()
         for key in keys:
-            for listener in tuple(self.listeners):
-                listener(key)
+            self._tell(key)
+
+    def _tell(self, key: Key) -> None:
+        for listener in tuple(self.listeners):
+            listener(key)
 
     def _users_of(self, image: str) -> tuple[str, ...]:
         from reconciler.engine import observe

@@ -8,12 +8,13 @@ them run again. The caller sees to it that no controller runs meanwhile. Killed 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import inf
 
-from reconciler.engine import containers, endings, processes, recorded
+from reconciler.engine import containers, endings, hooks, processes, recorded
 from reconciler.engine.context import Context
 from reconciler.engine.locks import hold
 from reconciler.engine.store import pods as index
@@ -45,13 +46,14 @@ def halt(ctx: Context, most: float | None = None, on_stop: OnStop | None = None)
     kill those whose time is over. 3. End the infra containers, and their network.
     """
     pods = {row.id: row.key for row in index.all_pods(ctx.store)}
-    living = [ending for pod, key in pods.items() for ending in _ask(ctx, pod, key, most, on_stop)]
-    asked, ends = len(living), {pod: max((e.deadline for e in living if e.pod == pod), default=0.0) for pod in pods}
-    while living:
-        living, gone = _wait(ctx, living)
-        for pod in gone - {ending.pod for ending in living}:
-            more = _ask(ctx, pod, pods[pod], most, on_stop, end=ends[pod])
-            living, asked = [*living, *more], asked + len(more)
+    with _bell(ctx) as bell:
+        living = [ending for pod, key in pods.items() for ending in _ask(ctx, pod, key, most, on_stop)]
+        asked, ends = len(living), {pod: max((e.deadline for e in living if e.pod == pod), default=0.0) for pod in pods}
+        while living:
+            living, gone = _wait(ctx, living, bell)
+            for pod in gone - {ending.pod for ending in living}:
+                more = _ask(ctx, pod, pods[pod], most, on_stop, end=ends[pod])
+                living, asked = [*living, *more], asked + len(more)
     infra = [
         _Ending(pod, container, ref, key, ctx.clock.now())
         for pod, key in pods.items()
@@ -66,14 +68,37 @@ def halt(ctx: Context, most: float | None = None, on_stop: OnStop | None = None)
     return asked
 
 
-def _wait(ctx: Context, living: list[_Ending]) -> tuple[list[_Ending], set[PodId]]:
-    """Wait until one of them has ended, or its time is over. Those that are left, and the pods of the others."""
+@contextmanager
+def _bell(ctx: Context) -> Iterator[int]:
+    """A descriptor that can be read when a hook is over."""
+    bell, tell, lock, there = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), ctx.tell, threading.Lock(), [True]
+
+    def ring(_key: Key) -> None:
+        with lock:
+            if there:
+                os.eventfd_write(bell, 1)
+
+    ctx.tell = ring
+    try:
+        yield bell
+    finally:
+        ctx.tell = tell
+        with lock:
+            there.clear()
+            os.close(bell)
+
+
+def _wait(ctx: Context, living: list[_Ending], bell: int) -> tuple[list[_Ending], set[PodId]]:
+    """Wait until one of them or its hook has ended, or its time is over. Those that are left, and the pods of the
+    others."""
     first = min(ending.deadline for ending in living)
     opened = {ending.container: processes.opened(ending.ref) for ending in living}
     try:
         fds = [fd for fd in opened.values() if fd is not None]
         if len(fds) == len(living):
-            processes.any_ended(fds, max(0.0, first - ctx.clock.now()))
+            processes.any_ended([*fds, bell], max(0.0, first - ctx.clock.now()))
+            with suppress(BlockingIOError):
+                os.eventfd_read(bell)
         left = [e for e in living if (fd := opened[e.container]) is not None and not processes.ended(fd, 0.0)]
     finally:
         for fd in opened.values():
@@ -84,8 +109,15 @@ def _wait(ctx: Context, living: list[_Ending]) -> tuple[list[_Ending], set[PodId
 
 
 def _pressed(ctx: Context, ending: _Ending) -> _Ending:
-    """Kill it where its time is over."""
-    if ctx.clock.now() < ending.deadline:
+    """Kill it where its time is over; where its preStop hook comes first, send its stop signal when that is over."""
+    in_time, facts = ctx.clock.now() < ending.deadline, recorded.facts_of(ctx, ending.container)
+    if facts.pre_stop is not None and not facts.killed:
+        if in_time and not hooks.pre_stop_state(ctx, ending.container, facts).is_over:
+            return ending
+        with _locked(ctx, ending.key):
+            containers.term(ctx, ending.container)
+        return replace(ending, deadline=recorded.facts_of(ctx, ending.container).deadline or ending.deadline)
+    if in_time:
         return ending
     if ending.killed:
         raise _undying(ending)
@@ -115,7 +147,8 @@ def _ask(
     asked = []
     with _locked(ctx, key):
         living = [(container, ref) for container, ref, infra in _living(ctx, pod) if not infra]
-        specs = {c: made.spec for c, _ in living if (made := recorded.record_of(ctx, c)) is not None}
+        made = {c: known for c, _ in living if (known := recorded.record_of(ctx, c)) is not None}
+        specs = {c: known.spec for c, known in made.items()}
         turn = record.spec.ending_now(spec.name for spec in specs.values()) if record else frozenset()
         for container, ref in living:
             spec = specs.get(container)
@@ -124,7 +157,8 @@ def _ask(
             grace = float(record.spec.grace_of(spec)) if record and spec else 0.0
             left = inf if end is None else max(LEAST_GRACE, end - ctx.clock.now())
             grace = min(grace, left, inf if most is None else most)
-            containers.stop(ctx, container, grace)
+            hook = hooks.pre_stop_of(record.spec, made[container]) if record and spec and grace > 0 else None
+            containers.stop(ctx, container, grace, hook)
             asked.append(_Ending(pod, container, ref, key, ctx.clock.now() + grace))
             if on_stop:
                 on_stop(key, spec.name if spec else container[:12])

@@ -19,6 +19,7 @@ from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.events import EventType
+from reconciler.model.hook import HookState
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import (
     Container,
@@ -30,7 +31,7 @@ from reconciler.model.observed import (
     Sandbox,
     Stopping,
 )
-from reconciler.model.probe import Verdict
+from reconciler.model.probe import Handler, Verdict
 from reconciler.model.spec import ContainerSpec, PodSpec
 
 UNKNOWN_EXIT = -1
@@ -122,7 +123,7 @@ def _container(
                 _tell_if_unwatched(ctx, record, facts)
     spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
     past = facts.past or record
-    verdict = _verdict(ctx, record, facts, pod)
+    verdict, post_start = _verdict(ctx, record, facts, pod), _post_start(ctx, record, facts)
     return Container(
         id=record.id,
         name=record.name,
@@ -131,7 +132,7 @@ def _container(
         state=state,
         pid=PidRef(facts.pid, facts.pid_start) if state.can_signal() else None,
         exit=end,
-        stopping=_stopping(state, facts),
+        stopping=_stopping(ctx, record, state, facts),
         restarts=past.restarts,
         crashes=past.crashes,
         last=past.last,
@@ -144,10 +145,29 @@ def _container(
         newer=facts.newer,
         turn=facts.turn,
         paused=state is ContainerState.RUNNING and facts.paused and _is_paused(ctx, record, facts),
-        started_up=verdict.started_up,
-        is_ready=verdict.is_ready,
+        started_up=verdict.started_up and post_start in (None, HookState.PASSED),
+        is_ready=verdict.is_ready and post_start in (None, HookState.PASSED),
         unhealthy=verdict.unhealthy,
+        post_start=post_start,
+        pre_stop=_pre_stop(record, pod),
     )
+
+
+def _post_start(ctx: Context, record: ContainerRecord, facts: ContainerFacts) -> HookState | None:
+    if record.spec.post_start is None:
+        return None
+    from reconciler.engine import hooks
+
+    return hooks.post_start_state(ctx, record, facts)
+
+
+def _pre_stop(record: ContainerRecord, pod: PodRecord) -> Handler | None:
+    now = pod.spec.container(record.name) or record.spec
+    if record.infra or (record.spec.pre_stop is None and now.pre_stop is None):
+        return None
+    from reconciler.engine import hooks
+
+    return hooks.pre_stop_of(pod.spec, record)
 
 
 def _with_last_words(ctx: Context, record: ContainerRecord, pod: PodRecord, end: Exit) -> Exit:
@@ -239,11 +259,18 @@ def _told_late(ctx: Context, container: ContainerId, facts: ContainerFacts) -> E
     return None if code in (None, UNKNOWN_EXIT) else _told(ctx, container, facts, code, wall)
 
 
-def _stopping(state: ContainerState, facts: ContainerFacts) -> Stopping | None:
-    """A stop that was written down but whose signal was perhaps never sent has not begun."""
-    if facts.deadline is None or (state.can_signal() and not facts.told and not facts.killed):
+def _stopping(ctx: Context, record: ContainerRecord, state: ContainerState, facts: ContainerFacts) -> Stopping | None:
+    """A stop that was written down but whose signal was perhaps never sent has not begun, unless that waits for the
+    preStop hook."""
+    if facts.deadline is None:
         return None
-    return Stopping(facts.deadline, facts.killed)
+    if not state.can_signal() or facts.told or facts.killed:
+        return Stopping(facts.deadline, facts.killed)
+    if facts.pre_stop is None:
+        return None
+    from reconciler.engine import hooks
+
+    return Stopping(facts.deadline, hook=hooks.pre_stop_state(ctx, record.id, facts))
 
 
 def _exit_code(ctx: Context, container: ContainerId) -> tuple[int | None, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.engine import boundary, containers, members, pausing, renew, sandboxes
+from reconciler.engine import boundary, containers, hooks, members, pausing, renew, sandboxes
 from reconciler.engine.context import Context
 from reconciler.model import actions as a
 from reconciler.model.interfaces import KeyLock
@@ -22,6 +22,8 @@ _VERBS: dict[type[a.Action], str] = {
     a.RenewContainer: "create a container again of",
     a.StartContainer: "start a container of",
     a.StopContainer: "stop a container of",
+    a.TermContainer: "stop a container of",
+    a.RunHook: "run a hook of a container of",
     a.KillContainer: "kill a container of",
     a.PauseContainer: "pause a container of",
     a.ResumeContainer: "resume a container of",
@@ -70,7 +72,11 @@ def _perform(ctx: Context, action: a.Action) -> None:
         case a.StartContainer():
             containers.start(ctx, action.container)
         case a.StopContainer():
-            containers.stop(ctx, action.container, action.grace)
+            containers.stop(ctx, action.container, action.grace, action.pre_stop)
+        case a.TermContainer():
+            containers.term(ctx, action.container)
+        case a.RunHook():
+            hooks.begin(ctx, action.container, action.hook)
         case a.KillContainer():
             containers.kill(ctx, action.container)
         case a.PauseContainer():

@@ -16,6 +16,7 @@ import msgspec
 from reconciler.engine.files import read_or_none, write_atomic
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import Exit, Instant
+from reconciler.model.probe import Handler
 from reconciler.model.qos import Qos
 from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resources
 from reconciler.model.typed import decoder
@@ -146,6 +147,10 @@ class ContainerFacts:
     killed: bool = False
     told: bool = True
     """Whether the stop signal was sent for ``deadline``."""
+    pre_stop: Handler | None = None
+    """What is to be done before the stop signal is sent for ``deadline``; None: nothing is, or has been waited for."""
+    asked: Instant = 0.0
+    """When that stop began."""
     exit: Exit | None = None
     resources: Resources | None = None
     refused: Resources | None = None

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.model.hook import Hook
 from reconciler.model.key import ContainerId, PodId, SourceId
 from reconciler.model.observed import Exit, Instant
+from reconciler.model.probe import Handler
 from reconciler.model.qos import Qos
 from reconciler.model.spec import PodSpec, PullPolicy, Resources
 
@@ -41,6 +43,9 @@ class Why(StrEnum):
     DONE = "Done"
     """No member runs or will."""
     IMAGE_NEEDED = "ImageNeeded"
+    HOOK = "Hook"
+    """A hook is due, or over."""
+    HOOK_FAILED = "FailedPostStartHook"
     DEADLINE = "DeadlineExceeded"
     """The pod was active for as long as it may be."""
     # waiting only
@@ -181,11 +186,33 @@ class StartContainer:
 
 @dataclass(frozen=True, slots=True)
 class StopContainer:
-    """Record the deadline (``grace`` seconds from now), then send TERM. Does not wait."""
+    """Record the deadline (``grace`` seconds from now), then send TERM; or begin with what is to be done before
+    (``pre_stop``), after which ``TermContainer`` does. Does not wait."""
 
     container: ContainerId
     name: str
     grace: float
+    reason: Reason
+    pre_stop: Handler | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TermContainer:
+    """Send TERM to a container whose stop began with its preStop hook. Its deadline is moved on where hardly any time
+    is left."""
+
+    container: ContainerId
+    name: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class RunHook:
+    """Begin to run a hook that is due and that nobody is at, as whoever was has been killed; returns at once."""
+
+    container: ContainerId
+    name: str
+    hook: Hook
     reason: Reason
 
 
@@ -270,6 +297,8 @@ Action = (
     | RenewContainer
     | StartContainer
     | StopContainer
+    | TermContainer
+    | RunHook
     | KillContainer
     | PauseContainer
     | ResumeContainer

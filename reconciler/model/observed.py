@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.model.hook import HookState
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
+from reconciler.model.probe import Handler
 from reconciler.model.process import PidRef as PidRef  # part of what is observed
 from reconciler.model.qos import Qos
 from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, Resources
@@ -52,10 +54,12 @@ class Stopping:
     """TERM was sent; KILL is due at ``deadline``. ``killed``: KILL was recorded, and is due again at ``deadline``.
 
     Whoever sends KILL moves the deadline on first, so that one that was recorded but never sent is made up for.
+    ``hook``: TERM was not sent yet; it follows the preStop hook, at the deadline at the latest.
     """
 
     deadline: Instant
     killed: bool = False
+    hook: HookState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +90,27 @@ class Container:
     """Which of its lives it had last, as ``desired.Wish`` numbers them."""
     paused: bool = False
     started_up: bool = True
-    """Its startup probe has passed, or it has none. This and the next are only said of one that runs."""
+    """Its postStart hook and its startup probe have passed, where it has one. This and the next are only said of one
+    that runs."""
     is_ready: bool = True
     """It has started up, and its readiness probe has passed, where it has one."""
     unhealthy: str = ""
     """The probe (``probe.ProbeKind``) for which it is to end, or has ended; "" for none."""
+    post_start: HookState | None = None
+    """How far its postStart hook is, where it has one and was started."""
+    pre_stop: Handler | None = None
+    """What is to be done in it before it is told to stop."""
 
     @property
     def by_itself(self) -> bool:
-        """Whether its end, if it has ended, was not our wish: one that a probe called ill counts as one that failed."""
-        return self.stopping is None or bool(self.unhealthy)
+        """Whether its end, if it has ended, was not our wish: one that was ill counts as one that failed."""
+        return self.stopping is None or bool(self.ill)
+
+    @property
+    def ill(self) -> str:
+        """What it has failed, and is to end for, or has ended for: "liveness probe"; "" for nothing."""
+        hook = "postStart hook" if self.post_start is HookState.FAILED else ""
+        return f"{self.unhealthy} probe" if self.unhealthy else hook
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from reconciler.model.cost import Cost, costs, nested
 from reconciler.model.key import Key
-from reconciler.model.probe import Probe, ProbeKind
+from reconciler.model.probe import Handler, Probe, ProbeKind
 from reconciler.model.projection import VolumeSource
 
 SPEC_VERSION = 2
@@ -238,7 +238,8 @@ class ContainerSpec:
     what the image has for them) is what runs; ``env`` is expanded and sorted by name.
     ``pull_secrets`` names the pod's Secrets with passwords for the image; what is in them is never in a spec.
     ``stdin_once``: the end of the first client's input is the end of the container's. ``message_path`` is where the
-    container finds the file for its last words (none where the pod is kept: podman has no such file).
+    container finds the file for its last words (none where the pod is kept: podman has no such file). ``post_start``
+    is done right after its start, ``pre_stop`` before it is told to stop.
 
     What manifests do not say (but ``restart`` of a sidecar), only podman's options: ``labels`` of its own;
     ``restart``, its own policy instead of the pod's, given up after ``retries`` failures in a row (0: never);
@@ -271,6 +272,8 @@ class ContainerSpec:
     ulimits: Pairs = costs(Cost.CONTAINER, ())
     message_path: str = costs(Cost.CONTAINER, MESSAGE_PATH)
     message_policy: MessagePolicy = costs(Cost.RECORD, MessagePolicy.FILE)
+    post_start: Handler | None = costs(Cost.CONTAINER, None)
+    pre_stop: Handler | None = costs(Cost.RECORD, None)
     liveness: Probe | None = costs(Cost.RECORD, None)
     readiness: Probe | None = costs(Cost.RECORD, None)
     startup: Probe | None = costs(Cost.RECORD, None)

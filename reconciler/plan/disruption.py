@@ -75,6 +75,8 @@ USER_PATHS: dict[str, str] = {
     "ContainerSpec.tty": "tty",
     "ContainerSpec.restart": "restartPolicy",
     "ContainerSpec.stop_signal": "lifecycle.stopSignal",
+    "ContainerSpec.post_start": "lifecycle.postStart",
+    "ContainerSpec.pre_stop": "lifecycle.preStop",
     "ContainerSpec.message_path": "terminationMessagePath",
     "ContainerSpec.message_policy": "terminationMessagePolicy",
     "ContainerSpec.liveness": "livenessProbe",

@@ -16,15 +16,18 @@ from reconciler.model.actions import (
     RemoveContainer,
     RenewContainer,
     ResumeContainer,
+    RunHook,
     StartContainer,
     StopContainer,
+    TermContainer,
     UpdateResources,
     Waiting,
     Why,
 )
 from reconciler.model.cost import Cost
 from reconciler.model.desired import RunState, Wish
-from reconciler.model.observed import Container, ContainerState, Exit, Instant
+from reconciler.model.hook import Hook, HookState
+from reconciler.model.observed import Container, ContainerState, Exit, Instant, Stopping
 from reconciler.model.qos import qos_of
 from reconciler.model.spec import ContainerSpec, RestartPolicy
 from reconciler.plan.backoff import next_crashes, restart_delay
@@ -68,13 +71,40 @@ def stop(container: Container, grace: float, reason: Reason, now: Instant, *, ho
             return wait(container.name, Why.UNKNOWN, "it is left alone while what is wanted is not known")
         if grace <= 0:
             return do(KillContainer(container.id, container.name, reason))
-        step = StopContainer(container.id, container.name, grace, reason)
+        step = StopContainer(container.id, container.name, grace, reason, container.pre_stop)
         return PodActions(steps=(step,), wake_at=now + grace)
+    if container.stopping.hook is not None:
+        return before_signal(container, container.stopping, now)
     if now >= container.stopping.deadline:
         over = "it was killed and runs still" if container.stopping.killed else "its grace period is over"
         return do(KillContainer(container.id, container.name, Reason(Why.GRACE_OVER, over)))
     told = "it was killed and has not ended yet" if container.stopping.killed else "it was told to stop"
     return wait(container.name, Why.TERMINATING, told, container.stopping.deadline)
+
+
+def before_signal(container: Container, stopping: Stopping, now: Instant) -> PodActions:
+    """TERM follows the preStop hook, or the end of the grace period that the hook is a part of."""
+    name, hook = container.name, stopping.hook
+    if hook is not None and (hook.is_over or now >= stopping.deadline):
+        text = "its preStop hook is over" if hook.is_over else "its preStop hook took all of its grace period"
+        return do(TermContainer(container.id, name, Reason(Why.HOOK, text)))
+    waits = wait(name, Why.TERMINATING, "its preStop hook runs", stopping.deadline)
+    return combine(_run_if_due(container, hook, Hook.PRE_STOP), waits)
+
+
+def _after_start(container: Container) -> PodActions:
+    """It counts as being created until its postStart hook is over."""
+    hook = container.post_start
+    if hook is None or hook.is_over:
+        return PodActions()
+    waits = wait(container.name, Why.CREATING, "its postStart hook runs")
+    return combine(_run_if_due(container, hook, Hook.POST_START), waits)
+
+
+def _run_if_due(container: Container, state: HookState | None, hook: Hook) -> PodActions:
+    if state is not HookState.DUE:
+        return PodActions()
+    return do(RunHook(container.id, container.name, hook, Reason(Why.HOOK, "nobody is at it")))
 
 
 def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
@@ -90,6 +120,7 @@ def plan_member(s: Situation, spec: ContainerSpec) -> PodActions:
     if ill := _ill(s, spec, running):
         return combine(*parts, *(_end_ill(s, spec, c) for c in ill))  # what comes after it is its restart
     if keeper is not None:
+        parts.append(_after_start(keeper))
         parts += [_resources(s, keeper, spec), *(_replace_running(s, spec, c) for c in running if c is not keeper)]
         parts.append(_pausing(keeper, wish))
         return combine(*parts)
@@ -141,12 +172,14 @@ def _pausing(container: Container, wish: Wish) -> PodActions:
 
 
 def _ill(s: Situation, spec: ContainerSpec, running: tuple[Container, ...]) -> tuple[Container, ...]:
-    """Those that run as they are wanted, and that a probe says are not well."""
-    return tuple(c for c in running if c.unhealthy and matches(c, spec) and not s.due_again(c))
+    """Those that run as they are wanted, and that a probe says are not well; or whose postStart hook failed."""
+    return tuple(c for c in running if c.ill and matches(c, spec) and not s.due_again(c))
 
 
 def _end_ill(s: Situation, spec: ContainerSpec, container: Container) -> PodActions:
     """Also of a pod of which only the last good version is known: that had its probes (kubelet: computePodActions)."""
+    if not container.unhealthy:
+        return stop(container, s.grace_of(container), Reason(Why.HOOK_FAILED, f"its {container.ill} failed"), s.now)
     again = "" if s.target.policy_of(spec) is RestartPolicy.NEVER else ", will be restarted"
     reason = Reason(Why.UNHEALTHY, f"it failed {container.unhealthy} probe{again}")
     probe = next((probe for kind, probe in spec.probes.items() if kind == container.unhealthy), None)
@@ -161,9 +194,7 @@ def _goes_on(s: Situation, spec: ContainerSpec, last: Container) -> bool:
 
 def _keeper(spec: ContainerSpec, running: tuple[Container, ...], wish: Wish) -> Container | None:
     """The running attempt that stays as it is, if any."""
-    staying = [
-        c for c in running if c.stopping is None and matches(c, spec) and c.turn >= wish.turn and not c.unhealthy
-    ]
+    staying = [c for c in running if c.stopping is None and matches(c, spec) and c.turn >= wish.turn and not c.ill]
     return max(staying, key=lambda c: c.attempt, default=None)
 
 
@@ -281,7 +312,7 @@ def _restart(s: Situation, spec: ContainerSpec, number: int, last: Container) ->
         return wait(spec.name, Why.BACKOFF, text, due)
     code = "an unknown code" if end.code < 0 else f"code {end.code}"
     code += ": it was out of memory (OOMKilled)" if end.oom else ""
-    code += f": it had failed its {last.unhealthy} probe" if last.unhealthy else ""
+    code += f": it had failed its {last.ill}" if last.ill else ""
     reason = Reason(Why.EXITED, f"it exited with {code}")
     return _create(s, spec, number, reason, before=last, crashed=last, crashes=crashes)
 

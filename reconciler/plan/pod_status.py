@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from reconciler.model.cost import Cost
 from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown, Wish
+from reconciler.model.hook import HookState
 from reconciler.model.observed import Container, ContainerState, Exit, HostFacts, Instant, Observed
 from reconciler.model.probe import ProbeKind
 from reconciler.model.spec import ContainerSpec, PodSpec, Role
@@ -24,6 +25,7 @@ from reconciler.plan.situation import Situation, has_begun, is_finished, is_over
 CREATING = "ContainerCreating"
 BEGINNING = frozenset({CREATING, INITIALIZING})
 """Words of containers of which nothing more is known than that they are not there yet."""
+HOOK_ERROR = "PostStartHookError"
 SUSPENDED = "it is suspended"
 
 Troubles = Mapping[str, tuple[str, str]]
@@ -135,6 +137,8 @@ def _member(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStat
     if shown is None:
         return _waiting(s, spec, None)
     if shown.state is ContainerState.RUNNING:
+        if shown.post_start not in (None, HookState.PASSED):
+            return _of(shown, "waiting", reason=HOOK_ERROR if shown.post_start is HookState.FAILED else CREATING)
         ready = s.sandbox is not None and s.sandbox.ready and shown.stopping is None and shown.is_ready
         return _of(shown, "running", ready=ready, message=_why_unready(s, shown))
     if shown.state is ContainerState.EXITED and (ending or _stays_ended(s, shown)):
@@ -207,6 +211,8 @@ def _why_waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> t
     for obstacle in _all_obstacles(s):
         if obstacle.container in ("", spec.name):
             return usual if obstacle.word == CREATING else obstacle.word, obstacle.message
+    if last is not None and last.post_start is HookState.FAILED:
+        return HOOK_ERROR, "its postStart hook failed"
     if last is not None and last.exit is not None and last.by_itself:
         return "CrashLoopBackOff", "its restart is due"  # and nobody has done it yet
     return usual, ""

@@ -43,6 +43,10 @@ def _what(action: Action) -> str:
             return f"start container {action.name}"
         case a.StopContainer():
             return f"stop container {action.name} (grace {action.grace:g}s)"
+        case a.TermContainer():
+            return f"tell container {action.name} to stop"
+        case a.RunHook(hook=hook):
+            return f"run the {hook} hook of container {action.name}"
         case a.KillContainer():
             return f"kill container {action.name}"
         case a.PauseContainer():

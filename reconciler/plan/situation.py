@@ -80,7 +80,8 @@ def restarts_after(pod: PodSpec, spec: ContainerSpec, container: Container) -> b
     since the last start by hand, as podman's on-failure:N does."""
     policy = pod.policy_of(spec)
     if policy is RestartPolicy.ON_FAILURE:
-        failed = container.exit is None or container.exit.code != 0 or bool(container.unhealthy)
+        ended_by_us = container.stopping is not None or bool(container.unhealthy)  # as it was ill
+        failed = container.exit is None or container.exit.code != 0 or ended_by_us
         return failed and not (spec.retries and container.restarts >= spec.retries)
     return policy is RestartPolicy.ALWAYS
 

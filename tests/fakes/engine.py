@@ -20,6 +20,7 @@ from reconciler.model import actions as a
 from reconciler.model.actions import Action
 from reconciler.model.errors import NotFound, PortTaken, RuntimeFailed
 from reconciler.model.events import EventType
+from reconciler.model.hook import HookState
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.objects import ObjectsFor, nothing
 from reconciler.model.observed import (
@@ -40,8 +41,9 @@ from reconciler.model.observed import (
 from reconciler.model.probe import Handler, Outcome, Verdict
 from reconciler.model.qos import qos_of, resources_of
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources
+from tests.fakes import hooks
 from tests.fakes.clock import FakeClock
-from tests.fakes.parts import FakeLock, Fault, Killed, Moment, Pod, Violation
+from tests.fakes.parts import FakeLock, Fault, Killed, Moment, Pod, Violation, after_reboot, made_again
 
 RETRY_PULL = 10.0
 KILL_AGAIN = 2.0
@@ -231,11 +233,9 @@ class FakeEngine:
             self._catch_up()
             for pod in self._pods.values():
                 kept = pod.sandbox.applied.keep
-                pod.containers = [self._after_reboot(c, kept) for c in pod.containers]
-                infra = pod.sandbox.infra
-                pod.sandbox = replace(
-                    pod.sandbox, networked=False, infra=self._after_reboot(infra, kept) if infra is not None else None
-                )
+                pod.containers = [after_reboot(c, kept, self.clock.wall()) for c in pod.containers]
+                infra = pod.sandbox.infra and after_reboot(pod.sandbox.infra, kept, self.clock.wall())
+                pod.sandbox = replace(pod.sandbox, networked=False, infra=infra)
             self._exits_at.clear()
             self._pulls.clear()
             before = self.clock.now() - self.clock.wall()
@@ -282,6 +282,7 @@ class FakeEngine:
             case a.UpdateRecord():
                 pod = self._pod(key, action.pod)
                 pod.sandbox = replace(pod.sandbox, applied=action.spec, owner=action.owner)
+                pod.containers = [hooks.recorded(c, action.spec) for c in pod.containers]
             case a.UpdateFiles():
                 pod = self._pod(key, action.pod)
                 pod.sandbox = replace(pod.sandbox, applied=action.spec, owner=action.owner, files_stale=False)
@@ -294,6 +295,11 @@ class FakeEngine:
                 self._stop(key, action)
             case a.KillContainer():
                 self._kill(key, action, cut)
+            case a.TermContainer():
+                self._term(key, action)
+            case a.RunHook():
+                pod, container = self._find(key, action.container)
+                pod.put(hooks.begun_again(container, action.hook))
             case a.UpdateResources():
                 pod, container = self._find(key, action.container)
                 self._fits(pod, action.resources)
@@ -359,7 +365,7 @@ class FakeEngine:
         pod.sandbox = replace(pod.sandbox, applied=action.spec, networked=action.spec.sandbox.host_network)
         if cut:
             raise cut.error
-        made = self._made_again(infra)
+        made = made_again(infra)
         pod.put(self._run(made) if action.start else made)
 
     def _renew_container(self, key: Key, action: a.RenewContainer, cut: Fault | None) -> None:
@@ -371,18 +377,7 @@ class FakeEngine:
         if cut:
             raise cut.error
         numbers = {"restarts": action.restarts, "crashes": action.crashes, "last": action.last, "turn": action.turn}
-        pod.put(replace(self._made_again(container), **numbers))
-
-    def _made_again(self, container: Container) -> Container:
-        return replace(
-            container,
-            state=ContainerState.CREATED,
-            exit=None,
-            stopping=None,
-            started=0.0,
-            started_wall=0.0,
-            paused=False,
-        )
+        pod.put(replace(made_again(container), **numbers))
 
     def _pause(self, key: Key, wanted: ContainerId, *, paused: bool) -> None:
         pod, container = self._find(key, wanted)
@@ -458,8 +453,17 @@ class FakeEngine:
             return
         if container.stopping is not None:
             raise Violation(f"stopping {action.name} twice")
-        container = replace(container, stopping=Stopping(self.clock.now() + action.grace))
-        pod.put(container)
+        stopping = Stopping(self.clock.now() + action.grace, hook=HookState.RUNNING if action.pre_stop else None)
+        pod.put(replace(container, stopping=stopping))
+        if action.pre_stop is None:
+            self._hears(container)
+
+    def _term(self, key: Key, action: a.TermContainer) -> None:
+        pod, container = self._find(key, action.container)
+        pod.put(hooks.told(container, self.clock.now()))
+        self._hears(container)
+
+    def _hears(self, container: Container) -> None:
         if container.name not in self.deaf:
             self._exits_at[container.id] = self.clock.now() + self.stop_takes.get(container.name, 0.0)
             self._catch_up()
@@ -536,6 +540,7 @@ class FakeEngine:
             created_wall=self.clock.wall(),
             started_up=spec.startup is None,
             is_ready=spec.startup is None and spec.readiness is None,
+            pre_stop=spec.pre_stop,
         )
 
     def _run(self, container: Container) -> Container:
@@ -545,6 +550,7 @@ class FakeEngine:
             pid=PidRef(10_000 + next(self._numbers), int(self.clock.now() * 100)),
             started=self.clock.now(),
             started_wall=self.clock.wall(),
+            post_start=HookState.RUNNING if container.spec.post_start else None,
         )
 
     def _ended(self, container: Container, code: int) -> Container:
@@ -555,14 +561,6 @@ class FakeEngine:
     def _end(self, pod: Pod, container: Container, code: int) -> None:
         self._exits_at.pop(container.id, None)
         pod.put(self._ended(container, code))
-
-    def _after_reboot(self, container: Container, kept: bool) -> Container:
-        if container.state is ContainerState.CREATED and not kept:
-            return replace(container, state=ContainerState.CREATING)
-        if not container.state.can_signal():
-            return container
-        end = Exit(-1, 0.0, self.clock.wall(), container.started_wall)
-        return replace(container, state=ContainerState.EXITED, pid=None, exit=end)
 
     def _catch_up(self) -> set[Key]:
         """Whatever is due by now has happened."""

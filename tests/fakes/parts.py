@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reconciler.model.key import Key
-from reconciler.model.observed import Container, Sandbox
+from reconciler.model.observed import Container, ContainerState, Exit, Sandbox
 
 Moment = Literal["before", "middle", "after"]
 
@@ -42,3 +42,25 @@ class Fault:
     countdown: int
     moment: Moment
     error: BaseException
+
+
+def made_again(container: Container) -> Container:
+    """Another life of it, down to a process that waits to be started."""
+    return replace(
+        container,
+        state=ContainerState.CREATED,
+        exit=None,
+        stopping=None,
+        started=0.0,
+        started_wall=0.0,
+        paused=False,
+    )
+
+
+def after_reboot(container: Container, kept: bool, wall: float) -> Container:
+    """What is left of it; ``kept``: of a pod that is."""
+    if container.state is ContainerState.CREATED and not kept:
+        return replace(container, state=ContainerState.CREATING)
+    if not container.state.can_signal():
+        return container
+    return replace(container, state=ContainerState.EXITED, pid=None, exit=Exit(-1, 0.0, wall, container.started_wall))

@@ -13,8 +13,10 @@ from reconciler.engine.context import Context, Settings
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import STATE, Begun, ContainerFacts, ContainerRecord, PodRecord
 from reconciler.engine.store import pods as index
+from reconciler.model.hook import HookState
 from reconciler.model.key import HAND, ContainerId, Key, PodId
 from reconciler.model.observed import ContainerState, Exit, Stopping
+from reconciler.model.probe import SleepAction
 from reconciler.model.spec import ContainerSpec, PodSpec
 from tests.fakes.clock import FakeClock
 
@@ -166,12 +168,20 @@ def test_an_end_that_was_written_down_in_another_boot_is_before_all_of_this_one(
         pytest.param(R, replace(LIVING, deadline=9.0, told=False, killed=True), Stopping(9.0, True), id="killed since"),
         pytest.param(E, replace(LIVING, deadline=9.0, told=False), Stopping(9.0), id="it ended: of that stop"),
         pytest.param(R, LIVING, None, id="no stop"),
+        pytest.param(
+            R,
+            replace(LIVING, deadline=9.0, told=False, pre_stop=SleepAction(1)),
+            Stopping(9.0, hook=HookState.DUE),
+            id="begun, as its hook comes first",
+        ),
+        pytest.param(E, replace(LIVING, deadline=9.0, told=False, pre_stop=SleepAction(1)), Stopping(9.0), id="in it"),
     ],
 )
 def test_a_stop_has_begun_once_its_signal_was_sent(
-    state: ContainerState, facts: ContainerFacts, stopping: Stopping
+    state: ContainerState, facts: ContainerFacts, stopping: Stopping, ctx: Context
 ) -> None:
-    assert observe._stopping(state, facts) == stopping
+    record = ContainerRecord(CONTAINER, POD.id, KEY, "app", 0, ContainerSpec("app", "i"))
+    assert observe._stopping(ctx, record, state, facts) == stopping
 
 
 @pytest.mark.parametrize(
