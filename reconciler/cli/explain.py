@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from reconciler.model.errors import InvalidInput
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -36,9 +40,10 @@ def paths(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
 
 
 @click.command()
-@click.argument("path", metavar="KIND[.FIELD]...", shell_complete=paths)
+@click.argument("path", metavar="KIND[.FIELD]...", required=False, shell_complete=paths)
 @click.option("--recursive", is_flag=True, help="All fields below it, with their types only.")
-def explain(path: str, recursive: bool) -> int:
+@click.option("--schemas", is_flag=True, help="Print where the JSON Schemas lie, for editors.")
+def explain(path: str | None, recursive: bool, schemas: bool) -> int:
     """Say what a field of a manifest is for, what its default is, what a change costs, and whether it is supported.
 
     \b
@@ -46,10 +51,28 @@ def explain(path: str, recursive: bool) -> int:
     """
     from reconciler.kube import fields
 
+    if schemas:
+        click.echo(str(_schemas()))
+        return 0
+    if path is None:
+        kinds = ", ".join(kind.lower() for kind in fields.KINDS)
+        raise InvalidInput("cannot explain nothing: say of which kind", hint=f"one of {kinds}")
     word, _, rest = path.partition(".")
     kind = fields.kind_named(word)
     click.echo("\n".join(told(kind, fields.find(kind, rest), recursive=recursive)))
     return 0
+
+
+def _schemas() -> Path:
+    """The directory of the schemas, by a name that the next version keeps (scripts/install: ``current``)."""
+    import reconciler.schemas
+
+    there = Path(reconciler.schemas.__file__).resolve().parent
+    prefix = Path(sys.prefix).resolve()
+    current = prefix.parent / "current"
+    if current.is_symlink() and current.resolve() == prefix and there.is_relative_to(prefix):
+        return current / there.relative_to(prefix)
+    return there
 
 
 def told(kind: str, field: Field, *, recursive: bool = False) -> Iterator[str]:

@@ -26,7 +26,6 @@ KINDS = {
 }
 _SHORT = {"po": "Pod", "cm": "ConfigMap", "pvc": "PersistentVolumeClaim", "svc": "Service"}
 
-_REFERENCE = "#/$defs/"
 _LIST = "[]"
 _PLAIN = {"": "value", "[]": "[]value"}
 
@@ -166,5 +165,5 @@ def _mapping(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 def _resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     if "$ref" not in schema:
         return schema
-    found: Mapping[str, Any] = load_schema("pod.json")["$defs"][schema["$ref"].removeprefix(_REFERENCE)]
+    found: Mapping[str, Any] = load_schema("pod.json")["$defs"][schema["$ref"].rpartition("/")[2]]
     return found

@@ -74,7 +74,7 @@ def _inline(schema: Any, definitions: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _inline(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+        return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     return {key: _inline(value, definitions) for key, value in schema.items() if key != "$defs"}
 
 

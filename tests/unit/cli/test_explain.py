@@ -126,6 +126,13 @@ def test_a_mistyped_path(path: str, said: str, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == f"reconciler: {said}\n"
 
 
+def test_editors_are_shown_the_schemas(capsys: pytest.CaptureFixture[str]) -> None:
+    place = Path(told("--schemas", capsys=capsys).strip())
+    assert (place / "manifest.json").is_file()
+    assert app.run(["explain"]) == 1
+    assert "one of pod, configmap, " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("begun", "found"),
     [
@@ -144,7 +151,7 @@ def test_paths_are_completed(begun: str, found: list[str]) -> None:
 
 
 def test_every_schema_is_of_a_kind_that_can_be_explained() -> None:
-    schemas = {path.name for path in (CHECKOUT / "schemas").glob("*.json")} - {"pod-later.json"}
+    schemas = {path.name for path in (CHECKOUT / "schemas").glob("*.json")} - {"pod-later.json", "manifest.json"}
     assert schemas == set(fields.KINDS.values()), "a new kind goes into kube/fields.py: KINDS"
     assert [load_schema(name)["title"] for name in fields.KINDS.values()] == list(fields.KINDS)
 
