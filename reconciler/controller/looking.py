@@ -37,7 +37,7 @@ from reconciler.sources.suspended import Suspensions
 UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING, Why.INITIALIZING})
 """Waiting that ends by itself soon; every other kind may last for ever."""
 
-NO_CHANGE = frozenset({Why.TERMINATING, Why.BACKOFF, Why.CREATING, Why.INITIALIZING, Why.DEADLINE})
+NO_CHANGE = frozenset({Why.TERMINATING, Why.BACKOFF, Why.CREATING, Why.INITIALIZING, Why.DEADLINE, Why.EVICTED})
 """Waiting that has nothing to do with what the manifests say."""
 
 

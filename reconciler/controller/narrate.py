@@ -28,6 +28,7 @@ _WAITING: dict[Why, tuple[EventType, str]] = {
     Why.UNKNOWN: (_WARNING, "Held"),
     Why.NOT_SETTLED: (_NORMAL, "Settling"),
     Why.DEADLINE: (_NORMAL, "DeadlineExceeded"),
+    Why.EVICTED: (_WARNING, "Evicted"),
 }
 
 

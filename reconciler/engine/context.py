@@ -68,10 +68,11 @@ class once(Generic[T]):  # noqa: N801 (it is used as a decorator)
 @dataclass
 class Cache:
     """Container records and the places of pods' cgroups never change, so each is read once; ``mtu`` is the uplink's
-    once it was looked up."""
+    once it was looked up, ``counted`` when the files of a volume were counted last."""
 
     containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
     cgroups: dict[PodId, str] = field(default_factory=dict)
+    counted: dict[tuple[PodId, str], float] = field(default_factory=dict)
     mtu: int = 0
 
 

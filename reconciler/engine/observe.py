@@ -97,6 +97,7 @@ def _read_pod(
         files_stale=runs and is_stale(record, state),
         resources=state.resources,
         qos=state.qos,
+        evicted=state.evicted,
         services=state.services,
     )
     return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))

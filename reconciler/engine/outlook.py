@@ -6,12 +6,14 @@ Only what is still to be made is judged: a container that stands as it is wanted
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from reconciler.engine import podfiles, portfacts, preflight
+from reconciler.engine import eviction, podfiles, portfacts, preflight
 from reconciler.engine.context import Context
 from reconciler.engine.observe import look
+from reconciler.model.errors import TryLater
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, Observed, Problem, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec
@@ -20,6 +22,9 @@ from reconciler.model.spec import ContainerSpec, PodSpec
 def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Observed:
     """Read everything about a key. ``held``: the caller holds the key's lock, so exits may be written down."""
     have = look(ctx, key, want, held=held, is_stale=partial(podfiles.stale, ctx))
+    if held and want is not None:
+        with suppress(TryLater):  # a full disk; it is counted again, then
+            have = eviction.notice(ctx, have)
     images = preflight.images(ctx, [spec for spec in (have.applied, want) if spec is not None])
     return replace(have, images=images, problems=tuple(_problems(ctx, have, want)) if want else ())
 

@@ -15,7 +15,7 @@ import msgspec
 
 from reconciler.engine.files import read_or_none, write_atomic
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
-from reconciler.model.observed import Exit, Instant
+from reconciler.model.observed import Eviction, Exit, Instant
 from reconciler.model.probe import Handler
 from reconciler.model.qos import Qos
 from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resources
@@ -89,6 +89,7 @@ class PodState:
     qos: Qos | None = None
     services: tuple[str, ...] = ()
     """Those whose names lead to the pod, beside its own."""
+    evicted: Eviction | None = None
     resting: bool = False
     """Its infra container has ended and it is kept: it has neither host ports nor a name until that is made again."""
 

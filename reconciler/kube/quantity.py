@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from decimal import ROUND_CEILING, Context, Decimal
 
+from reconciler.model.words import show_bytes
+
 _FORM = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:([eE][+-]?\d{1,9})|([A-Za-z]{1,2}))?\Z", re.ASCII)
 
 _SUFFIX = {
@@ -74,10 +76,7 @@ def show_cpu(thousandths: int) -> str:
 
 def show_memory(size: int) -> str:
     """The shortest exact form with a binary suffix: ``128Mi``, ``1000``."""
-    for power, letter in reversed(list(enumerate("KMGTPE", start=1))):
-        if size and size % 1024**power == 0:
-            return f"{size // 1024**power}{letter}i"
-    return str(size)
+    return show_bytes(size)
 
 
 def _complaint(text: str) -> str:

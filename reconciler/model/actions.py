@@ -46,6 +46,7 @@ class Why(StrEnum):
     HOOK = "Hook"
     """A hook is due, or over."""
     HOOK_FAILED = "FailedPostStartHook"
+    EVICTED = "Evicted"
     DEADLINE = "DeadlineExceeded"
     """The pod was active for as long as it may be."""
     # waiting only

@@ -114,6 +114,19 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Eviction:
+    """More was found in an emptyDir than its ``limit`` of bytes; ``text`` says so in the kubelet's words."""
+
+    volume: str
+    limit: int
+    text: str
+
+    def holds(self, spec: PodSpec) -> bool:
+        """Whether it still counts for a pod that runs by ``spec``: not where the limit is another by now."""
+        return any(v.name == self.volume and v.size_limit == self.limit for v in spec.bounded)
+
+
+@dataclass(frozen=True, slots=True)
 class Sandbox:
     """A pod as recorded: its identity, the spec it runs by, its infra container.
 
@@ -146,6 +159,8 @@ class Sandbox:
 
     services: tuple[str, ...] = ()
     """Those whose names lead to it."""
+
+    evicted: Eviction | None = None
 
     files_stale: bool = False
     """What its files of /etc should say is not what was last written there: the host's resolvers changed."""

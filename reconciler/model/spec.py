@@ -454,6 +454,11 @@ class PodSpec:
             return Role.SIDECAR if begins.restart is RestartPolicy.ALWAYS else Role.INIT
         return Role.MEMBER if any(c.name == name for c in self.containers) else None
 
+    @property
+    def bounded(self) -> tuple[Volume, ...]:
+        """The emptyDirs on the disk that have a limit."""
+        return tuple(v for v in self.volumes if v.size_limit is not None and not v.memory)
+
     def policy_of(self, container: ContainerSpec) -> RestartPolicy:
         """The restart policy of a container: its own, or the pod's. A plain init container is never started again when
         it has ended well (kubelet: findNextInitContainerToRun)."""

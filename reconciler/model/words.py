@@ -87,3 +87,11 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     by_lower = {k.lower(): k for k in known[:CANDIDATES]}
     near = difflib.get_close_matches(name.lower()[:64], list(by_lower), n=1, cutoff=0.6)
     return f"{DID_YOU_MEAN}{by_lower[near[0]]}?" if near else ""
+
+
+def show_bytes(size: int) -> str:
+    """The shortest exact form with a binary suffix, as manifests have it: ``128Mi``, ``1000``."""
+    for power, letter in reversed(list(enumerate("KMGTPE", start=1))):
+        if size and size % 1024**power == 0:
+            return f"{size // 1024**power}{letter}i"
+    return str(size)

@@ -27,7 +27,7 @@ from reconciler.model.cost import Cost
 from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy, Role
-from reconciler.plan.deadline import deadline_of, is_exceeded, reason_of
+from reconciler.plan.deadline import is_exceeded, next_look, reason_of
 from reconciler.plan.disruption import at_least, pod_changes, tell
 from reconciler.plan.group import plan_room
 from reconciler.plan.initial import next_to_end, plan_everyone
@@ -76,8 +76,7 @@ def _remove(have: Observed, sandbox: Sandbox | None, want: Absent, now: Instant)
 
 def _converge(s: Situation) -> PodActions:
     """What to do now; and the deadline of a pod that has one, to look again then."""
-    at = deadline_of(s)
-    return combine(_live(s), PodActions(wake_at=at if at is not None and s.now < at else None))
+    return combine(_live(s), PodActions(wake_at=next_look(s)))
 
 
 def _live(s: Situation) -> PodActions:

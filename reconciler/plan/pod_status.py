@@ -16,7 +16,7 @@ from reconciler.model.probe import ProbeKind
 from reconciler.model.spec import ContainerSpec, PodSpec, Role
 from reconciler.model.status import INITIALIZING, Condition, ContainerStatus, Phase, PodStatus
 from reconciler.plan.backoff import next_crashes, restart_delay
-from reconciler.plan.deadline import EXCEEDED, MESSAGE, has_failed, is_exceeded
+from reconciler.plan.deadline import has_failed, is_exceeded, words_of
 from reconciler.plan.disruption import at_least, pod_changes
 from reconciler.plan.obstacles import Obstacle
 from reconciler.plan.phase import conditions_of, phase_of, summary_of
@@ -94,6 +94,7 @@ def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: 
     sandbox = s.sandbox
     init, members = (tuple(_one(s, c, ending=ending) for c in some) for some in (spec.init, spec.containers))
     failed, begun = has_failed(s), has_begun(spec, s.have)
+    reason, why = words_of(s) if failed else ("", "")
     phase = Phase.FAILED if failed else phase_of(init, members, spec.restart_policy, begun=begun)
     conditions = conditions_of(sandbox, init, members, phase)
     going = ending or (sandbox is not None and sandbox.removing and not sandbox.ended)
@@ -101,15 +102,15 @@ def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: 
     status = PodStatus(
         key=s.have.key,
         phase=phase,
-        reason=EXCEEDED if failed else "",
-        summary="Terminating" if going else EXCEEDED,
+        reason=reason,
+        summary="Terminating" if going else reason,
         containers=members,
         conditions=conditions,
         ips=tuple(ip for ip in (sandbox.ip, sandbox.ip6) if ip) if sandbox else (),
         uid=sandbox.uid if sandbox else "",
         created_wall=sandbox.created_wall if sandbox else 0.0,
         begun_wall=sandbox.begun_wall if sandbox else 0.0,
-        message="; ".join(m for m in (MESSAGE if failed else "", message, *obstacles) if m),
+        message="; ".join(m for m in (why, message, *obstacles) if m),
         behind=behind or _is_behind(s, spec),
         init=init,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from reconciler.model.key import Key
 from tests.host import imagelab as lab
 from tests.host.imagelab import Entry, layer
-from tests.host.instance import Instance
+from tests.host.instance import Instance, until
 from tests.host.manifests import Manifest, container, pod, put
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -228,3 +229,21 @@ def test_parts_of_volumes_by_name_and_by_variable(instance: Instance, image: str
     assert refused.returncode == 1
     assert "it leads out of the volume" in refused.stdout + refused.stderr
     assert instance.running("web") == before
+
+
+def test_a_pod_with_more_on_the_disk_than_its_limit_is_evicted(instance: Instance, image: str, folder: Path) -> None:
+    """And begins again under a limit that it keeps to."""
+    limited = {"name": "scratch", "emptyDir": {"sizeLimit": "64Ki"}}
+    app = container("app", image, volumeMounts=[mount("scratch", "/scratch")])
+    manifest = pod("web", app, volumes=[limited])
+    apply(instance, folder, manifest)
+    instance.ok("exec", "web/app", "--", "sh", "-c", "head -c 1000000 /dev/zero > /scratch/file; sync")
+    instance.run("apply", "--wait", "--timeout", 30, folder)
+    until(lambda: instance.running("web").keys() <= {"infra"}, "it is stopped")
+    shown = json.loads(instance.ok("get", "pods", "web", "-o", "json"))
+    (status,) = [item["status"] for item in shown.get("items", [shown])]
+    assert (status["phase"], status["reason"]) == ("Failed", "Evicted")
+    assert status["message"] == 'Usage of EmptyDir volume "scratch" exceeds the limit "64Ki".'
+    limited["emptyDir"] = {"sizeLimit": "2Mi"}
+    apply(instance, folder, manifest)
+    assert inside(instance, "app", "/scratch/file").stat().st_size == 1000000

@@ -8,7 +8,10 @@ import pytest
 
 from reconciler.model.actions import CreateSandbox
 from reconciler.model.desired import Desired, Suspended
+from reconciler.model.observed import Eviction
+from reconciler.model.spec import Volume, VolumeKind
 from reconciler.model.status import Phase
+from reconciler.plan.deadline import LOOK
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import ABSENT, KEY, NEVER, UNKNOWN, one_round, plan, present, settle, status
 from tests.unit.plan.scenes import GRACE, HOSTNAME, POD, WEB2, Given, Row, changed, check, here, rows
@@ -194,3 +197,23 @@ def test_what_is_told(given: Given, phase: Phase, summary: str, states: set[str]
     assert told.converged is converged
     if not converged and summary == "DeadlineExceeded" and states == {"terminated"}:
         assert not plan(engine, want).steps
+
+
+SMALL = Volume("scratch", VolumeKind.EMPTY_DIR, size_limit=1 << 20)
+FULL = Eviction("scratch", 1 << 20, 'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi".')
+
+
+def test_a_pod_with_too_much_on_the_disk_is_stopped_and_failed_until_its_limit_is_another() -> None:
+    engine = FakeEngine()
+    want = present(changed(POD, volumes=(SMALL,)))
+    here(engine)
+    settle(engine, want, patience=0)
+    assert plan(engine, want).wake_at == engine.clock.now() + LOOK, "it is looked at again"
+    engine._pods[KEY].sandbox = replace(engine._pods[KEY].sandbox, evicted=FULL)
+    settle(engine, want, patience=90)
+    told = status(engine, want)
+    assert (told.phase, told.reason, told.summary) == (Phase.FAILED, "Evicted", "Evicted")
+    assert told.message == FULL.text
+    more = present(changed(POD, volumes=(replace(SMALL, size_limit=2 << 20),)))
+    settle(engine, more, patience=0)
+    assert status(engine, more).phase is Phase.RUNNING
