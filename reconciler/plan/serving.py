@@ -33,7 +33,7 @@ def _is_ready(s: Situation, sandbox: Sandbox) -> bool:
     from those that are there."""
     there = {c.name for c in s.have.containers}
     members = [c for c in s.target.lasting if c.name in there or not sandbox.services]
-    return all(any(_runs(c, spec.name) for c in s.have.containers) for spec in members)
+    return all(any(_serves(c, spec.name) for c in s.have.containers) for spec in members)
 
 
 def _why(wanted: tuple[str, ...], before: tuple[str, ...], *, ready: bool) -> str:
@@ -43,6 +43,6 @@ def _why(wanted: tuple[str, ...], before: tuple[str, ...], *, ready: bool) -> st
     return f"it is ready, and selected by {', '.join(fresh)}" if fresh else "it is not selected any more"
 
 
-def _runs(container: Container, name: str) -> bool:
+def _serves(container: Container, name: str) -> bool:
     running = container.state is ContainerState.RUNNING and container.stopping is None
-    return container.name == name and running
+    return container.name == name and running and container.is_ready

@@ -9,6 +9,7 @@ import pytest
 from reconciler.model.actions import UpdateNames
 from reconciler.model.desired import Absent, Present, Unknown
 from reconciler.model.key import Key
+from reconciler.model.probe import Verdict
 from reconciler.model.service import Service, ServiceName
 from reconciler.plan.sentences import describe
 from tests.fakes.engine import FakeEngine
@@ -49,6 +50,18 @@ def test_one_that_is_not_ready_has_but_the_names_that_want_it_so():
     found = step(engine, selected(WEB, ANY))
     assert found is not None and found.services == ("all",)
     assert describe(found) == "have the names of Services lead to the pod: all because it is not ready"
+
+
+def test_a_readiness_probe_that_fails_takes_them():
+    engine = FakeEngine()
+    settle(engine, selected(WEB))
+    web = engine.container(KEY, "web")
+    engine.note_verdict(web.id, web.started, Verdict(is_ready=False))
+    settle(engine, selected(WEB))
+    assert leading(engine) == ()
+    engine.note_verdict(web.id, web.started, Verdict())
+    settle(engine, selected(WEB))
+    assert leading(engine) == ("web",)
 
 
 @pytest.mark.parametrize(
