@@ -212,6 +212,7 @@ def await_ends(containers: Sequence[Container], seconds: float) -> list[Containe
 
 def _by_hand(bench: Bench, key: Key) -> Wanted:
     wanted = Wanted([bench.source], suspensions=Suspensions(bench.layout.suspended))
+    wanted.digest = bench.engine.digest
     sandbox = bench.engine.observe(key, None).sandbox
     wanted.adopt({key: sandbox.owner} if sandbox else {})
     return wanted

@@ -74,6 +74,7 @@ class Core:
     ) -> None:
         self.engine = engine
         self.wanted = wanted
+        wanted.digest = engine.digest
         engine.use_objects(wanted.objects_for)
         self.clock = clock
         self.log = log or Silent()

@@ -24,7 +24,7 @@ from reconciler.model.errors import InvalidInput, NotOwned, ReconcilerError
 from reconciler.model.key import HAND, Key, SourceId
 from reconciler.model.objects import Object
 from reconciler.model.observed import Observed
-from reconciler.model.sources import references
+from reconciler.model.references import references
 from reconciler.model.spec import PodSpec
 from reconciler.model.status import Phase
 from reconciler.plan.situation import newest

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.controller.binding import Digest, bind
 from reconciler.controller.turns import Turns
 from reconciler.model.desired import Absent, Present, Suspended, Unknown
 from reconciler.model.errors import TryLater
@@ -61,7 +62,8 @@ class Source(Protocol):
 
 
 class Wanted:
-    """See the module. ``turns``: what this command said it is about (None: what others say does not concern it).
+    """See the module. ``digest``: how values of objects are told apart; given by who has an engine. ``turns``: what
+    this command said it is about (None: what others say does not concern it).
     ``suspensions``: which pods are left alone (None: none)."""
 
     def __init__(
@@ -70,6 +72,7 @@ class Wanted:
         self.sources = tuple(sources)
         self.suspensions = suspensions
         self._turns = turns
+        self.digest: Digest = _no_digest
         self._owners: dict[Key, SourceId] = {}
         self._lock = threading.Lock()
 
@@ -127,7 +130,7 @@ class Wanted:
         Raises Overtaken where it is no longer ours to say, TryLater where it cannot be told whether it is suspended.
         """
         self.check_turn()
-        return self._unless_suspended(key, self._served(self._said_of(key)))
+        return self._unless_suspended(key, self._served(self._bound(key, self._said_of(key))))
 
     def _served(self, answer: Resolution) -> Resolution:
         """With the Services that select the pod, of those that its own source defines."""
@@ -141,6 +144,13 @@ class Wanted:
         selecting = (one for one in source.services_for(key) if one.selects(key, labels))
         services = tuple(sorted({ServiceName(one.key.name, one.unready_too) for one in selecting}))
         return replace(answer, desired=replace(desired, services=services))
+
+    def _bound(self, key: Key, answer: Resolution) -> Resolution:
+        """With what the pod refers to looked up."""
+        if not isinstance(answer.desired, Present):
+            return answer
+        find = self.objects_for(key, answer.desired.owner)
+        return replace(answer, desired=bind(answer.desired, find, self.digest))
 
     def _unless_suspended(self, key: Key, answer: Resolution) -> Resolution:
         """Pods made by hand are as commands want them; where there is no pod and none is wanted, there is nothing to
@@ -238,6 +248,10 @@ class Wanted:
         if owner != HAND and (kind == "file" or not Path(place).is_dir()):
             return claim
         return Resolution(Unknown(f"NotOwned: pod {key} belongs to {spoken(owner)}; `{_release(owner, key)}` frees it"))
+
+
+def _no_digest(_data: bytes) -> str:
+    raise RuntimeError("whoever resolves pods that refer to objects says how their values are told apart")
 
 
 def spoken(owner: SourceId) -> str:

@@ -6,12 +6,14 @@ Kubernetes' rules: pkg/volume/{configmap,secret,downwardapi,projected}.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from reconciler.model.downward import PodFacts, text_of
 from reconciler.model.errors import TryLater
+from reconciler.model.key import Key
 from reconciler.model.projection import File, SourceKind, VolumeSource
-from reconciler.model.spec import Volume
+from reconciler.model.spec import PodSpec, Volume
 
 KINDS = {SourceKind.CONFIG_MAP: "ConfigMap", SourceKind.SECRET: "Secret"}
 _KEYS = {SourceKind.CONFIG_MAP: "config", SourceKind.SECRET: "secret"}
@@ -71,3 +73,14 @@ def _of_object(volume: Volume, source: VolumeSource, data_of: DataOf) -> Files:
 
 def _content(volume: Volume, file: File, data: bytes) -> Content:
     return Content(data, volume.default_mode if file.mode is None else file.mode)
+
+
+def of_objects(volume: Volume, data_of: DataOf) -> Mapping[str, bytes]:
+    """What stands in its files that comes from objects, as what to tell it by. Raises NotThere."""
+    objects = tuple(source for source in volume.sources if source.kind is not SourceKind.DOWNWARD)
+    found = files_of(replace(volume, sources=objects), data_of, _NOBODY)
+    return {path: b"%o " % content.mode + content.data for path, content in found.items()}
+
+
+_NOBODY = PodFacts(PodSpec(Key("", "")))
+"""For sources that say nothing of a pod."""

@@ -60,7 +60,7 @@ def of_container(ctx: Context, container: ContainerId, pod: PodId, image_id: str
         bundle=bundle,
         pod_directory=ctx.layout.pod(pod),
         pid_file=ctx.layout.pids / container,
-        config=_config(bundle),
+        config=_shown(ctx, container, _config(bundle)),
         runtime=_runtime(ctx, container),
         monitor=monitor.pid if monitor is not None and lives else 0,
         cgroup=container_path(group, container) if group else "",
@@ -74,6 +74,13 @@ def _config(bundle: Path) -> dict[str, Any]:
     except msgspec.MsgspecError:
         return {}
     return found
+
+
+def _shown(ctx: Context, container: ContainerId, config: dict[str, Any]) -> dict[str, Any]:
+    from reconciler.engine import kept
+
+    record = recorded.record_of(ctx, container)
+    return kept.as_shown(ctx, record, config) if record is not None else config
 
 
 def _runtime(ctx: Context, container: ContainerId) -> str:

@@ -176,6 +176,12 @@ class Engine:
         """Have the objects that specs refer to looked up by it, whenever they are needed."""
         self.context.objects_for = objects_for
 
+    def digest(self, data: bytes) -> str:
+        """A name for these bytes, another one for any other, that tells nothing of them. Raises TryLater."""
+        from reconciler.engine import kept
+
+        return kept.digest(self.context, data)
+
     def renew_images(self, key: Key, spec: PodSpec, tell: Callable[[str], None]) -> tuple[str, ...]:
         """Ask the registries about every image of a pod, and have its containers replaced whose image is another one
         now; waits for the pulls. Returns what could not be had, in sentences."""

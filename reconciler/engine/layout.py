@@ -1,7 +1,7 @@
 """Where everything of one instance lies. All paths follow ``--root``, so two roots share nothing.
 
 state/  (survives a reboot)             run/  (gone after one)
-  pods/<pod id>/record.json               controller.lock
+  pods/<pod id>/record.json, objects.json controller.lock
     hosts, hostname, resolv.conf          locks/<kind>.<namespace>.<name>
     volumes/<name>/                       zygote.sock, zygote.lock
   containers/<container id>/              exits/<container id>   exit codes, renamed into place; ID.oom
@@ -96,6 +96,11 @@ class Layout:
     def hand(self) -> Path:
         """What commands want of the pods that they made (``sources.hand``)."""
         return self.state / "hand"
+
+    @property
+    def digest_key(self) -> Path:
+        """By which values of objects are told apart without being written down."""
+        return self.state / "digest.key"
 
     @property
     def suspended(self) -> Path:

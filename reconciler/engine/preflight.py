@@ -90,7 +90,10 @@ def _inside(spec: ContainerSpec, image: Image) -> Iterable[Problem]:
 
 
 def _covered(spec: ContainerSpec, command: str) -> bool:
-    """A volume may bring the command, and relative names may meet one: only the runtime can tell then."""
+    """A volume may bring the command, and relative names may meet one; or what it is called, or where it is looked
+    for, is not known yet: only the runtime can tell then."""
+    if "$(" in command or any(step.is_all or step.name == "PATH" for step in spec.program):
+        return True
     return any(command.startswith(m.path.rstrip("/") + "/") for m in spec.mounts) or (
         "/" not in command and bool(spec.mounts)
     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import partial
 
-from reconciler.engine import contents, volumes
+from reconciler.engine import contents, kept, volumes
 from reconciler.engine.contents import Files
 from reconciler.engine.context import Context
 from reconciler.engine.memory import Keeper
@@ -36,11 +35,6 @@ def _keeper(record: PodRecord, infra: PidRef) -> Keeper:
 
 
 def _files(ctx: Context, record: PodRecord, volume: Volume) -> Files:
+    """What is to stand in a volume's files; the objects it comes from are kept before. Raises TryLater."""
     facts = PodFacts(record.spec, record.uid, cpus=1000 * (os.cpu_count() or 1), memory=ctx.facts.memory)
-    find = ctx.objects_for(record.key, record.owner)
-
-    def data_of(kind: str, name: str) -> Mapping[str, bytes] | None:
-        found = find(kind, name)
-        return None if found is None else found.files
-
-    return contents.files_of(volume, data_of, facts)
+    return contents.files_of(volume, kept.for_volume(ctx, record, volume), facts)

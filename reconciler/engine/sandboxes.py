@@ -20,6 +20,7 @@ from reconciler.engine import (
     containers,
     files,
     infra,
+    kept,
     locks,
     named,
     nameserver,
@@ -212,7 +213,7 @@ def _end(ctx: Context, pod: PodId) -> None:
     index.release_ports(ctx.store, pod)
     records.write(directory, STATE, PodState(ended=True))
     for path in directory.iterdir():
-        if path.name not in (RECORD, STATE, VOLUMES):
+        if path.name not in (RECORD, STATE, VOLUMES, kept.KEPT):
             files.discard(path, ctx.layout.trash)
 
 
@@ -230,6 +231,7 @@ def _take_over(ctx: Context, record: PodRecord) -> None:
     for pod in index.pods_of(ctx.store, record.key):
         old = record_of_pod(ctx, pod)
         if pod != record.id and (old is None or state_of_pod(ctx, pod).ended):
+            kept.inherit(ctx, pod, record.id)
             if old is not None and _goes_on(old.spec, record.spec):
                 _inherit(ctx.layout.pod(pod) / VOLUMES, ctx.layout.pod(record.id) / VOLUMES)
             _remove_containers(ctx, pod, keep_volumes=True)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from reconciler.kube import env as environment
 from reconciler.kube import nameservice, ours, quantity
-from reconciler.kube.expansion import expand, expand_env, known_env
 from reconciler.kube.names import default_pull_policy
 from reconciler.kube.objects import DEFAULT_NAMESPACE
 from reconciler.kube.rules import PIDS_LIMIT
 from reconciler.kube.security import compile_security, sysctls
 from reconciler.kube.volumes import compile_mount, compile_volume, contents
 from reconciler.model import publish
+from reconciler.model.expansion import expand, expand_env
 from reconciler.model.key import Key
 from reconciler.model.spec import (
     MESSAGE_PATH,
@@ -45,8 +46,8 @@ def compile_pod(pod: dict[str, Any]) -> PodSpec:
     namespace = meta.get("namespace") or DEFAULT_NAMESPACE
     volumes = {v["name"]: compile_volume(v, namespace) for v in spec.get("volumes", ())}
     annotations = meta.get("annotations", {})
-    containers = tuple(_container(c, spec, volumes, annotations) for c in spec["containers"])
-    init = tuple(_container(c, spec, volumes, annotations) for c in spec.get("initContainers", ()))
+    containers = tuple(_container(c, pod, volumes) for c in spec["containers"])
+    init = tuple(_container(c, pod, volumes) for c in spec.get("initContainers", ()))
     sidecars = tuple(c for c in init if c.restart is RestartPolicy.ALWAYS)  # ports of plain ones are nobody's (kubelet)
     compiled = PodSpec(
         key=Key(namespace, meta["name"]),
@@ -96,21 +97,23 @@ def _sandbox(meta: dict[str, Any], spec: dict[str, Any], containers: tuple[Conta
     )
 
 
-def _container(
-    c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volume], annotations: dict[str, str]
-) -> ContainerSpec:
-    env = expand_env((e["name"], e.get("value", "")) for e in c.get("env", ()))
+def _container(c: dict[str, Any], pod: dict[str, Any], volumes: dict[str, Volume]) -> ContainerSpec:
+    spec, annotations = pod["spec"], pod["metadata"].get("annotations", {})
+    program = environment.program_of(c, pod)
+    known = environment.is_known(program)
+    env = expand_env((step.name, step.value) for step in program) if known else {}
     ports = {_port(p, spec.get("hostNetwork", False)) for p in c.get("ports", ())}
     return ContainerSpec(
         name=c["name"],
         image=c["image"],
         pull_policy=PullPolicy(c.get("imagePullPolicy", default_pull_policy(c["image"]))),
-        command=_words(c.get("command"), env),
-        args=_words(c.get("args"), env),
+        command=_words(c.get("command"), env if known else None),
+        args=_words(c.get("args"), env if known else None),
         working_dir=clean_path(c["workingDir"]) if c.get("workingDir") else "",
         env=_pairs(env),
+        program=() if known else program,
         ports=tuple(sorted(ports)),
-        mounts=_mounts(c, spec, volumes),
+        mounts=_mounts(c, spec, volumes, env if known else None),
         resources=_resources(c.get("resources", {}), annotations.get(PIDS_LIMIT + c["name"])),
         security=compile_security(c.get("securityContext", {}), spec.get("securityContext", {})),
         pull_secrets=tuple(dict.fromkeys(secret["name"] for secret in spec.get("imagePullSecrets", ()))),
@@ -123,15 +126,28 @@ def _container(
     )
 
 
-def _mounts(c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volume]) -> tuple[Mount, ...]:
-    env = known_env(c)
-    mounts = (compile_mount(m, volumes, spec, env) for m in c.get("volumeMounts", ()))
+def _mounts(
+    c: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volume], env: dict[str, str] | None
+) -> tuple[Mount, ...]:
+    mounts = (_mount(m, spec, volumes, env) for m in c.get("volumeMounts", ()))
     return tuple(sorted(mounts, key=lambda m: m.path))
 
 
-def _words(words: list[str] | None, env: dict[str, str]) -> tuple[str, ...] | None:
-    """None for an empty list too: to Kubernetes both mean "the image's"."""
-    return tuple(expand(word, env) for word in words) if words else None
+def _mount(
+    mount: dict[str, Any], spec: dict[str, Any], volumes: dict[str, Volume], env: dict[str, str] | None
+) -> Mount:
+    """With an expression that leads nowhere as it is, which is told when a container is to be made."""
+    try:
+        return compile_mount(mount, volumes, spec, env)
+    except ValueError:
+        return compile_mount(mount, volumes, spec, None)
+
+
+def _words(words: list[str] | None, env: dict[str, str] | None) -> tuple[str, ...] | None:
+    """None for an empty list too: to Kubernetes both mean "the image's". Where ``env`` is not known yet, as written."""
+    if not words:
+        return None
+    return tuple(words) if env is None else tuple(expand(word, env) for word in words)
 
 
 def _port(port: dict[str, Any], host_network: bool) -> ContainerPort:

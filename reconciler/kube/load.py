@@ -6,7 +6,7 @@ memory are bounded by the size cap and the node limit. Pure; several threads may
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
@@ -223,7 +223,11 @@ def _check(pod: dict[str, Any], strictness: Strictness) -> list[Flaw]:
     if not whole:
         return shape
     prune(pod, shape)
-    rules = lambda p: (list(islice(chain(check_rules(p), cluster.check(p, token)), MAX_PROBLEMS + 1)), True)  # noqa: E731
+
+    def rules(checked: dict[str, Any]) -> tuple[list[Flaw], bool]:
+        found = _besides(chain(check_rules(checked), cluster.check(checked, token)), shape)
+        return list(islice(found, MAX_PROBLEMS + 1)), True
+
     broken, _, more = check_without(pod, rules, strictness)
     if not any(not flaw.warning for flaw in (*shape, *broken)):
         drop(pod, lost | more)
@@ -247,6 +251,13 @@ def _document_of(node: Node) -> dict[str, Any]:
             texts = {k: "" if e.node.value is None else plain(e.node) for k, e in mapping.value.items()}
             (made[parent] if parent else made)[name] = texts
     return made
+
+
+def _besides(broken: Iterable[Flaw], found: list[Flaw]) -> Iterator[Flaw]:
+    """What rules find, but that something lacks which the schema refused in it."""
+    for flaw in broken:
+        if flaw.reason is not Reason.MISSING_FIELD or not any(one.at[: len(flaw.at)] == flaw.at for one in found):
+            yield flaw
 
 
 def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool, strictness: Strictness) -> _Result:

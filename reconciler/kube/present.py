@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.kube import env as environment
 from reconciler.kube import nameservice
-from reconciler.kube.expansion import escape
 from reconciler.kube.quantity import show_cpu, show_memory
 from reconciler.kube.security import present_container, present_pod
 from reconciler.kube.volumes import present_mount, present_volume
+from reconciler.model.expansion import escape
 from reconciler.model.observed import Exit
 from reconciler.model.qos import qos_of
 from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec, Resources
@@ -102,14 +103,14 @@ def _init_container(c: ContainerSpec) -> Json:
 
 def _container(c: ContainerSpec) -> Json:
     out: Json = {"name": c.name, "image": c.image, "imagePullPolicy": c.pull_policy.value}
-    if c.command is not None:
-        out["command"] = [escape(word) for word in c.command]
-    if c.args is not None:
-        out["args"] = [escape(word) for word in c.args]
+    for name, words in (("command", c.command), ("args", c.args)):
+        if words is not None:
+            out[name] = [word if c.program else escape(word) for word in words]
     if c.working_dir:
         out["workingDir"] = c.working_dir
     if c.env:
         out["env"] = [{"name": name, "value": escape(value)} for name, value in c.env]
+    out |= environment.present(c.program)
     if c.ports:
         out["ports"] = [_port(p) for p in c.ports]
     if resources := _resources(c.resources):

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.kube import names, nameservice, ours, quantity
-from reconciler.kube.expansion import expand
+from reconciler.kube.env import check_env_from, check_value_from
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER
 from reconciler.kube.security_rules import check_container_security, check_pod_security
 from reconciler.kube.volume_rules import bad, check_mounts, check_volumes, items, mount_path, unique
 from reconciler.model import publish
+from reconciler.model.expansion import expand
 from reconciler.model.spec import RestartPolicy, share_address
 
 ANNOTATIONS_MAX = 256 * 1024
@@ -125,7 +126,7 @@ def _containers(spec: dict[str, Any]) -> Flaws:
             yield from unique(container["name"], seen, (*at, "name"), "container called")
         if "image" in container:
             yield from bad(names.image(container["image"]), (*at, "image"))
-        yield from _env(container, at)
+        yield from _env(container, at, spec)
         yield from _expansions(container, at)
         yield from _ports(container, at)
         yield from check_mounts(container, at, volumes)
@@ -137,9 +138,13 @@ def _containers(spec: dict[str, Any]) -> Flaws:
             yield from bad(f"{container['workingDir']!r} must be an absolute path", (*at, "workingDir"))
 
 
-def _env(container: dict[str, Any], at: Path) -> Flaws:
+def _env(container: dict[str, Any], at: Path, spec: dict[str, Any]) -> Flaws:
     seen: set[str] = set()
+    siblings = [c["name"] for _, c in everyone(spec) if "name" in c]
+    for place, source in items(container, "envFrom", at):
+        yield from check_env_from(source, place)
     for place, variable in items(container, "env", at):
+        yield from check_value_from(variable, place, siblings)
         name = variable.get("name")
         if name is None:
             continue

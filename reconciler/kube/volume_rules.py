@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from reconciler.kube import names, quantity
-from reconciler.kube.expansion import expand_strictly, known_env
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER
+from reconciler.model.expansion import expand_strictly, known_env
 from reconciler.model.words import clean_path, did_you_mean
 
 Json = dict[str, Any]

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.kube import quantity
-from reconciler.kube.expansion import expand_strictly
 from reconciler.kube.names import default_pull_policy
 from reconciler.model import claims, downward
+from reconciler.model.expansion import expand_strictly
 from reconciler.model.projection import File, SourceKind, VolumeSource
 from reconciler.model.spec import (
     Mount,

@@ -23,11 +23,20 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A reference that nothing answers yet (a ConfigMap, a Secret…): the pod waits for it."""
+    """A reference that nothing answers yet (a ConfigMap, a Secret…): the pod waits for it, or where it is given only
+    that ``container`` of it. ``volume``: in whose files it should stand. ``text``: what there is to say, if it is more
+    than that it is not there."""
 
     kind: str
     name: str
     field: str
+    container: str = ""
+    volume: str = ""
+    text: str = ""
+
+    def __str__(self) -> str:
+        what = self.text or f'{self.kind.lower()} "{self.name}" not found'
+        return f"{what} (needed by {self.field})"
 
 
 @dataclass(frozen=True, slots=True)

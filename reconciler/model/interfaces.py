@@ -31,6 +31,9 @@ class PodEngine(Protocol):
     def use_objects(self, objects_for: ObjectsFor) -> None:
         """Have the objects that specs refer to looked up by it, whenever they are needed."""
 
+    def digest(self, data: bytes) -> str:
+        """A name for these bytes, another one for any other, that tells nothing of them. Raises TryLater."""
+
     def lock(self, key: Key) -> AbstractContextManager[KeyLock]:
         """Hold the key against every other process. Never held through a grace period or a pull."""
 

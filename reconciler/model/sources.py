@@ -1,30 +1,55 @@
-"""What a pod takes from elsewhere: objects that manifests define beside it."""
+"""Where the environment of a container comes from, as long as that is not known yet: objects that manifests define
+beside the pod, and facts of the pod's life."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
-from reconciler.model.claims import claim_of
-from reconciler.model.objects import CLAIM, CONFIG_MAP, SECRET
-from reconciler.model.projection import SourceKind
-from reconciler.model.spec import PodSpec, Volume
+from reconciler.model.cost import Cost, costs
 
 
-def references(spec: PodSpec) -> frozenset[tuple[str, str]]:
-    """Kind and name of every object of its namespace that a pod refers to."""
-    return frozenset(_references(spec))
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A ConfigMap or Secret of the pod's namespace. ``key`` "" means all of it; ``optional``: where it is not there,
+    nothing comes of it."""
+
+    kind: str = costs(Cost.CONTAINER)
+    name: str = costs(Cost.CONTAINER)
+    key: str = costs(Cost.CONTAINER, "")
+    optional: bool = costs(Cost.CONTAINER, False)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
-def _references(spec: PodSpec) -> Iterator[tuple[str, str]]:
-    for container in spec.everyone:
-        yield from ((SECRET, name) for name in container.pull_secrets)
-    for volume in spec.volumes:
-        yield from volume_references(volume, spec.key.namespace)
+@dataclass(frozen=True, slots=True)
+class EnvEntry:
+    """One step of a container's environment: the variable ``name``, or with a ``source`` of no key all of its values,
+    ``name`` before each key. The value is ``value``, in which ``$(VAR)`` means what was set before; that of ``source``;
+    or that of ``field``: ``metadata.uid``, ``spec.nodeName``, ``status.hostIP``, ``status.podIPs``…, or the machine's
+    ``node.cpu`` (thousandths) and ``node.memory`` (bytes) in units of ``divisor``, as ``container`` ("": this one) has
+    no limit."""
 
+    name: str = costs(Cost.CONTAINER, "")
+    value: str = costs(Cost.CONTAINER, "")
+    source: Reference | None = costs(Cost.CONTAINER, None)
+    field: str = costs(Cost.CONTAINER, "")
+    divisor: int = costs(Cost.CONTAINER, 1)
+    container: str = costs(Cost.CONTAINER, "")
 
-def volume_references(volume: Volume, namespace: str) -> Iterator[tuple[str, str]]:
-    """Kind and name of every object whose content a volume shows, or whose directory it is."""
-    kinds = {SourceKind.CONFIG_MAP: CONFIG_MAP, SourceKind.SECRET: SECRET}
-    yield from ((kinds[source.kind], source.name) for source in volume.sources if source.kind in kinds)
-    if volume.claim:
-        yield CLAIM, claim_of(namespace, volume.claim)
+    @property
+    def is_all(self) -> bool:
+        """Whether it sets a variable for each value of an object (envFrom)."""
+        return self.source is not None and not self.source.key
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """The variable, and where its value comes from, for a reader."""
+        if self.source is None:
+            return self.name, self.field or self.value
+        if self.is_all:
+            return f"{self.name}* of {self.source}", "all"
+        return self.name, f"{self.source}[{self.source.key}]"
+
+    def __str__(self) -> str:
+        return "=".join(self.told)

@@ -16,6 +16,7 @@ from reconciler.model.cost import Cost, costs, nested
 from reconciler.model.key import Key
 from reconciler.model.probe import Handler, Probe, ProbeKind
 from reconciler.model.projection import VolumeSource
+from reconciler.model.sources import EnvEntry
 
 SPEC_VERSION = 2
 """Version of the shape below, written into each record; ``engine/records.py`` reads older ones by their own rules."""
@@ -236,6 +237,8 @@ MESSAGE_PATH = "/dev/termination-log"
 class ContainerSpec:
     """One member. ``command`` and ``args`` None mean "the image's", ``command`` () none, so that ``args`` alone (or
     what the image has for them) is what runs; ``env`` is expanded and sorted by name.
+    Where a variable comes from an object or is not known before the pod lives, all of them are in ``program`` instead,
+    and command and args are not expanded yet; ``env_digest`` then says, by object, which values are meant.
     ``pull_secrets`` names the pod's Secrets with passwords for the image; what is in them is never in a spec.
     ``stdin_once``: the end of the first client's input is the end of the container's. ``message_path`` is where the
     container finds the file for its last words (none where the pod is kept: podman has no such file). ``post_start``
@@ -254,6 +257,8 @@ class ContainerSpec:
     args: tuple[str, ...] | None = costs(Cost.CONTAINER, None)
     working_dir: str = costs(Cost.CONTAINER, "")
     env: Pairs = costs(Cost.CONTAINER, ())
+    program: tuple[EnvEntry, ...] = costs(Cost.CONTAINER, ())
+    env_digest: Pairs = costs(Cost.CONTAINER, ())
     ports: tuple[ContainerPort, ...] = costs(Cost.NOTHING, ())
     mounts: tuple[Mount, ...] = costs(Cost.CONTAINER, ())
     resources: Resources = nested(Resources())

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from reconciler.model.cost import Cost
+from reconciler.model.sources import EnvEntry
 from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Resources, Role
 
 PAIRS = frozenset({"contents", "env", "labels", "annotations", "sysctls", "ulimits"})
 """Fields that hold named values: reported one name at a time."""
+
+DIGESTS = {"env_digest": "{}", "contents": "the files of volume {}"}
+"""Fields that hold digests of what is never told: by name, only that it is another one."""
 
 QUANTITIES = ("resources.requests.cpu", "resources.limits.cpu", "resources.requests.memory", "resources.limits.memory")
 """Ends of the paths of fields that are shown as manifests write them: "64Mi", "500m"."""
@@ -68,6 +72,8 @@ USER_PATHS: dict[str, str] = {
     "ContainerSpec.args": "args",
     "ContainerSpec.working_dir": "workingDir",
     "ContainerSpec.env": "env",
+    "ContainerSpec.program": "env",
+    "ContainerSpec.env_digest": "env",
     "ContainerSpec.ports": "ports",
     "ContainerSpec.mounts": "volumeMounts",
     "ContainerSpec.stdin": "stdin",
@@ -122,15 +128,21 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field that differs. ``container`` "" is the pod's own; a member that comes or goes has None on one side."""
+    """One field that differs. ``container`` "" is the pod's own; a member that comes or goes has None on one side.
+    ``hidden``: ``field`` says in words what differs, and no more is told."""
 
     field: str
     before: Any
     after: Any
     cost: Cost
     container: str = ""
+    hidden: bool = False
 
     def __str__(self) -> str:
+        if self.hidden:
+            return (
+                f"{self.field} {'is gone' if self.after is None else 'is there' if self.before is None else 'changed'}"
+            )
         if self.before is None and isinstance(self.after, ContainerSpec):
             return f"{_called(self.field)} {self.container} was added"
         if self.after is None and isinstance(self.before, ContainerSpec):
@@ -230,13 +242,38 @@ def _compare(old: Any, new: Any, prefix: str, container: str) -> Iterator[Change
 
 
 def _split(name: str, path: str, before: Any, after: Any, cost: Cost, container: str) -> Iterator[Change]:
-    if name not in PAIRS:
+    if name in DIGESTS:
+        for key, old, new in _sides(before, after):
+            yield Change(DIGESTS[name].format(key), old, new, cost, container, hidden=True)
+    elif name in PAIRS:
+        for key, old, new in _sides(before, after):
+            yield Change(f"{path}[{key}]", old, new, cost, container)
+    elif name == "program":
+        yield from _of_program(path, before, after, cost, container)
+    else:
         yield Change(path, before, after, cost, container)
-        return
-    old, new = dict(cast(Pairs, before)), dict(cast(Pairs, after))
+
+
+def _sides(before: Pairs, after: Pairs) -> Iterator[tuple[str, str | None, str | None]]:
+    """The names of which the values differ, and both of them."""
+    old, new = dict(before), dict(after)
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
-            yield Change(f"{path}[{key}]", old.get(key), new.get(key), cost, container)
+            yield key, old.get(key), new.get(key)
+
+
+def _of_program(
+    path: str, before: tuple[EnvEntry, ...], after: tuple[EnvEntry, ...], cost: Cost, container: str
+) -> Iterator[Change]:
+    """One variable at a time; of two programs with the same steps the order."""
+    sides = tuple(_sides(_told(before), _told(after)))
+    yield from (Change(f"{path}[{key}]", old, new, cost, container) for key, old, new in sides)
+    if not sides:
+        yield Change(path, before, after, cost, container)
+
+
+def _told(program: tuple[EnvEntry, ...]) -> Pairs:
+    return tuple(step.told for step in program)
 
 
 def _member_changes(applied: PodSpec, want: PodSpec) -> Iterator[Change]:

@@ -5,10 +5,11 @@ Found before anything is stopped (make before break); the plan waits for them, t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from reconciler.model.actions import PullImage, Reason, Why
-from reconciler.model.desired import Present
+from reconciler.model.desired import Missing, Present
 from reconciler.model.observed import HostFacts, ImageState, ImageStatus, Instant, Observed, PortHolder, Problem
 from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, Protocol, PullPolicy
 
@@ -38,15 +39,7 @@ class Obstacle:
 
 def pod_obstacles(want: Present, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
     """What stands in the way of the whole pod, host ports apart."""
-    missing = (
-        Obstacle(
-            "",
-            Why.PROBLEM,
-            "CreateContainerConfigError",
-            f'{m.kind.lower()} "{m.name}" not found (needed by {m.field})',
-        )
-        for m in want.missing
-    )
+    missing = _missing("", want)
     problems = (_problem(p, now) for p in have.problems if not p.container)
     return (*missing, *problems)
 
@@ -71,10 +64,21 @@ def port_obstacles(spec: PodSpec, have: Observed, host: HostFacts, now: Instant)
     return tuple(_taken(tuple(b for b, _ in some), some[0][1], now) for some in taken.values())
 
 
-def member_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
-    """What keeps one member from being created: problems told of it, and its image."""
+def missing_obstacles(missing: Iterable[Missing]) -> tuple[Obstacle, ...]:
+    """What is referred to and nobody defines."""
+    found = dict.fromkeys((one.container, str(one)) for one in missing)
+    return tuple(Obstacle(who, Why.PROBLEM, "CreateContainerConfigError", text) for who, text in found)
+
+
+def _missing(container: str, want: Present) -> tuple[Obstacle, ...]:
+    """That of a member, or of the pod as a whole."""
+    return missing_obstacles(one for one in want.missing if one.container == container)
+
+
+def member_obstacles(spec: ContainerSpec, want: Present, have: Observed, now: Instant) -> tuple[Obstacle, ...]:
+    """What keeps one member from being created: what it refers to and is missing, problems told of it, its image."""
     problems = tuple(_problem(p, now) for p in have.problems if p.container == spec.name)
-    return (*problems, *image_obstacles(spec, have, now))
+    return (*_missing(spec.name, want), *problems, *image_obstacles(spec, have, now))
 
 
 def image_obstacles(spec: ContainerSpec, have: Observed, now: Instant) -> tuple[Obstacle, ...]:

@@ -21,6 +21,7 @@ from reconciler.plan.obstacles import (
     image_obstacles,
     infra_obstacles,
     member_obstacles,
+    missing_obstacles,
     pod_obstacles,
     port_obstacles,
 )
@@ -147,6 +148,7 @@ def lacks_nothing(want: Present, have: Observed) -> bool:
 def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold: bool) -> Situation:
     """Choose the target, and sort the obstacles by what they stand in the way of."""
     sandbox, applied = have.sandbox, have.applied
+    want, unmet = _with_files_as_they_are(want, applied)
     alive = sandbox is not None and sandbox.infra_up and not sandbox.removing
     pod_diff = at_least(Cost.POD, pod_changes(applied, want.spec)) if applied else ()
     anew = not alive or bool(pod_diff)
@@ -160,7 +162,7 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
         *(leaving if pod_diff else ()),
     )
     members = {
-        c.name: member_obstacles(c, have, now)
+        c.name: member_obstacles(c, want, have, now)
         for c in want.spec.everyone
         if _is_made(want, c.name) and (anew or not _needs_nothing(c, want, have))
     }
@@ -172,10 +174,24 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
         hold=hold,
         target=target,
         recreate=pod_diff if target is want.spec else (),
-        told=(*in_the_way, *leaving, *_not_taken(want.spec, target, members, pod_diff)) if applied else (),
+        told=(*in_the_way, *leaving, *_not_taken(want.spec, target, members, pod_diff), *unmet) if applied else (),
         blocked=_blocked(want, target, applied, members, in_the_way, have, now),
         passing=tuple(p for p in ports if p.passing),
     )
+
+
+def _with_files_as_they_are(want: Present, applied: PodSpec | None) -> tuple[Present, tuple[Obstacle, ...]]:
+    """Where a volume lacks an object now, its files stay as they are: so what was applied of them is wanted still, and
+    where the volume itself is the same nobody has to wait for it; that is only told."""
+    lacking = {one.volume for one in want.missing if one.volume}
+    if applied is None or not lacking:
+        return want, ()
+    before = {name: stamp for name, stamp in applied.contents if name in lacking}
+    same = {volume.name for volume in want.spec.volumes if volume.name in before and volume in applied.volumes}
+    told = tuple(one for one in want.missing if one.volume in same)
+    spec = replace(want.spec, contents=tuple(sorted({**before, **dict(want.spec.contents)}.items())))
+    rest = tuple(one for one in want.missing if one not in told)
+    return replace(want, spec=spec, missing=rest), missing_obstacles(told)
 
 
 def _is_made(want: Present, name: str) -> bool:

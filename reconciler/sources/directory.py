@@ -20,8 +20,8 @@ from reconciler.model.desired import Absent
 from reconciler.model.key import Key, SourceId
 from reconciler.model.objects import SERVICE, Object, ObjectId
 from reconciler.model.observed import Instant
+from reconciler.model.references import references
 from reconciler.model.service import Service
-from reconciler.model.sources import references
 from reconciler.model.strictness import Strictness
 from reconciler.sources import memory as memories
 from reconciler.sources import reading

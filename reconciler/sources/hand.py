@@ -22,8 +22,8 @@ from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.key import HAND, ContainerId, Key, SourceId
 from reconciler.model.login import Logins
 from reconciler.model.objects import SECRET, FindObject, Object, ObjectId
+from reconciler.model.references import references
 from reconciler.model.service import Service
-from reconciler.model.sources import references
 from reconciler.model.spec import SPEC_VERSION, PodSpec
 from reconciler.model.typed import decoder
 from reconciler.sources.atomic import replace_file

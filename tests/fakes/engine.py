@@ -10,6 +10,7 @@ Thread-safe; ``listeners`` are called outside the lock with the key whose contai
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -226,6 +227,9 @@ class FakeEngine:
 
     def use_objects(self, objects_for: ObjectsFor) -> None:
         self.objects_for = objects_for
+
+    def digest(self, data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()[:8]
 
     def reboot(self) -> None:
         """Every process is gone, every exit code unknown, every network taken down; records and images stay."""

@@ -385,7 +385,9 @@ UNSUPPORTED: dict[str, Callable[[Manifest], Any]] = {
     ),
     f"{C}.livenessProbe": lambda m: app(m).update(livenessProbe={"exec": {"command": ["true"]}}),
     f"{C}.lifecycle": lambda m: app(m).update(lifecycle={"preStop": {"exec": {"command": ["true"]}}}),
-    f"{C}.envFrom": lambda m: app(m).update(envFrom=[{"configMapRef": {"name": "c"}}]),
+    f"{C}.env[0].valueFrom.fileKeyRef": lambda m: app(m).update(
+        env=[{"name": "A", "valueFrom": {"fileKeyRef": {"key": "A", "path": "f", "volumeName": "v"}}}]
+    ),
     "spec.initContainers": lambda m: m["spec"].update(initContainers=[container("init", "a:1")]),
     "spec.activeDeadlineSeconds": lambda m: m["spec"].update(activeDeadlineSeconds=5),
 }

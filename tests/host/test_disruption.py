@@ -135,6 +135,13 @@ def projected(**source: Any) -> Change:
     return change
 
 
+def of_a_limit(m: Manifest) -> None:
+    """It could be applied live, but for the variable that shows it."""
+    said = {"resourceFieldRef": {"resource": "limits.memory"}}
+    member(m)["env"].append({"name": "LIMIT", "valueFrom": said})
+    member(m)["resources"]["limits"]["memory"] = "96Mi"
+
+
 def drop(name: str) -> Change:
     return lambda m: m["spec"]["containers"].remove(member(m, name))
 
@@ -154,6 +161,7 @@ NOW: dict[str, Row] = {
     "terminationMessagePolicy": Row(on_app(terminationMessagePolicy="FallbackToLogsOnError")),
     "activeDeadlineSeconds": Row(on_spec(activeDeadlineSeconds=1000)),
     "imagePullPolicy": Row(on_app(imagePullPolicy="Never")),
+    "enableServiceLinks": Row(on_spec(enableServiceLinks=False)),
     "a volume that nobody mounts": Row(lambda m: m["spec"]["volumes"].append({"name": "more", "emptyDir": {}})),
     # applied live
     "cpu limit": Row(on_app(resources={"limits": {"cpu": "250m", "memory": "64Mi"}})),
@@ -171,6 +179,11 @@ NOW: dict[str, Row] = {
     "args": Row(on_app(args=["extra"]), APP),
     "env value": Row(lambda m: member(m)["env"][1].update(value="y"), APP),
     "env added": Row(lambda m: member(m)["env"].append({"name": "MORE", "value": "1"}), APP),
+    "envFrom": Row(on_app(envFrom=[{"configMapRef": {"name": "c", "optional": True}}]), APP),
+    "env from a field": Row(
+        lambda m: member(m)["env"][1].update(value="", valueFrom={"fieldRef": {"fieldPath": "metadata.name"}}), APP
+    ),
+    "env from a limit": Row(of_a_limit, APP),
     "workingDir": Row(on_app(workingDir="/tmp"), APP),
     "tty": Row(on_app(tty=True), APP),
     "stdin": Row(on_app(stdin=True), APP),
@@ -268,8 +281,6 @@ LATER: dict[str, tuple[int, Change]] = {
     "preStop": (6, on_app(lifecycle={"preStop": PROBE})),
     "postStart": (6, on_app(lifecycle={"postStart": PROBE})),
     "stopSignal": (6, on_app(lifecycle={"stopSignal": "SIGINT"})),
-    "envFrom": (6, on_app(envFrom=[{"configMapRef": {"name": "c", "optional": True}}])),
-    "env from a label": (6, on_app(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
 }
 
 

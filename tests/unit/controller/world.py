@@ -48,7 +48,8 @@ class World:
         """As if the directories' events had come."""
         for source in self.sources:
             source.touched()
-            for key in source.scan()[1]:
+            changed = source.scan()[1]
+            for key in changed | self.core.wanted.users_of(source.take_other_objects()):
                 self.core.queue.add(key)
 
     def work(self) -> int:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.kube.expansion import LONGEST, escape, expand, expand_env
+from reconciler.model.expansion import LONGEST, escape, expand, expand_env
 
 VALUES = {"A": "1", "B": "$(A)", "EMPTY": ""}
 

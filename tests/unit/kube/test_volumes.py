@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.kube import pod_manifest
 from reconciler.model.projection import File, SourceKind, VolumeSource
-from reconciler.model.sources import references
+from reconciler.model.references import references
 from reconciler.model.spec import Mount, PullPolicy, RecursiveReadOnly, Volume, VolumeKind
 from tests.unit.kube.helpers import pod, read, sentences, spec_of
 

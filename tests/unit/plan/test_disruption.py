@@ -9,6 +9,7 @@ import pytest
 from reconciler.model import spec as spec_module
 from reconciler.model.cost import Cost
 from reconciler.model.key import Key
+from reconciler.model.sources import EnvEntry, Reference
 from reconciler.model.spec import (
     ContainerPort,
     ContainerSpec,
@@ -67,6 +68,7 @@ def test_a_field_without_a_cost_is_refused_when_it_is_compared():
 
 
 DATA = Volume("data", VolumeKind.HOST_PATH, "/srv")
+FROM_KEY = EnvEntry("A", source=Reference("Secret", "s", "k"))
 WEB = container("web", args=("a",), env=(("A", "1"), ("B", "2")), mounts=(Mount("/data", DATA),))
 POD = pod(WEB, container("side"), labels=(("app", "shop"),))
 
@@ -113,6 +115,9 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ("an input for once", web(stdin_once=True), Cost.CONTAINER, "spec.containers[web].stdinOnce"),
     ("a terminal", web(tty=True), Cost.CONTAINER, "spec.containers[web].tty"),
     ("one variable", web(env=(("A", "1"), ("B", "3"))), Cost.CONTAINER, "spec.containers[web].env[B]"),
+    ("variables from elsewhere", web(program=(FROM_KEY,)), Cost.CONTAINER, "spec.containers[web].env[A]"),
+    ("values of an object in variables", web(env_digest=(("Secret s", "1"),)), Cost.CONTAINER, "Secret s"),
+    ("values of an object in files", replace(POD, contents=(("v", "1"),)), Cost.LIVE, "the files of volume v"),
     ("a mount", web(mounts=()), Cost.CONTAINER, "spec.containers[web].volumeMounts"),
     (
         "source of a mounted volume",
@@ -233,3 +238,39 @@ def test_a_long_list_is_cut():
     ports = tuple(PortBinding(n, n) for n in range(8000, 9000))
     assert show(ports).startswith("[8000/tcp 8001/tcp ")
     assert show(ports).endswith(" 8019/tcp and 980 more]")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"env_digest": (("Secret s", "1"),)}, {"env_digest": (("Secret s", "2"),)}, "Secret s changed"),
+        ({}, {"env_digest": (("ConfigMap c", "1"),)}, "ConfigMap c is there"),
+        ({"env_digest": (("ConfigMap c", "1"),)}, {}, "ConfigMap c is gone"),
+        (
+            {"program": (FROM_KEY, EnvEntry("B", "1"))},
+            {"program": (FROM_KEY, EnvEntry("B", "2"))},
+            "env[B] changed: 1 -> 2",
+        ),
+        (
+            {"program": (FROM_KEY,)},
+            {"program": (EnvEntry("A", source=Reference("Secret", "s", "other")),)},
+            "env[A] changed: Secret s[k] -> Secret s[other]",
+        ),
+        (
+            {"program": (FROM_KEY,)},
+            {"program": (EnvEntry("P_", source=Reference("ConfigMap", "c")), FROM_KEY)},
+            "env[P_* of ConfigMap c] changed: (none) -> all",
+        ),
+        (
+            {"program": (FROM_KEY, EnvEntry("B", "1"))},
+            {"program": (EnvEntry("B", "1"), FROM_KEY)},
+            "env changed: [A=Secret s[k] B=1] -> [B=1 A=Secret s[k]]",
+        ),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_objects_are_named_and_their_values_never_told(
+    before: dict[str, object], after: dict[str, object], said: str
+) -> None:
+    old, new = (replace(WEB, **sides) for sides in (before, after))  # type: ignore[arg-type]
+    assert tell(container_changes(old, new)) == said

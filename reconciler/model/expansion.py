@@ -37,6 +37,11 @@ def expand(text: str, values: Mapping[str, str]) -> str:
     return result
 
 
+def names_in(text: str) -> set[str]:
+    """The names that ``text`` refers to."""
+    return {match[2] for match in _REFERENCE.finditer(text) if match[2] is not None}
+
+
 def expand_env(env: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Variables in order of writing: each sees those before it; of two with one name the later wins."""
     values: dict[str, str] = {}

@@ -1,0 +1,140 @@
+"""What pods take from objects, over real files and the engine in memory: who waits, who is replaced, whose word
+counts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.key import Key
+from reconciler.model.observed import ContainerState
+from tests.unit.controller.world import World
+from tests.unit.sources.manifests import BROKEN
+
+WEB = Key("default", "web")
+
+
+def config_map(name: str, namespace: str = "default", /, **data: str) -> str:
+    meta = {"name": name, "namespace": namespace}
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+
+
+def user(name: str = "web", *, of: str = "c", key: str = "k", optional: bool = False) -> str:
+    """A pod with a member that takes a variable from a ConfigMap, and one that does not."""
+    source = {"name": of, "key": key, "optional": optional}
+    env = [{"name": "V", "valueFrom": {"configMapKeyRef": source}}]
+    containers = [{"name": "app", "image": "busybox:1", "env": env}, {"name": "side", "image": "busybox:1"}]
+    meta = {"name": name}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def running(world: World, key: Key = WEB) -> dict[str, int]:
+    """The attempt of each member that runs."""
+    have = world.engine.observe(key, None)
+    return {c.name: c.attempt for c in have.containers if c.state is ContainerState.RUNNING}
+
+
+def waits(world: World, key: Key = WEB) -> list[str]:
+    return [w.reason.text for w in world.result(key).waiting]
+
+
+def test_who_refers_to_nothing_waits_alone_and_is_begun_when_it_is_there(world: World) -> None:
+    world.write("pod.json", user())
+    world.settle()
+    assert running(world) == {"side": 0}
+    needed = "(needed by spec.containers[app].env[V])"
+    assert waits(world) == [f'configmap "c" not found {needed}']
+    status = world.result(WEB).status
+    assert (status.phase.value, status.summary) == ("Pending", "CreateContainerConfigError")
+
+    world.write("other.json", config_map("c", "elsewhere", k="1"))
+    world.settle()
+    assert running(world) == {"side": 0}
+    world.write("c.json", config_map("c", other="1"))
+    world.settle()
+    assert waits(world) == [f'key "k" not found in configmap "c" {needed}']
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    assert world.result(WEB).status.summary == "Running"
+
+
+def test_an_edit_of_an_object_replaces_those_who_use_what_was_edited(world: World) -> None:
+    world.write("pod.json", user())
+    world.write("other.json", user("other", of="d"))
+    world.write("c.json", config_map("c", k="1", unused="1"))
+    world.write("d.json", config_map("d", k="1"))
+    world.settle()
+    world.write("c.json", config_map("c", k="1", unused="2"))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    world.write("c.json", config_map("c", k="2", unused="2"))
+    world.settle()
+    assert running(world) == {"app": 1, "side": 0}
+    assert running(world, Key("default", "other")) == {"app": 0, "side": 0}
+    assert any("ConfigMap c changed" in text for _, _, _, text in world.engine.emitted)
+
+
+@pytest.mark.parametrize("loss", ["removed", "without the key", "broken", "wrong"])
+def test_what_runs_goes_on_when_its_object_is_lost(world: World, loss: str) -> None:
+    world.write("pod.json", user())
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    if loss == "removed":
+        world.remove("c.json")
+    else:
+        texts = {"without the key": config_map("c", x="1"), "broken": BROKEN, "wrong": config_map("c", **{"k/": "1"})}
+        world.write("c.json", texts[loss])
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    kept = loss in ("broken", "wrong")
+    assert bool(waits(world)) is not kept
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    assert (running(world), waits(world)) == ({"app": 0, "side": 0}, [])
+
+
+def test_an_edit_that_refers_to_nothing_leaves_the_running_version(world: World) -> None:
+    world.write("pod.json", user())
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    world.write("pod.json", user(key="later"))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    assert waits(world) == ['key "later" not found in configmap "c" (needed by spec.containers[app].env[V])']
+    world.write("c.json", config_map("c", k="1", later="2"))
+    world.settle()
+    assert running(world) == {"app": 1, "side": 0}
+
+
+def test_an_optional_object_is_taken_up_when_it_comes(world: World) -> None:
+    world.write("pod.json", user(optional=True))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    assert running(world) == {"app": 1, "side": 0}
+    assert any("ConfigMap c is there" in text for _, _, _, text in world.engine.emitted)
+
+
+def test_an_object_of_another_folder_is_found_and_its_own_folder_counts_first(tmp_path: Path) -> None:
+    world = World(tmp_path, "one", "two")
+    world.write("pod.json", user(), "two")
+    world.settle()
+    assert running(world) == {"side": 0}
+    world.write("c.json", config_map("c", k="1"), "one")
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    world.write("c.json", config_map("c", k="2"), "two")
+    world.settle()
+    assert running(world) == {"app": 1, "side": 0}
+    world.write("c.json", config_map("c", k="3"), "one")
+    world.settle()
+    assert running(world) == {"app": 1, "side": 0}
