@@ -16,6 +16,7 @@ from reconciler.engine import cgroups, firewalls, nameserver, networks, records,
 from reconciler.engine.context import Context
 from reconciler.engine.network import bridge, portmap
 from reconciler.engine.network import pod as links
+from reconciler.engine.oci.places import SHARED, propagation
 from reconciler.engine.records import RECORD, ContainerRecord, PodRecord
 from reconciler.engine.store import addresses
 from reconciler.engine.store import pods as index
@@ -63,7 +64,7 @@ def check(ctx: Context, patience: float = PATIENCE) -> tuple[Leak, ...]:
 def _look(ctx: Context) -> Iterator[Leak]:
     known = _known(ctx)
     yield from _processes(ctx, known)
-    yield from _mounts(ctx)
+    yield from _mounts(ctx, known)
     yield from _links(ctx, known)
     yield from _nft(ctx)
     yield from _network(ctx)
@@ -113,11 +114,14 @@ def _watched(pid: int) -> str:
     return match[1].decode() if match else ""
 
 
-def _mounts(ctx: Context) -> Iterator[Leak]:
+def _mounts(ctx: Context, known: _Known) -> Iterator[Leak]:
+    """But those that containers were allowed to make in volumes, to be seen outside."""
+    may = any(propagation(m) in SHARED for c in known.containers.values() for m in c.spec.mounts)
+    volumes = (*(f"{ctx.layout.pod(pod)}/volumes/" for pod in known.pods), f"{ctx.layout.volumes}/")
     ours = (str(ctx.layout.state) + "/", str(ctx.layout.run) + "/")
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         target = line.split()[4]
-        if target.startswith(ours):
+        if target.startswith(ours) and not (may and target.startswith(volumes)):
             yield Leak("mount", target, "no mount of ours is ever on the host")
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 from pathlib import Path
 
 from reconciler.engine.effects import effect
 from reconciler.model.errors import TryLater
+
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+"""How /proc writes blanks in paths."""
 
 
 @effect("file.write")
@@ -86,7 +91,13 @@ def bury(tree: Path, trash: Path) -> Path | None:
 
 @effect("tree.delete")
 def delete(tree: Path) -> None:
-    """Delete a file or directory, or as much of it as can be; somebody else may do the same at the same time."""
+    """Delete a file or directory, or as much of it as can be; somebody else may do the same at the same time.
+
+    What is mounted below it is not ours to delete: a container was allowed to mount it (Bidirectional propagation), or
+    somebody on this host did. It is detached.
+    """
+    if not _detach_below(tree):
+        return
     if tree.is_dir() and not tree.is_symlink():
         import shutil
 
@@ -94,6 +105,27 @@ def delete(tree: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             tree.unlink()
+
+
+def _detach_below(tree: Path) -> bool:
+    """Whether nothing is mounted below a directory any more."""
+    from reconciler.linux.syscalls import DETACH, KERNEL  # who only reads files pays for no C library
+
+    for place in reversed(_mounted_below(tree)):
+        try:
+            KERNEL.umount(place, DETACH)
+        except OSError as e:
+            if e.errno != errno.EINVAL:  # somebody else has done it
+                return False
+    return not _mounted_below(tree)
+
+
+def _mounted_below(tree: Path) -> list[str]:
+    """In the order in which they were mounted."""
+    top = os.fsencode(tree) + b"/"
+    with open("/proc/self/mountinfo", "rb") as table:
+        places = (_ESCAPE.sub(lambda m: bytes([int(m[1], 8)]), line.split(b" ", 5)[4]) for line in table)
+        return [os.fsdecode(place) for place in places if place.startswith(top)]
 
 
 def empty(trash: Path) -> None:

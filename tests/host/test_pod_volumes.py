@@ -247,3 +247,31 @@ def test_a_pod_with_more_on_the_disk_than_its_limit_is_evicted(instance: Instanc
     limited["emptyDir"] = {"sizeLimit": "2Mi"}
     apply(instance, folder, manifest)
     assert inside(instance, "app", "/scratch/file").stat().st_size == 1000000
+
+
+def test_what_a_container_mounts_outside_is_detached_when_its_pod_goes(
+    instance: Instance, image: str, folder: Path, tmp_path: Path
+) -> None:
+    """Bidirectional, in an emptyDir: another member sees it, also on the host; and nothing in it is deleted."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("mine")
+    subprocess.run(["mount", "--bind", instance.root, instance.root], check=True, timeout=30)
+    subprocess.run(["mount", "--make-shared", instance.root], check=True, timeout=30)
+    try:
+        maker = container("app", image, volumeMounts=[mount("data", "/data", mountPropagation="Bidirectional")])
+        maker["securityContext"] = {"privileged": True}
+        maker["volumeMounts"].append(mount("precious", "/precious"))
+        seer = container("side", image, volumeMounts=[mount("data", "/data", mountPropagation="HostToContainer")])
+        volumes = [{"name": "data", "emptyDir": {}}, {"name": "precious", "hostPath": {"path": str(precious)}}]
+        apply(instance, folder, pod("web", maker, seer, volumes=volumes))
+        instance.ok("exec", "web/app", "--", "sh", "-c", "mkdir /data/m && mount -o bind /precious /data/m")
+        assert inside(instance, "side", "/data/m/file").read_text() == "mine"
+        assert any("volumes/data/m" in line for line in Path("/proc/self/mountinfo").read_text().splitlines())
+        assert instance.ok("system", "check")
+        instance.ok("down", folder)
+        assert not any("volumes/data" in line for line in Path("/proc/self/mountinfo").read_text().splitlines())
+        assert (precious / "file").read_text() == "mine"
+    finally:
+        instance.remove_everything()
+        subprocess.run(["umount", "-l", instance.root], check=False, timeout=30)
