@@ -50,9 +50,8 @@ TABLES: dict[str, Table] = {
         _FORMAT,
     ),
     "kube play": table(
-        same("annotation down no-hosts quiet start wait"),
+        same("annotation down force no-hosts quiet start wait"),
         different(
-            force="manifests make no volumes that outlive a pod yet",
             ip="of a file with one pod",
             mac_address="of a file with one pod",
             network="one network, for pods that name none",
@@ -69,7 +68,7 @@ TABLES: dict[str, Table] = {
         left_out("no-hostname", "files of /etc are the pod's; --no-hosts leaves the image's hosts"),
         left_out("seccomp-profile-root", "seccompProfile Localhost names files below config.toml's directory"),
     ),
-    "kube down": table(different(force="manifests make no volumes that outlive a pod yet")),
+    "kube down": table(same("force")),
     "kube generate": table(
         same("filename"),
         left_out("no-trunc", "annotations are never cut"),
