@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import complete
-from reconciler.cli.naming import find_pod
 from reconciler.cli.ports import ranges, run
-from reconciler.cli.resolve import observed
+from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import age, table
 from reconciler.model.desired import Desired, Present, Suspended
-from reconciler.model.errors import NotFound
 from reconciler.model.key import HAND
 from reconciler.model.observed import HostFacts, Observed
 from reconciler.model.spec import PodSpec
@@ -41,7 +39,7 @@ def _pods(
     """
     engine = options.engine()
     space = None if everywhere else namespace or "default"
-    pods = observed(engine, space) if name is None else (_named(engine, name, space),)
+    pods = observed(engine, space) if name is None else (find_pod(engine, name, space),)
     shown = [status_of(engine, pod) for pod in pods]
     if output in ("json", "yaml"):
         click.echo(as_objects(shown, output, one=name is not None))
@@ -60,17 +58,6 @@ for _name in ("pods", "pod", "po"):
     click.option("-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table")(_command)
     click.option("--no-headers", is_flag=True, help="Rows only.")(_command)
     get.add_command(_command)
-
-
-def _named(engine: Engine, name: str, namespace: str | None) -> Observed:
-    pods = [pod for pod in engine.names() if namespace in (None, pod.key.namespace)]
-    try:
-        pod = engine.look(find_pod(pods, name).key)
-    except NotFound as error:
-        raise NotFound(error.message, hint=error.hint if pods else "see: reconciler get pods -A") from None
-    if pod.sandbox is None:
-        raise NotFound(f'cannot show pod "{name}": it is being made, or removed, just now')
-    return pod
 
 
 def status_of(engine: Engine, pod: Observed) -> Shown:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.app import FAILED_AS_PODMAN
-from reconciler.cli.resolve import Found, find_container, observed
+from reconciler.cli.naming import find_container
+from reconciler.cli.resolve import Found, seen
 from reconciler.cli.selection import Which
 from reconciler.cli.terminal import Progress, complain
-from reconciler.model.errors import NotFound, ReconcilerError, RuntimeFailed
+from reconciler.model.errors import NotFound, ReconcilerError
 from reconciler.model.key import HAND, Key
-from reconciler.model.observed import ContainerState, Observed
+from reconciler.model.observed import Observed
 
 if TYPE_CHECKING:
     from reconciler.controller.by_hand import Bench
-    from reconciler.controller.sync import Result
     from reconciler.engine.engine import Engine
 
 AT_ONCE = 16
@@ -72,18 +71,17 @@ def targets(engine: Engine, which: Which) -> list[Target]:
 
     Raises NotFound, InvalidInput.
     """
-    names, pods = which.said(engine, "containers"), observed(engine)
-    made_of = {p.key for p in pods}
     found: dict[Key, list[tuple[Found, str]]] = {}
-    lost = _unmade(engine, made_of) if which.everything else []
+    lost = _unmade(engine) if which.everything else []
+    names, known = which.said(engine, "containers"), engine.names()
     for name in names:
         try:
-            one = find_container(pods, name)
+            one = seen(engine, find_container(known, name))
         except NotFound:
-            known = [target for target in _unmade(engine, made_of) if name in target.names]
-            if not known and not which.ignore:
+            asked_for = [target for target in _unmade(engine) if name in target.names]
+            if not asked_for and not which.ignore:
                 raise
-            lost += known
+            lost += asked_for
         else:
             found.setdefault(one.pod.key, []).append((one, name))
     made = [
@@ -93,40 +91,33 @@ def targets(engine: Engine, which: Which) -> list[Target]:
     return [*made, *lost]
 
 
-def _unmade(engine: Engine, made: Set[Key]) -> list[Target]:
-    """Pods that a command asked for, and was killed before it made anything of them."""
+def _unmade(engine: Engine) -> list[Target]:
+    """Containers that a command asked for, and was killed before it made them."""
     found = []
     for pod in bench_of(engine).source.all():
-        if pod.key not in made:
-            names = tuple(c.name for c in pod.spec.everyone)
-            found.append(Target(engine.observe(pod.key, None), names, names))
+        have = engine.look(pod.key)
+        made = {container.name for container in have.containers}
+        if names := tuple(c.name for c in pod.spec.everyone if c.name not in made):
+            found.append(Target(have, names, names))
     return found
 
 
 def each(things: Iterable[Any], act: Callable[[Any], None], say: Callable[[Any], Sequence[str]]) -> int:
     """Do something to several pods at the same time; print what was done, complain of what was not; the exit code."""
+    from reconciler.controller import several
+
+    def failure(thing: Any) -> ReconcilerError | None:
+        try:
+            act(thing)
+        except ReconcilerError as error:
+            return error
+        return None
+
     code = 0
-    listed = list(things)
-    with ThreadPoolExecutor(min(AT_ONCE, max(1, len(listed))), thread_name_prefix="pod") as pool:
-        for thing, future in [(thing, pool.submit(act, thing)) for thing in listed]:
-            try:
-                future.result()
-            except ReconcilerError as error:
-                complain(error.message, error.hint)
-                code = FAILED_AS_PODMAN
-            else:
-                click.echo("\n".join(say(thing)))
+    for thing, error in several.each(list(things), failure, AT_ONCE):
+        if error is None:
+            click.echo("\n".join(say(thing)))
+        else:
+            complain(error.message, error.hint)
+            code = FAILED_AS_PODMAN
     return code
-
-
-def expect_alive(bench: Bench, key: Key, names: Iterable[str], result: Result) -> None:
-    """Raise RuntimeFailed, with what stands in the way, where a member was not started (a short life counts)."""
-    have = bench.engine.observe(key, None)
-    wanted = bench.source.read(key)
-    for name in names:
-        last = max((c for c in have.containers if c.name == name), key=lambda c: c.attempt, default=None)
-        turn = wanted.member(name).wish.turn if wanted else 0
-        ran = last is not None and last.state in (ContainerState.RUNNING, ContainerState.EXITED) and last.turn >= turn
-        if not ran or last is None or not last.started_wall:
-            waits = [w.reason.text for w in result.waiting if w.container in ("", name)]
-            raise RuntimeFailed(f"cannot start {name}: {'; '.join(waits) or 'its pod does not stand'}")

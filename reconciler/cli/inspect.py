@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli import complete, formats, gather, meant
-from reconciler.cli.resolve import Found, observed
+from reconciler.cli import complete, formats, gather
+from reconciler.cli.resolve import Found, anything, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
 from reconciler.model.errors import NotFound, ReconcilerError
-from reconciler.model.observed import Observed
 
 if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
@@ -43,10 +42,9 @@ def inspect(
     """
     _expect(names, latest)
     engine = options.engine()
-    pods = observed(engine, namespace)
     if latest:
-        names = _latest([(c.created_wall, c.id) for pod in pods for c in pod.containers])
-    return _show(names, lambda name: _anything(engine, pods, name, kind), form)
+        names = _latest([(c.created_wall, c.id) for pod in observed(engine, namespace) for c in pod.containers])
+    return _show(names, lambda name: _anything(engine, namespace, name, kind), form)
 
 
 @click.command("inspect")
@@ -63,10 +61,10 @@ def pod_inspect(options: Options, names: tuple[str, ...], form: str | None, late
     """
     _expect(names, latest)
     engine = options.engine()
-    pods = gather.to_see(engine, observed(engine, namespace))
     if latest:
+        pods = gather.to_see(engine, observed(engine, namespace))
         names = _latest([(pod.sandbox.created_wall, pod.sandbox.id) for pod in pods if pod.sandbox])
-    return _show(names, lambda name: _anything(engine, pods, name, "pod"), form)
+    return _show(names, lambda name: _anything(engine, namespace, name, "pod"), form)
 
 
 def _expect(names: Sequence[str], latest: bool) -> None:
@@ -80,12 +78,13 @@ def _latest(made: Sequence[tuple[float, str]]) -> tuple[str, ...]:
     return (max(made)[1],)
 
 
-def _anything(engine: Engine, pods: Sequence[Observed], name: str, kind: str) -> dict[str, Any]:
+def _anything(engine: Engine, namespace: str | None, name: str, kind: str) -> dict[str, Any]:
     """The object of that name. Raises NotFound, InvalidInput."""
-    found = meant.anything(pods, name, containers=kind in ("all", "container"), whole_pods=kind in ("all", "pod"))
+    kinds = {"containers": kind in ("all", "container"), "whole_pods": kind in ("all", "pod")}
+    found = anything(engine, name, namespace, **kinds)
     if isinstance(found, Found):
         return gather.inspected(engine, found)
-    if found is not None:
+    if found is not None and (kind != "pod" or gather.to_see(engine, [found])):
         return gather.inspected_pod(engine, found)
     if kind in ("all", "image") and engine.images.get(name) is not None:
         return engine.images.inspect(name)

@@ -48,14 +48,12 @@ def generate(options: Options, names: tuple[str, ...], filename: str | None) -> 
 
 def _spec(engine: Engine, name: str) -> PodSpec:
     """What is wanted of the pod that is meant, or was applied last. Raises NotFound, InvalidInput."""
-    from reconciler.cli import meant
-    from reconciler.cli.resolve import Found, find_pod, observed
+    from reconciler.cli.resolve import Found, anything, find_pod
     from reconciler.sources.hand import HandSource
 
-    pods = observed(engine)
-    found = meant.pod(pods, name) or meant.anything(pods, name) or find_pod(pods, name)
+    found = anything(engine, name, containers=False) or anything(engine, name) or find_pod(engine, name)
     pod = found.pod if isinstance(found, Found) else found
-    assert pod.applied is not None  # observed() gives no others
+    assert pod.applied is not None  # no others are found
     if isinstance(found, Found) and len(pod.applied.containers) > 1:
         raise InvalidInput(
             f"cannot write a manifest of container {found.container.name}: it is in pod {pod.key.name} with others",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.hand import Target, bench_of, each, expect_alive, targets
+from reconciler.cli.hand import Target, bench_of, each, targets
 from reconciler.cli.options.values import DETACH_KEYS
 from reconciler.cli.resolve import current
 from reconciler.cli.selection import Which, choosing
@@ -76,14 +76,14 @@ def _remake(bench: Bench, target: Target) -> None:
 
 
 def _start(bench: Bench, target: Target) -> None:
-    from reconciler.controller import by_hand, oneshot, wishes
+    from reconciler.controller import by_hand, making, wishes
 
     if not target.by_hand:
-        by_hand.settle(bench, target.key, wanted=oneshot.AsApplied(bench))
+        as_applied(bench, target)
         return
     by_hand.alter(bench, target.key, lambda pod, have: wishes.started(pod, have, target.names))
     try:
-        expect_alive(bench, target.key, target.names, by_hand.settle(bench, target.key))
+        making.expect_made(bench, target.key, target.names, by_hand.settle(bench, target.key))
     except ReconcilerError:
         by_hand.alter(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names))
         raise
@@ -104,13 +104,27 @@ def stop(options: Options, which: Which, grace: int | None) -> int:
     return each(targets(engine, which), lambda t: _stop(bench, t, grace), lambda t: t.said)
 
 
+def as_applied(bench: Bench, target: Target) -> None:
+    """Have a pod of a folder as it was applied last."""
+    from reconciler.controller import by_hand, oneshot
+
+    by_hand.settle(bench, target.key, wanted=oneshot.AsApplied(bench))
+
+
 def _stop(bench: Bench, target: Target, grace: float | None) -> None:
-    from reconciler.controller import by_hand, oneshot, wishes
+    from reconciler.controller import by_hand, wishes
 
     if target.by_hand:
         by_hand.carry_out(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names, grace))
         return
     warn_of_owner(bench, target)
+    stop_managed(bench, target, grace)
+
+
+def stop_managed(bench: Bench, target: Target, grace: float | None) -> None:
+    """End what runs of the containers meant, of a pod that a folder defines."""
+    from reconciler.controller import oneshot
+
     oneshot.stop(bench, target.key, running(target), grace)
 
 
@@ -145,14 +159,14 @@ def restart(options: Options, which: Which, grace: int | None, running: bool) ->
 
 def restart_of(bench: Bench, target: Target, grace: float | None) -> None:
     """Another life for each of the members that are named."""
-    from reconciler.controller import by_hand, oneshot, wishes
+    from reconciler.controller import by_hand, making, wishes
 
     if not target.by_hand:
-        oneshot.stop(bench, target.key, running(target), grace)
-        by_hand.settle(bench, target.key, wanted=oneshot.AsApplied(bench))
+        stop_managed(bench, target, grace)
+        as_applied(bench, target)
         return
     result = by_hand.carry_out(bench, target.key, lambda pod, have: wishes.restarted(pod, have, target.names, grace))
-    expect_alive(bench, target.key, target.names, result)
+    making.expect_made(bench, target.key, target.names, result)
 
 
 @click.command()
@@ -167,8 +181,7 @@ def kill(options: Options, which: Which, name: str) -> int:
     """
     number = signal_number(name)
     engine = options.engine()
-    bench = bench_of(engine)
-    return each(targets(engine, which), lambda t: kill_of(bench, t, number), lambda t: t.said)
+    return each(targets(engine, which), lambda t: kill_of(engine, t, number), lambda t: t.said)
 
 
 def signal_number(name: str) -> int:
@@ -182,18 +195,18 @@ def signal_number(name: str) -> int:
         raise InvalidInput(f"cannot send {name}: it is no signal", hint="for example: HUP, TERM, 9") from None
 
 
-def kill_of(bench: Bench, target: Target, number: int) -> None:
+def kill_of(engine: Engine, target: Target, number: int) -> None:
     """KILL to one made by hand is a wish, too: it stays ended."""
     import signal
 
-    from reconciler.controller import by_hand, wishes
-
     alive = expect_running(target, "send a signal to")
     if target.by_hand and number == signal.SIGKILL:
-        by_hand.carry_out(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names, 0))
+        from reconciler.controller import by_hand, wishes
+
+        by_hand.carry_out(bench_of(engine), target.key, lambda pod, _: wishes.stopped(pod, target.names, 0))
         return
     for container in alive:
-        bench.engine.signal(container.id, number)
+        engine.signal(container.id, number)
 
 
 @click.command()

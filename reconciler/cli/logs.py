@@ -12,8 +12,8 @@ import click
 
 from reconciler.cli import complete
 from reconciler.cli.moments import moment, of_stamp
-from reconciler.cli.naming import find_container, find_pod
-from reconciler.cli.resolve import Found, current
+from reconciler.cli.naming import find_container
+from reconciler.cli.resolve import Found, current, find_pod, seen
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import harmless
 from reconciler.model.errors import NotFound
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from reconciler.cli.crilog import Line
     from reconciler.cli.logfollow import State
     from reconciler.engine.engine import Engine
-    from reconciler.model.key import Named
 
 
 @click.command()
@@ -67,10 +66,10 @@ def logs(
         raise click.UsageError("name a container once: behind the pod, with -c, or all of them with --all-containers")
     engine = options.engine()
     if all_containers:
-        pod = engine.look(find_pod(engine.names(), name, namespace).key)
+        pod = find_pod(engine, name, namespace)
         found = [Found(pod, container) for container in current(pod)]
     else:
-        found = [_found(engine, find_container(engine.names(), name, namespace=namespace, member=chosen or member))]
+        found = [seen(engine, find_container(engine.names(), name, namespace=namespace, member=chosen or member))]
     paths = [(f"[pod/{one.name}] " if prefix else "", one, log_path(one, previous)) for one in found]
     wanted = window(since, until)
     count = None if tail < 0 else tail
@@ -80,14 +79,6 @@ def logs(
         lines = ((label, line) for label, _, path in paths for line in read_log(path, count, since, until, wanted))
     write(lines, timestamps, at_once=follow)
     return 0
-
-
-def _found(engine: Engine, named: Named) -> Found:
-    pod = engine.look(named.key)
-    for container in pod.containers:
-        if container.id == named.id:
-            return Found(pod, container)
-    raise NotFound(f"cannot show the log of {named}: it is being made, or removed, just now")
 
 
 def read_log(

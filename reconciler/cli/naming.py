@@ -1,14 +1,14 @@
-"""One way to name a container, for every command: id or unique id prefix, container name, POD/CONTAINER, or a pod
-with a single member. Anything else is an error that lists the candidates.
+"""One way to name a container or a pod, for every command: id or unique id prefix, container name, POD/CONTAINER, or a
+pod with a single member. Anything else is an error that lists the candidates.
 
-Pure functions over what is here by name (``Engine.names``), so that only what was named need be looked at; ``resolve``
-has the same for pods that were all looked at. ``find_running`` alone asks the engine.
+Pure functions over what is here by name (``Engine.names``), so that only what was named need be looked at: ``resolve``.
+``find_running`` alone asks the engine.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.model.errors import InvalidInput, NotFound
@@ -21,38 +21,29 @@ _ID = re.compile(r"[0-9a-f]{2,64}")
 
 
 def find_pod(pods: Sequence[NamedPod], name: str, namespace: str | None = None) -> NamedPod:
-    """The pod called ``name`` or NAMESPACE/NAME, or of that id or unique beginning of one; without a namespace, in any,
-    where that is unambiguous.
+    """The pod of the id ``name``, called so or NAMESPACE/NAME, or of an id that alone begins so; without a namespace,
+    in any, where that is unambiguous.
 
     Raises NotFound (with what is near) and InvalidInput (with the candidates).
     """
     name = _without_kind(pods, name)
     there = _in(pods, namespace)
-    matches = [p for p in there if name in (p.key.name, str(p.key))] or [p for p in there if _has_id(p, name)]
-    if len(matches) > 1:
-        raise InvalidInput(
-            f'cannot tell which pod "{name}" is meant: {_listed(str(p.key) for p in matches)}', hint="say -n NAMESPACE"
-        )
-    if not matches:
+    found = _one_pod(name, _pods_called(there, name)) or _one_pod(name, _pods_by_prefix(there, name))
+    if found is None:
         raise NotFound(f'cannot find pod "{name}": there is none{_where(namespace)}', hint=_known_pods(pods, namespace))
-    return matches[0]
-
-
-def find_pod_or_id(pods: Sequence[NamedPod], name: str) -> NamedPod:
-    """The pod that ``name`` means: an id, the unique beginning of one, or a name as for ``find_pod``."""
-    ids = [p for p in pods if p.id == name]
-    if not ids and not any(name in (p.key.name, str(p.key)) for p in pods):
-        ids = [p for p in pods if _has_id(p, name)]
-    if len(ids) > 1:
-        told = _listed(f"{p.key} ({p.id[:12]})" for p in ids)
-        raise InvalidInput(f'cannot tell which pod "{name}" is meant: {told}')
-    return ids[0] if ids else find_pod(pods, name)
+    return found
 
 
 def find_container(
-    pods: Sequence[NamedPod], name: str, *, namespace: str | None = None, member: str | None = None
+    pods: Sequence[NamedPod],
+    name: str,
+    *,
+    namespace: str | None = None,
+    member: str | None = None,
+    infra: bool = False,
 ) -> Named:
-    """The container that ``name`` means; with ``member`` (-c), that one of the pod ``name``.
+    """The container that ``name`` means; with ``member`` (-c), that one of the pod ``name``. ``infra``: it may be an
+    infra container.
 
     An id names any attempt there is; every other way names the newest. Raises NotFound or InvalidInput, listing
     the candidates.
@@ -61,14 +52,25 @@ def find_container(
     name = _without_kind(pods, name)
     if member is not None:
         return _member(find_pod(pods, name), member)
-    for candidates in (_by_id(pods, name), _by_name(pods, name), _by_prefix(pods, name)):
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            raise InvalidInput(f'cannot tell which container "{name}" is meant: {_listed(map(_precise, candidates))}')
+    if found := _called(pods, name, infra=infra) or _by_prefix(pods, name, infra=infra):
+        return found
     if any(name in (p.key.name, str(p.key)) for p in pods):
         return _only_member(find_pod(pods, name))
     raise NotFound(f'cannot find container "{name}": no id, name, POD/CONTAINER or pod is that', hint=_known(pods))
+
+
+def anything(
+    pods: Sequence[NamedPod], name: str, *, containers: bool = True, whole_pods: bool = True
+) -> Named | NamedPod | None:
+    """What ``name`` means where both are meant, infra containers as well: whole ids and names count before beginnings
+    of ids, containers before pods. None where there is neither. Raises InvalidInput, listing the candidates."""
+    ways: list[Callable[[], Named | NamedPod | None]] = [
+        *([lambda: _called(pods, name, infra=True)] if containers else []),
+        *([lambda: _one_pod(name, _pods_called(pods, name))] if whole_pods else []),
+        *([lambda: _by_prefix(pods, name, infra=True)] if containers else []),
+        *([lambda: _one_pod(name, _pods_by_prefix(pods, name))] if whole_pods else []),
+    ]
+    return next((found for way in ways if (found := way()) is not None), None)
 
 
 def find_running(
@@ -98,8 +100,21 @@ def newest(pod: NamedPod) -> list[Named]:
     return list(latest.values())
 
 
-def _has_id(pod: NamedPod, name: str) -> bool:
-    return bool(_ID.fullmatch(name)) and pod.id.startswith(name)
+def _pods_called(pods: Iterable[NamedPod], name: str) -> list[NamedPod]:
+    there = list(pods)
+    return [p for p in there if p.id == name] or [p for p in there if name in (p.key.name, str(p.key))]
+
+
+def _pods_by_prefix(pods: Iterable[NamedPod], name: str) -> list[NamedPod]:
+    return [p for p in pods if p.id.startswith(name)] if _ID.fullmatch(name) else []
+
+
+def _one_pod(name: str, candidates: Sequence[NamedPod]) -> NamedPod | None:
+    if len(candidates) > 1:
+        told = _listed(f"{p.key} ({p.id[:12]})" if p.id else str(p.key) for p in candidates)
+        hint = "say -n NAMESPACE" if len({p.key.namespace for p in candidates}) == len(candidates) else ""
+        raise InvalidInput(f'cannot tell which pod "{name}" is meant: {told}', hint=hint)
+    return candidates[0] if candidates else None
 
 
 def _without_kind(pods: Iterable[NamedPod], name: str) -> str:
@@ -114,19 +129,33 @@ def _in(pods: Iterable[NamedPod], namespace: str | None) -> list[NamedPod]:
     return [p for p in pods if namespace in (None, p.key.namespace)]
 
 
-def _by_id(pods: Iterable[NamedPod], name: str) -> list[Named]:
-    return [one for p in pods for one in p.members if one.id == name]
+def _called(pods: Sequence[NamedPod], name: str, *, infra: bool) -> Named | None:
+    """The container of this id, or else of this name."""
+    by_id = [one for p in pods for one in _all(p, infra) if one.id == name]
+    if by_id:
+        return _one(name, by_id)
+    there = (one for p in pods for one in (*newest(p), *_infra(p, infra)))
+    return _one(name, [one for one in there if name in (one.name, str(one), f"{one.key.namespace}/{one}")])
 
 
-def _by_prefix(pods: Iterable[NamedPod], name: str) -> list[Named]:
+def _by_prefix(pods: Sequence[NamedPod], name: str, *, infra: bool) -> Named | None:
     if not _ID.fullmatch(name):
-        return []
-    return [one for p in pods for one in p.members if one.id.startswith(name)]
+        return None
+    return _one(name, [one for p in pods for one in _all(p, infra) if one.id.startswith(name)])
 
 
-def _by_name(pods: Iterable[NamedPod], name: str) -> list[Named]:
-    there = (one for p in pods for one in newest(p))
-    return [one for one in there if name in (one.name, str(one), f"{one.key.namespace}/{one}")]
+def _all(pod: NamedPod, infra: bool) -> tuple[Named, ...]:
+    return (*pod.members, *_infra(pod, infra))
+
+
+def _infra(pod: NamedPod, infra: bool) -> tuple[Named, ...]:
+    return (pod.infra,) if infra and pod.infra else ()
+
+
+def _one(name: str, candidates: Sequence[Named]) -> Named | None:
+    if len(candidates) > 1:
+        raise InvalidInput(f'cannot tell which container "{name}" is meant: {_listed(map(_precise, candidates))}')
+    return candidates[0] if candidates else None
 
 
 def _member(pod: NamedPod, member: str) -> Named:

@@ -76,12 +76,12 @@ def recreate(options: Options, name: str, box: SandboxOptions) -> int:
     """
     from reconciler.cli.options import assemble
     from reconciler.cli.options.world import here
-    from reconciler.cli.resolve import find_pod_or_id, observed
+    from reconciler.cli.resolve import find_pod
     from reconciler.controller import by_hand, making
     from reconciler.controller.wanted import spoken
 
     engine = options.engine()
-    pod = find_pod_or_id(observed(engine), name)
+    pod = find_pod(engine, name)
     if pod.sandbox is None or pod.sandbox.owner != HAND:
         whose = spoken(pod.sandbox.owner) if pod.sandbox else "nobody"
         raise InvalidInput(f"cannot make pod {pod.key.name} again: it belongs to {whose}", hint="change its manifest")

@@ -6,7 +6,7 @@ import click
 
 from reconciler.cli import complete
 from reconciler.cli.gather import to_see
-from reconciler.cli.resolve import find_pod, observed
+from reconciler.cli.resolve import find_pod
 from reconciler.cli.settings import Options, pass_options
 from reconciler.model.errors import NotFound
 
@@ -23,7 +23,6 @@ def exists(options: Options, name: str, namespace: str | None) -> int:
     """
     try:
         engine = options.engine()
-        find_pod(to_see(engine, observed(engine, namespace)), name)
+        return 0 if to_see(engine, [find_pod(engine, name, namespace)]) else 1
     except NotFound:
         return 1
-    return 0

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.hand import Target, bench_of, each, expect_alive
+from reconciler.cli.hand import Target, bench_of, each
 from reconciler.cli.life import (
     TIME,
+    as_applied,
     kill_of,
     pause_of,
     refuse_managed,
     restart_of,
     running,
     signal_number,
+    stop_managed,
     unpause_of,
     warn_of_owner,
 )
-from reconciler.cli.resolve import current, find_pod_or_id, observed
+from reconciler.cli.resolve import current, find_pod
 from reconciler.cli.selection import Which, choosing
 from reconciler.cli.settings import Options, pass_options
 from reconciler.model.errors import InvalidInput, NotFound
@@ -41,11 +43,10 @@ def pods_meant(engine: Engine, which: Which) -> list[Target]:
 
     Raises NotFound, InvalidInput.
     """
-    pods = observed(engine)
     found: dict[Key, Target] = {}
     for name in which.said(engine, "pods"):
         try:
-            pod = find_pod_or_id(pods, name)
+            pod = find_pod(engine, name)
         except NotFound:
             if which.ignore:
                 continue
@@ -73,13 +74,13 @@ def start(options: Options, which: Which) -> int:
 
 
 def _start(bench: Bench, target: Target) -> None:
-    from reconciler.controller import by_hand, oneshot, wishes
+    from reconciler.controller import by_hand, making, wishes
 
     if not target.by_hand:
-        by_hand.settle(bench, target.key, wanted=oneshot.AsApplied(bench))
+        as_applied(bench, target)
         return
     pod = by_hand.alter(bench, target.key, wishes.pod_started)
-    expect_alive(bench, target.key, wishes.names_of(pod), by_hand.settle(bench, target.key))
+    making.expect_made(bench, target.key, wishes.names_of(pod), by_hand.settle(bench, target.key))
 
 
 @click.command()
@@ -99,11 +100,11 @@ def stop(options: Options, which: Which, grace: int | None) -> int:
 
 
 def _stop(bench: Bench, target: Target, grace: float | None) -> None:
-    from reconciler.controller import by_hand, oneshot, wishes
+    from reconciler.controller import by_hand, wishes
 
     if not target.by_hand:
         warn_of_owner(bench, target)
-        oneshot.stop(bench, target.key, running(target), grace)
+        stop_managed(bench, target, grace)
         return
     by_hand.carry_out(bench, target.key, lambda pod, _: wishes.pod_stopped(pod, grace))
 
@@ -124,13 +125,13 @@ def restart(options: Options, which: Which, grace: int | None) -> int:
 
 
 def _restart(bench: Bench, target: Target, grace: float | None) -> None:
-    from reconciler.controller import by_hand, wishes
+    from reconciler.controller import by_hand, making, wishes
 
     if not target.by_hand:
         restart_of(bench, target, grace)
         return
     pod = by_hand.alter(bench, target.key, lambda pod, have: wishes.pod_restarted(pod, have, grace))
-    expect_alive(bench, target.key, wishes.names_of(pod), by_hand.settle(bench, target.key))
+    making.expect_made(bench, target.key, wishes.names_of(pod), by_hand.settle(bench, target.key))
 
 
 @click.command()
@@ -145,9 +146,8 @@ def kill(options: Options, which: Which, name: str) -> int:
     """
     number = signal_number(name)
     engine = options.engine()
-    bench = bench_of(engine)
     meant = [_running_of(target) for target in pods_meant(engine, which)]
-    return each(meant, lambda t: kill_of(bench, t, number), lambda t: t.said)
+    return each(meant, lambda t: kill_of(engine, t, number), lambda t: t.said)
 
 
 @click.command()

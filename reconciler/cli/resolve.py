@@ -1,20 +1,19 @@
-"""Pods as commands look at them all, and ``naming`` for these: whom of them a user means.
-
-Pure functions over what was observed; ``observed`` alone asks the engine.
-"""
+"""Pods and containers as commands look at them: all that there are, or those that a user named (``naming``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.cli import naming
+from reconciler.model.errors import NotFound
 from reconciler.model.key import Named, NamedPod
 from reconciler.model.observed import Container, ContainerState, Observed
 
 if TYPE_CHECKING:
+    from reconciler.engine.engine import Engine
     from reconciler.model.interfaces import PodEngine
 
 
@@ -68,30 +67,53 @@ def infra_name(pod: Observed) -> str:
     return pod.sandbox.infra_name if pod.sandbox else ""
 
 
-def find_pod(pods: Sequence[Observed], name: str, namespace: str | None = None) -> Observed:
-    """As ``naming.find_pod``."""
-    return _observed(pods, naming.find_pod(_named(pods), name, namespace))
+def find_pod(engine: Engine, name: str, namespace: str | None = None) -> Observed:
+    """The pod that ``name`` means, looked at. Raises NotFound, InvalidInput (``naming.find_pod``)."""
+    pod = engine.look(naming.find_pod(engine.names(), name, namespace).key)
+    if pod.sandbox is None:
+        raise NotFound(f'cannot find pod "{name}": it is being made, or removed, just now')
+    return pod
 
 
-def find_pod_or_id(pods: Sequence[Observed], name: str) -> Observed:
-    """As ``naming.find_pod_or_id``."""
-    return _observed(pods, naming.find_pod_or_id(_named(pods), name))
+def find_container(engine: Engine, name: str, namespace: str | None = None) -> Found:
+    """The container that ``name`` means, an infra container, too, and its pod looked at.
+
+    Raises NotFound, InvalidInput (``naming.find_container``).
+    """
+    try:
+        return seen(engine, naming.find_container(engine.names(), name, namespace=namespace, infra=True))
+    except NotFound:
+        named = [named_pod(pod) for pod in observed(engine, namespace)]  # its record alone knows what it was named
+        return seen(engine, naming.find_container(named, name, namespace=namespace, infra=True))
 
 
-def find_container(
-    pods: Sequence[Observed], name: str, *, namespace: str | None = None, member: str | None = None
-) -> Found:
-    """As ``naming.find_container``."""
-    meant = naming.find_container(_named(pods), name, namespace=namespace, member=member)
-    return next(Found(p, c) for p in pods for c in p.containers if p.key == meant.key and c.id == meant.id)
+def anything(engine: Engine, name: str, namespace: str | None = None, **kinds: bool) -> Found | Observed | None:
+    """As ``naming.anything``, looked at."""
+    there = [pod for pod in engine.names() if namespace in (None, pod.key.namespace)]
+    found = naming.anything(there, name, **kinds)
+    if found is None and kinds.get("containers", True):
+        found = naming.anything([named_pod(pod) for pod in observed(engine, namespace)], name, **kinds)
+    if isinstance(found, Named):
+        return seen(engine, found)
+    pod = engine.look(found.key) if found else None
+    return pod if pod and pod.sandbox else None
 
 
-def _observed(pods: Iterable[Observed], meant: NamedPod) -> Observed:
-    return next(p for p in pods if p.key == meant.key)
+def seen(engine: PodEngine, meant: Named) -> Found:
+    """A container that was named, looked at. Raises NotFound."""
+    pod = engine.look(meant.key)
+    infra = shown_infra(pod)
+    for container in (*pod.containers, *((infra,) if infra else ())):
+        if container.id == meant.id:
+            return Found(pod, container)
+    raise NotFound(f"cannot look at {meant}: it is being made, or removed, just now")
 
 
-def _named(pods: Iterable[Observed]) -> list[NamedPod]:
-    return [NamedPod(pod.key, _id(pod), tuple(_members(pod)), partial(_init_of, pod)) for pod in pods]
+def named_pod(pod: Observed) -> NamedPod:
+    """By what a pod that was looked at and its containers are called: an infra container by the name it was given."""
+    infra = shown_infra(pod)
+    named = Named(pod.key, infra_name(pod), 0, infra.id) if infra else None
+    return NamedPod(pod.key, _id(pod), tuple(_members(pod)), named, partial(_init_of, pod))
 
 
 def _init_of(pod: Observed) -> tuple[str, ...]:

@@ -202,10 +202,10 @@ def _new_file(path: str | None) -> Path | None:
 
 
 def _pod_to_join(engine: Engine, name: str) -> Observed:
-    from reconciler.cli.resolve import find_pod_or_id, observed
+    from reconciler.cli.resolve import find_pod
     from reconciler.controller.wanted import spoken
 
-    pod = find_pod_or_id(observed(engine), name)
+    pod = find_pod(engine, name)
     if pod.sandbox is not None and pod.sandbox.owner != HAND:
         raise InvalidInput(
             f"cannot make a container in pod {pod.key.name}: it belongs to {spoken(pod.sandbox.owner)}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import complete
-from reconciler.cli.resolve import find_pod, observed
+from reconciler.cli.resolve import find_pod
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import complain
 from reconciler.model.errors import InvalidInput, NotFound, ReconcilerError
@@ -43,7 +43,7 @@ def suspend(options: Options, names: tuple[str, ...], namespace: str | None) -> 
 def _suspend(engine: Engine, suspensions: Suspensions, name: str, namespace: str | None) -> None:
     from reconciler.model.events import EventType
 
-    pod = find_pod(observed(engine), name, namespace)
+    pod = find_pod(engine, name, namespace)
     if pod.sandbox is not None and pod.sandbox.owner == HAND:
         raise InvalidInput(
             f'cannot suspend pod "{pod.key.name}": it was made by hand, and only commands change it',
@@ -92,7 +92,7 @@ def _known(engine: Engine, suspensions: Suspensions, name: str, namespace: str |
     Raises NotFound, InvalidInput.
     """
     try:
-        pod = find_pod(observed(engine), name, namespace)
+        pod = find_pod(engine, name, namespace)
     except NotFound:
         absent = [key for key in suspensions.keys() if name in (key.name, str(key))]  # noqa: SIM118 (no dict)
         meant = [key for key in absent if namespace in (None, key.namespace)]

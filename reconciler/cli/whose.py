@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli import gather, meant
+from reconciler.cli import gather
 from reconciler.cli.resolve import Found, current, find_container, find_pod, infra_name, observed, shown_infra
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.observed import ContainerState, Observed
@@ -30,10 +30,9 @@ def container(engine: Engine, name: str | None, namespace: str | None = None) ->
 
     Raises NotFound, InvalidInput.
     """
-    pods = observed(engine, namespace)
     if name is not None:
-        return meant.container(pods, name) or meant.container_by_prefix(pods, name) or find_container(pods, name)
-    everyone = [Found(pod, member) for pod in pods for member in current(pod)]
+        return find_container(engine, name, namespace)
+    everyone = [Found(pod, member) for pod in observed(engine, namespace) for member in current(pod)]
     if not everyone:
         raise NotFound("cannot find the latest container: no container is here")
     return max(everyone, key=lambda found: found.container.created_wall)
@@ -44,11 +43,10 @@ def pod(engine: Engine, name: str | None, namespace: str | None = None) -> Obser
 
     Raises NotFound, InvalidInput.
     """
-    pods = observed(engine, namespace)
     if name is not None:
-        return find_pod(pods, name)
+        return find_pod(engine, name, namespace)
     solo = {key for key, hand in gather.by_hand(engine.layout.hand).items() if hand.solo}
-    pods = tuple(pod for pod in pods if pod.key not in solo)
+    pods = tuple(pod for pod in observed(engine, namespace) if pod.key not in solo)
     if not pods:
         raise NotFound("cannot find the latest pod: no pod is here")
     return max(pods, key=lambda pod: pod.sandbox.created_wall if pod.sandbox else 0.0)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.controller.exits import MONITOR_TIME
 from reconciler.controller.lock import holder
@@ -32,6 +32,11 @@ from reconciler.model.observed import Container, ContainerState, Instant, Observ
 from reconciler.plan.situation import is_finished, newest
 from reconciler.sources.hand import HandMember, HandPod, HandSource
 from reconciler.sources.suspended import Suspensions
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+T = TypeVar("T")
 
 STEPS_AT_ONCE = 4
 TRIES = 3
@@ -110,7 +115,7 @@ def settle(
     bench.engine.use_objects(bench.source.objects_for)
     wanted = wanted or _by_hand(bench, key)
     tries = 0
-    with _pool() as pool, _Bell(bench.engine, key) as bell:
+    with _Pool() as pool, _Bell(bench.engine, key) as bell:
         while True:
             result = sync_pod(
                 key,
@@ -257,10 +262,24 @@ def _until(result: Result, end: Instant | None) -> Instant | None:
     return min((at for at in (result.requeue_at, end) if at is not None), default=None)
 
 
-@contextmanager
-def _pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(STEPS_AT_ONCE, thread_name_prefix="step") as pool:
-        yield pool
+class _Pool:
+    """Threads for steps, once there are several at a time: most commands do one after the other."""
+
+    def __init__(self) -> None:
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._threads:
+            self._threads.shutdown()
+
+    def submit(self, work: Callable[..., T], /, *arguments: Any) -> Future[T]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._threads = self._threads or ThreadPoolExecutor(STEPS_AT_ONCE, thread_name_prefix="step")
+        return self._threads.submit(work, *arguments)
 
 
 class _Bell:

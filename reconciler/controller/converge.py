@@ -28,7 +28,7 @@ from reconciler.model.key import Key, SourceId
 from reconciler.model.status import Phase, PodStatus
 from reconciler.model.strictness import Strictness
 from reconciler.sources.directory import SETTLE, DirectorySource, FileSource
-from reconciler.sources.resolve import Resolution
+from reconciler.sources.resolution import Resolution
 from reconciler.sources.suspended import Suspensions
 
 Tell = Callable[[str], None]

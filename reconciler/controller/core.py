@@ -29,7 +29,7 @@ from reconciler.model.interfaces import PodEngine
 from reconciler.model.key import Key, SourceId
 from reconciler.model.observed import Instant
 from reconciler.model.spec import PortBinding
-from reconciler.sources.resolve import Resolution
+from reconciler.sources.resolution import Resolution
 
 WORKERS = 8
 RETRY_FIRST = 0.5

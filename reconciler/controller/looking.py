@@ -31,7 +31,7 @@ from reconciler.model.spec import VolumeKind
 from reconciler.model.status import INITIALIZING, ContainerStatus, Phase, PodStatus
 from reconciler.plan.sentences import describe
 from reconciler.sources.directory import DirectorySource
-from reconciler.sources.resolve import Resolution
+from reconciler.sources.resolution import Resolution
 from reconciler.sources.suspended import Suspensions
 
 UNDER_WAY = frozenset({Why.TERMINATING, Why.PULLING, Why.NOT_SETTLED, Why.CREATING, Why.INITIALIZING})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 from reconciler.controller.by_hand import Bench, Change, carry_out, edit, removed, settle
@@ -13,7 +13,7 @@ from reconciler.controller.wishes import new_member, without
 from reconciler.model.desired import RunState
 from reconciler.model.errors import InvalidInput, NotFound, RuntimeFailed
 from reconciler.model.key import HAND, ContainerId, Key
-from reconciler.model.observed import Container
+from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import ContainerSpec
 from reconciler.plan.situation import newest
 from reconciler.sources.hand import HandMember, HandPod, refuse_name
@@ -175,27 +175,30 @@ def made(bench: Bench, key: Key, name: str) -> Container | None:
     return newest(bench.engine.observe(key, None).containers, name)
 
 
-def expect_made(bench: Bench, key: Key, names: list[str], result: Result) -> None:
+def expect_made(bench: Bench, key: Key, names: Iterable[str], result: Result) -> None:
     """Raise RuntimeFailed, with what stands in the way, where the pod or a member was not made, or not started though
     it was to be. A short life counts."""
-    have = bench.engine.observe(key, None)
-    waits = [w for w in result.waiting if w.container in ("", *names)]
+    have, pod = bench.engine.observe(key, None), bench.source.read(key)
     if have.sandbox is None:
-        raise RuntimeFailed(_told(f"cannot make pod {key.name}", [w.reason.text for w in waits]))
-    pod = bench.source.read(key)
+        raise _not_made(f"make pod {key.name}", result, ("", *names))
     for name in names:
-        last = newest(have.containers, name)
-        wish = pod.member(name).wish if pod else None
-        runs = wish is not None and pod is not None and pod.run is RunState.RUNNING and wish.run is RunState.RUNNING
-        if last is None or (runs and not last.started_wall):
-            what = "start" if last else "make"
-            raise RuntimeFailed(
-                _told(f"cannot {what} container {name}", [w.reason.text for w in waits if w.container in ("", name)])
-            )
+        last, wish = newest(have.containers, name), pod.member(name).wish if pod else None
+        if last is None:
+            raise _not_made(f"make container {name}", result, ("", name))
+        runs = pod is not None and pod.run is RunState.RUNNING and wish is not None and wish.run is RunState.RUNNING
+        if runs and wish and not _was_started(last, wish.turn):
+            raise _not_made(f"start container {name}", result, ("", name))
 
 
-def _told(what: str, causes: list[str]) -> str:
-    return f"{what}: {'; '.join(causes) or 'its pod does not stand'}"
+def _was_started(last: Container, turn: int) -> bool:
+    """Whether the life of that number began, or a later one."""
+    ran = last.state in (ContainerState.RUNNING, ContainerState.EXITED)
+    return ran and bool(last.started_wall) and last.turn >= turn
+
+
+def _not_made(what: str, result: Result, whose: Collection[str]) -> RuntimeFailed:
+    causes = [waiting.reason.text for waiting in result.waiting if waiting.container in whose]
+    return RuntimeFailed(f"cannot {what}: {'; '.join(causes) or 'its pod does not stand'}")
 
 
 def id_of(bench: Bench, key: Key, name: str) -> ContainerId:

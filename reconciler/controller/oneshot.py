@@ -12,7 +12,7 @@ from reconciler.model.key import Key, SourceId
 from reconciler.model.observed import Container
 from reconciler.model.spec import PodSpec, PortBinding
 from reconciler.plan.members import BY_HAND
-from reconciler.sources.resolve import Resolution
+from reconciler.sources.resolution import Resolution
 
 KILL_SECONDS = 10.0
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from reconciler.controller import several
 from reconciler.controller.by_hand import Bench, edit, removed, settle
 from reconciler.controller.looking import NO_CHANGE, told_of
 from reconciler.controller.sync import Result
@@ -139,30 +140,9 @@ def _is_over(result: Result) -> bool:
 
 
 def _each(bench: Bench, things: dict[Key, T], act: Callable[[Bench, T], Outcome]) -> tuple[Outcome, ...]:
-    """Do it to all, several at the same time. Ctrl-C ends the command whatever the threads are waiting for."""
-    outcomes: dict[Key, Outcome] = {}
-    failures: list[BaseException] = []
-    left, lock = iter(things.items()), threading.Lock()
-
-    def work() -> None:
-        while not failures:
-            with lock:
-                key, thing = next(left, (None, None))
-            if key is None or thing is None:
-                return
-            try:
-                outcomes[key] = _counted(bench, key, thing, act)
-            except BaseException as failure:
-                failures.append(failure)
-
-    threads = [threading.Thread(target=work, name="pod", daemon=True) for _ in range(min(AT_ONCE, len(things)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return tuple(outcomes[key] for key in things)
+    """Do it to all, several at the same time."""
+    done = several.each(list(things.items()), lambda one: _counted(bench, *one, act), AT_ONCE)
+    return tuple(outcome for _, outcome in done)
 
 
 def _counted(bench: Bench, key: Key, thing: T, act: Callable[[Bench, T], Outcome]) -> Outcome:

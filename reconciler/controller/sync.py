@@ -8,9 +8,8 @@ are synced at the same time by different workers; one key by one worker (the que
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reconciler.controller.narrate import Narrator
 from reconciler.model.actions import (
@@ -33,7 +32,12 @@ from reconciler.model.spec import PodSpec, PortBinding
 from reconciler.model.status import PodStatus
 from reconciler.plan.pod_actions import compute_pod_actions
 from reconciler.plan.pod_status import Troubles, pod_status, with_troubles
-from reconciler.sources.resolve import Resolution
+from reconciler.sources.resolution import Resolution
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+T = TypeVar("T")
 
 ROUNDS = 30
 """Plans in one sync; a new pod needs about six. More means that two sides disagree, and others get their turn."""
@@ -50,6 +54,12 @@ class Resolver(Protocol):
     def releases(self, key: Key, binding: PortBinding) -> bool: ...
 
     def learn(self, key: Key, owner: SourceId | None) -> bool: ...
+
+
+class Pool(Protocol):
+    """As far as an Executor of concurrent.futures is one."""
+
+    def submit(self, work: Callable[..., T], /, *arguments: Any) -> Future[T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ def sync_pod(
     clock: Clock,
     *,
     narrator: Narrator,
-    pool: Executor | None = None,
+    pool: Pool | None = None,
     on_step: OnStep | None = None,
 ) -> Result:
     """Make the pod of ``key`` match what is wanted of it, as far as that is possible now.
@@ -170,7 +180,7 @@ def _carry_out(
     lock: KeyLock,
     engine: PodEngine,
     steps: Sequence[Action],
-    pool: Executor | None,
+    pool: Pool | None,
     tally: _Tally,
     narrator: Narrator,
     on_step: OnStep | None,
@@ -188,11 +198,13 @@ def _carry_out(
 
 
 def _perform_all(
-    lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pool: Executor | None
+    lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pool: Pool | None
 ) -> list[ReconcilerError | None]:
     """Every step is carried out, or tried; what is not one of our errors is raised when all have ended."""
     if pool is None or len(steps) == 1:
         return [_perform(lock, engine, step) for step in steps]
+    from concurrent.futures import wait
+
     futures = [pool.submit(_perform, lock, engine, step) for step in steps[1:]]
     try:
         first = _perform(lock, engine, steps[0])

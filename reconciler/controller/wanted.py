@@ -11,18 +11,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from reconciler.controller.binding import Digest, bind
-from reconciler.controller.turns import Turns
 from reconciler.model.desired import Absent, Present, Suspended, Unknown
 from reconciler.model.errors import TryLater
 from reconciler.model.key import HAND, Key, SourceId
 from reconciler.model.objects import FindObject, Object, ObjectId
 from reconciler.model.service import Service, ServiceName
 from reconciler.model.spec import PortBinding
-from reconciler.sources.resolve import Resolution
+from reconciler.sources.resolution import Resolution
 from reconciler.sources.suspended import Suspensions
+
+if TYPE_CHECKING:
+    from reconciler.controller.turns import Turns
 
 
 class Source(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reconciler.engine import files as trees
-from reconciler.engine import nameserver, networks, processes, recorded
+from reconciler.engine import processes, recorded
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names
 from reconciler.engine.effects import effect
@@ -37,6 +37,8 @@ def settled(ctx: Context, pod: PodRecord, record: ContainerRecord) -> ContainerR
     """
     sandbox = pod.spec.sandbox
     if sandbox.separate:
+        from reconciler.engine import networks
+
         index.add_container(ctx.store, record.id, record.pod)  # whoever tidies up knows whose the address is
         lease = networks.lease_for(ctx, key_of(record), sandbox.network) if sandbox.apart else Lease("")
         record = replace(record, ip=lease.ip, ip6=lease.ip6)
@@ -60,6 +62,8 @@ def connect(ctx: Context, container: ContainerId) -> None:
     pod, process = recorded.require_pod(ctx, record.pod), process_of(recorded.facts_of(ctx, container))
     if not processes.alive(process):
         raise TryLater(f"cannot connect container {record.name}: its process is gone")
+    from reconciler.engine import nameserver, networks
+
     networks.attach_member(ctx, pod.spec.sandbox.network, container, process, (record.ip, record.ip6))
     nameserver.register_member(ctx, pod, record)
 
@@ -70,6 +74,8 @@ def leave(ctx: Context, record: ContainerRecord) -> None:
     if directory.exists():
         trees.discard(directory, ctx.layout.trash)
     if record.ip:
+        from reconciler.engine import nameserver
+
         nameserver.withdraw(ctx, key_of(record))
         addresses.release(ctx.store, key_of(record))
 

@@ -39,7 +39,7 @@ from reconciler.engine.recorded import begin, facts_of, note, read_again, record
 from reconciler.engine.records import RECORD, ContainerFacts, ContainerRecord
 from reconciler.engine.store import pods as index
 from reconciler.engine.watched import monitor_file, process_of
-from reconciler.model.errors import ImageProblem, InvalidInput, ReconcilerError, TryLater
+from reconciler.model.errors import ImageProblem, ReconcilerError, TryLater
 from reconciler.model.hook import Hook
 from reconciler.model.key import HAND, ContainerId
 from reconciler.model.observed import Instant, PidRef
@@ -166,21 +166,6 @@ def _send_stop_signal(ctx: Context, record: ContainerRecord, deadline: Instant) 
         if facts.paused:
             pausing.let_go_on(ctx, record)
     note(ctx, record.id, told=True, paused=False, pre_stop=None)
-
-
-def signal_first(ctx: Context, container: ContainerId, number: int) -> None:
-    """Send a signal to the container's first process: nothing is meant by it but what the program makes of it. Where it
-    is paused that waits until it goes on, but for its death.
-
-    Raises NotFound, InvalidInput where it does not run.
-    """
-    record, facts = require(ctx, container), facts_of(ctx, container)
-    process = process_of(facts)
-    if not processes.alive(process):
-        raise InvalidInput(f"cannot send a signal to {record.name}: it does not run")
-    processes.send_signal(process, number)
-    if facts.paused and number == signal.SIGKILL:
-        pausing.let_go_on(ctx, record)
 
 
 def kill(ctx: Context, container: ContainerId) -> None:

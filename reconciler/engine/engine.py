@@ -93,7 +93,7 @@ class Engine:
 
     @contextmanager
     def lock(self, key: Key) -> Iterator[KeyLock]:
-        from reconciler.engine import firewalls, locks, nameserver, networks
+        from reconciler.engine import locks
         from reconciler.engine.store import pods as index
 
         ctx = self.context
@@ -103,8 +103,15 @@ class Engine:
                 yield held
             finally:
                 self._held.key = None
-        nameserver.end_if_last(ctx)
-        networks.remove_if_last(ctx, firewalls.close)  # after the last pod's removal, and not a part of it
+        if index.is_empty(ctx.store):
+            self._end_network()
+
+    def _end_network(self) -> None:
+        """No pod is left, perhaps. After the last pod's removal, and not a part of it."""
+        from reconciler.engine import firewalls, nameserver, networks
+
+        nameserver.end_if_last(self.context)
+        networks.remove_if_last(self.context, firewalls.close)
 
     def keys(self) -> tuple[Key, ...]:
         return filed.keys(self.context.store)
@@ -318,9 +325,9 @@ class Engine:
 
         Raises NotFound, InvalidInput where it does not run.
         """
-        from reconciler.engine import containers
+        from reconciler.engine import signals
 
-        containers.signal_first(self.context, container, number)
+        signals.send(self.context, container, number)
 
     def usage(self, pod: Observed) -> dict[ContainerId, Usage]:
         """What each container of a pod uses that runs, the infra container included (see ``usage``)."""

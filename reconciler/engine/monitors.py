@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from conmon import framing
-from reconciler.engine import children, processes
+from reconciler.engine import children, locks, processes
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.model.errors import Busy, RuntimeFailed
@@ -123,7 +123,7 @@ class Monitors:
     @effect("zygote.end")
     def end(self) -> None:
         """End the zygote, if one listens. Raises Busy when it has monitors, which it could not replace any more."""
-        with _locked(self._lock):
+        with locks.exclusive(self._lock):
             connection = _connected(self._socket)
             if connection is None:
                 return
@@ -229,7 +229,7 @@ class Monitors:
     @effect("zygote.start")
     def _start_zygote(self) -> None:
         """Start a zygote unless one answers. Raises RuntimeFailed, _NoZygote."""
-        with _locked(self._lock):
+        with locks.exclusive(self._lock):
             if _listens(self._socket):
                 return
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -427,19 +427,6 @@ def _stop(monitor: int) -> None:
 @contextlib.contextmanager
 def _closing(fd: int) -> Iterator[None]:
     try:
-        yield
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """An exclusive lock between processes and threads; the kernel drops it when we die."""
-    import fcntl
-
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)

@@ -12,19 +12,21 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.engine import files, locks, recorded, records, volumes
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
-from reconciler.engine.images import copyup
-from reconciler.engine.images.image import Image
-from reconciler.engine.images.users import User
-from reconciler.engine.images.view import LayerView
 from reconciler.engine.oci.places import data_of
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import InvalidInput, NotFound, TryLater
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.spec import ContainerSpec, Mount, Pairs, VolumeKind
+
+if TYPE_CHECKING:
+    from reconciler.engine.images.image import Image
+    from reconciler.engine.images.users import User
+    from reconciler.engine.images.view import LayerView
 
 RECORD = "volume.json"
 
@@ -162,6 +164,8 @@ def _read(ctx: Context, name: str) -> VolumeRecord | None:
 
 def _first_use(ctx: Context, mount: Mount, before: VolumeRecord | None, image: Image, user: User) -> None:
     """1. what the image has there, beside the place of it    2. in its place    3. that it is used."""
+    from reconciler.engine.images.view import LayerView
+
     name, data = mount.volume.named, data_of(ctx.layout.volumes, mount.volume.named)
     record = before or VolumeRecord(name, ctx.clock.wall(), anonymous=mount.volume.anonymous)
     record = replace(record, claimed=record.claimed or bool(mount.volume.claim))
@@ -180,6 +184,8 @@ def _first_use(ctx: Context, mount: Mount, before: VolumeRecord | None, image: I
 
 
 def _fill(view: LayerView, mount: Mount, data: Path, user: User) -> None:
+    from reconciler.engine.images import copyup
+
     if "nocopy" not in mount.options and not mount.volume.claim:  # a claim's is empty at first
         copyup.fill(view, mount.path, data)
     copyup.own(view, mount.path, data, (user.uid, user.gid))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.engine import boundary, containers, hooks, members, pausing, renew, sandboxes
+from reconciler.engine import boundary
 from reconciler.engine.context import Context
 from reconciler.model import actions as a
 from reconciler.model.interfaces import KeyLock
@@ -52,11 +52,72 @@ def perform(ctx: Context, lock: KeyLock, action: a.Action, pull: Callable[[Key, 
 
 
 def _perform(ctx: Context, action: a.Action) -> None:
+    """Each kind of step imports what does it: a stop pays for nothing that makes containers."""
+    match action:
+        case a.CreateContainer():
+            from reconciler.engine import members
+
+            members.create(ctx, action)
+        case a.RenewContainer() | a.RenewSandbox():
+            _renew(ctx, action)
+        case a.PauseContainer() | a.ResumeContainer():
+            _freeze(ctx, action)
+        case a.RunHook():
+            from reconciler.engine import hooks
+
+            hooks.begin(ctx, action.container, action.hook)
+        case (
+            a.StartContainer()
+            | a.StopContainer()
+            | a.TermContainer()
+            | a.KillContainer()
+            | a.UpdateResources()
+            | a.RemoveContainer()
+        ):
+            _to_container(ctx, action)
+        case _:
+            _to_sandbox(ctx, action)
+
+
+def _renew(ctx: Context, action: a.RenewContainer | a.RenewSandbox) -> None:
+    from reconciler.engine import renew
+
+    if isinstance(action, a.RenewSandbox):
+        renew.sandbox(ctx, action)
+    else:
+        renew.member(ctx, action)
+
+
+def _freeze(ctx: Context, action: a.PauseContainer | a.ResumeContainer) -> None:
+    from reconciler.engine import pausing
+
+    (pausing.pause if isinstance(action, a.PauseContainer) else pausing.resume)(ctx, action.container)
+
+
+def _to_container(ctx: Context, action: a.Action) -> None:
+    from reconciler.engine import containers
+
+    match action:
+        case a.StartContainer():
+            containers.start(ctx, action.container)
+        case a.StopContainer():
+            containers.stop(ctx, action.container, action.grace, action.pre_stop)
+        case a.TermContainer():
+            containers.term(ctx, action.container)
+        case a.KillContainer():
+            containers.kill(ctx, action.container)
+        case a.UpdateResources():
+            containers.update(ctx, action.container, action.resources, action.qos)
+        case a.RemoveContainer():
+            containers.remove(ctx, action.container)
+
+
+def _to_sandbox(ctx: Context, action: a.Action) -> None:
+    from reconciler.engine import sandboxes
+
     match action:
         case a.CreateSandbox():
             sandboxes.create(ctx, action.spec, action.owner, start=action.start)
-        case a.RenewSandbox():
-            renew.sandbox(ctx, action)
         case a.SetUpNetwork():
             sandboxes.set_up_network(ctx, action.pod)
         case a.UpdateRecord():
@@ -65,29 +126,7 @@ def _perform(ctx: Context, action: a.Action) -> None:
             sandboxes.update_files(ctx, action.pod, action.spec, action.owner)
         case a.UpdateNames():
             sandboxes.update_names(ctx, action.pod, action.services)
-        case a.CreateContainer():
-            members.create(ctx, action)
-        case a.RenewContainer():
-            renew.member(ctx, action)
-        case a.StartContainer():
-            containers.start(ctx, action.container)
-        case a.StopContainer():
-            containers.stop(ctx, action.container, action.grace, action.pre_stop)
-        case a.TermContainer():
-            containers.term(ctx, action.container)
-        case a.RunHook():
-            hooks.begin(ctx, action.container, action.hook)
-        case a.KillContainer():
-            containers.kill(ctx, action.container)
-        case a.PauseContainer():
-            pausing.pause(ctx, action.container)
-        case a.ResumeContainer():
-            pausing.resume(ctx, action.container)
-        case a.UpdateResources():
-            containers.update(ctx, action.container, action.resources, action.qos)
         case a.UpdatePodResources():
             sandboxes.update_resources(ctx, action.pod, action.resources, action.qos)
-        case a.RemoveContainer():
-            containers.remove(ctx, action.container)
         case a.RemoveSandbox():
             sandboxes.remove(ctx, action.pod, keep_address=action.keep_address)

@@ -5,10 +5,32 @@ All of it is done at first use, too; nothing here is needed, and whoever comes a
 
 from __future__ import annotations
 
-from reconciler.engine import firewalls, outlook, perform, upkeep  # noqa: F401 (what the engine imports on use)
+from importlib import import_module
+
 from reconciler.engine.context import Context
 from reconciler.engine.network import netlink
 from reconciler.engine.oci import config
+
+ON_USE = (
+    *(
+        "containers",
+        "firewalls",
+        "hooks",
+        "members",
+        "nameserver",
+        "networks",
+        "outlook",
+        "pausing",
+        "perform",
+        "renew",
+    ),
+    *("sandboxes", "upkeep", "images.copyup", "images.view"),
+)
+"""What the rest of the engine imports where it is used. Who lives long imports it at once: an upgrade may take away the
+files that it came from."""
+
+for _name in ON_USE:
+    import_module(f"reconciler.engine.{_name}")
 
 
 def warm(ctx: Context) -> None:

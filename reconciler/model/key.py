@@ -47,12 +47,19 @@ class Named:
         return f"{self.key.name}/{self.name}"
 
 
+def infra_name(pod: str) -> str:
+    """What the infra container of the pod of this id is called, unless it was given a name (podman)."""
+    return f"{pod[:12]}-infra"
+
+
 @dataclass(frozen=True, slots=True)
 class NamedPod:
-    """A pod and all attempts at its containers, by what they are called. ``id`` is empty where only its record is left.
-    ``init``: asks for the names of its init containers, which the index does not know."""
+    """A pod and all attempts at its containers, by what they are called. ``id`` is empty where only its record is left;
+    ``infra`` is its infra container, by the name that it has unless it was given one. ``init``: asks for the names of
+    its init containers, which the index does not know."""
 
     key: Key
     id: str
     members: tuple[Named, ...] = ()
+    infra: Named | None = None
     init: Callable[[], Collection[str]] = field(default=tuple, compare=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.hook import HookState
-from reconciler.model.key import ContainerId, Key, PodId, SourceId
+from reconciler.model.key import ContainerId, Key, PodId, SourceId, infra_name
 from reconciler.model.probe import Handler
 from reconciler.model.process import PidRef as PidRef  # part of what is observed
 from reconciler.model.qos import Qos
@@ -168,7 +168,7 @@ class Sandbox:
     @property
     def infra_name(self) -> str:
         """What the infra container is called."""
-        return self.applied.sandbox.infra_name or f"{self.id[:12]}-infra"
+        return self.applied.sandbox.infra_name or infra_name(self.id)
 
     @property
     def infra_up(self) -> bool:

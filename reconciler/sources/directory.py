@@ -25,7 +25,8 @@ from reconciler.model.service import Service
 from reconciler.model.strictness import Strictness
 from reconciler.sources import memory as memories
 from reconciler.sources import reading
-from reconciler.sources.resolve import Holdings, Resolution, chosen, duplicates, problem, resolve
+from reconciler.sources.resolution import Resolution
+from reconciler.sources.resolve import Holdings, chosen, duplicates, problem, resolve
 from reconciler.sources.snapshot import (
     FileState,
     Snapshot,

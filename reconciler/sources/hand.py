@@ -13,10 +13,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from reconciler.kube import Problem
 from reconciler.model.desired import Absent, Present, RunState, Unknown, Wish
 from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.key import HAND, ContainerId, Key, SourceId
@@ -27,7 +27,10 @@ from reconciler.model.service import Service
 from reconciler.model.spec import SPEC_VERSION, PodSpec
 from reconciler.model.typed import decoder
 from reconciler.sources.atomic import replace_file
-from reconciler.sources.resolve import Resolution
+from reconciler.sources.resolution import Resolution
+
+if TYPE_CHECKING:
+    from reconciler.kube import Problem
 
 NAMES = ".names"
 """Beside the namespaces: a link for each name of a pod or a container, to the pod that has it. Podman has one space of

@@ -11,30 +11,18 @@ from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass, replace
 
 from reconciler.kube import Problem
-from reconciler.model.desired import Absent, Desired, Present, Unknown
+from reconciler.model.desired import Absent, Present, Unknown
 from reconciler.model.key import Key
 from reconciler.model.objects import ObjectId
-from reconciler.model.observed import Instant
 from reconciler.model.spec import DEFAULT_NETWORK, PodSpec
 from reconciler.sources.memory import Memory
+from reconciler.sources.resolution import Resolution
 from reconciler.sources.snapshot import Claim, FileState, Snapshot
 
 GUARD_FROM = 3
 """The guard looks at sources of more pods than this..."""
 GUARD_SHARE = 0.5
 """...of which more than this share would go at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """``again_at``: when a fresh look may say something else, although nothing happened. ``gone``: the source does
-    not define the key any more (and only care keeps the pod), so another source may have it. ``foreign``: its pod is
-    a source's that is not looked after here, which tells of it itself."""
-
-    desired: Desired
-    again_at: Instant | None = None
-    gone: bool = False
-    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,20 @@ from reconciler.cli.resolve import observed
 assert [pod.key for pod in observed(engine)] == [key]
 """
 
+KILL = """
+import reconciler.cli.life, reconciler.cli.podlife, reconciler.engine.signals
+from reconciler.cli.resolve import find_pod
+find_pod(engine, "web")
+"""
+
+STOP = """
+import reconciler.cli.life
+from reconciler.controller import by_hand, making, wishes
+by_hand.settle(by_hand.Bench(engine, engine.layout), Key("default", "nobody"))
+with engine.lock(key):
+    pass
+"""
+
 TELL = "print(*sys.modules)"
 
 MACHINERY = {
@@ -86,6 +100,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 HEAVY = {f"reconciler.engine.{name}" for name in MACHINERY} | STRANGERS
+MAKERS = {
+    f"reconciler.engine.{name}"
+    for name in ("containers", "sandboxes", "members", "renew", "firewalls", "upkeep", "monitors", "images.unpack")
+}
 KEY = 'key = Key("default", "web")\n'
 
 
@@ -95,6 +113,8 @@ KEY = 'key = Key("default", "web")\n'
         pytest.param("", HEAVY | MODELS | {"subprocess", "json"}, id="opening an instance"),
         pytest.param(EXEC, HEAVY | MODELS, id="exec: not even what pods are made of"),
         pytest.param(KEY + LOOK, HEAVY | {"reconciler.model.actions"}, id="ps, logs, attach"),
+        pytest.param(KILL, HEAVY | {"reconciler.model.actions", "reconciler.controller.by_hand"}, id="kill"),
+        pytest.param(KEY + STOP, MAKERS | {"reconciler.kube", "concurrent", "logging"}, id="stop, and looks before it"),
     ],
 )
 def test_a_command_imports_no_more_than_it_needs(script: str, unwanted: set[str], root: Path) -> None:

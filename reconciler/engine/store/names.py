@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 
 from reconciler.engine.store.tx import Store
-from reconciler.model.key import ContainerId, Key, Named, NamedPod, PodId
+from reconciler.model.key import ContainerId, Key, Named, NamedPod, PodId, infra_name
 
 InitOf = Callable[[PodId], Collection[str]]
 
@@ -33,9 +34,11 @@ def names(store: Store, init_of: InitOf = lambda _pod: ()) -> tuple[NamedPod, ..
 
 
 def _pod(key: Key, lives: dict[str, list[Named]], init_of: InitOf) -> NamedPod:
-    """A container without a name is the infra container, which nobody names so, or one of which nothing is known."""
+    """A container without a name is the infra container, or one of which nothing is known."""
     for pod, containers in lives.items():
         if containers:
+            nameless = next((one for one in containers if not one.name), None)
+            infra = replace(nameless, name=infra_name(pod)) if nameless else None
             named = tuple(one for one in containers if one.name)
-            return NamedPod(key, pod, named, partial(init_of, PodId(pod)))
+            return NamedPod(key, pod, named, infra, partial(init_of, PodId(pod)))
     return NamedPod(key, "")

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import meant
+from reconciler.cli import naming
 from reconciler.cli.formats import json_text, object_text
 from reconciler.cli.inspection import Seen, container_json
 from reconciler.cli.podjson import SeenPod, pod_json
+from reconciler.cli.resolve import named_pod
 from reconciler.cli.rows import ByHand, of_pod, pod_row
 from reconciler.engine.dossier import Address, ContainerDossier
 from reconciler.engine.images.image import Image
-from reconciler.model.errors import InvalidInput
+from reconciler.model.errors import InvalidInput, NotFound
+from reconciler.model.key import Named
 from reconciler.model.observed import ContainerState
 from reconciler.model.spec import (
     ContainerSpec,
@@ -25,6 +27,7 @@ from reconciler.model.spec import (
     PortBinding,
     Resources,
     RestartPolicy,
+    SandboxSpec,
     Security,
     Volume,
     VolumeKind,
@@ -231,14 +234,15 @@ def test_a_pod():
 
 # --- whom a name means ---------------------------------------------------------------------------------------------
 
+FAR = pod("other-web", container("other-web", "app", id_="dd" * 32))
 BB = pod("bb", container("bb", "solo", id_="cc" * 32))
 
 
 def found(name: str, **kinds: bool) -> str:
-    there = meant.anything([WEB, BB], name, **kinds)
+    there = naming.anything([named_pod(WEB), named_pod(BB)], name, **kinds)
     if there is None:
         return ""
-    return f"container {there.container.id[:4]}" if isinstance(there, meant.Found) else f"pod {there.key.name}"
+    return f"container {there.id[:4]}" if isinstance(there, Named) else f"pod {there.key.name}"
 
 
 @pytest.mark.parametrize(
@@ -262,9 +266,16 @@ def test_a_name_means(name, what):
 
 
 def test_an_infra_container_has_a_name():
-    infra = meant.container([WEB], "abababababab-infra")
-    assert infra is not None
-    assert infra.container is WEB.sandbox.infra
+    pods = [named_pod(WEB)]
+    assert naming.find_container(pods, "abababababab-infra", infra=True).id == WEB.sandbox.infra.id
+    with pytest.raises(NotFound):
+        naming.find_container(pods, "abababababab-infra")
+
+
+def test_an_infra_container_that_was_named_is_called_so():
+    spec = replace(WEB.sandbox.applied, sandbox=SandboxSpec(infra_name="holder"))
+    named = named_pod(replace(WEB, sandbox=replace(WEB.sandbox, applied=spec)))
+    assert naming.find_container([named], "holder", infra=True).id == WEB.sandbox.infra.id
 
 
 def test_only_one_kind():
@@ -275,4 +286,4 @@ def test_only_one_kind():
 @pytest.mark.parametrize("name", ["app", "abab"])
 def test_several_that_are_meant_are_listed(name):
     with pytest.raises(InvalidInput, match="cannot tell which"):
-        meant.anything([WEB, pod("other-web", container("other-web", "app", id_="dd" * 32))], name)
+        naming.anything([named_pod(WEB), named_pod(FAR)], name)

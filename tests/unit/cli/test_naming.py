@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from reconciler.cli.naming import find_pod, find_pod_or_id, find_running
+from reconciler.cli.naming import find_pod, find_running
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.key import ContainerId, Key, Named, NamedPod
 from reconciler.model.observed import ContainerState, Observed
@@ -38,12 +38,13 @@ def test_what_is_to_run_must_run(runs: bool, state: ContainerState | None, told:
             find_running(engine, "cc4", doing="see")
 
 
-@pytest.mark.parametrize("find", [find_pod, find_pod_or_id])
-def test_a_pod_is_found_by_its_id(find) -> None:
-    assert find(PODS, "ab" * 32) is PODS[0]
-    assert find(PODS, "aca") is PODS[1]
-    assert find(PODS, "ended") is PODS[2]
+def test_a_pod_is_found_by_its_id() -> None:
+    assert find_pod(PODS, "ab" * 32) is PODS[0]
+    assert find_pod(PODS, "aca") is PODS[1]
+    assert find_pod(PODS, "ended") is PODS[2]
     with pytest.raises(InvalidInput, match="cannot tell which pod"):
-        find((PODS[0], NamedPod(WEB, "abc" * 21 + "a")), "ab")
+        find_pod((PODS[0], NamedPod(WEB, "abc" * 21 + "a")), "ab")
+    called_so = NamedPod(Key("default", "ab" * 32), "ff" * 32)
+    assert find_pod((called_so, PODS[0]), "ab" * 32) is PODS[0], "an id counts before a name"
     with pytest.raises(NotFound):
-        find(PODS, "ad")
+        find_pod(PODS, "ad")

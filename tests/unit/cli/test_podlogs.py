@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.cli import app, podlogs
 from reconciler.cli.crilog import Line
+from reconciler.cli.resolve import named_pod
 from reconciler.model.errors import NotFound
 from reconciler.model.observed import ContainerState, Observed
 from tests.unit.cli.pods import container, pod
@@ -71,6 +72,9 @@ class Engine:
 
     def keys(self):
         return tuple(self.pods)
+
+    def names(self):
+        return tuple(map(named_pod, self.pods.values()))
 
     def look(self, key):
         return self.pods[key]

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.cli.resolve import current, find_container, find_pod
+from reconciler.cli.naming import find_container, find_pod
+from reconciler.cli.resolve import current, named_pod
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.observed import ContainerState
 from tests.unit.cli.pods import container, pod
@@ -15,7 +16,8 @@ LOG = container("web", "log", id_="bb33" + "0" * 60)
 DB = container("db", "postgres", id_="cc44" + "0" * 60)
 LOG2 = container("db2", "log", id_="dd55" + "0" * 60)
 FAR = container("other-db", "postgres", id_="ee66" + "0" * 60)
-PODS = (pod("web", APP0, APP1, LOG), pod("db", DB), pod("db2", LOG2), pod("other-db", FAR))
+SEEN = (pod("web", APP0, APP1, LOG), pod("db", DB), pod("db2", LOG2), pod("other-db", FAR))
+PODS = tuple(map(named_pod, SEEN))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ PODS = (pod("web", APP0, APP1, LOG), pod("db", DB), pod("db2", LOG2), pod("other
     ],
 )
 def test_a_name_finds(name, wanted):
-    assert find_container(PODS, name).container is wanted
+    assert find_container(PODS, name).id == wanted.id
 
 
 def test_a_pod_with_a_single_member_beside_its_init_containers():
@@ -41,17 +43,17 @@ def test_a_pod_with_a_single_member_beside_its_init_containers():
     assert made.sandbox is not None
     spec = replace(made.sandbox.applied, init=(first.spec,), containers=(app.spec,))
     begun = replace(made, sandbox=replace(made.sandbox, applied=spec))
-    assert find_container((begun,), "web").container is app
-    assert find_container((begun,), "web/first").container is first
+    assert find_container((named_pod(begun),), "web").id == app.id
+    assert find_container((named_pod(begun),), "web/first").id == first.id
     assert [c.name for c in current(begun)] == ["first", "app"]
 
 
 def test_a_namespace_narrows_the_choice():
-    assert find_container(PODS, "postgres", namespace="other").container is FAR
+    assert find_container(PODS, "postgres", namespace="other").id == FAR.id
 
 
 def test_c_chooses_a_member_of_a_pod():
-    assert find_container(PODS, "web", member="log").container is LOG
+    assert find_container(PODS, "web", member="log").id == LOG.id
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_an_unknown_member_lists_the_members():
 
 def test_a_pod_without_containers_says_so():
     with pytest.raises(NotFound, match="it has none yet"):
-        find_container((pod("empty"),), "empty")
+        find_container((named_pod(pod("empty")),), "empty")
 
 
 def test_a_pod_is_found_by_name_and_by_key():
@@ -100,4 +102,4 @@ def test_a_pod_is_found_by_name_and_by_key():
 
 
 def test_members_come_in_the_order_of_the_spec_each_once():
-    assert current(PODS[0]) == (APP1, LOG)
+    assert current(SEEN[0]) == (APP1, LOG)

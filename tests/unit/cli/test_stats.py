@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import app, stats, usagelist
+from reconciler.cli.resolve import named_pod
 from reconciler.cli.rows import ContainerRow
 from reconciler.cli.usagelist import Measured, Meter
 from reconciler.model.observed import ContainerState, Observed
@@ -123,6 +124,9 @@ class Engine:
 
     def keys(self):
         return tuple(self.pods)
+
+    def names(self):
+        return tuple(map(named_pod, self.pods.values()))
 
     def look(self, key):
         there = self.pods[key]

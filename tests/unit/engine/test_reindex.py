@@ -39,6 +39,7 @@ def test_members_that_an_older_program_made_can_be_named(tmp_path: Path, monkeyp
                 tx.execute("INSERT INTO containers VALUES (?, ?)", (record.id, POD))
         old.close()
     engine = Engine.open(Settings(tmp_path))
-    assert engine.names() == (NamedPod(KEY, POD, (Named(KEY, "app", 4, APP.id),)),)
+    infra = Named(KEY, f"{POD[:12]}-infra", 0, INFRA.id)
+    assert engine.names() == (NamedPod(KEY, POD, (Named(KEY, "app", 4, APP.id),), infra),)
     assert engine.keys() == (KEY,)
     assert {engine.key_of(record.id) for record in (APP, INFRA)} == {KEY}

@@ -118,7 +118,10 @@ def test_pods_and_their_members_are_known_by_name(store: Store) -> None:
         index.add_container(store, CONTAINERS[number], PodId("aa"), name, attempt)
     members = [("app", 0, 2), ("web", 0, 3), ("web", 1, 1)]
     of_web = tuple(Named(WEB, name, attempt, CONTAINERS[number]) for name, attempt, number in members)
-    assert names.names(store) == (NamedPod(DB, ""), NamedPod(WEB, "aa", of_web))
+    assert names.names(store) == (
+        NamedPod(DB, ""),
+        NamedPod(WEB, "aa", of_web, Named(WEB, "aa-infra", 0, CONTAINERS[0])),
+    )
     assert names.keys(store) == (WEB, DB), "the oldest first"
     index.add_container(store, CONTAINERS[1], PodId("aa"), "web", 2)
     assert names.names(store)[1].members[-1].attempt == 2, "the same container, begun again"
