@@ -51,7 +51,7 @@ def create(options: Options, called: str | None, pod: PodOptions, box: SandboxOp
     engine = options.engine()
     bench = bench_of(engine)
     name = called or pod.name or new_name(bench)
-    spec = assemble.pod_from(pod, box, name=name, world=here())
+    spec = assemble.pod_from(pod, box, name=name, world=here(engine))
     word = HandPod(spec, RunState.CREATED, command=tuple(sys.argv))
     making.make_pod(bench, word, replace_old=pod.replace)
     ident = _id_of(engine, spec.key)
@@ -90,7 +90,7 @@ def recreate(options: Options, name: str, box: SandboxOptions) -> int:
     progress = Progress()
     bench = bench_of(engine, progress)
     before = by_hand.alter(bench, pod.key, lambda word, _: word)
-    world = here()
+    world = here(engine)
     try:
         word = by_hand.alter(
             bench, pod.key, lambda word, _: replace(word, spec=assemble.recreated(word.spec, box, world))

@@ -142,7 +142,7 @@ def _make(
 
     file = _new_file(how.cidfile)
     name = how.name or new_name(bench)
-    world, words = here(), tuple(sys.argv)
+    world, words = here(engine), tuple(sys.argv)
     said = HandMember(name, Wish(run), how.rm, words)
     place, new = _place(how)
     if place and not new:

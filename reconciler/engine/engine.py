@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from reconciler.model.objects import ObjectsFor
     from reconciler.model.observed import Container, HostFacts, Instant, Observed, PidRef
     from reconciler.model.probe import Handler, Outcome, Verdict
-    from reconciler.model.spec import PodSpec
+    from reconciler.model.spec import PodSpec, PortBinding
     from reconciler.model.usage import Usage
 
 
@@ -155,6 +155,16 @@ class Engine:
 
         with boundary.told(f"look at the ports of pod {key}"):
             return portfacts.host_facts(self.context, key, want)
+
+    def reserve_ports(self, bindings: tuple[PortBinding, ...]) -> tuple[PortBinding, ...]:
+        """The same with a host port for each: those that named none have one that was free, and is this process's until
+        a pod is made with it. Raises InvalidInput."""
+        if all(binding.host_port for binding in bindings):
+            return bindings
+        from reconciler.engine import netrecords
+        from reconciler.engine.network import ports
+
+        return ports.reserve(bindings, ipv6=not netrecords.why_no_ipv6(self.context))
 
     def perform(self, lock: KeyLock, action: Action) -> None:
         from reconciler.engine.perform import perform

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 
 from reconciler.model import publish
 from reconciler.model.errors import InvalidInput
@@ -13,7 +12,7 @@ HINT = "write [[IP:]HOST:]CONTAINER[/PROTOCOL], as 8080:80, 127.0.0.1:8080:80 or
 
 
 def bindings(texts: Iterable[str]) -> tuple[PortBinding, ...]:
-    """The host ports of every ``-p``, sorted; host port 0 is "any that is free" (``chosen``). Raises InvalidInput."""
+    """The host ports of every ``-p``, sorted; host port 0 is "any that is free". Raises InvalidInput."""
     return together((), (binding for text in texts for binding in _one(text)))
 
 
@@ -27,11 +26,6 @@ def together(some: Iterable[PortBinding], others: Iterable[PortBinding]) -> tupl
             raise InvalidInput(f"cannot publish {_told(other)} and {_told(one)}: that is one host port")
         others.append(one)
     return found
-
-
-def chosen(ports: Iterable[PortBinding], choose: Callable[[PortBinding], int]) -> tuple[PortBinding, ...]:
-    """The same with a host port for each: ``choose`` is asked for those that named none."""
-    return tuple(sorted(p if p.host_port else replace(p, host_port=choose(p)) for p in ports))
 
 
 def _one(text: str) -> Iterable[PortBinding]:

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.engine.network import ports
 from reconciler.model.spec import PortBinding, Protocol
-from tests.host.instance import Instance, until
+from tests.host.instance import DEADLINE, Instance, until
 from tests.host.lives import expect_settled
 from tests.host.manifests import container, pod, put
 from tests.host.netlab import ask
@@ -95,3 +95,22 @@ def test_a_machine_that_has_no_names_for_protocols(instance: Instance, image: st
         instance.ok("down", "--timeout", 60, folder)
     finally:
         subprocess.run(["umount", "/etc/protocols"], check=True, timeout=30)
+
+
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def test_ports_that_are_chosen_are_nobody_elses_from_then_on(instance: Instance, image: str) -> None:
+    """Four commands at once, for which there are four ports: each gets one."""
+    instance.ok("run", "--rm", image, "true")
+    before = RANGE.read_text()
+    RANGE.write_text("28080 28083")
+    words = [instance.command("run", "-d", "--name", f"p{n}", "-p", "80", image, "sleep", "1000") for n in range(4)]
+    try:
+        commands = [subprocess.Popen(w, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for w in words]
+        said = [command.communicate(timeout=DEADLINE) for command in commands]
+    finally:
+        RANGE.write_text(before)
+    assert [(command.returncode, err) for command, (_, err) in zip(commands, said, strict=True)] == [(0, "")] * 4
+    found = [instance.ok("port", f"p{n}", "80").splitlines()[0] for n in range(4)]
+    assert sorted(found) == [f"0.0.0.0:{28080 + n}" for n in range(4)]

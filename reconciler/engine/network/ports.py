@@ -15,6 +15,7 @@ import resource
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from reconciler.engine.boundary import hint
 from reconciler.engine.descriptors import make_room
@@ -40,6 +41,47 @@ _SELECTABLE = 1024
 _SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
+_reserved: dict[PortBinding, socket.socket] = {}
+"""What this process has bound for a pod that it is about to make."""
+
+
+@effect("ports.reserve")
+def reserve(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> tuple[PortBinding, ...]:
+    """The same bindings, with a host port that was free for each that names none: this process has it from now on,
+    until ``hold`` takes it over for the pod, so that nobody can come in between. For one thread.
+
+    Raises InvalidInput for an address that is not this host's, a protocol that the kernel does not know, or where no
+    port is free.
+    """
+    known = tuple(bindings)
+    found, refused = [one for one in known if one.host_port], list[socket.socket]()
+    try:
+        for wanted in (one for one in known if not one.host_port):
+            while True:
+                one = _any_port(wanted, ipv6)
+                chosen = replace(wanted, host_port=one.getsockname()[1])
+                if not any(chosen.overlaps(other) for other in found):
+                    break
+                refused.append(one)  # kept for now, or it would be found again
+            _reserved[chosen] = one
+            found.append(chosen)
+    finally:
+        for one in refused:
+            one.close()
+    return tuple(sorted(found))
+
+
+def _any_port(wanted: PortBinding, ipv6: bool) -> socket.socket:
+    doing = f"cannot publish port {wanted.container_port}/{wanted.protocol.lower()}"
+    if not _knows(wanted.protocol):
+        raise InvalidInput(f"{doing}: this kernel has no {wanted.protocol} (modprobe {wanted.protocol.lower()})")
+    try:
+        return _bound(wanted, ipv6)
+    except OSError as e:
+        where = f" on {wanted.host_ip}" if wanted.host_ip else ""
+        raise InvalidInput(f"{doing}{where}: {e.strerror}") from e
+
+
 @effect("ports.hold")
 def hold(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> list[socket.socket]:
     """Bind every port, so that nobody else can; all or none. The holder closes the sockets to let go.
@@ -52,7 +94,7 @@ def hold(bindings: Iterable[PortBinding], *, ipv6: bool = True) -> list[socket.s
     held: list[socket.socket] = []
     try:
         for binding in bindings:
-            held.append(_out_of_the_way(_bind(binding, ipv6)))
+            held.append(_out_of_the_way(_reserved.pop(binding) if binding in _reserved else _bind(binding, ipv6)))
     except BaseException:
         for one in held:
             one.close()
@@ -70,7 +112,8 @@ def holders(
     taken: list[PortBinding] = []
     for binding in bindings:
         try:
-            _bound(binding, ipv6).close()
+            if binding not in _reserved:
+                _bound(binding, ipv6).close()
         except OSError as e:
             if e.errno == errno.EADDRINUSE:
                 taken.append(binding)
@@ -154,7 +197,8 @@ def _bound(binding: PortBinding, ipv6: bool) -> socket.socket:
 
     For TCP with SO_REUSEADDR while it binds, or connections in TIME_WAIT would refuse us for a minute; without
     afterwards, or the next one who sets it could bind as well. The others have no TIME_WAIT, and two sockets with the
-    option share a port. The mark of a UDP socket is what the rules know it by, to refuse what strays in here.
+    option share a port: so it is left away where any port will do. The mark of a UDP socket is what the rules know it
+    by, to refuse what strays in here.
     """
     address = binding.host_ip or ("::" if ipv6 else "0.0.0.0")
     kind, protocol = _KINDS[binding.protocol]
@@ -162,7 +206,7 @@ def _bound(binding: PortBinding, ipv6: bool) -> socket.socket:
     try:
         if ":" in address:
             holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(binding.host_ip != ""))
-        if binding.protocol is Protocol.TCP:
+        if binding.protocol is Protocol.TCP and binding.host_port:
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind((address, binding.host_port))
         if binding.protocol is Protocol.TCP:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +13,7 @@ import pytest
 from reconciler.cli.options import assemble
 from reconciler.cli.options.assemble import member_from, new_pod, own_pod, pod_from, recreated, stay_out_of_sandbox
 from reconciler.cli.options.values import MemberOptions, PodOptions, SandboxOptions
-from reconciler.cli.options.world import World, free_ports, here, text_of
-from reconciler.flags import ports
+from reconciler.cli.options.world import World, here, text_of
 from reconciler.model.errors import InvalidInput
 from reconciler.model.key import Key
 from reconciler.model.spec import (
@@ -27,7 +26,6 @@ from reconciler.model.spec import (
     Mount,
     PodSpec,
     PortBinding,
-    Protocol,
     PullPolicy,
     Resources,
     RestartPolicy,
@@ -46,7 +44,7 @@ def _read(path: str, option: str) -> str:
 
 
 def _no_ports(bindings: tuple[PortBinding, ...]) -> tuple[PortBinding, ...]:
-    return ports.chosen(bindings, lambda binding: 40000 + binding.container_port)
+    return tuple(sorted(b if b.host_port else replace(b, host_port=40000 + b.container_port) for b in bindings))
 
 
 WORLD = World(
@@ -384,7 +382,8 @@ def test_every_option_of_the_sandbox_is_seen_when_it_is_given_and_known_when_a_p
 def test_here_is_where_we_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vars").write_text("A=1\n")
-    world = here()
+    world = here(SimpleNamespace(reserve_ports=lambda bindings: bindings))
+    assert world.free_ports((PortBinding(8080, 80),)) == (PortBinding(8080, 80),)
     assert (world.directory, world.exists("vars"), world.exists("gone")) == (str(tmp_path), True, False)
     assert world.read("vars", "--env-file") == "A=1\n"
     assert world.environment is os.environ
@@ -398,21 +397,3 @@ def test_files_that_cannot_be_read_are_told_with_their_option(tmp_path: Path) ->
             text_of(f"{tmp_path}/{name}", "--env-file")
         assert refused.value.message.startswith(f"cannot read --env-file {tmp_path}/{name}: ")
         assert says in refused.value.message
-
-
-def test_free_ports_are_free_and_different() -> None:
-    wanted = ports.bindings(["127.0.0.1::80", "127.0.0.1::81", "82/udp", "83"])
-    found = free_ports(wanted)
-    assert len({(p.host_port, p.protocol) for p in found}) == 4
-    assert all(p.host_port > 0 for p in found)
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", next(p.host_port for p in found if p.container_port == 80)))
-
-
-def test_ports_that_were_named_stay() -> None:
-    assert free_ports((PortBinding(8080, 80),)) == (PortBinding(8080, 80),)
-
-
-def test_an_address_of_another_machine_has_no_free_port() -> None:
-    with pytest.raises(InvalidInput, match=r"cannot publish port 80 on 192\.0\.2\.1"):
-        free_ports((PortBinding(0, 80, Protocol.TCP, "192.0.2.1"),))

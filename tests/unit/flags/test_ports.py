@@ -58,9 +58,3 @@ def test_what_cannot_be_meant(texts: list[str], says: str) -> None:
 
 def test_every_port_there_is_takes_no_time_to_compare() -> None:
     assert len(ports.bindings(["1-65535:1-65535"])) == 65535
-
-
-def test_who_named_no_host_port_is_given_one() -> None:
-    free = iter((40001, 40002))
-    chosen = ports.chosen(ports.bindings(["80", "81/udp", "8080:82"]), lambda _: next(free))
-    assert chosen == (P(8080, 82), P(40001, 80), P(40002, 81, Protocol.UDP))

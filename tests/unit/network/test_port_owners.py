@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -14,7 +15,7 @@ import pytest
 
 from reconciler.engine.network import ports
 from reconciler.engine.network.sockets import Line, Owners, in_the_way, parse
-from reconciler.model.errors import TryLater
+from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.spec import PortBinding, Protocol
 from tests.fakes.linux import RecordingKernel
 
@@ -145,3 +146,36 @@ def test_who_gives_way_is_no_holder() -> None:
         assert ports.holders(wanted, gives_way=os.getpid) == ()
         (holder,) = ports.holders(wanted, gives_way=lambda: 1)
         assert holder.pid == os.getpid()
+
+
+def stolen(port: int) -> bool:
+    """Whether anybody else may bind it, in either family and by whatever option."""
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        for option in (None, socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            with socket.socket(family) as thief:
+                if option:
+                    thief.setsockopt(socket.SOL_SOCKET, option, 1)
+                with contextlib.suppress(OSError):
+                    thief.bind((address, port))
+                    return True
+    return False
+
+
+def test_a_port_that_was_found_free_is_ours_from_then_on() -> None:
+    named = PortBinding(8080, 79)
+    found = {p.container_port: p for p in ports.reserve([named, PortBinding(0, 80), PortBinding(0, 81)])}
+    one, other = found[80], found[81]
+    assert (found[79], one.host_port == other.host_port) == (named, False)
+    assert not stolen(one.host_port)
+    assert ports.holders([one, other]) == (), "we ourselves stand in nobody's way"
+    held = ports.hold([one, other])
+    assert not stolen(one.host_port)
+    assert [holder.pid for holder in ports.holders([one])] == [os.getpid()]
+    for socket_ in held:
+        socket_.close()
+    assert stolen(one.host_port)
+
+
+def test_an_address_of_another_machine_has_no_free_port() -> None:
+    with pytest.raises(InvalidInput, match=r"cannot publish port 80/tcp on 192\.0\.2\.1: "):
+        ports.reserve([PortBinding(0, 80, Protocol.TCP, "192.0.2.1")])
