@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -16,6 +17,7 @@ from reconciler.model.observed import ImageStatus
 from reconciler.model.spec import Device, Resources, SandboxSpec
 from tests.host.byhand import Hand, shell
 from tests.host.instance import Instance, checked, until
+from tests.host.lives import end, ip_of
 
 pytestmark = pytest.mark.host
 
@@ -197,3 +199,41 @@ def test_an_infra_image_that_is_not_here_is_pulled(pod: Hand, image: str) -> Non
     assert spec is not None
     state = pod.instance.engine.observe(pod.key, spec.spec).images["localhost/away/pause:1"]
     assert state.status is not ImageStatus.PRESENT
+
+
+def test_a_killed_infra_container_is_seen_and_one_command_brings_the_pod_back(instance: Instance, image: str) -> None:
+    """As with podman: the members go on, the pod is degraded; `pod start` makes it whole, with new lives of all."""
+    for name in ("one", "two"):
+        pod = ("--pod", "box") if name == "two" else ("--pod", "new:box")
+        instance.ok("run", "-d", *pod, "--name", name, image, "sleep", "1000")
+    before, address = instance.running("box"), ip_of(instance, "box")
+    ids = ids_of(instance)
+    end([before["infra"]])
+    seen = ("ps", "-a", "--filter", "name=infra", "--format", "{{.State}} {{.ExitCode}}")
+    until(lambda: instance.ok(*seen).split() == ["exited", "137"], "its end is told")
+    assert instance.ok("pod", "ps", "--format", "{{.Status}}").split() == ["Degraded"]
+    assert instance.ok("ps", "--format", "{{.Names}}").split() == ["two", "one"]
+    assert instance.running("box") == {name: ref for name, ref in before.items() if name != "infra"}
+    instance.ok("pod", "start", "box")
+    assert instance.ok("pod", "ps", "--format", "{{.Status}}").split() == ["Running"]
+    assert set(instance.running("box")) == {"infra", "one", "two"}
+    assert not set(instance.running("box").values()) & set(before.values())
+    assert (ids_of(instance), ip_of(instance, "box")) == (ids, address)
+
+
+def test_a_container_of_its_own_whose_infra_container_was_killed_is_started_again(
+    instance: Instance, image: str
+) -> None:
+    """Nobody sees that one: `start` is what whoever misses the container's network says."""
+    instance.ok("run", "-d", "--name", "box", image, "sleep", "1000")
+    before, ids = instance.running("box"), ids_of(instance)
+    end([before["infra"]])
+    instance.ok("start", "box")
+    after = instance.running("box")
+    assert set(after) == {"infra", "box"}
+    assert not set(after.values()) & set(before.values())
+    assert ids_of(instance) == ids
+
+
+def ids_of(instance: Instance) -> dict[str, str]:
+    return {row["Names"][0]: row["Id"] for row in json.loads(instance.ok("ps", "-a", "--format", "json"))}
