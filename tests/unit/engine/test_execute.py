@@ -104,7 +104,8 @@ def test_all_of_a_command_whose_time_is_over_is_killed(scripted: Scripted, tmp_p
         execute.run(scripted(f"echo $$ >>{pids}\n{body.replace('PIDS', str(pids))}"), CID, ["x"], timeout=0.3)
     assert time.monotonic() - begun < seconds(10)
     started = [int(pid) for pid in pids.read_text().split()]
-    assert started and not [ref for ref in map(processes.pid_ref, started) if ref and processes.alive(ref)]
+    left = [ref for ref in map(processes.pid_ref, started) if ref]  # killed, and perhaps not through with dying
+    assert started and all(processes.wait_gone(ref, seconds(10)) for ref in left)
 
 
 def test_a_command_that_is_quick_enough_knows_nothing_of_its_limit(scripted: Scripted) -> None:
