@@ -40,8 +40,8 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "a command that is none": (["aply", "x"], 2, "No such command 'aply'. Did you mean 'apply'?"),
     "a runtime that is none": (["--runtime", "nope", "ps"], 2, "'nope' is not one of 'crun', 'runc'"),
     "an unknown pod": (["get", "pods", "nope"], 1, 'cannot find pod "nope"'),
-    "logs of an unknown pod": (["logs", "nope"], 1, 'cannot find container "nope"'),
-    "exec in an unknown pod": (["exec", "nope", "ls"], 1, 'cannot find container "nope"'),
+    "logs of an unknown pod": (["logs", "nope"], 125, 'cannot find container "nope"'),
+    "exec in an unknown pod": (["exec", "nope", "ls"], 125, 'cannot find container "nope"'),
     "an archive that is not there": (["image", "load", "-i", "/nowhere.tar"], 2, "'/nowhere.tar' does not exist"),
     "an archive that is none": (["image", "load", "-i", "/etc/passwd"], 1, "cannot load images from /etc/passwd: "),
     "a directory without images": (["image", "load", "-i", "/etc"], 1, "cannot load images from /etc: "),
@@ -75,9 +75,9 @@ def test_an_empty_folder_is_no_error(root: Path, folder: Path) -> None:
 
 
 IN_PODS: dict[str, tuple[list[str], int, str]] = {
-    "logs of one of several": (["logs", "web"], 1, "it has app, once.*web/app"),
-    "logs of an unknown member": (["logs", "web/nope"], 1, 'cannot find container "web/nope".*web/app, web/once'),
-    "exec where nothing runs": (["exec", "web/once", "ls"], 1, "container is exited, not running.*logs web/once"),
+    "logs of one of several": (["logs", "web"], 125, "it has app, once.*web/app"),
+    "logs of an unknown member": (["logs", "web/nope"], 125, 'cannot find container "web/nope".*web/app, web/once'),
+    "exec where nothing runs": (["exec", "web/once", "ls"], 125, "container is exited, not running.*logs web/once"),
     "an unknown pod": (["get", "pods", "wep"], 1, 'cannot find pod "wep".*default/web'),
     "an image in use": (["image", "rm", "IMAGE"], 1, "it is used by default/web/"),
 }
