@@ -383,13 +383,11 @@ UNSUPPORTED: dict[str, Callable[[Manifest], Any]] = {
     "spec.securityContext.seLinuxChangePolicy": lambda m: m["spec"].update(
         securityContext={"seLinuxChangePolicy": "Recursive"}
     ),
-    f"{C}.livenessProbe": lambda m: app(m).update(livenessProbe={"exec": {"command": ["true"]}}),
-    f"{C}.lifecycle": lambda m: app(m).update(lifecycle={"preStop": {"exec": {"command": ["true"]}}}),
-    f"{C}.env[0].valueFrom.fileKeyRef": lambda m: app(m).update(
-        env=[{"name": "A", "valueFrom": {"fileKeyRef": {"key": "A", "path": "f", "volumeName": "v"}}}]
+    f"{C}.volumeDevices": lambda m: app(m).update(volumeDevices=[{"name": "disk", "devicePath": "/dev/xvda"}]),
+    "spec.ephemeralContainers": lambda m: m["spec"].update(ephemeralContainers=[container("look", "a:1")]),
+    "spec.volumes[0].nfs": lambda m: m["spec"].update(
+        volumes=[{"name": "far", "nfs": {"server": "far.example", "path": "/"}}]
     ),
-    "spec.initContainers": lambda m: m["spec"].update(initContainers=[container("init", "a:1")]),
-    "spec.activeDeadlineSeconds": lambda m: m["spec"].update(activeDeadlineSeconds=5),
 }
 
 

@@ -41,7 +41,7 @@ class Pipe:
 
     def container(self, name: str, image: str, script: str) -> Manifest:
         """``$order`` is read by ``read_order``."""
-        reading = "read_order() { read order < /pipe/orders; }; "
+        reading = "read_order() { until read order < /pipe/orders; do :; done; }; "  # an end is of an order before
         mounts = [{"name": "pipe", "mountPath": "/pipe"}]
         return container(name, image, command=["sh", "-c", reading + script], volumeMounts=mounts)
 

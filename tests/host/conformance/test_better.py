@@ -57,7 +57,8 @@ def syslog(tmp_path: Path) -> Iterator[Syslog]:
 def test_a_client_that_does_not_read_holds_up_nobody(bench: Bench, conmon: Program) -> None:
     """Ours queues for it, and drops it when that gets too much; the C conmon waits, and the container and others do."""
     go, written = bench.fifo("go"), bench.fifo("written")
-    piece = f"head -c {PIECE} /dev/zero | tr '\\0' x; echo > {written}; read _ < {go}"
+    wait = f"until read _ < {go}; do :; done"  # whoever wrote last may not have closed it yet: that reads as an end
+    piece = f"head -c {PIECE} /dev/zero | tr '\\0' x; echo > {written}; {wait}"
     told = os.open(written, os.O_RDONLY | os.O_NONBLOCK)
     launched = bench.launch(container=f"{piece}; {piece}; {piece}")
     launched.created()
