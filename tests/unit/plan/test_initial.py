@@ -12,7 +12,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.observed import ImageState, ImageStatus
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy
 from reconciler.model.status import Phase
-from reconciler.plan.sentences import describe
+from reconciler.plan.sentences import describe, describe_waiting
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import (
     ABSENT,
@@ -358,6 +358,25 @@ def test_a_completed_pod_is_as_wanted_and_an_edited_sidecar_does_not_bring_it_ba
     assert [describe(s).partition(" because")[0] for s in settle(engine, edited)] == ["update the pod's record"]
     assert status(engine, edited).converged
     assert engine.running(KEY) == {}
+
+
+def test_what_follows_a_sidecar_waits_for_its_startup_probe() -> None:
+    engine = FakeEngine()
+    want = at(replace(CARS, init=(sidecar("car"), plain("one"))), rounds=3)(engine)
+    live = engine._pods[KEY]
+    (car,) = live.containers
+    live.put(replace(car, started_up=False, is_ready=False))
+    made = one_round(engine, want)
+    assert made.steps == ()
+    assert [describe_waiting(w) for w in made.waiting] == [
+        "the pod waits: init container car is to start first (0 of 2 are through)"
+    ]
+    told = status(engine, want)
+    assert (told.summary, told.phase, told.initialized) == ("Init:0/2", Phase.PENDING, False)
+
+    live.put(replace(car, is_ready=False))
+    assert [describe(step) for step in one_round(engine, want).steps] == [f"create container one {NOT_THERE}"]
+    assert status(engine, want).summary == "Init:1/2"
 
 
 def test_a_completed_pod_that_is_to_run_once_more_begins_with_its_sidecars() -> None:
