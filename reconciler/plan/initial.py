@@ -91,7 +91,7 @@ def plan_everyone(s: Situation) -> list[PodActions]:
     at = progress(s)
     plans = [plan_member(s, spec) if spec.name in at.turn else _rest(s, spec) for spec in s.target.everyone]
     if at.over:
-        return [*plans, *_end_sidecars(s)]
+        return [*plans, *end_sidecars(s)]
     return [*plans, _waits(s, at)]
 
 
@@ -111,7 +111,7 @@ def _waits(s: Situation, at: Progress) -> PodActions:
     return wait("", Why.INITIALIZING, text)
 
 
-def _end_sidecars(s: Situation) -> list[PodActions]:
+def end_sidecars(s: Situation) -> list[PodActions]:
     """Of a pod in which no member runs or will."""
     names = {c.name for c in s.target.sidecars}
     living = [c for c in s.have.containers if c.name in names and c.state is ContainerState.RUNNING]

@@ -30,7 +30,7 @@ from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy, Role
 from reconciler.plan.deadline import is_exceeded, next_look, reason_of
 from reconciler.plan.disruption import at_least, pod_changes, tell
 from reconciler.plan.group import plan_room
-from reconciler.plan.initial import next_to_end, plan_everyone
+from reconciler.plan.initial import end_sidecars, next_to_end, plan_everyone
 from reconciler.plan.members import BY_HAND, combine, do, face, plan_removed, stop, wait
 from reconciler.plan.serving import plan_names, withdraw_names
 from reconciler.plan.situation import Situation, is_over, matches, newest, same_container, was_started, weigh
@@ -101,7 +101,7 @@ def _live(s: Situation) -> PodActions:
         why = _why_renewed(sandbox)
         return _renew(s, sandbox, why) if _needs_infra(s) else _stop_all(s, sandbox, why)
     if _is_over(s):
-        return combine(face(s.told), _record(s, sandbox))
+        return combine(face(s.told), _record(s, sandbox), *_ends_without_members(s))
     if died:
         return _end(s, sandbox, Reason(Why.INFRA_DIED, "its infra container died"))
     return _end(s, sandbox, Reason(Why.INCOMPLETE, "its creation was cut short"))
@@ -262,9 +262,15 @@ def _is_over(s: Situation) -> bool:
     if any(_is_edited(s, spec, last[spec.name]) for spec in s.target.containers):
         return False
     if s.target.restart_policy is RestartPolicy.NEVER:
-        begun = (*attempts, *(newest(s.have.containers, c.name) for c in s.target.init))
-        return any(c is not None and c.state is not ContainerState.CREATED for c in begun)
+        started = any(c.state is not ContainerState.CREATED for c in attempts)
+        return started or (bool(s.target.init) and is_over(s.want, s.target, s.have))
     return len(attempts) == len(last) and all(s.finished(c) for c in attempts)
+
+
+def _ends_without_members(s: Situation) -> list[PodActions]:
+    """Of a pod that nothing more is made in the sidecars, when nothing else of it lives."""
+    others = (c for c in s.have.containers if s.target.role_of(c.name) is not Role.SIDECAR)
+    return [] if any(c.state is ContainerState.RUNNING for c in others) else end_sidecars(s)
 
 
 def _is_edited(s: Situation, spec: ContainerSpec, last: Container | None) -> bool:

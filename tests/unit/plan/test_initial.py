@@ -338,6 +338,30 @@ def test_an_init_container_that_failed_for_good_is_not_run_again_after_a_reboot(
     assert status(engine, want).phase is Phase.FAILED
 
 
+@pytest.mark.parametrize("policy", [NEVER, ON_FAILURE])
+def test_a_pod_whose_infra_container_dies_while_it_begins_begins_anew(policy: RestartPolicy) -> None:
+    engine = FakeEngine()
+    want = at(replace(CAR, restart_policy=policy), "one=0")(engine)
+    engine.kill_infra(KEY)
+    engine.codes = {"one": 0, "two": 0}
+    settle(engine, want)
+    assert engine.running(KEY).keys() == {"car", "web"}
+
+
+def test_sidecars_end_with_the_members_whose_infra_container_died() -> None:
+    engine = FakeEngine()
+    want = at(replace(CARS, restart_policy=NEVER))(engine)
+    engine.kill_infra(KEY)
+    assert settle(engine, want) == []
+    assert engine.running(KEY).keys() == {"car", "bus", "web"}
+    engine.exit(KEY, "web", 0)
+    assert [describe(step) for step in settle(engine, want)] == [
+        f"stop container bus (grace 30s) {DONE}",
+        f"stop container car (grace 30s) {DONE}",
+    ]
+    assert status(engine, want).phase is Phase.SUCCEEDED
+
+
 def test_a_record_that_is_lost_makes_nothing_run_again() -> None:
     engine = FakeEngine()
     want = at(TWO, "one=0", "two=0")(engine)
