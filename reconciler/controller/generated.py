@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.kube import load, names, pod_manifest
+from reconciler.kube.lifecycle import is_signal
 from reconciler.kube.ours import NETWORK, PUBLISH
 from reconciler.kube.problem import one_line
 from reconciler.kube.rules import PIDS_LIMIT
@@ -251,7 +252,7 @@ def _cut_member(c: ContainerSpec) -> ContainerSpec:
         restart=None,
         retries=0,
         grace=None,
-        stop_signal="",
+        stop_signal=c.stop_signal if is_signal(c.stop_signal) else "",
         user="",
         devices=(),
         ulimits=(),

@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.kube import env as environment
 from reconciler.kube import nameservice, ours, quantity
+from reconciler.kube.lifecycle import GRACE_SECONDS, hook_of, stop_signal_of
 from reconciler.kube.names import default_pull_policy
 from reconciler.kube.objects import DEFAULT_NAMESPACE
 from reconciler.kube.rules import PIDS_LIMIT
@@ -18,6 +19,7 @@ from reconciler.kube.security import compile_security, sysctls
 from reconciler.kube.volumes import compile_mount, compile_volume, contents
 from reconciler.model import publish
 from reconciler.model.expansion import expand, expand_env
+from reconciler.model.hook import Hook
 from reconciler.model.key import Key
 from reconciler.model.spec import (
     MESSAGE_PATH,
@@ -36,8 +38,6 @@ from reconciler.model.spec import (
     Volume,
 )
 from reconciler.model.words import clean_path, default_hostname
-
-GRACE_SECONDS = 30
 
 
 def compile_pod(pod: dict[str, Any]) -> PodSpec:
@@ -120,6 +120,9 @@ def _container(c: dict[str, Any], pod: dict[str, Any], volumes: dict[str, Volume
         stdin=c.get("stdin", False),
         stdin_once=c.get("stdinOnce", False),
         tty=c.get("tty", False),
+        post_start=hook_of(c, Hook.POST_START),
+        pre_stop=hook_of(c, Hook.PRE_STOP),
+        stop_signal=stop_signal_of(c),
         message_path=clean_path(c.get("terminationMessagePath") or MESSAGE_PATH),
         message_policy=MessagePolicy(c.get("terminationMessagePolicy") or MessagePolicy.FILE),
         restart=RestartPolicy(c["restartPolicy"]) if c.get("restartPolicy") else None,

@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.kube import env as environment
 from reconciler.kube import nameservice
+from reconciler.kube.lifecycle import is_signal, present_lifecycle
 from reconciler.kube.quantity import show_cpu, show_memory
 from reconciler.kube.security import present_container, present_pod
 from reconciler.kube.volumes import present_mount, present_volume
@@ -73,6 +74,8 @@ def _pod_spec(spec: PodSpec) -> Json:
     }
     if spec.deadline is not None:
         out["activeDeadlineSeconds"] = spec.deadline
+    if any(is_signal(c.stop_signal) for c in spec.everyone):
+        out["os"] = {"name": "linux"}  # Kubernetes asks for it
     if box.hostname:
         out["hostname"] = box.hostname
     flags = {
@@ -120,6 +123,8 @@ def _container(c: ContainerSpec) -> Json:
     if security := present_container(c.security):
         out["securityContext"] = security
     out |= {"terminationMessagePath": c.message_path, "terminationMessagePolicy": c.message_policy.value}
+    if lifecycle := present_lifecycle(c):
+        out["lifecycle"] = lifecycle
     streams = {"stdin": c.stdin, "stdinOnce": c.stdin_once, "tty": c.tty}
     return out | {name: True for name, wanted in streams.items() if wanted}
 

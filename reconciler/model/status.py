@@ -39,10 +39,13 @@ class ContainerStatus:
     started: bool = False
     """It runs, and its startup probe has passed where it has one."""
     sidecar: bool = False
+    hook_failed: bool = False
+    """It was ended as its postStart hook had failed: whatever its exit code says, it did not do what it is for."""
 
     @property
     def ended_well(self) -> bool:
-        return self.state == "terminated" and self.exit is not None and self.exit.code == 0
+        done = self.state == "terminated" and self.exit is not None and self.exit.code == 0
+        return done and not self.hook_failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from reconciler.plan.situation import Situation, has_begun, is_finished, is_over
 CREATING = "ContainerCreating"
 BEGINNING = frozenset({CREATING, INITIALIZING})
 """Words of containers of which nothing more is known than that they are not there yet."""
-HOOK_ERROR = "PostStartHookError"
+HOOK_ERROR, HOOK_FAILED = "PostStartHookError", "its postStart hook failed"
 SUSPENDED = "it is suspended"
 
 Troubles = Mapping[str, tuple[str, str]]
@@ -190,6 +190,7 @@ def _of(
         last=container.exit if state == "waiting" and container.exit else container.last,
         started_wall=container.started_wall,
         started=state == "running" and container.started_up,
+        hook_failed=container.post_start is HookState.FAILED,
     )
 
 
@@ -213,7 +214,7 @@ def _why_waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> t
         if obstacle.container in ("", spec.name):
             return usual if obstacle.word == CREATING else obstacle.word, obstacle.message
     if last is not None and last.post_start is HookState.FAILED:
-        return HOOK_ERROR, "its postStart hook failed"
+        return HOOK_ERROR, HOOK_FAILED
     if last is not None and last.exit is not None and last.by_itself:
         return "CrashLoopBackOff", "its restart is due"  # and nobody has done it yet
     return usual, ""
@@ -238,6 +239,8 @@ def _how_it_ended(container: Container) -> tuple[str, str]:
         return "ContainerStatusUnknown", f"{lost}: {words}" if words else lost
     if container.exit is not None and container.exit.oom:
         return "OOMKilled", words
+    if container.post_start is HookState.FAILED:
+        return "Error", f"{HOOK_FAILED}: {words}" if words else HOOK_FAILED
     return ("Completed" if code == 0 else "Error"), words
 
 

@@ -160,6 +160,7 @@ NOW: dict[str, Row] = {
     "terminationGracePeriodSeconds": Row(on_spec(terminationGracePeriodSeconds=1)),
     "terminationMessagePolicy": Row(on_app(terminationMessagePolicy="FallbackToLogsOnError")),
     "activeDeadlineSeconds": Row(on_spec(activeDeadlineSeconds=1000)),
+    "preStop": Row(on_app(lifecycle={"preStop": {"exec": {"command": ["true"]}}})),
     "imagePullPolicy": Row(on_app(imagePullPolicy="Never")),
     "enableServiceLinks": Row(on_spec(enableServiceLinks=False)),
     "a volume that nobody mounts": Row(lambda m: m["spec"]["volumes"].append({"name": "more", "emptyDir": {}})),
@@ -213,6 +214,8 @@ NOW: dict[str, Row] = {
     "runAsNonRoot": Row(security(runAsUser=33, runAsNonRoot=True), APP),
     "seccompProfile": Row(security(seccompProfile={"type": "Unconfined"}), APP),
     "supplementalGroups": Row(pod_context(supplementalGroups=[33]), MEMBERS),
+    "postStart": Row(on_app(lifecycle={"postStart": {"exec": {"command": ["true"]}}}), APP),
+    "stopSignal": Row(on_app(lifecycle={"stopSignal": "SIGINT"}), APP),
     "terminationMessagePath": Row(on_app(terminationMessagePath="/dev/other"), APP),
     "fsGroup": Row(pod_context(fsGroup=33), MEMBERS),
     "fsGroupChangePolicy": Row(pod_context(fsGroupChangePolicy="OnRootMismatch")),
@@ -278,9 +281,6 @@ LATER: dict[str, tuple[int, Change]] = {
     "livenessProbe": (6, on_app(livenessProbe=PROBE)),
     "readinessProbe": (6, on_app(readinessProbe=PROBE)),
     "startupProbe": (6, on_app(startupProbe=PROBE)),
-    "preStop": (6, on_app(lifecycle={"preStop": PROBE})),
-    "postStart": (6, on_app(lifecycle={"postStart": PROBE})),
-    "stopSignal": (6, on_app(lifecycle={"stopSignal": "SIGINT"})),
 }
 
 

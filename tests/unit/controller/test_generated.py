@@ -244,7 +244,9 @@ SRV = Mount("/srv", Volume("/srv", VolumeKind.HOST_PATH, "/srv"), options=("noex
             by_hand(labels=(("bad key!", "x"),)), "metadata.labels[bad key!] x is left out", id="a label's key"
         ),
         pytest.param(
-            by_hand(member(stop_signal="SIGINT")), "container web: lifecycle.stopSignal SIGINT is left out", id="signal"
+            by_hand(member(stop_signal="SIGRTMIN+20")),
+            "container web: lifecycle.stopSignal SIGRTMIN+20 is left out",
+            id="a signal that Kubernetes has another name for",
         ),
         pytest.param(by_hand(limits=Resources(cpu_limit=500)), "spec.resources.limits.cpu 500", id="the pod's limits"),
     ],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reconciler.kube import load, pod_manifest
 from reconciler.model.key import Key
+from reconciler.model.probe import ExecAction, HttpAction
 from reconciler.model.spec import (
     ContainerPort,
     ContainerSpec,
@@ -142,6 +143,11 @@ def test_every_supported_field_arrives() -> None:
                     "command": ["sh", "$(A)"],
                     "args": ["$$(A)"],
                     "terminationMessagePath": "/run/words/",
+                    "lifecycle": {
+                        "postStart": {"httpGet": {"port": "dns", "path": "x"}},
+                        "preStop": {"exec": {"command": ["sh", "$(A)"]}},
+                        "stopSignal": "SIGRTMIN+3",
+                    },
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "workingDir": "/tmp/",
                     "env": [{"name": "B", "value": "2"}, {"name": "A", "value": "$(B)"}, {"name": "C"}],
@@ -196,6 +202,9 @@ def test_every_supported_field_arrives() -> None:
             stdin_once=True,
             tty=True,
             message_path="/run/words",
+            post_start=HttpAction(53, "/x"),
+            pre_stop=ExecAction(("sh", "$(A)")),
+            stop_signal="SIGRTMIN+3",
             message_policy=MessagePolicy.FALLBACK_TO_LOGS_ON_ERROR,
         ),
     )

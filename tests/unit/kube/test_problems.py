@@ -42,8 +42,26 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod(Image="x"), [f"{C}.Image: unknown field, did you mean image?"]),
     (pod(livenessProbe={}), [f"{C}.livenessProbe: not supported yet"]),
     (pod(lifecycle={"preStop": {"exec": {"comand": []}}}), [
-        f"{C}.lifecycle: not supported yet",
         f"{C}.lifecycle.preStop.exec.comand: unknown field, did you mean command?",
+    ]),
+    (pod(lifecycle={"preStop": {}}), [f"{C}.lifecycle.preStop: says nothing to do: exec, httpGet, tcpSocket…"]),
+    (pod(lifecycle={"postStart": {"exec": {"command": ["a"]}, "tcpSocket": {"port": 1}}}), [
+        f"{C}.lifecycle.postStart.tcpSocket: a handler does one thing, and this one has exec already",
+    ]),
+    (pod(lifecycle={"preStop": {"sleep": {"seconds": 31}}}), [
+        f"{C}.lifecycle.preStop.sleep.seconds: 31 is more than terminationGracePeriodSeconds (30)",
+    ]),
+    (pod({"terminationGracePeriodSeconds": 5}, lifecycle={"postStart": {"sleep": {"seconds": 6}}}), [
+        f"{C}.lifecycle.postStart.sleep.seconds: 6 is more than terminationGracePeriodSeconds (5)",
+    ]),
+    (pod(lifecycle={"preStop": {"sleep": {"seconds": -1}}}), [
+        f"{C}.lifecycle.preStop.sleep.seconds: -1 is less than 0",
+    ]),
+    (pod(lifecycle={"preStop": {"httpGet": {"port": "web"}}}), [
+        f"{C}.lifecycle.preStop.httpGet.port: the container has no port called 'web'",
+    ]),
+    (pod(lifecycle={"stopSignal": "TERM"}), [
+        f"{C}.lifecycle.stopSignal: there is no signal 'TERM', did you mean SIGTERM?",
     ]),
     (pod({"initContainers": [{"name": "i", "imagee": 1}]}), [
         "spec.initContainers[0].imagee: unknown field, did you mean image?",

@@ -9,6 +9,7 @@ import pytest
 from reconciler.model import spec as spec_module
 from reconciler.model.cost import Cost
 from reconciler.model.key import Key
+from reconciler.model.probe import SleepAction
 from reconciler.model.sources import EnvEntry, Reference
 from reconciler.model.spec import (
     ContainerPort,
@@ -105,6 +106,13 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
         web(message_policy=MessagePolicy.FALLBACK_TO_LOGS_ON_ERROR),
         Cost.RECORD,
         "spec.containers[web].terminationMessagePolicy",
+    ),
+    ("what comes before a stop", web(pre_stop=SleepAction(1)), Cost.RECORD, "spec.containers[web].lifecycle.preStop"),
+    (
+        "what follows a start",
+        web(post_start=SleepAction(1)),
+        Cost.CONTAINER,
+        "spec.containers[web].lifecycle.postStart",
     ),
     ("where last words go", web(message_path="/x"), Cost.CONTAINER, "spec.containers[web].terminationMessagePath"),
     ("image", web(image="busybox:2"), Cost.CONTAINER, "spec.containers[web].image"),

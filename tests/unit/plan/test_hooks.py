@@ -264,6 +264,13 @@ def once(spec: PodSpec) -> PodSpec:
             id="it was stopped for it and is to be restarted",
         ),
         pytest.param(failed(once(AFTER), rounds=1), Phase.FAILED, "Error", ("terminated", "Error"), id="for good"),
+        pytest.param(
+            failed(once(AFTER), rounds=1, code=0),
+            Phase.FAILED,
+            "Error",
+            ("terminated", "Error"),
+            id="with any exit code",
+        ),
         pytest.param(asked(want=present(BEFORE2), rounds=2), Phase.RUNNING, "Running", ("running", ""), id="preStop"),
     ],
 )
