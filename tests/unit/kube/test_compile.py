@@ -321,6 +321,21 @@ def test_the_manifest_of_a_spec_reads_back_as_that_spec(dice: random.Random) -> 
     assert spec_of(pod_manifest(spec)) == spec
 
 
+@pytest.mark.parametrize(
+    "lifecycle",
+    [
+        {"postStart": {"exec": {"command": ["sh", "-c", "$(A) $$(B)"]}}, "preStop": {"sleep": {"seconds": 5}}},
+        {"postStart": {"tcpSocket": {"port": 80, "host": "::1"}}, "stopSignal": "SIGUSR1"},
+        {"preStop": {"httpGet": {"port": 80, "httpHeaders": [{"name": "A", "value": "b"}]}}},
+    ],
+)
+def test_the_end_of_a_life_reads_back(lifecycle: Any) -> None:
+    words = {"terminationMessagePath": "/x", "terminationMessagePolicy": "FallbackToLogsOnError"}
+    spec = spec_of(pod({"activeDeadlineSeconds": 9}, lifecycle=lifecycle, **words))
+    assert spec.containers[0].post_start or spec.containers[0].pre_stop
+    assert spec_of(pod_manifest(spec)) == spec
+
+
 def test_every_prefix_of_a_good_file_is_read_without_an_accident() -> None:
     whole = load("x.yaml", TWO_PODS.encode())
     assert [str(p.spec.key) for p in whole.pods] == ["default/web", "default/other"]
