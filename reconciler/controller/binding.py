@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from reconciler.engine.contents import of_objects
+from reconciler.model.claims import claim_of
 from reconciler.model.desired import Missing, Present
 from reconciler.model.environment import Lack, canonical, evaluate
-from reconciler.model.objects import FindObject
+from reconciler.model.key import HAND
+from reconciler.model.objects import CLAIM, FindObject
 from reconciler.model.references import KINDS, shown_by
 from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Volume
 
@@ -35,6 +37,9 @@ def bind(present: Present, find: FindObject, digest: Digest) -> Present:
     with_digests = spec.with_everyone(bound)
     lacking = {volume.name: lacks for volume in spec.volumes if (lacks := tuple(_lacks(volume, find)))}
     missing += [one for name, lacks in lacking.items() for one in _of_members(spec, name, lacks)]
+    if present.owner != HAND:  # who plays a manifest by hand is given the volume, as by podman
+        unclaimed = {volume.name: _unclaimed(spec, volume, find) for volume in spec.volumes if volume.claim}
+        missing += [one for name, lacks in unclaimed.items() for one in _of_members(spec, name, lacks)]
     shown = [volume for volume in spec.volumes if any(shown_by(volume))]
     if not missing and not shown and with_digests == spec:
         return present
@@ -68,6 +73,12 @@ def _lacks(volume: Volume, find: FindObject) -> Iterator[tuple[str, str, str]]:
         for file in source.files if found else ():
             if found and file.key not in found.files:
                 yield kind, source.name, f'key "{file.key}" not found in {what}'
+
+
+def _unclaimed(spec: PodSpec, volume: Volume, find: FindObject) -> tuple[tuple[str, str, str], ...]:
+    """The same of the claim of a volume that no manifest defines."""
+    name = claim_of(spec.key.namespace, volume.claim)
+    return () if find(CLAIM, name) is not None else ((CLAIM, name, f'{CLAIM.lower()} "{name}" not found'),)
 
 
 def _of_members(spec: PodSpec, volume: str, lacks: tuple[tuple[str, str, str], ...]) -> Iterator[Missing]:

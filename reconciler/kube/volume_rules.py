@@ -10,12 +10,10 @@ from reconciler.kube import names, quantity
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER
 from reconciler.model.expansion import expand_strictly, known_env
-from reconciler.model.words import clean_path, did_you_mean
+from reconciler.model.words import PATH_MAX, clean_path, did_you_mean, path_below_flaw
 
 Json = dict[str, Any]
 Flaws = Iterator[Flaw]
-
-PATH_MAX = 4095
 
 SOURCES = (
     *("hostPath", "emptyDir", "configMap", "secret", "downwardAPI", "projected", "persistentVolumeClaim", "image"),
@@ -194,20 +192,9 @@ def _key(key: str) -> str:
 
 def _file_path(path: str) -> str:
     """validateLocalNonReservedPath."""
-    if wrong := _below(path):
+    if wrong := path_below_flaw(path):
         return wrong
     return f"{path!r} must not start with '..'" if path.startswith("..") else ""
-
-
-def _below(path: str) -> str:
-    """validateLocalDescendingPath."""
-    if not path:
-        return "must not be empty"
-    if path.startswith("/"):
-        return f"{path!r} must be a relative path"
-    if ".." in path.split("/"):
-        return f"{path!r} must not contain '..'"
-    return f"has {len(path.encode())} bytes, more than {PATH_MAX}" if len(path.encode()) > PATH_MAX else ""
 
 
 def _sub_path(mount: Json, at: Path, env: dict[str, str] | None) -> Flaws:
@@ -215,13 +202,13 @@ def _sub_path(mount: Json, at: Path, env: dict[str, str] | None) -> Flaws:
     if path and expr:
         yield from bad("subPath and subPathExpr are mutually exclusive", (*at, "subPathExpr"), on_key=True)
     if path:
-        yield from bad(_below(path), (*at, "subPath"))
+        yield from bad(path_below_flaw(path), (*at, "subPath"))
     if not expr:
         return
-    wrong = _below(expr)
+    wrong = path_below_flaw(expr)
     if not wrong and env is not None:
         try:
-            wrong = _below(expand_strictly(expr, env))
+            wrong = path_below_flaw(expand_strictly(expr, env))
         except ValueError as error:
             wrong = str(error)
     yield from bad(wrong, (*at, "subPathExpr"))

@@ -95,3 +95,19 @@ def show_bytes(size: int) -> str:
         if size and size % 1024**power == 0:
             return f"{size // 1024**power}{letter}i"
     return str(size)
+
+
+PATH_MAX = 4095
+"""Bytes of a path (limits.h)."""
+
+
+def path_below_flaw(path: str) -> str:
+    """What is wrong with a path that is to lead to something in a volume (core/validation:
+    validateLocalDescendingPath), or ""."""
+    if not path:
+        return "must not be empty"
+    if path.startswith("/"):
+        return f"{path!r} must be a relative path"
+    if ".." in path.split("/"):
+        return f"{path!r} must not contain '..'"
+    return f"has {len(path.encode())} bytes, more than {PATH_MAX}" if len(path.encode()) > PATH_MAX else ""

@@ -275,3 +275,99 @@ def test_what_a_container_mounts_outside_is_detached_when_its_pod_goes(
     finally:
         instance.remove_everything()
         subprocess.run(["umount", "-l", instance.root], check=False, timeout=30)
+
+
+CLAIM: Manifest = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "db"},
+    "spec": {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "1Gi"}},
+    },
+}
+
+
+def test_a_claim_is_a_directory_that_outlives_its_pods(instance: Instance, image: str, folder: Path) -> None:
+    """Waited for until a manifest defines it, empty at first, with the pod's group, also a part of it; removed when
+    somebody says so, and no sooner."""
+    data = instance.engine.layout.volumes / "db" / "_data"
+    mounts = [mount("data", "/etc"), mount("data", "/part", subPath="part")]
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "db"}}]
+    manifest = pod("web", container("app", image, volumeMounts=mounts), volumes=volumes)
+    manifest["spec"]["securityContext"] = {"fsGroup": 33}
+    put(folder / "web.yaml", manifest)
+    waiting = instance.run("apply", "--wait", "--timeout", 5, folder)
+    assert waiting.returncode == 1
+    assert 'persistentvolumeclaim "db" not found' in waiting.stdout + waiting.stderr
+    put(folder / "claim.yaml", CLAIM)
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    assert {path.name for path in data.iterdir()} <= {"part", "hosts", "hostname", "resolv.conf"}, "the image's are not"
+    assert (data.stat().st_gid, (data / "part").stat().st_gid) == (33, 33)
+    instance.ok("exec", "web/app", "--", "touch", "/part/kept")
+    instance.ok("down", folder)
+    assert instance.ok("volume", "prune", "--force") == ""
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    assert inside(instance, "app", "/part/kept").exists()
+    assert "volume db removed" in instance.ok("down", "--volumes", folder)
+    assert not data.exists()
+
+
+def test_played_by_hand_a_claim_is_made(instance: Instance, image: str, tmp_path: Path) -> None:
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "db"}}]
+    path = put(
+        tmp_path / "web.yaml", pod("web", container("app", image, volumeMounts=[mount("data", "/d")]), volumes=volumes)
+    )
+    instance.ok("kube", "play", path)
+    until(lambda: "app" in instance.running("web"), "it runs")
+    assert instance.ok("volume", "ls", "-q") == "db\n"
+    instance.ok("kube", "down", path)
+    assert instance.ok("volume", "ls", "-q") == "db\n"
+    assert "volume db removed" in instance.ok("kube", "down", "--force", path)
+    assert instance.ok("volume", "ls", "-q") == ""
+
+
+def test_edited_objects_are_exchanged_in_the_files_of_who_runs(instance: Instance, image: str, folder: Path) -> None:
+    """All at once, no process is touched; what an edit takes away that is needed leaves the files as they were."""
+    volumes = [
+        {
+            "name": "conf",
+            "configMap": {"name": "conf", "items": [{"key": "a", "path": "a"}, {"key": "b", "path": "b"}]},
+        },
+        {"name": "pass", "secret": {"secretName": "pass"}},
+    ]
+    app = container("app", image, volumeMounts=[mount("conf", "/conf"), mount("pass", "/pass")])
+    put(folder / "web.yaml", pod("web", app, volumes=volumes))
+    put(folder / "conf.yaml", config_map("conf", a="1", b="1"))
+    instance.watch(folder)
+    until(lambda: 'secret "pass" not found' in instance.run("status", folder).stdout, "what is missing is told")
+    put(folder / "pass.yaml", secret("pass", word="one"))
+    until(lambda: "app" in instance.running("web"), "it is picked up when it comes")
+    before = instance.running("web")
+    conf, word = inside(instance, "app", "/conf"), inside(instance, "app", "/pass/word")
+    assert ((conf / "a").read_text(), (conf / "b").read_text(), word.read_text()) == ("1", "1", "one")
+    put(folder / "conf.yaml", config_map("conf", a="2", b="2"))
+    put(folder / "pass.yaml", secret("pass", word="two"))
+    until(lambda: (conf / "a").read_text() == "2" and word.read_text() == "two", "the files follow")
+    assert (conf / "b").read_text() == "2"
+    put(folder / "conf.yaml", config_map("conf", a="3"))
+    until(lambda: 'key "b" not found in configmap "conf"' in instance.run("status", folder).stdout, "it is told")
+    assert ((conf / "a").read_text(), (conf / "b").read_text()) == ("2", "2")
+    assert instance.running("web") == before
+
+
+def test_a_part_by_a_variable_from_an_object(instance: Instance, image: str, folder: Path) -> None:
+    """subPathExpr with what is known only when the container is made; one that would lead out is refused then."""
+    env = [{"name": "WHERE", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "where"}}}]
+    app = container("app", image, volumeMounts=[mount("data", "/all"), mount("data", "/d", subPathExpr="$(WHERE)/x")])
+    app["env"] += env
+    manifest = pod("web", app, volumes=[{"name": "data", "emptyDir": {}}])
+    apply(instance, folder, manifest, config_map("conf", where="here"))
+    assert inside(instance, "app", "/all/here/x").is_dir()
+    before = instance.running("web")
+    put(folder / "web.yaml", manifest, config_map("conf", where="../.."))
+    refused = instance.run("apply", "--wait", "--timeout", 5, folder)
+    assert refused.returncode == 1
+    assert "its subPathExpr leads out of the volume" in refused.stdout + refused.stderr
+    assert instance.running("web") == before
