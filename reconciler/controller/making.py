@@ -139,10 +139,19 @@ def _free_if_stale(bench: Bench, name: str) -> None:
     if other is None:
         return
     with bench.engine.lock(other):
-        pod = bench.source.read(other)
+        pod = bench.source.read(other) or _by_record(bench, other)
         if pod is not None and name in pod.names:
             raise refuse_name(name, pod)
         bench.source.release(name, other)
+
+
+def _by_record(bench: Bench, key: Key) -> HandPod | None:
+    """A pod whose word is lost: it is left as it is, with the names that it has."""
+    have = bench.engine.observe(key, None)
+    if have.sandbox is None or have.sandbox.owner != HAND:
+        return None
+    members = tuple(HandMember(name) for name in dict.fromkeys(c.name for c in have.containers))
+    return HandPod(have.sandbox.applied, members=members)
 
 
 def _refuse_infra_name(bench: Bench, name: str) -> None:

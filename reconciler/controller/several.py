@@ -9,6 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
+CTRL_C = 0.5
+"""Seconds after which Ctrl-C is heard that came in the moment before a wait began: nothing interrupts that one."""
+
 
 def each(things: Sequence[T], act: Callable[[T], R], at_once: int) -> Iterator[tuple[T, R]]:
     """Each thing with what ``act`` made of it, in order, as soon as it is known. A single one takes no thread.
@@ -41,7 +44,8 @@ def each(things: Sequence[T], act: Callable[[T], R], at_once: int) -> Iterator[t
     for _ in range(min(at_once, len(things))):
         threading.Thread(target=work, name="pod", daemon=True).start()
     for number, thing in enumerate(things):
-        known[number].wait()
+        while not known[number].wait(CTRL_C):
+            pass
         if number not in results:
             raise failures[0]
         yield thing, results[number]

@@ -7,6 +7,7 @@ says so in its file, which is deleted after it. Nothing is kept in memory but wh
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Collection
@@ -188,13 +189,27 @@ class HandSource:
         """
         link = self._directory / NAMES / name
         try:
-            link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            link.symlink_to(f"{key.namespace}/{key.name}")
+            if not link.parent.is_dir():
+                self._make_names(link.parent)
+            link.symlink_to(_pointing_to(key))
         except FileExistsError:
             return False
         except OSError as e:
             raise TryLater(f"cannot write down the name {name}: {e.strerror}") from e
         return True
+
+    def _make_names(self, place: Path) -> None:
+        """The directory of names, with those of the pods that were made before it was lost. Beside its place, and
+        renamed when whole: somebody else may do that as well, and whoever has all of them first puts it there."""
+        beside = place.with_name(f"{NAMES}.new")
+        beside.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileNotFoundError):  # another has put it in its place
+            for pod in self.all():
+                for name in pod.names if pod.spec.keep else ():  # what was played shares the names of nobody
+                    with suppress(FileExistsError):
+                        (beside / name).symlink_to(_pointing_to(pod.key))
+            with suppress(FileExistsError):
+                _rename_to_empty(beside, place)
 
     def holder(self, name: str) -> Key | None:
         """The pod that has this name, or a container of this name, or had claimed it."""
@@ -315,6 +330,18 @@ class HandSource:
 
     def _file(self, key: Key) -> Path:
         return self._directory / key.namespace / f"{key.name}.json"
+
+
+def _pointing_to(key: Key) -> str:
+    return f"{key.namespace}/{key.name}"
+
+
+def _rename_to_empty(directory: Path, place: Path) -> None:
+    """Raises FileExistsError where there is something."""
+    try:
+        directory.rename(place)
+    except OSError as e:
+        raise (FileExistsError(*e.args) if e.errno == errno.ENOTEMPTY else e) from e
 
 
 def refuse_name(name: str, holder: HandPod) -> InvalidInput:

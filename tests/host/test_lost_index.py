@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from reconciler.engine.layout import Layout
 from reconciler.engine.records import ContainerRecord, PodRecord
+from reconciler.engine.store import addresses as leases
 from reconciler.model.spec import ContainerSpec, PodSpec
-from tests.host.instance import Instance, until
+from tests.host.instance import DEADLINE, Instance, until
 from tests.host.lives import end, end_controller, expect_settled, ip_of, replaced, sleeper, use_runtime
 from tests.host.manifests import container, pod, put
 
@@ -171,3 +173,75 @@ def test_another_runtime_takes_over(instance: Instance, image: str, folder: Path
     expect_settled(instance, folder)
     instance.ok("down", folder)
     assert instance.engine.check() == ()
+
+
+@pytest.fixture
+def by_hand(instance: Instance, image: str) -> Iterator[Instance]:
+    """A pod of two by hand, of which one has ended; a container of its own that runs, and one that was only created."""
+    infra = ("--infra-name", "holder", "-p", "18401:80/udp")
+    instance.ok("pod", "create", "--name", "box", *infra)
+    instance.ok("run", "-d", "--pod", "box", "--name", "web", image, "sleep", "1000")
+    instance.ok("run", "--pod", "box", "--name", "ended", image, "true")
+    instance.run("run", "--name", "failed", image, "sh", "-c", "exit 3")
+    instance.ok("run", "-d", "--name", "own", image, "sleep", "1000")
+    instance.ok("create", "--name", "idle", image, "true")
+    yield instance
+
+
+def described(instance: Instance) -> dict[str, Any]:
+    """Of each container what must not change: its id, how it stands, how it ended, its address."""
+    rows = json.loads(instance.ok("ps", "-a", "--format", "json"))
+    states = {row["Names"][0]: (row["Id"], row["State"], row["ExitCode"], row["Pid"], row["Pod"]) for row in rows}
+    shown = json.loads(instance.ok("inspect", *states))
+    return {one["Name"]: (*states[one["Name"]], one["NetworkSettings"]["IPAddress"]) for one in shown}
+
+
+def lose(instance: Instance) -> None:
+    for path in database(instance):
+        path.unlink()
+
+
+def spoil(instance: Instance) -> None:
+    """And do what the error says."""
+    path, *others = database(instance)
+    for other in others:
+        other.unlink()
+    path.write_bytes(b"this is not a database, " * 1000)
+    done = instance.run("run", "-d", "--name", "web", "whatever")
+    assert (done.returncode, str(path) in done.stderr, "move it away" in done.stderr) == (125, True, True)
+    path.rename(path.with_name("spoilt"))
+
+
+@pytest.mark.parametrize("happens", [lose, spoil])
+def test_what_was_made_by_hand_is_there_again(
+    happens: Callable[[Instance], None], by_hand: Instance, image: str
+) -> None:
+    """Several at once come first afterwards: none is given a name or an address that somebody has."""
+    before = described(by_hand)
+    assert {name: (state, code) for name, (_, state, code, *_) in before.items()} == {
+        "holder": ("running", 0),
+        "web": ("running", 0),
+        "ended": ("exited", 0),
+        "failed": ("exited", 3),
+        "own": ("running", 0),
+        "idle": ("created", 0),
+    }
+    by_hand.engine.context.store.close()
+    happens(by_hand)
+    names = ("web", "holder", "box", "own", "idle", "failed", *(f"new-{n}" for n in range(3)))
+    words = [by_hand.command("run", "-d", "--name", name, image, "sleep", "1000") for name in names]
+    commands = [subprocess.Popen(w, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for w in words]
+    said = {name: command.communicate(timeout=DEADLINE) for name, command in zip(names, commands, strict=True)}
+    codes = {name: command.returncode for name, command in zip(names, commands, strict=True)}
+    assert codes == {name: 0 if name.startswith("new") else 125 for name in names}, said
+    reopened(by_hand)
+    after = described(by_hand)
+    assert {name: after[name] for name in before} == before
+    leased = [lease.ip for lease in leases.leases(by_hand.engine.context.store).values()]
+    assert len(set(leased)) == len(leased) == len({"box", "failed", "own", "idle"}) + 3
+    assert {ip for *_, ip in after.values() if ip} <= set(leased)
+    assert by_hand.run("run", "-d", "-p", "18401:80/udp", image, "sleep", "1000").returncode == 125
+    assert by_hand.ok("wait", "failed").split() == ["3"]
+    by_hand.ok("start", "idle")
+    until(lambda: described(by_hand)["idle"][1:3] == ("exited", 0), "it has run")
+    assert described(by_hand)["idle"][0] == before["idle"][0]

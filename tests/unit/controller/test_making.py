@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput, NotFound, RuntimeFailed
 from reconciler.model.key import Key, SourceId
 from reconciler.model.spec import PodSpec, RestartPolicy, SandboxSpec
-from reconciler.sources.hand import HandMember, HandPod
+from reconciler.sources.hand import NAMES, HandMember, HandPod
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import KEY, container, present
 from tests.unit.plan.driver import settle as settle_plan
@@ -75,6 +76,33 @@ def test_pods_and_containers_have_their_names_out_of_one_space(name: str, bench:
     making.remove_pod(bench, KEY)
     making.add_member(bench, OTHER, container(name), HandMember(name))
     assert bench.source.holder(name) == OTHER
+
+
+def test_names_outlive_what_they_are_written_down_in(bench: Bench, engine: FakeEngine):
+    """The links, or the word of a pod that stands: none is given twice."""
+    holding = replace(word().spec, sandbox=SandboxSpec(infra_name="holder"), containers=word("web").spec.containers)
+    making.make_pod(bench, replace(word(), spec=holding))
+    played = replace(word("app", key=Key("default", "played")))
+    making.make_pod(bench, replace(played, spec=replace(played.spec, keep=False)))
+    shutil.rmtree(bench.layout.hand / NAMES)
+    for name in ("shop", "holder", "web"):
+        with pytest.raises(InvalidInput, match=f'cannot use the name "{name}": it is in use by'):
+            making.make_pod(bench, word(name, key=OTHER))
+    making.make_pod(bench, word("app", key=OTHER))
+    (bench.layout.hand / "default" / "shop.json").unlink()
+    for name in ("shop", "holder", "web"):
+        with pytest.raises(InvalidInput, match=f'cannot use the name "{name}": it is in use by'):
+            making.make_pod(bench, word(name, key=Key("default", "third")))
+
+
+def test_names_are_found_again_by_whoever_comes_first(bench: Bench, engine: FakeEngine):
+    """One who was killed at it has left some of them, and another has put all of them in their place meanwhile."""
+    making.make_pod(bench, word("web"))
+    (bench.layout.hand / NAMES).rename(bench.layout.hand / f"{NAMES}.new")
+    (bench.layout.hand / f"{NAMES}.new" / "web").unlink()
+    assert not bench.source.claim("web", OTHER)
+    assert bench.source.holder("web") == KEY
+    assert not (bench.layout.hand / f"{NAMES}.new").exists()
 
 
 def test_an_infra_container_that_was_given_no_name_has_it_all_the_same(bench: Bench, engine: FakeEngine):
