@@ -240,7 +240,7 @@ def _result(key: Key, seen: _Look, tally: _Tally, clock: Clock) -> Result:
 
 
 def _is_settling(resolution: Resolution) -> bool:
-    return resolution.again_at is not None and not isinstance(resolution.desired, Present)
+    return resolution.again_at is not None and (resolution.losing or not isinstance(resolution.desired, Present))
 
 
 def _status(seen: _Look, clock: Clock) -> PodStatus:
@@ -251,7 +251,7 @@ def _when(seen: _Look, clock: Clock) -> Instant | None:
     """The earliest of: the plan's own time, the source's, and a look at a pull that another process may do."""
     times = [seen.plan.wake_at]
     held = any(w.reason.why is Why.NOT_SETTLED for w in seen.plan.waiting)
-    if held or not isinstance(seen.resolution.desired, Present):
+    if held or seen.resolution.losing or not isinstance(seen.resolution.desired, Present):
         times.append(seen.resolution.again_at)
     if any(w.reason.why is Why.PULLING for w in seen.plan.waiting):
         times.append(clock.now() + PULL_RECHECK)

@@ -18,6 +18,7 @@ from reconciler.model.desired import Absent, Present, Suspended, Unknown
 from reconciler.model.errors import TryLater
 from reconciler.model.key import HAND, Key, SourceId
 from reconciler.model.objects import FindObject, Object, ObjectId
+from reconciler.model.references import references
 from reconciler.model.service import Service, ServiceName
 from reconciler.model.spec import PortBinding
 from reconciler.sources.resolution import Resolution
@@ -50,6 +51,9 @@ class Source(Protocol):
 
     def services_for(self, user: Key) -> Sequence[Service]:
         """The Services that it defines for a pod, those that do not select it among them."""
+
+    def is_lost(self, user: Key, kind: str, name: str) -> bool:
+        """Whether an object that ``find`` has is gone, and only not believed to be yet."""
 
     def users_of(self, objects: Collection[ObjectId]) -> Set[Key]:
         """The keys whose pods refer to one of these objects, as it defines them."""
@@ -151,8 +155,11 @@ class Wanted:
         """With what the pod refers to looked up."""
         if not isinstance(answer.desired, Present):
             return answer
-        find = self.objects_for(key, answer.desired.owner)
-        return replace(answer, desired=bind(answer.desired, find, self.digest))
+        desired = answer.desired
+        refers_to = references(desired.spec)
+        losing = any(source.is_lost(key, *name) for name in refers_to for source in self.sources)
+        bound = bind(desired, self.objects_for(key, desired.owner), self.digest)
+        return replace(answer, desired=bound, losing=losing)
 
     def _unless_suspended(self, key: Key, answer: Resolution) -> Resolution:
         """Pods made by hand are as commands want them; where there is no pod and none is wanted, there is nothing to

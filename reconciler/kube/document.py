@@ -145,7 +145,8 @@ class Builder:
         target = self._anchors.get(name)
         if target is None:
             cause = "stands for something it is part of" if name in self._anchors else "has no anchor before it"
-            self.flaw(f"the alias *{name} {cause}", Reason.INVALID_YAML, line, column)
+            text = f"the alias (*…) {cause}; a string that begins with * wants quotes"  # it may be a password
+            self.flaw(text, Reason.INVALID_YAML, line, column)
             target = Node(None, line, column)
         if self._wants_key():
             value = "" if isinstance(target.value, (dict, list)) else target.value

@@ -92,7 +92,9 @@ def _step(token: _Token, want: _Want, closers: list[str], builder: Builder) -> _
         return _Want.VALUE
     if want is _Want.COMMA_OR_END and token.text == ",":
         return _Want.NAME if closers[-1] == "}" else _Want.VALUE
-    shown = "the text ends here" if token.kind == "end" else f"found {token.text!r}"
+    shown = {"end": "the text ends here", "string": "found a string", "number": "found a number"}.get(
+        token.kind, f"found {token.text!r}"
+    )
     raise Fatal(Flaw(f"not JSON: wanted {_NEED[want]}, {shown}", Reason.INVALID_YAML, (), token.line, token.column))
 
 
@@ -127,4 +129,4 @@ def _tokens(text: str) -> Iterator[_Token]:
 def _context(text: str, at: int) -> str:
     if text[at] == '"':
         return "a string that does not end, or holds a raw line break or a bad escape"
-    return f"cannot read {text[at : at + 12].split()[0]!r}"
+    return "cannot read what stands here; a string wants double quotes"

@@ -120,9 +120,11 @@ def _check_tag(event: Any, known: tuple[str, ...], builder: Builder) -> None:
     tag = event.tag
     if tag is None or tag == "!" or tag in [_TAG + name for name in known]:
         return
-    shown = tag.replace(_TAG, "!!")[:60]
+    # Any other may be a password that nobody has put in quotes.
+    what = f"the tag {tag.replace(_TAG, '!!')[:60]} is" if tag.startswith(_TAG) else "tags (!…) are"
     mark = event.start_mark
-    builder.flaw(f"the tag {shown} is not supported", Reason.INVALID_YAML, mark.line, mark.column)
+    text = f"{what} not supported; a string that begins with ! wants quotes"
+    builder.flaw(text, Reason.INVALID_YAML, mark.line, mark.column)
 
 
 def _yaml_flaw(error: Any, text: str) -> Flaw:

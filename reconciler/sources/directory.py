@@ -34,6 +34,7 @@ from reconciler.sources.snapshot import (
     changed_objects,
     claims_of,
     objects_of,
+    with_lost_objects,
     with_old_objects,
 )
 from reconciler.sources.tree import Identity, Tree, look, look_at_file
@@ -96,7 +97,7 @@ class DirectorySource:
             new = self._take(old, frozenset(writing))
             self._snapshot = new
             self._remember(new)
-            objects = changed_objects(old, new)
+            objects = changed_objects(old, new) | (new.lost - (old.lost if old else frozenset()))
             self._other_objects |= objects
             changed = self._unreported | changed_keys(old, new) | users_of(objects, new)
             self._unreported = set()
@@ -146,6 +147,10 @@ class DirectorySource:
         """The Services that files define in the namespace of a pod."""
         found = (one.value for one in self.snapshot.objects.values())
         return tuple(one.service for one in found if one.service and one.namespace == user.namespace)
+
+    def is_lost(self, user: Key, kind: str, name: str) -> bool:
+        """Whether an object that ``find`` has is gone, and only not believed to be yet."""
+        return (kind, user.namespace, name) in self.snapshot.lost
 
     def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
         """The pods that a file defines and that refer to one of these objects, or that a Service among them may
@@ -241,7 +246,7 @@ class DirectorySource:
         )
         if old is not None and _differ(old, snapshot):
             self._last_event = taken
-        return replace(snapshot, quiet_from=self._quiet_from(tree, taken))
+        return with_lost_objects(replace(snapshot, quiet_from=self._quiet_from(tree, taken)), old)
 
     def _read(self, tree: Tree, known: Mapping[str, FileState], writing: frozenset[Identity]) -> dict[str, FileState]:
         files: dict[str, FileState] = {}

@@ -272,6 +272,10 @@ class HandSource:
         found = [one for pod in self.all() if pod.key.namespace == user.namespace for one in among(pod)]
         return max(found, key=lambda one: one.said).value if found else None
 
+    def is_lost(self, user: Key, kind: str, name: str) -> bool:  # noqa: ARG002 (see wanted.Source)
+        """What a command forgets is forgotten at once."""
+        return False
+
     def objects_for(self, user: Key, _owner: SourceId | None) -> FindObject:
         """How its objects are looked up for a pod."""
         return lambda kind, name: self.find(user, kind, name)

@@ -53,7 +53,8 @@ class Snapshot:
 
     ``readable`` False: the source as a whole could not be read, ``problems`` say why. ``quiet_from`` is the instant
     at which the tree has been quiet long enough for removals, if nothing else happens; ``taken`` is when it was
-    looked at. ``git_lock`` names a git operation under way.
+    looked at. ``git_lock`` names a git operation under way. ``lost`` are those of ``objects`` that no file defines any
+    more, which is not believed yet.
     """
 
     source: SourceId
@@ -70,6 +71,7 @@ class Snapshot:
     git_lock: str = ""
     claims: Mapping[Key, tuple[Claim, ...]] = field(default_factory=dict)
     objects: Objects = field(default_factory=dict)
+    lost: frozenset[ObjectId] = frozenset()
 
     @property
     def settled(self) -> bool:
@@ -106,6 +108,15 @@ def with_old_objects(file: FileState, before: FileState | None) -> FileState:
         return file
     kept = (*file.loaded.objects, *before.loaded.objects)
     return replace(file, loaded=replace(file.loaded, objects=tuple(_objects(kept).values())))
+
+
+def with_lost_objects(snapshot: Snapshot, before: Snapshot | None) -> Snapshot:
+    """An object that is gone is there until the tree is quiet and can be read: git unlinks before it creates, and where
+    it is optional its users would be replaced twice."""
+    if before is None or (snapshot.settled and snapshot.readable and not snapshot.unreadable):
+        return snapshot
+    lost = {name: found for name, found in before.objects.items() if name not in snapshot.objects}
+    return replace(snapshot, objects={**snapshot.objects, **lost}, lost=frozenset(lost)) if lost else snapshot
 
 
 def objects_of(files: Mapping[str, FileState]) -> Objects:

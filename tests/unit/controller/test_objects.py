@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.model.key import Key
 from reconciler.model.observed import ContainerState
+from reconciler.plan.sentences import describe
 from tests.unit.controller.world import World
 from tests.unit.sources.manifests import BROKEN
 
@@ -136,5 +137,66 @@ def test_an_object_of_another_folder_is_found_and_its_own_folder_counts_first(tm
     world.settle()
     assert running(world) == {"app": 1, "side": 0}
     world.write("c.json", config_map("c", k="3"), "one")
+    world.settle()
+    assert running(world) == {"app": 1, "side": 0}
+
+
+def test_an_optional_object_that_vanishes_for_a_moment_replaces_nobody(world: World) -> None:
+    world.write("pod.json", user(optional=True))
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    world.remove("c.json")  # as git does: it unlinks before it creates
+    world.hear()
+    world.work()
+    assert running(world) == {"app": 0, "side": 0}
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    world.remove("c.json")
+    world.settle()
+    assert running(world) == {"app": 1, "side": 0}
+    assert any("ConfigMap c is gone" in text for _, _, _, text in world.engine.emitted)
+
+
+def shows(name: str = "web", *, of: str = "c", items: str = "k") -> str:
+    """A pod with a member that mounts a ConfigMap, and one that does not."""
+    volume = {"name": "v", "configMap": {"name": of, "items": [{"key": items, "path": "f"}]}}
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    containers = [{"name": "app", "image": "busybox:1", "volumeMounts": mounts}, {"name": "side", "image": "busybox:1"}]
+    spec = {"containers": containers, "volumes": [volume]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
+def test_who_mounts_what_is_not_there_waits_and_its_files_follow_the_object(world: World) -> None:
+    world.write("pod.json", shows())
+    world.settle()
+    assert running(world) == {"side": 0}
+    assert waits(world) == ['configmap "c" not found (needed by spec.volumes[v])']
+    world.write("c.json", config_map("c", k="1", unused="1"))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    steps = len(world.stepped)
+    world.write("c.json", config_map("c", k="1", unused="2"))
+    world.settle()
+    assert world.stepped[steps:] == []
+    world.write("c.json", config_map("c", k="2", unused="2"))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    (step,) = (describe(step) for _, step in world.stepped[steps:])
+    assert step.endswith("because the files of volume v changed")
+
+
+def test_files_stay_as_they_are_while_their_object_is_lost_and_their_user_is_restarted(world: World) -> None:
+    world.write("pod.json", shows())
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    steps = len(world.stepped)
+    world.remove("c.json")
+    world.settle()
+    assert world.stepped[steps:] == []
+    assert waits(world) == ['configmap "c" not found (needed by spec.volumes[v])']
+    world.engine.exit(WEB, "app", 1)
+    world.core.queue.add(WEB)
     world.settle()
     assert running(world) == {"app": 1, "side": 0}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.kube import load
 from reconciler.model.key import Key
 from reconciler.model.objects import Object
 from reconciler.model.service import Service
@@ -159,3 +160,24 @@ def test_is_told_without_its_value_and_says_nothing_of_pods(document: dict[str, 
     assert sentences(loaded) == said
     assert "hush" not in repr(loaded) and loaded.objects == ()
     assert loaded.complete and not loaded.objects_whole
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("s.yaml", "data: {a: !hush x}"),
+        ("s.yaml", "data: {a: *hush}"),
+        ("s.yaml", 'data: {a: "hush'),
+        ("s.yaml", "data: {a: hush: hush}"),
+        ("s.yaml", "data:\n  a: |\n hush\n\tb: x"),
+        ("s.yaml", "data: [hush, hush]"),
+        ("s.json", '{"data": {"a": hush}}'),
+        ("s.json", '{"data": {"a": "b" "hush"}}'),
+        ("s.json", '{"data": {"a": 1 4711}}'),
+        ("s.json", "{'data': 'hush'}"),
+    ],
+)
+def test_what_cannot_be_read_is_not_quoted(path: str, text: str) -> None:
+    loaded = load(path, f"{text}\n".encode())
+    assert any(problem.is_error for problem in loaded.problems)
+    assert "hush" not in repr(loaded) and "4711" not in repr(loaded)

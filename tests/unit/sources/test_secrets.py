@@ -8,7 +8,7 @@ from pathlib import Path
 from reconciler.controller.wanted import Wanted
 from reconciler.model.key import Key
 from reconciler.model.login import Logins
-from reconciler.sources.directory import DirectorySource
+from reconciler.sources.directory import SETTLE, DirectorySource
 from tests.fakes.clock import FakeClock
 from tests.unit.sources.manifests import BROKEN, key
 
@@ -36,15 +36,16 @@ def logins(wanted: Wanted, namespace: str, name: str) -> Logins | None:
     return found.logins if found else None
 
 
-def folder(place: Path) -> tuple[DirectorySource, Wanted]:
-    source = DirectorySource(place, clock=FakeClock())
+def folder(place: Path, clock: FakeClock | None = None) -> tuple[DirectorySource, Wanted]:
+    source = DirectorySource(place, clock=clock or FakeClock())
     for name, wanted in (("one", "cred"), ("two", "cred"), ("three", "other")):
         (place / f"{name}.yaml").write_text(POD.replace("NAME", name).replace("SECRET", wanted))
     return source, Wanted([source])
 
 
 def test_a_secret_is_found_in_whatever_file_and_its_change_concerns_the_pods_that_name_it(tmp_path: Path) -> None:
-    source, wanted = folder(tmp_path)
+    clock = FakeClock()
+    source, wanted = folder(tmp_path, clock)
     source.scan()
     assert logins(wanted, "default", "cred") is None
     (tmp_path / "zz.json").write_text(secret("cred", "first"))
@@ -54,6 +55,8 @@ def test_a_secret_is_found_in_whatever_file_and_its_change_concerns_the_pods_tha
     (tmp_path / "zz.json").write_text(secret("cred", "second one"))
     assert source.scan()[1] == {key("one"), key("two")} and logins(wanted, "default", "cred") != first
     (tmp_path / "zz.json").unlink()
+    assert source.scan()[1] == {key("one"), key("two")} and logins(wanted, "default", "cred")
+    clock.advance(SETTLE)
     assert source.scan()[1] == {key("one"), key("two")} and logins(wanted, "default", "cred") is None
 
 
