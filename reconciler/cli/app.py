@@ -43,6 +43,7 @@ SECTIONS: Sections = (
         "Look",
         (
             ("get", "get:get", "Show pods as Kubernetes would."),
+            ("describe", "describe:describe", "Show all that is known of a pod."),
             ("logs", "logs:logs", "Print what a container wrote."),
             ("exec", "exec:exec_", "Run a command inside a running container."),
             ("attach", "attach:attach", "Be connected with a running container."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,7 @@ def status_of(engine: Engine, pod: Observed) -> Shown:
 def as_table(shown: list[Shown], *, wide: bool, spaces: bool, header: bool, now: float) -> str:
     """kubectl's columns; an unset value is ``<none>``."""
     headings = ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]
-    headings = (["NAMESPACE"] if spaces else []) + headings + (["IP", "PORTS", "IMAGES"] if wide else [])
+    headings = (["NAMESPACE"] if spaces else []) + headings + (["IP", "NODE", "PORTS", "IMAGES"] if wide else [])
     return table(headings, [_row(spec, status, wide, spaces, now) for spec, status in shown], header=header)
 
 
@@ -101,11 +102,19 @@ def _row(spec: PodSpec, status: PodStatus, wide: bool, spaces: bool, now: float)
             for p, count in ranges(spec.sandbox.ports)
         )
         row += [
-            ",".join(status.ips) or "<none>",
+            ",".join(status.ips) or _host_address(spec, status) or "<none>",
+            socket.gethostname(),
             ports or "<none>",
             ",".join(dict.fromkeys(c.image for c in spec.containers)),
         ]
     return row
+
+
+def _host_address(spec: PodSpec, status: PodStatus) -> str:
+    """The machine's own, of a pod that is on its network."""
+    from reconciler.engine.network.hostips import host_ips
+
+    return next(iter(host_ips()), "") if spec.sandbox.host_network and status.uid else ""
 
 
 def restarts(status: PodStatus, now: float) -> str:

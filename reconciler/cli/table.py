@@ -24,6 +24,29 @@ def columns(text: str) -> str:
     return _aligned([line.split("\t") for line in text.split("\n")], gap=2)
 
 
+def elastic(text: str) -> str:
+    """Lines whose cells are ended by tabs: each run of lines that have a cell at one place has it equally wide, two
+    spaces apart (Go's text/tabwriter, as kubectl describes things)."""
+    lines = [line.split("\t") for line in text.split("\n")]
+    _widen(lines, 0, 0, len(lines))
+    return "\n".join("".join(line).rstrip() for line in lines)
+
+
+def _widen(lines: list[list[str]], column: int, first: int, end: int) -> None:
+    """Widen the cells of a column in lines ``first`` to ``end``, run by run, and then those behind them."""
+    at = first
+    while at < end:
+        if len(lines[at]) <= column + 1:
+            at += 1
+            continue
+        after = next((n for n in range(at, end) if len(lines[n]) <= column + 1), end)
+        width = max(len(line[column]) for line in lines[at:after]) + 2
+        for line in lines[at:after]:
+            line[column] = line[column].ljust(width)
+        _widen(lines, column + 1, at, after)
+        at = after
+
+
 def _aligned(lines: Sequence[Sequence[str]], gap: int) -> str:
     """A line's last cell needs no width: nothing stands behind it."""
     most = max(map(len, lines), default=0)
