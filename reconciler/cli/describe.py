@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import complete
-from reconciler.cli.get import Shown, named, status_of
+from reconciler.cli.get import named, status_of
 from reconciler.cli.resolve import observed
 from reconciler.cli.settings import Options, pass_options
+from reconciler.model.observed import Observed
 
 if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
@@ -34,20 +35,27 @@ def _pods(options: Options, names: tuple[str, ...], namespace: str | None, every
     if not pods:
         click.echo("No resources found" + ("" if space is None else f" in namespace {space}") + ".", err=True)
         return 0
-    click.echo("\n\n\n".join(_described(engine, status_of(engine, pod)) for pod in pods))
+    click.echo("\n\n\n".join(_described(engine, pod) for pod in pods))
     return 0
 
 
-def _described(engine: Engine, shown: Shown) -> str:
+def _described(engine: Engine, pod: Observed) -> str:
     import socket
 
     from reconciler.cli.description import describe as told
     from reconciler.engine.network.hostips import host_ips
     from reconciler.kube.present import pod_object
 
-    spec, status = shown
+    spec, status = status_of(engine, pod)
     events = [event for event in engine.events() if event.about == str(spec.key)]
-    return told(pod_object(spec, status, host_ips()), events, socket.gethostname(), time.time())
+    return told(
+        pod_object(spec, status, host_ips()),
+        events,
+        node=socket.gethostname(),
+        owner=pod.sandbox.owner if pod.sandbox else "",
+        word=status.summary,
+        now=time.time(),
+    )
 
 
 for _name in ("pod", "pods", "po"):

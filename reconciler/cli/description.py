@@ -23,15 +23,19 @@ NONE = "<none>"
 SOURCE = "reconciler"
 """Who tells the events."""
 
+TERMINATING = "Terminating"
+
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """kubectl's annotation with the whole manifest again, which it does not show either."""
 
 
-def describe(pod: Json, events: Sequence[Event], node: str, now: float) -> str:
-    """The whole text. ``node`` is this machine's name, ``now`` in seconds of the wall clock."""
+def describe(pod: Json, events: Sequence[Event], *, node: str, owner: str, word: str, now: float) -> str:
+    """The whole text. ``node`` is this machine's name, ``owner`` the pod's source, ``word`` that of the STATUS column,
+    ``now`` in seconds of the wall clock."""
     meta, spec, status = pod["metadata"], pod["spec"], pod["status"]
     lines = [
-        *_head(meta, spec, status, node),
+        *_head(meta, spec, status, node, word),
+        *([f"Controlled By:\t{owner}"] if owner else []),
         *_containers("Init Containers", spec.get("initContainers", ()), status.get("initContainerStatuses", ())),
         *_containers("Containers", spec["containers"], status.get("containerStatuses", ())),
         *_conditions(status.get("conditions", ())),
@@ -47,7 +51,7 @@ def harmless_line(line: str) -> str:
     return "\t".join(harmless(cell) for cell in line.split("\t"))
 
 
-def _head(meta: Json, spec: Json, status: Json, node: str) -> Lines:
+def _head(meta: Json, spec: Json, status: Json, node: str, word: str) -> Lines:
     yield f"Name:\t{meta['name']}"
     yield f"Namespace:\t{meta['namespace']}"
     yield f"Priority:\t{spec.get('priority', 0)}"
@@ -56,7 +60,7 @@ def _head(meta: Json, spec: Json, status: Json, node: str) -> Lines:
     yield from _multiline("Labels", [f"{key}={value}" for key, value in sorted(meta.get("labels", {}).items())])
     shown = [item for item in sorted(meta.get("annotations", {}).items()) if item[0] != LAST_APPLIED]
     yield from _multiline("Annotations", [f"{key}: {value.expandtabs()}" for key, value in shown])
-    yield f"Status:\t{status['phase']}"
+    yield f"Status:\t{word if word == TERMINATING else status['phase']}"
     yield from (f"{name.title()}:\t{status[name].expandtabs()}" for name in ("reason", "message") if name in status)
     addresses = [entry["ip"] for entry in status.get("podIPs", ())]
     yield f"IP:\t{addresses[0] if addresses else ''}"

@@ -149,6 +149,7 @@ def _container(
         started_up=verdict.started_up and post_start in (None, HookState.PASSED),
         is_ready=verdict.is_ready and post_start in (None, HookState.PASSED),
         unhealthy=verdict.unhealthy,
+        judged_wall=_judged(ctx, record, state),
         post_start=post_start,
         pre_stop=_pre_stop(record, pod),
     )
@@ -185,6 +186,14 @@ def _verdict(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: 
     from reconciler.engine import verdicts
 
     return verdicts.of(ctx, record.id, facts, spec)
+
+
+def _judged(ctx: Context, record: ContainerRecord, state: ContainerState) -> float:
+    if state is not ContainerState.RUNNING or record.infra or not record.spec.probes:
+        return 0.0
+    from reconciler.engine import verdicts
+
+    return verdicts.changed_wall(ctx, record.id)
 
 
 def _is_paused(ctx: Context, record: ContainerRecord, facts: ContainerFacts) -> bool:

@@ -42,6 +42,14 @@ def of(ctx: Context, container: ContainerId, facts: ContainerFacts, spec: Contai
     )
 
 
+def changed_wall(ctx: Context, container: ContainerId) -> float:
+    """When something else was found last, by the wall clock; 0 where nothing was yet. Files are written at changes."""
+    try:
+        return (ctx.layout.verdicts / container).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def write(ctx: Context, container: ContainerId, since: Instant, verdict: Verdict) -> None:
     """Write down what was found of the life that began at ``since``; nothing where the container is gone. Raises
     TryLater."""

@@ -179,6 +179,8 @@ def _condition(condition: Condition) -> Json:
         out["reason"] = condition.reason
     if condition.message:
         out["message"] = condition.message
+    if condition.since_wall:
+        out["lastTransitionTime"] = time_of(condition.since_wall)
     return out
 
 

@@ -96,6 +96,8 @@ class Container:
     """It has started up, and its readiness probe has passed, where it has one."""
     unhealthy: str = ""
     """The probe (``probe.ProbeKind``) for which it is to end, or has ended; "" for none."""
+    judged_wall: float = 0.0
+    """When what its probes say of it changed last; 0 where they said nothing yet, or it has none."""
     post_start: HookState | None = None
     """How far its postStart hook is, where it has one and was started."""
     pre_stop: Handler | None = None

@@ -41,6 +41,8 @@ class ContainerStatus:
     sidecar: bool = False
     hook_failed: bool = False
     """It was ended as its postStart hook had failed: whatever its exit code says, it did not do what it is for."""
+    changed_wall: float = 0.0
+    """When it became ready, or ceased to be, as far as that is on record; 0 where it has not run yet."""
 
     @property
     def ended_well(self) -> bool:
@@ -50,10 +52,13 @@ class ContainerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
+    """``since_wall``: when it became so, as far as that is on record; 0 where it is not."""
+
     type: str
     status: bool
     reason: str = ""
     message: str = ""
+    since_wall: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

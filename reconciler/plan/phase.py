@@ -7,6 +7,7 @@ pkg/printers/internalversion/printers.go (printPod).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reconciler.model.observed import Sandbox
 from reconciler.model.spec import RestartPolicy
@@ -74,15 +75,43 @@ def _of_members(members: Statuses) -> tuple[str, bool]:
 
 
 def conditions_of(sandbox: Sandbox | None, init: Statuses, members: Statuses, phase: Phase) -> tuple[Condition, ...]:
-    """The pod's conditions, in the kubelet's order."""
-    ready, reason, message = _readiness((*(c for c in init if c.sidecar), *members), phase)
+    """The pod's conditions, in the kubelet's order. Since when is derived from what is on record of containers, so that
+    nothing more has to be written down, and everybody who looks is told the same."""
+    lasting = (*(c for c in init if c.sidecar), *members)
+    begun = (sandbox.begun_wall or sandbox.created_wall) if sandbox else 0.0
+    ready, reason, message = _readiness(lasting, phase)
+    since = _ready_since(lasting, begun) if ready else _unready_since(lasting, begun)
+    initialized = _initialized(init, members, phase)
     return (
-        Condition("PodReadyToStartContainers", sandbox is not None and sandbox.ready),
-        _initialized(init, members, phase),
-        Condition("Ready", ready, reason, message),
-        Condition("ContainersReady", ready, reason, message),
-        Condition("PodScheduled", True),
+        Condition("PodReadyToStartContainers", *_stands(sandbox, begun)),
+        replace(initialized, since_wall=_through_since(init, begun) if initialized.status else begun),
+        Condition("Ready", ready, reason, message, since),
+        Condition("ContainersReady", ready, reason, message, since),
+        Condition("PodScheduled", True, since_wall=begun),
     )
+
+
+def _stands(sandbox: Sandbox | None, begun: float) -> tuple[bool, str, str, float]:
+    infra = sandbox.infra if sandbox else None
+    if sandbox is None or infra is None or not sandbox.ready:
+        return False, "", "", infra.exit.finished_wall if infra and infra.exit else begun
+    return True, "", "", infra.started_wall or begun
+
+
+def _ready_since(lasting: Statuses, begun: float) -> float:
+    """The last of them made it so."""
+    return max([begun, *(c.changed_wall for c in lasting)])
+
+
+def _unready_since(lasting: Statuses, begun: float) -> float:
+    """The first of those that are not ready did."""
+    return max(begun, min((c.changed_wall for c in lasting if not c.ready), default=begun))
+
+
+def _through_since(init: Statuses, begun: float) -> float:
+    """The last of them was through; a sidecar that was restarted since was so before."""
+    sidecars = (c.started_wall for c in init if c.sidecar and not c.restarts)
+    return max([begun, *sidecars, *(c.changed_wall for c in init if not c.sidecar)])
 
 
 def _initialized(init: Statuses, members: Statuses, phase: Phase) -> Condition:

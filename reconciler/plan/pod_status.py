@@ -191,7 +191,16 @@ def _of(
         started_wall=container.started_wall,
         started=state == "running" and container.started_up,
         hook_failed=container.post_start is HookState.FAILED,
+        changed_wall=_changed(container),
     )
+
+
+def _changed(container: Container) -> float:
+    """When it became ready or ceased to be: at its end, at a probe's word, at its start."""
+    if container.state is ContainerState.RUNNING:
+        return max(container.started_wall, container.judged_wall)
+    ended = container.exit or container.last
+    return ended.finished_wall if ended else 0.0
 
 
 def _waiting(s: Situation, spec: ContainerSpec, last: Container | None) -> ContainerStatus:
