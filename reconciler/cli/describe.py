@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import complete
-from reconciler.cli.get import named, status_of
-from reconciler.cli.resolve import observed
+from reconciler.cli.get import status_of
+from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.model.observed import Observed
 
@@ -30,7 +30,7 @@ def _pods(options: Options, names: tuple[str, ...], namespace: str | None, every
     """
     engine = options.engine()
     space = None if everywhere else namespace or "default"
-    asked = [find_pod(engine, name.removeprefix("pod/").removeprefix("pods/"), space) for name in names]
+    asked = [find_pod(engine, name, space) for name in names]
     pods = asked or observed(engine, space)
     if not pods:
         click.echo("No resources found" + ("" if space is None else f" in namespace {space}") + ".", err=True)
