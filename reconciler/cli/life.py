@@ -115,7 +115,7 @@ def _stop(bench: Bench, target: Target, grace: float | None) -> None:
     from reconciler.controller import by_hand, wishes
 
     if target.by_hand:
-        by_hand.carry_out(bench, target.key, lambda pod, _: wishes.stopped(pod, target.names, grace))
+        by_hand.carry_out(bench, target.key, lambda pod, have: wishes.each_stopped(pod, have, target.names, grace))
         return
     warn_of_owner(bench, target)
     stop_managed(bench, target, grace)

@@ -178,7 +178,7 @@ def ended(engine: PodEngine, layout: Layout, container: ContainerId, clock: Cloc
         return None
     bench = Bench(engine, layout, clock or SystemClock())
     started = _started(engine, key, container)
-    result = settle(bench, key)
+    result = settle(bench, key, enough=_is_handed_on)
     if result.owner != HAND or result.requeue_at is None or _started(engine, key, container) != started:
         return None
     backs_off = any(w.reason.why is Why.BACKOFF for w in result.waiting)
@@ -256,6 +256,11 @@ def _has_ended(pod: HandPod, member: HandMember, last: Container) -> bool:
 
 def _is_at_rest(result: Result) -> bool:
     return result.error is None and not any(w.reason.why in UNDER_WAY for w in result.waiting)
+
+
+def _is_handed_on(result: Result) -> bool:
+    """Whether what is left is somebody else's: the monitor's of an init container that the others wait for."""
+    return result.error is None and not any(w.reason.why in UNDER_WAY - {Why.INITIALIZING} for w in result.waiting)
 
 
 def _until(result: Result, end: Instant | None) -> Instant | None:

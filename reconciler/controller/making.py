@@ -96,7 +96,7 @@ def add_member(bench: Bench, key: Key, spec: ContainerSpec, member: HandMember) 
     return result
 
 
-def remove_members(bench: Bench, key: Key, names: Iterable[str], grace: float | None = None) -> None:
+def remove_members(bench: Bench, key: Key, names: Collection[str], grace: float | None = None) -> None:
     """Take containers out of a pod made by hand; with the only one of a pod of its own, that pod."""
     carry_out(bench, key, lambda pod, _: without(pod, names, grace))
 

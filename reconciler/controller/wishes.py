@@ -6,14 +6,14 @@ started, the pod's word moves to the members: each of the others goes on being w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput
 from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.model.spec import Role
-from reconciler.plan.situation import newest
+from reconciler.plan.situation import has_begun, newest
 from reconciler.sources.hand import HandMember, HandPod
 
 STOPPED, RUNNING, CREATED, PAUSED = RunState.STOPPED, RunState.RUNNING, RunState.CREATED, RunState.PAUSED
@@ -24,10 +24,25 @@ def names_of(pod: HandPod) -> tuple[str, ...]:
     return tuple(c.name for c in pod.spec.containers)
 
 
+def concerned(pod: HandPod, have: Observed, names: Collection[str]) -> list[str]:
+    """Those of these containers of which something can be wished: not the plain init containers of a pod that has
+    begun, which run again with the pod only.
+
+    Raises InvalidInput where none is left.
+    """
+    if not has_begun(pod.spec, have):
+        return list(names)
+    left = [name for name in names if pod.spec.role_of(name) is not Role.INIT]
+    if names and not left:
+        said = ", ".join(names)
+        raise InvalidInput(f"cannot start or stop {said} of pod {pod.key.name}: its time is over, the pod has begun")
+    return left
+
+
 def started(pod: HandPod, have: Observed, names: Collection[str]) -> HandPod:
     """With these members running: those that do go on, the others begin another life."""
     pod = _spread(pod)
-    for name in names:
+    for name in concerned(pod, have, names):
         last = newest(have.containers, name)
         pod = _wish(pod, name, RUNNING, again=last is not None and last.state is ContainerState.EXITED, last=last)
     return pod
@@ -36,7 +51,7 @@ def started(pod: HandPod, have: Observed, names: Collection[str]) -> HandPod:
 def remade(pod: HandPod, have: Observed, names: Collection[str]) -> HandPod:
     """With each of these members, which have ended, beginning another life and waiting for its start."""
     pod = _spread(pod)
-    for name in names:
+    for name in concerned(pod, have, names):
         pod = _wish(pod, name, CREATED, again=True, last=newest(have.containers, name))
     return pod
 
@@ -44,7 +59,7 @@ def remade(pod: HandPod, have: Observed, names: Collection[str]) -> HandPod:
 def restarted(pod: HandPod, have: Observed, names: Collection[str], grace: float | None = None) -> HandPod:
     """With each of these members beginning another life, those that run being stopped for it with ``grace`` seconds."""
     pod = _spread(pod)
-    for name in names:
+    for name in concerned(pod, have, names):
         last = newest(have.containers, name)
         ran = last is not None and last.state is not ContainerState.CREATED
         pod = _wish(pod, name, RUNNING, again=ran, last=last, grace=grace)
@@ -58,6 +73,11 @@ def stopped(pod: HandPod, names: Collection[str], grace: float | None = None) ->
     return pod
 
 
+def each_stopped(pod: HandPod, have: Observed, names: Collection[str], grace: float | None = None) -> HandPod:
+    """The same of those that were named, as far as they are ``concerned``."""
+    return stopped(pod, concerned(pod, have, names), grace)
+
+
 def pod_started(pod: HandPod, have: Observed) -> HandPod:
     """The pod with all its members running."""
     return started(replace(pod, run=RUNNING), have, names_of(pod))
@@ -69,8 +89,8 @@ def pod_stopped(pod: HandPod, grace: float | None = None) -> HandPod:
 
 
 def pod_restarted(pod: HandPod, have: Observed, grace: float | None = None) -> HandPod:
-    """The pod with every member beginning another life."""
-    return restarted(replace(pod, run=RUNNING), have, names_of(pod), grace)
+    """The pod with every member beginning another life, and every sidecar."""
+    return restarted(replace(pod, run=RUNNING), have, [c.name for c in pod.spec.lasting], grace)
 
 
 def paused(pod: HandPod, names: Collection[str]) -> HandPod:
@@ -88,13 +108,15 @@ def resumed(pod: HandPod, names: Collection[str]) -> HandPod:
     return pod
 
 
-def without(pod: HandPod, names: Iterable[str], grace: float | None = None) -> HandPod:
-    """Without these members, which have ``grace`` seconds to stop; with the only one of a pod of its own, that goes."""
+def without(pod: HandPod, names: Collection[str], grace: float | None = None) -> HandPod:
+    """Without these members, which have ``grace`` seconds to stop; with the only one of a pod of its own, that goes.
+    Its plain init containers a pod keeps. Raises InvalidInput where no other was named."""
     if pod.solo:
         return replace(pod, going=True, grace=grace)
-    for name in names:
-        if pod.spec.role_of(name) is Role.INIT:
-            raise InvalidInput(f"cannot remove init container {name} of pod {pod.key.name}: it goes with the pod")
+    going = [name for name in names if pod.spec.role_of(name) is not Role.INIT]
+    if not going:
+        raise InvalidInput(f"cannot remove {', '.join(names)} of pod {pod.key.name}: it goes with the pod")
+    for name in going:
         pod = pod.without(name, grace)
     return pod
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from reconciler.controller import by_hand, making, oneshot, wishes
-from reconciler.controller.by_hand import Bench, alter, settle
+from reconciler.controller.by_hand import Bench, alter, edit, settle
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput, NotFound, RuntimeFailed
 from reconciler.model.key import Key, SourceId
 from reconciler.model.spec import PodSpec, RestartPolicy, SandboxSpec
 from reconciler.sources.hand import NAMES, HandMember, HandPod
 from tests.fakes.engine import FakeEngine
-from tests.unit.plan.driver import KEY, container, present
+from tests.unit.plan.driver import KEY, container, pod, present
 from tests.unit.plan.driver import settle as settle_plan
 from tests.unit.plan.scenes import POD
 
@@ -222,6 +222,62 @@ def test_restarting_what_runs_and_what_does_not(bench: Bench, engine: FakeEngine
     wish(bench, wishes.pod_restarted)
     assert states(engine) == {"web": "running", "side": "running"}
     assert engine.container(KEY, "web").pid != pid
+
+
+@pytest.fixture
+def begun(bench: Bench, engine: FakeEngine) -> Bench:
+    """A pod that was played: an init container that ended well, a sidecar, a member."""
+    engine.codes = {"one": 0}
+    spec = pod(container("web"), init=(container("one"), container("car", restart=RestartPolicy.ALWAYS)))
+    edit(bench, KEY, lambda _: HandPod(spec))
+    settle(bench, KEY)
+    assert states(engine) == {"one": "exited", "car": "running", "web": "running"}
+    return bench
+
+
+def test_an_init_container_of_a_pod_that_has_begun_is_no_more_started_or_stopped(begun: Bench, engine: FakeEngine):
+    one, everybody = engine.container(KEY, "one"), ["one", "car", "web"]
+    for change in (wishes.started, wishes.each_stopped, wishes.restarted):
+        with pytest.raises(InvalidInput, match="cannot start or stop one of pod shop: its time is over"):
+            alter(begun, KEY, lambda pod, have, change=change: change(pod, have, ["one"]))
+    wish(begun, lambda pod, have: wishes.each_stopped(pod, have, everybody))
+    assert states(engine) == {"one": "exited", "car": "exited", "web": "exited"}
+    wish(begun, lambda pod, have: wishes.started(pod, have, everybody))
+    assert states(engine) == {"one": "exited", "car": "running", "web": "running"}
+    assert engine.container(KEY, "one") == one
+
+
+def test_restarting_a_pod_restarts_its_sidecars(begun: Bench, engine: FakeEngine):
+    before = engine.running(KEY)
+    wish(begun, wishes.pod_restarted)
+    after = engine.running(KEY)
+    assert after.keys() == before.keys()
+    assert not set(after.values()) & set(before.values())
+
+
+def test_a_pod_that_was_stopped_begins_anew(begun: Bench, engine: FakeEngine):
+    one = engine.container(KEY, "one").id
+    wish(begun, lambda pod, _: wishes.pod_stopped(pod))
+    assert engine.running(KEY) == {}
+    wish(begun, wishes.pod_started)
+    assert states(engine) == {"one": "exited", "car": "running", "web": "running"}
+    assert engine.container(KEY, "one").id != one
+
+
+def test_removing_containers_leaves_init_containers_to_the_pod(begun: Bench, engine: FakeEngine):
+    with pytest.raises(InvalidInput, match="cannot remove one of pod shop: it goes with the pod"):
+        making.remove_members(begun, KEY, ["one"])
+    making.remove_members(begun, KEY, ["one", "car"])
+    assert states(engine) == {"one": "exited", "web": "running"}
+
+
+def test_who_tells_of_the_end_of_an_init_container_does_not_wait_for_the_next(begun: Bench, engine: FakeEngine):
+    spec = pod(container("web"), init=(container("one"), container("two")))
+    edit(begun, KEY, lambda _: HandPod(spec))
+    settle(begun, KEY, timeout=0, enough=lambda result: "two" in engine.running(KEY))
+    one = engine.container(KEY, "one").id
+    assert by_hand.ended(engine, begun.layout, one, engine.clock) is None
+    assert engine.running(KEY).keys() == {"two"}
 
 
 def test_pausing_and_resuming(bench: Bench, engine: FakeEngine):
