@@ -22,6 +22,7 @@ from reconciler.engine.images.users import User
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.config import infra_config, member_config
+from reconciler.engine.oci.mounts import MESSAGE
 from reconciler.engine.oci.prepare import prepare_script
 from reconciler.engine.oci.process import ROOT
 from reconciler.engine.runtime import Runtime
@@ -133,6 +134,7 @@ class HostPod:
         )
         for name in ("rootfs", "upper", "work"):
             (bundle.directory / name).mkdir(parents=True)
+        (bundle.directory / MESSAGE).touch()
         return bundle
 
     def _create(self, bundle: Bundle, config: dict[str, object], script: str) -> Running:

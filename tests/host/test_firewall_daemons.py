@@ -34,7 +34,7 @@ def test_ufw_is_named_with_its_own_commands_which_help(
     instance.watch(folder)
     until(lambda: len(told(instance)) >= 4, "forward and input of both families are told")
     assert not answers(outside, HOST_IP)
-    assert answers(), "from this host itself it is reached"
+    until(answers, "from this host itself it is reached")
     assert firewall(instance)["others"] == ["ufw"]
     blocked = firewall(instance)["blocked"]
     assert all("(ufw's)" in one and "; try: ufw " in one for one in blocked)

@@ -110,7 +110,7 @@ def test_a_foreign_drop_is_told_by_its_name_and_once(host: Lab, instance: Instan
             assert bridge in command
             subprocess.run(command.split(), check=True, timeout=30)
     until(lambda: len([1 for reason, _, _ in told(instance) if reason == "FirewallPasses"]) == 2, "it is told")
-    assert answers(outside, HOST_IP)
+    until(lambda: answers(outside, HOST_IP), "the pod is reached from outside")
     assert firewall(instance)["blocked"] == []
     assert controller.poll() is None
 
@@ -165,7 +165,7 @@ def test_a_network_that_is_removed_is_closed_again(host: Lab, instance: Instance
     instance.ok("apply", "--wait", "--timeout", 60, folder)
     instance.ok("network", "rm", "inner")
     assert opened() == {bridge}
-    assert answers()
+    until(answers, "the pod is reached from this host")
     instance.ok("down", folder)
     assert iptables("-S") == before
 
@@ -197,7 +197,8 @@ def test_killed_while_it_opens_or_closes_the_next_command_finishes(
     assert killed("apply", "before")
     assert killed("apply", "after")
     instance.ok("apply", "--wait", folder)
-    assert answers(host.outside(), HOST_IP)
+    outside = host.outside()
+    until(lambda: answers(outside, HOST_IP), "the pod is reached from outside")
     assert iptables("-S", "DOCKER-USER").count("reconciler-") == 5, "opened once"
     assert killed("down", "before")
     assert killed("down", "after")

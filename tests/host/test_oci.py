@@ -113,7 +113,7 @@ def test_devices_are_the_few_that_every_container_has(one: HostPod) -> None:
     names = set(one.shell("ls /dev").split())
     assert names <= {
         *("console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm"),
-        *("stderr", "stdin", "stdout", "tty", "urandom", "zero"),
+        *("stderr", "stdin", "stdout", "termination-log", "tty", "urandom", "zero"),
     }
     assert "null" in names
 

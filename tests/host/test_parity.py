@@ -80,6 +80,7 @@ EVERYWHERE = (
     ),
     Different("devices//dev/null*", ".* (33|1000):.*", ".* 0:0 .*", "crun gives stdin to its user; ours is no device"),
     Different("devices//dev/loop[0-9]*", ".*", ".*", "the kernel makes them when one first asks for such a device"),
+    Different("*//dev/termination-log", "null", ".*", "for last words, as Kubernetes has it"),
     Different("mounts//run/.containerenv", ".*", "null", "a file by which programs know Podman"),
     Different(
         "status/Groups",

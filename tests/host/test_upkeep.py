@@ -192,7 +192,7 @@ def test_without_a_controller_apply_mends_and_check_tells(
     done = instance.run("apply", folder)
     assert done.returncode == 0, done.stderr
     assert f"network: the nftables table {names.table_name(tag)} is gone: put right" in done.stderr
-    assert answers()
+    until(answers, "the pod is reached from this host")
     assert "network:" not in instance.run("apply", folder).stderr
 
 
