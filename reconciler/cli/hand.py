@@ -102,6 +102,12 @@ def _unmade(engine: Engine) -> list[Target]:
     return found
 
 
+def on_each(engine: Engine, meant: Sequence[Target], act: Callable[[Bench, Target], None]) -> int:
+    """``act`` on each of those that were meant, several pods at the same time; the exit code."""
+    bench = bench_of(engine)
+    return each(meant, lambda target: act(bench, target), lambda target: target.said)
+
+
 def each(things: Iterable[Any], act: Callable[[Any], None], say: Callable[[Any], Sequence[str]]) -> int:
     """Do something to several pods at the same time; print what was done, complain of what was not; the exit code."""
     from reconciler.controller import several

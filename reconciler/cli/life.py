@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.hand import Target, bench_of, each, targets
+from reconciler.cli.hand import Target, bench_of, each, on_each, targets
 from reconciler.cli.options.values import DETACH_KEYS
 from reconciler.cli.resolve import current
 from reconciler.cli.selection import Which, choosing
@@ -48,7 +48,7 @@ def start(options: Options, which: Which, attached: bool, interactive: bool, key
     meant = targets(engine, which)
     if attached or interactive:
         return _start_and_stay(engine, bench, meant, interactive, keys, sig_proxy)
-    return each(meant, lambda t: _start(bench, t), lambda t: t.said)
+    return on_each(engine, meant, _start)
 
 
 def _start_and_stay(
@@ -100,8 +100,7 @@ def stop(options: Options, which: Which, grace: int | None) -> int:
     Example:  reconciler stop -t 3 adoring_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
-    return each(targets(engine, which), lambda t: _stop(bench, t, grace), lambda t: t.said)
+    return on_each(engine, targets(engine, which), lambda bench, t: _stop(bench, t, grace))
 
 
 def as_applied(bench: Bench, target: Target) -> None:
@@ -152,9 +151,8 @@ def restart(options: Options, which: Which, grace: int | None, running: bool) ->
     Example:  reconciler restart web/app
     """
     engine = options.engine()
-    bench = bench_of(engine)
     which = replace(which, filters=(*which.filters, "status=running")) if running else which
-    return each(targets(engine, which), lambda t: restart_of(bench, t, grace), lambda t: t.said)
+    return on_each(engine, targets(engine, which), lambda bench, t: restart_of(bench, t, grace))
 
 
 def restart_of(bench: Bench, target: Target, grace: float | None) -> None:
@@ -219,8 +217,7 @@ def pause(options: Options, which: Which) -> int:
     Example:  reconciler pause adoring_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
-    return each(targets(engine, which), lambda t: pause_of(bench, t), lambda t: t.said)
+    return on_each(engine, targets(engine, which), pause_of)
 
 
 def pause_of(bench: Bench, target: Target) -> None:
@@ -242,8 +239,7 @@ def unpause(options: Options, which: Which) -> int:
     Example:  reconciler unpause adoring_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
-    return each(targets(engine, which), lambda t: unpause_of(bench, t), lambda t: t.said)
+    return on_each(engine, targets(engine, which), unpause_of)
 
 
 def unpause_of(bench: Bench, target: Target) -> None:
@@ -283,11 +279,10 @@ def rm(options: Options, which: Which, force: bool, grace: int | None, volumes: 
     Example:  reconciler rm -f adoring_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
     found = targets(engine, replace(which, ignore=which.ignore or force))
     if which.everything:
         found = [target for target in found if target.by_hand]
-    return each(found, lambda t: _rm(bench, t, force, grace), lambda t: t.said)
+    return on_each(engine, found, lambda bench, t: _rm(bench, t, force, grace))
 
 
 def _rm(bench: Bench, target: Target, force: bool, grace: float | None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.hand import Target, bench_of, each
+from reconciler.cli.hand import Target, each, on_each
 from reconciler.cli.life import (
     TIME,
     as_applied,
@@ -69,8 +69,7 @@ def start(options: Options, which: Which) -> int:
     Example:  reconciler pod start jolly_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
-    return each(pods_meant(engine, which), lambda t: _start(bench, t), lambda t: t.said)
+    return on_each(engine, pods_meant(engine, which), _start)
 
 
 def _start(bench: Bench, target: Target) -> None:
@@ -94,9 +93,8 @@ def stop(options: Options, which: Which, grace: int | None) -> int:
     Example:  reconciler pod stop -t 3 jolly_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
     meant = pods_meant(engine, which)
-    return each(meant, lambda t: _stop(bench, t, grace), lambda t: t.said)
+    return on_each(engine, meant, lambda bench, t: _stop(bench, t, grace))
 
 
 def _stop(bench: Bench, target: Target, grace: float | None) -> None:
@@ -120,8 +118,7 @@ def restart(options: Options, which: Which, grace: int | None) -> int:
     Example:  reconciler pod restart web
     """
     engine = options.engine()
-    bench = bench_of(engine)
-    return each(pods_meant(engine, which), lambda t: _restart(bench, t, grace), lambda t: t.said)
+    return on_each(engine, pods_meant(engine, which), lambda bench, t: _restart(bench, t, grace))
 
 
 def _restart(bench: Bench, target: Target, grace: float | None) -> None:
@@ -160,9 +157,8 @@ def pause(options: Options, which: Which) -> int:
     Example:  reconciler pod pause jolly_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
     meant = [_running_of(target) for target in pods_meant(engine, which)]
-    return each(meant, lambda t: pause_of(bench, t), lambda t: t.said)
+    return on_each(engine, meant, pause_of)
 
 
 @click.command()
@@ -175,8 +171,7 @@ def unpause(options: Options, which: Which) -> int:
     Example:  reconciler pod unpause jolly_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
-    return each(pods_meant(engine, which), lambda t: unpause_of(bench, t), lambda t: t.said)
+    return on_each(engine, pods_meant(engine, which), unpause_of)
 
 
 def _running_of(target: Target) -> Target:
@@ -195,11 +190,10 @@ def rm(options: Options, which: Which, force: bool, grace: int | None) -> int:
     Example:  reconciler pod rm -f jolly_oak
     """
     engine = options.engine()
-    bench = bench_of(engine)
     meant = pods_meant(engine, replace(which, ignore=which.ignore or force))
     if which.everything:
         meant = [target for target in meant if target.by_hand]
-    return each(meant, lambda t: _rm(bench, t, force, grace), lambda t: t.said)
+    return on_each(engine, meant, lambda bench, t: _rm(bench, t, force, grace))
 
 
 def _rm(bench: Bench, target: Target, force: bool, grace: float | None) -> None:
@@ -231,11 +225,10 @@ def prune(options: Options, force: bool) -> int:
     Example:  reconciler pod prune
     """
     engine = options.engine()
-    bench = bench_of(engine)
     idle = [t for t in pods_meant(engine, Which(everything=True)) if t.by_hand and not running(t) and not _waits(t)]
     if idle and not force and not click.confirm(f"This removes {len(idle)} pods. Go on?", err=True):
         return 1
-    return each(idle, lambda t: _rm(bench, t, False, None), lambda t: t.said)
+    return on_each(engine, idle, lambda bench, t: _rm(bench, t, False, None))
 
 
 def _waits(target: Target) -> bool:
