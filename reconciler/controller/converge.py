@@ -195,19 +195,23 @@ class _Once:
         complain: bool = False,
         tries: int | None = None,
     ) -> None:
-        """``complain``: files have a say in it, so what is wrong with them is told. ``tries``: how often in a row a
-        pod may fail until nothing more is expected of it; None: as long as it is waited for, else TRIES."""
+        """``complain``: files have a say in it, so what is wrong with them is told, and what runs is probed, unless a
+        controller does that. ``tries``: how often in a row a pod may fail until nothing more is expected of it; None:
+        as long as it is waited for, else TRIES."""
         self.clock = clock
         self.sources = sources
         self.steps = 0
         self.tries = tries
         self.changed = threading.Condition()
         self.on_progress = on_progress
+        asked_by_another = any(owns(layout, source.id) for source in sources)
         self.core = Core(
             engine,
             wanted,
             clock,
             exits=layout.exits,
+            probing=complain and not asked_by_another,
+            verdicts=layout.verdicts if asked_by_another else None,
             images=Disk(layout.images).index,
             troubles=layout.troubles,
             on_step=self._step,

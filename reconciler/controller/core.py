@@ -17,6 +17,7 @@ from reconciler.controller.health import Health
 from reconciler.controller.log import Log, Silent, told
 from reconciler.controller.names import NameKeeper
 from reconciler.controller.narrate import Narrator
+from reconciler.controller.probes import Prober
 from reconciler.controller.queue import WorkQueue
 from reconciler.controller.sync import OnStep, Result, sync_pod
 from reconciler.controller.troubles import save, troubles_in
@@ -55,7 +56,8 @@ class Core:
     sync, however it ended. ``exits``: the directory where exit files appear (None: nobody watches it); ``images``:
     the directory of which a file is replaced when an image was loaded or pulled, by whichever process; ``troubles``:
     where lookers find what a sync ran into; ``names``: the directory where a start of the name server shows (None:
-    nobody keeps it running)."""
+    nobody keeps it running). ``probing``: whether containers are probed; ``verdicts``: the directory where it shows
+    what another process finds that does so."""
 
     def __init__(
         self,
@@ -67,6 +69,8 @@ class Core:
         images: Path | None = None,
         troubles: Path | None = None,
         names: Path | None = None,
+        probing: bool = False,
+        verdicts: Path | None = None,
         workers: int = WORKERS,
         log: Log | None = None,
         on_step: OnStep | None = None,
@@ -95,6 +99,9 @@ class Core:
             self._exits.also(images, self._images_changed)
         if self._exits and wanted.suspensions:
             self._exits.also(wanted.suspensions.directory, self._suspensions_changed, deletions=True)
+        if self._exits and verdicts:
+            self._exits.also_containers(verdicts)
+        self._prober = Prober(engine, clock, self.queue.add, self.log) if probing else None
         self._names = NameKeeper(engine, self._exits, names, self.log) if self._exits and names else None
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -126,6 +133,9 @@ class Core:
         if self._names:
             self._names.start()
             self.health.must_live(self._names.thread)
+        if self._prober:
+            self._prober.start()
+            self.health.must_live(self._prober.thread)
         self._pool = ThreadPoolExecutor(max_workers=2 * self._workers, thread_name_prefix="step")
         for number in range(self._workers):
             thread = threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
@@ -144,6 +154,8 @@ class Core:
         ended = not any(thread.is_alive() for thread in self._threads)
         if self._pool:
             self._pool.shutdown(wait=ended, cancel_futures=True)
+        if self._prober:
+            self._prober.stop()
         if self._names:
             self._names.stop()
         if self._exits:
@@ -222,6 +234,8 @@ class Core:
         self.wanted.recorded(key, result.owner)
         if self._exits:
             self._exits.watch(key, result.running)
+        if self._prober:
+            self._prober.follow(key, result.patients)
         if self._troubles:
             save(self._troubles, key, troubles_in(result.status))
         with self._lock:

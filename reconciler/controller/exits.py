@@ -55,6 +55,12 @@ class ExitWatcher:
         mask = Mask.MOVED_TO | Mask.ONLY_DIRECTORY | (Mask.DELETE if deletions else Mask(0))
         self._others[self._inotify.add(str(directory), mask)] = changed
 
+    def also_containers(self, directory: Path) -> None:
+        """Look at the pod of a container when a file of its name is renamed into ``directory`` (made if missing). To be
+        said before ``start``."""
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._inotify.add(str(directory), Mask.MOVED_TO | Mask.ONLY_DIRECTORY)
+
     def also_process(self, ref: PidRef, ended: Callable[[], None]) -> bool:
         """Call ``ended`` once when that process, which is no container, ends; False where it is gone already."""
         with self._lock:

@@ -23,13 +23,14 @@ from reconciler.model.actions import (
     Why,
 )
 from reconciler.model.clock import Clock
-from reconciler.model.desired import Desired, Present
+from reconciler.model.desired import Desired, Present, Suspended
 from reconciler.model.errors import ReconcilerError, TryLater
 from reconciler.model.interfaces import KeyLock, PodEngine
 from reconciler.model.key import ContainerId, Key, SourceId
 from reconciler.model.observed import ContainerState, HostFacts, Instant, Observed, PidRef
 from reconciler.model.spec import PodSpec, PortBinding
 from reconciler.model.status import PodStatus
+from reconciler.plan.patients import Patient, patients
 from reconciler.plan.pod_actions import compute_pod_actions
 from reconciler.plan.pod_status import Troubles, pod_status, with_troubles
 from reconciler.sources.resolution import Resolution
@@ -66,7 +67,7 @@ class Pool(Protocol):
 class Result:
     """How one sync ended. ``owner`` None: no pod is recorded. ``running``: what to watch for its exit.
     ``blocked_by``: pods of ours that hold a wanted host port. ``settling``: the source is not quiet yet, so its
-    answer will change by itself. ``more``: there were steps left to do."""
+    answer will change by itself. ``more``: there were steps left to do. ``patients``: whom to probe."""
 
     key: Key
     desired: Desired
@@ -80,6 +81,7 @@ class Result:
     blocked_by: frozenset[Key] = frozenset()
     settling: bool = False
     more: bool = False
+    patients: tuple[Patient, ...] = ()
 
 
 @dataclass(slots=True)
@@ -236,7 +238,15 @@ def _result(key: Key, seen: _Look, tally: _Tally, clock: Clock) -> Result:
         blocked_by=frozenset(h.key for h in seen.host.port_holders if h.key is not None and h.key != key),
         settling=_is_settling(seen.resolution),
         more=bool(seen.plan.steps),
+        patients=_patients(seen),
     )
+
+
+def _patients(seen: _Look) -> tuple[Patient, ...]:
+    """Whoever looks after a pod asks its containers how they are; one that is suspended is not disturbed."""
+    if seen.resolution.foreign:
+        return ()
+    return patients(seen.have, left_alone=isinstance(seen.resolution.desired, Suspended))
 
 
 def _is_settling(resolution: Resolution) -> bool:

@@ -124,6 +124,7 @@ def _run(
         images=Disk(options.layout.images).index,
         troubles=options.layout.troubles,
         names=options.layout.dns if options.exits else None,
+        probing=True,
         workers=options.workers,
         log=options.log,
         on_step=options.on_step,

@@ -315,13 +315,12 @@ class Engine:
     def probe(self, container: ContainerId, handler: Handler, timeout: float) -> Outcome:
         """Run a handler once against a container, for at most ``timeout`` seconds (see ``handlers``).
 
-        Raises NotFound where the container is gone.
+        Raises NotFound where the container is gone or has ended, InvalidInput where it is paused.
         """
         from reconciler.engine import handlers
 
         with boundary.told(f"probe container {container[:12]}"):
-            ctx = self.context
-            return handlers.run(ctx, container, handler, timeout, handlers.address_of(ctx, container))
+            return handlers.ask(self.context, container, handler, timeout)
 
     def note_verdict(self, container: ContainerId, since: Instant, verdict: Verdict) -> None:
         """Write down what probes have found of the life of a container that began at ``since``. Raises TryLater."""

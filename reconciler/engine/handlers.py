@@ -6,13 +6,13 @@ What listens in a pod is asked from this machine's network, so images need no to
 
 from __future__ import annotations
 
-import socket
 import time
 
-from reconciler.engine import dialling, recorded
+from reconciler.engine import dialling, pulse, recorded
 from reconciler.engine.context import Context
 from reconciler.engine.dialling import Unreachable
-from reconciler.model.errors import ReconcilerError
+from reconciler.engine.network.hostips import host_ips
+from reconciler.model.errors import InvalidInput, NotFound, ReconcilerError
 from reconciler.model.key import ContainerId
 from reconciler.model.probe import Asked, ExecAction, GrpcAction, Handler, HttpAction, Outcome, SleepAction, TcpAction
 
@@ -52,27 +52,28 @@ def run(
             return Outcome(handler.seconds <= timeout)
 
 
+def ask(ctx: Context, container: ContainerId, handler: Handler, timeout: float) -> Outcome:
+    """As a probe: what came of it says something of a container that runs, and goes on to.
+
+    Raises NotFound where it has ended, InvalidInput where it is paused.
+    """
+    if pulse.was_paused(ctx.layout, container):
+        raise InvalidInput(f"cannot probe container {container[:12]}: it is paused")
+    outcome = run(ctx, container, handler, timeout, address_of(ctx, container))
+    if not outcome.passed and not pulse.runs(ctx.layout, container):
+        raise NotFound(f"cannot probe container {container[:12]}: it has ended")
+    return outcome
+
+
 def address_of(ctx: Context, container: ContainerId) -> str:
     """Where a container is reached from this machine: its own address, or its pod's, or this machine's where it is on
     its network (the kubelet: status.podIP, which is then the node's). Raises NotFound."""
     record = recorded.require(ctx, container)
     pod = recorded.require_pod(ctx, record.pod)
     if pod.spec.sandbox.host_network:
-        return host_address()
+        return next(iter(host_ips()), LOOPBACK)
     own = (record.ip, record.ip6, *pod.ips)
     return next((ip for ip in own if ip), LOOPBACK)
-
-
-def host_address() -> str:
-    """This machine's own address, from which it goes out; the loopback's where it leads nowhere. Nothing is sent."""
-    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as asking:
-                asking.connect((somewhere, 9))
-                return str(asking.getsockname()[0])
-        except OSError:
-            continue  # no such family, no way there
-    return LOOPBACK
 
 
 def _exec(ctx: Context, container: ContainerId, action: ExecAction, timeout: float) -> Outcome:

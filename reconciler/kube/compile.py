@@ -14,6 +14,7 @@ from reconciler.kube import nameservice, ours, quantity
 from reconciler.kube.lifecycle import GRACE_SECONDS, hook_of, stop_signal_of
 from reconciler.kube.names import default_pull_policy
 from reconciler.kube.objects import DEFAULT_NAMESPACE
+from reconciler.kube.probes import compile_probe
 from reconciler.kube.rules import PIDS_LIMIT
 from reconciler.kube.security import compile_security, sysctls
 from reconciler.kube.volumes import compile_mount, compile_volume, contents
@@ -21,6 +22,7 @@ from reconciler.model import publish
 from reconciler.model.expansion import expand, expand_env
 from reconciler.model.hook import Hook
 from reconciler.model.key import Key
+from reconciler.model.probe import ProbeKind
 from reconciler.model.spec import (
     MESSAGE_PATH,
     ContainerPort,
@@ -126,6 +128,9 @@ def _container(c: dict[str, Any], pod: dict[str, Any], volumes: dict[str, Volume
         message_path=clean_path(c.get("terminationMessagePath") or MESSAGE_PATH),
         message_policy=MessagePolicy(c.get("terminationMessagePolicy") or MessagePolicy.FILE),
         restart=RestartPolicy(c["restartPolicy"]) if c.get("restartPolicy") else None,
+        liveness=compile_probe(c, ProbeKind.LIVENESS),
+        readiness=compile_probe(c, ProbeKind.READINESS),
+        startup=compile_probe(c, ProbeKind.STARTUP),
     )
 
 

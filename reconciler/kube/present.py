@@ -12,6 +12,7 @@ from typing import Any
 from reconciler.kube import env as environment
 from reconciler.kube import nameservice
 from reconciler.kube.lifecycle import is_signal, present_lifecycle
+from reconciler.kube.probes import present_probes
 from reconciler.kube.quantity import show_cpu, show_memory
 from reconciler.kube.security import present_container, present_pod
 from reconciler.kube.volumes import present_mount, present_volume
@@ -122,6 +123,7 @@ def _container(c: ContainerSpec) -> Json:
         out["volumeMounts"] = [present_mount(m) for m in c.mounts]
     if security := present_container(c.security):
         out["securityContext"] = security
+    out |= present_probes(c.probes)
     out |= {"terminationMessagePath": c.message_path, "terminationMessagePolicy": c.message_policy.value}
     if lifecycle := present_lifecycle(c):
         out["lifecycle"] = lifecycle

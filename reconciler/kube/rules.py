@@ -12,6 +12,7 @@ from typing import Any
 from reconciler.kube import names, nameservice, ours, quantity
 from reconciler.kube.env import check_env_from, check_value_from
 from reconciler.kube.lifecycle import check_lifecycle
+from reconciler.kube.probes import check_probes
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER
 from reconciler.kube.security_rules import check_container_security, check_pod_security
@@ -130,6 +131,7 @@ def _containers(spec: dict[str, Any]) -> Flaws:
         yield from _env(container, at, spec)
         yield from _expansions(container, at)
         yield from _ports(container, at)
+        yield from check_probes(container, at)
         yield from check_mounts(container, at, volumes)
         yield from _resources(container.get("resources", {}), (*at, "resources"))
         yield from check_lifecycle(container, at, spec)

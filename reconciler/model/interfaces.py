@@ -60,8 +60,8 @@ class PodEngine(Protocol):
         """
 
     def probe(self, container: ContainerId, handler: Handler, timeout: float) -> Outcome:
-        """Run a handler once against a container; blocks for at most ``timeout`` seconds. Raises ReconcilerError where
-        the container is gone."""
+        """Run a handler once against a container; blocks for at most ``timeout`` seconds. Raises NotFound where it does
+        not run any more, InvalidInput where it is paused."""
 
     def note_verdict(self, container: ContainerId, since: Instant, verdict: Verdict) -> None:
         """Have ``observe`` see what probes found of that life of a container which began at ``since``.

@@ -111,3 +111,10 @@ def path_below_flaw(path: str) -> str:
     if ".." in path.split("/"):
         return f"{path!r} must not contain '..'"
     return f"has {len(path.encode())} bytes, more than {PATH_MAX}" if len(path.encode()) > PATH_MAX else ""
+
+
+def in_a_line(text: str, most: int) -> str:
+    """What somebody else said, as one line that does nothing to a terminal, of at most so many characters."""
+    line = " ".join(text[: 4 * most].split())
+    line = "".join(c if c.isprintable() else "\ufffd" for c in line)
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -146,6 +146,8 @@ def drop(name: str) -> Change:
     return lambda m: m["spec"]["containers"].remove(member(m, name))
 
 
+PROBE = {"exec": {"command": ["true"]}}
+
 NOW: dict[str, Row] = {
     # nothing
     "order of keys, ports, env, volumes": Row(reorder),
@@ -158,6 +160,9 @@ NOW: dict[str, Row] = {
     "the network it is in, named": Row(on_meta(annotations={"reconciler/network": "default"})),
     "restartPolicy": Row(on_spec(restartPolicy="OnFailure")),
     "terminationGracePeriodSeconds": Row(on_spec(terminationGracePeriodSeconds=1)),
+    "livenessProbe": Row(on_app(livenessProbe=PROBE)),
+    "readinessProbe": Row(on_app(readinessProbe=PROBE)),
+    "startupProbe": Row(on_app(startupProbe=PROBE)),
     "terminationMessagePolicy": Row(on_app(terminationMessagePolicy="FallbackToLogsOnError")),
     "activeDeadlineSeconds": Row(on_spec(activeDeadlineSeconds=1000)),
     "preStop": Row(on_app(lifecycle={"preStop": {"exec": {"command": ["true"]}}})),
@@ -275,13 +280,7 @@ class Refused(Exception):
     """The manifest was not accepted: "not supported yet"."""
 
 
-PROBE = {"exec": {"command": ["true"]}}
-
-LATER: dict[str, tuple[int, Change]] = {
-    "livenessProbe": (6, on_app(livenessProbe=PROBE)),
-    "readinessProbe": (6, on_app(readinessProbe=PROBE)),
-    "startupProbe": (6, on_app(startupProbe=PROBE)),
-}
+LATER: dict[str, tuple[int, Change]] = {}
 
 
 @pytest.fixture

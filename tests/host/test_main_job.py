@@ -285,7 +285,9 @@ BAD = {
     "no image": Row(without_image, "spec.containers[0].image"),
     "an invalid quantity": Row(changed(resources={"limits": {"memory": "64Mib"}}), "64Mib"),
     "a port out of range": Row(changed(ports=[{"containerPort": 70000}]), "70000"),
-    "a field that is not supported yet": Row(changed(livenessProbe={"exec": {"command": ["x"]}}), "not supported yet"),
+    "a field that is not supported": Row(
+        changed(securityContext={"windowsOptions": {"runAsUserName": "x"}}), "this machine runs Linux"
+    ),
     "an image that does not exist": Row(changed(image="localhost/no/such:1"), "localhost/no/such:1", False),
     "a command that the image has not": Row(changed(command=["/no/such"]), "/no/such", False),
     "a missing mount source": Row(missing_source, "nowhere", False),

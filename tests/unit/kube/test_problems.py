@@ -40,7 +40,33 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod(imagee="x"), [f"{C}.imagee: unknown field, did you mean image?"]),
     (pod(zzz=1), [f"{C}.zzz: unknown field"]),
     (pod(Image="x"), [f"{C}.Image: unknown field, did you mean image?"]),
-    (pod(livenessProbe={}), [f"{C}.livenessProbe: not supported yet"]),
+    (pod(livenessProbe={}), [f"{C}.livenessProbe: says nothing to do: exec, httpGet, tcpSocket…"]),
+    (pod(readinessProbe={"exec": {}}), [f"{C}.readinessProbe.exec.command: missing"]),
+    (pod(readinessProbe={"exec": {"command": []}}), [f"{C}.readinessProbe.exec.command: must not be empty"]),
+    (pod(readinessProbe={"httpGet": {"port": "web"}}, ports=[port(name="http")]), [
+        f"{C}.readinessProbe.httpGet.port: the container has no port called 'web'"
+    ]),
+    (pod(readinessProbe={"tcpSocket": {"port": 1}, "exec": {"command": ["a"]}}), [
+        f"{C}.readinessProbe.tcpSocket: a handler does one thing, and this one has exec already"
+    ]),
+    (pod(readinessProbe={"tcpSocket": {"port": 1}, "terminationGracePeriodSeconds": 1}), [
+        f"{C}.readinessProbe.terminationGracePeriodSeconds: a readinessProbe ends nothing, so it has no grace"
+    ]),
+    (pod(startupProbe={"tcpSocket": {"port": 1}, "successThreshold": 2, "periodSeconds": -1}), [
+        f"{C}.startupProbe.periodSeconds: -1 is less than 0",
+        f"{C}.startupProbe.successThreshold: must be 1 for a startupProbe",
+    ]),
+    (pod(livenessProbe={"grpc": {"port": "web"}, "successThreshold": 0, "terminationGracePeriodSeconds": 0}), [
+        f"{C}.livenessProbe.grpc.port: must be a whole number, not a string: 'web'",
+        f"{C}.livenessProbe.terminationGracePeriodSeconds: 0 is less than 1",
+    ]),
+    (pod(livenessProbe={"sleep": {"seconds": 1}}), [
+        f"{C}.livenessProbe.sleep: unknown field",
+        f"{C}.livenessProbe: says nothing to do: exec, httpGet, tcpSocket…",
+    ]),
+    (pod(livenessProbe={"httpGet": {"port": 80, "scheme": "http"}}), [
+        f"{C}.livenessProbe.httpGet.scheme: 'http' must be one of HTTP, HTTPS, did you mean HTTP?"
+    ]),
     (pod(lifecycle={"preStop": {"exec": {"comand": []}}}), [
         f"{C}.lifecycle.preStop.exec.comand: unknown field, did you mean command?",
     ]),
