@@ -548,14 +548,9 @@ class FakeEngine:
         )
 
     def _run(self, container: Container) -> Container:
-        return replace(
-            container,
-            state=ContainerState.RUNNING,
-            pid=PidRef(10_000 + next(self._numbers), int(self.clock.now() * 100)),
-            started=self.clock.now(),
-            started_wall=self.clock.wall(),
-            post_start=HookState.RUNNING if container.spec.post_start else None,
-        )
+        pid = PidRef(10_000 + next(self._numbers), int(self.clock.now() * 100))
+        now, wall = self.clock.now(), self.clock.wall()
+        return hooks.started(replace(container, state=ContainerState.RUNNING, pid=pid, started=now, started_wall=wall))
 
     def _ended(self, container: Container, code: int) -> Container:
         now = self.clock.now()

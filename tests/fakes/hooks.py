@@ -35,6 +35,13 @@ def recorded(container: Container, pod: PodSpec) -> Container:
     return container if spec is None or another else replace(container, pre_stop=spec.pre_stop)
 
 
+def started(container: Container) -> Container:
+    """With its postStart hook, which keeps it from being up, if it has one."""
+    if container.spec.post_start is None:
+        return container
+    return replace(container, post_start=HookState.RUNNING, started_up=False, is_ready=False)
+
+
 def begun_again(container: Container, hook: Hook) -> Container:
     before = container.stopping.hook if hook is Hook.PRE_STOP and container.stopping else container.post_start
     assert before is HookState.DUE, f"running the {hook} hook of {container.name} twice"
@@ -66,6 +73,7 @@ def lost(container: Container) -> Container:
 
 def _with(container: Container, hook: Hook, state: HookState) -> Container:
     if hook is Hook.POST_START:
-        return replace(container, post_start=state)
+        up = state is HookState.PASSED and container.spec.startup is None
+        return replace(container, post_start=state, started_up=up, is_ready=up and container.spec.readiness is None)
     assert container.stopping is not None
     return replace(container, stopping=replace(container.stopping, hook=state))

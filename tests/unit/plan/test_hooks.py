@@ -282,3 +282,18 @@ def test_what_is_told(given: Given, phase: Phase, summary: str, web: tuple[str, 
     assert told.containers[0].ready is (
         summary == "Running" and not engine.container(KEY, "web").stopping and told.converged
     )
+
+
+def test_what_comes_after_a_sidecar_waits_for_its_hook() -> None:
+    """One of a member keeps nobody waiting."""
+    engine = FakeEngine()
+    car = container("car", restart=RestartPolicy.ALWAYS, post_start=HOOK)
+    want = present(replace(pod(container("web", post_start=HOOK), container("side")), init=(car,)))
+    here(engine)
+    for _ in range(6):
+        one_round(engine, want)
+    assert set(engine.running(KEY)) == {"car"}
+    hooks.end(engine, KEY, "car")
+    for _ in range(3):
+        one_round(engine, want)
+    assert set(engine.running(KEY)) == {"car", "web", "side"}
