@@ -95,26 +95,34 @@ def test_a_hook_that_fails_ends_the_container(instance: Instance, image: str, fo
 def test_a_controller_that_is_killed_during_a_hook_leaves_it_to_the_next(
     instance: Instance, image: str, folder: Path, keep: Path
 ) -> None:
-    manifest = hooked(image, keep, preStop=runs(f"echo begun >>/keep/log; {WAIT}"))
+    after = runs("echo hooked >>/keep/log; until [ -e /keep/up ]; do sleep 0.05; done")
+    manifest = hooked(image, keep, postStart=after, preStop=runs(f"echo begun >>/keep/log; {WAIT}"))
     put(folder / "hooks.yaml", manifest)
     controller = instance.watch(folder)
-    until(lambda: status(instance).get("ready"), "it runs")
+    until(lambda: sorted(said(keep)) == ["hooked", "up"], "its first hook runs")
+    controller.kill()
+    controller.wait()
+    controller = instance.watch(folder)
+    until(lambda: said(keep).count("hooked") == 2, "its first hook is run once more")
+    assert not status(instance)["ready"]
+    (keep / "up").touch()
+    until(lambda: status(instance)["ready"], "it has ended")
+
     manifest["spec"]["containers"][0]["env"].append({"name": "MORE", "value": "1"})
     put(folder / "hooks.yaml", manifest)
-    until(lambda: "begun" in said(keep), "its hook runs")
+    until(lambda: "begun" in said(keep), "its last hook runs")
     old = next(c for c in instance.engine.look(KEY).containers if c.stopping)
     controller.kill()
     controller.wait()
-
     instance.watch(folder)
-    until(lambda: said(keep).count("begun") == 2, "its hook is run once more")
+    until(lambda: said(keep).count("begun") == 2, "its last hook is run once more")
     again = next(c for c in instance.engine.look(KEY).containers if c.id == old.id)
     assert again.stopping is not None and old.stopping is not None
     assert again.stopping.deadline == old.stopping.deadline
     assert "TERM" not in said(keep)
     (keep / "go").touch()
     until(lambda: said(keep).count("up") == 2, "its successor runs")
-    assert said(keep).index("TERM") == 3
+    assert said(keep)[3:6] == ["begun", "begun", "TERM"]
 
 
 def test_hooks_need_no_controller(instance: Instance, image: str, folder: Path, keep: Path) -> None:

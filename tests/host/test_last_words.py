@@ -45,7 +45,9 @@ def test_what_a_container_leaves_is_shown(users: Any, instance: Instance, image:
         "log": "one\ntwo\n",
         "silent": None,
     }
-    assert "\033" not in instance.ok("get", "pod", "words", "-o", "yaml")
+    for told in (instance.ok("get", "pod", "words", "-o", "yaml"), instance.ok("describe", "pod", "words")):
+        assert "no tea" in told
+        assert "\033" not in told
 
 
 def test_the_words_of_the_life_before_stay(instance: Instance, image: str, folder: Path) -> None:
