@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.model.hook import HookState
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import Container, ContainerState, Instant, Observed
 from reconciler.model.probe import Probe, ProbeKind, Verdict
@@ -45,4 +46,5 @@ def patients(have: Observed, *, left_alone: bool = False) -> tuple[Patient, ...]
 
 
 def _runs(container: Container) -> bool:
-    return container.state is ContainerState.RUNNING
+    """It counts as being created until its postStart hook has passed (kubelet: it is not Running before)."""
+    return container.state is ContainerState.RUNNING and container.post_start in (None, HookState.PASSED)

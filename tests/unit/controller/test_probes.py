@@ -14,6 +14,7 @@ from reconciler.controller.log import Silent
 from reconciler.controller.probes import Prober
 from reconciler.model.clock import SystemClock
 from reconciler.model.errors import NotFound, TryLater
+from reconciler.model.hook import HookState
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.probe import ExecAction, Handler, Outcome, Probe, TcpAction, Verdict
 from reconciler.plan.patients import patients
@@ -238,6 +239,14 @@ def test_one_that_is_being_ended_is_asked_for_its_readiness_alone(ward: Ward) ->
     assert ward.step(10) == [READY]
     ward.follow()
     assert ward.step() == [LIVE], "it was left alone for a while, and is not any more"
+
+
+@pytest.mark.parametrize("state", HookState)
+def test_nobody_is_asked_before_his_hook_has_passed(ward: Ward, state: HookState) -> None:
+    ward.run(**PROBES)
+    have = observe(ward.engine, present(ward.spec))
+    hooked = replace(have, containers=tuple(replace(c, post_start=state) for c in have.containers))
+    assert bool(patients(hooked)) is (state is HookState.PASSED)
 
 
 def test_one_that_is_paused_is_not_asked(ward: Ward) -> None:
