@@ -64,7 +64,7 @@ def done(action: Action) -> Said | None:
         case a.UpdateResources(name=name, reason=reason):
             return _NORMAL, "Resized", f"Updated resources of container {name}: {reason.text}"
         case a.UpdateFiles(reason=reason):
-            return _NORMAL, "FilesUpdated", f"Rewrote the pod's files in /etc: {reason.text}"
+            return _NORMAL, "FilesUpdated", f"Rewrote the pod's files: {reason.text}"
         case a.UpdatePodResources(reason=reason) if reason.why is Why.QOS_CHANGED:
             return _NORMAL, "QOSClassChanged", f"The pod goes on under another quality of service: {reason.text}"
         case a.UpdateRecord(reason=reason):

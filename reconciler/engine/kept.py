@@ -68,7 +68,7 @@ def with_environment(ctx: Context, pod: PodRecord, spec: ContainerSpec) -> Conta
         outcome = evaluate(spec.program, lambda kind, name: chosen[kind, name], lambda entry: _tell(ctx, pod, entry))
         return settled(spec, outcome.values)
     except ValueError as e:
-        raise InvalidInput(f"cannot create container {spec.name}: a variable, command or argument {e}") from e
+        raise InvalidInput(f"cannot create container {spec.name}: {e}") from e
 
 
 def as_shown(ctx: Context, record: ContainerRecord, config: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Outcome:
 
 
 def evaluate(program: Iterable[EnvEntry], find: FindObject, tell: TellField = lambda _: "") -> Outcome:
-    """Carry out a program. Raises ValueError where a value is longer than a process can be given."""
+    """Carry out a program. Raises ValueError, with a sentence, where a value is longer than a process can be given."""
     outcome = Outcome()
     for entry in program:
         if entry.source is not None:
@@ -66,7 +66,10 @@ def evaluate(program: Iterable[EnvEntry], find: FindObject, tell: TellField = la
 
 
 def _set(entry: EnvEntry, tell: TellField, outcome: Outcome) -> None:
-    outcome.values[entry.name] = tell(entry) if entry.field else expand(entry.value, outcome.values)
+    try:
+        outcome.values[entry.name] = tell(entry) if entry.field else expand(entry.value, outcome.values)
+    except ValueError as error:
+        raise ValueError(f"variable {entry.name} {error}") from error
     if names_in(entry.value) & outcome.secret:
         outcome.secret.add(entry.name)
     else:
@@ -89,16 +92,23 @@ def settled(spec: ContainerSpec, values: Mapping[str, str]) -> ContainerSpec:
 def _placed(mount: Mount, values: Mapping[str, str]) -> Mount:
     if not mount.sub_path_expr:
         return mount
-    path = expand_strictly(mount.sub_path_expr, values)
+    doing = f"its subPathExpr of {mount.path}"
+    try:
+        path = expand_strictly(mount.sub_path_expr, values)
+    except ValueError as error:
+        raise ValueError(f"{doing}: {error}") from error
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if path.startswith("/") or ".." in parts or not parts:
-        raise ValueError(f"cannot be mounted at {mount.path}: its subPathExpr leads out of the volume")
+        raise ValueError(f"{doing} leads out of the volume")
     return replace(mount, sub_path="/".join(parts), sub_path_expr="")
 
 
 def words(text: Iterable[str] | None, values: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Command or arguments with their references replaced. Raises ValueError."""
-    return None if text is None else tuple(expand(word, values) for word in text)
+    """Command or arguments with their references replaced. Raises ValueError, with a sentence."""
+    try:
+        return None if text is None else tuple(expand(word, values) for word in text)
+    except ValueError as error:
+        raise ValueError(f"a word of its command {error}") from error
 
 
 def canonical(used: Mapping[str, bytes]) -> bytes:

@@ -30,7 +30,7 @@ def _what(action: Action) -> str:
         case a.UpdateRecord():
             return "update the pod's record"
         case a.UpdateFiles():
-            return "rewrite the pod's files in /etc"
+            return "rewrite the pod's files"
         case a.UpdateNames(services=()):
             return "take the names of Services from the pod"
         case a.UpdateNames(services=services):

@@ -150,7 +150,7 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
     sandbox, applied = have.sandbox, have.applied
     want, unmet = _with_files_as_they_are(want, applied)
     alive = sandbox is not None and sandbox.infra_up and not sandbox.removing
-    pod_diff = at_least(Cost.POD, pod_changes(applied, want.spec)) if applied else ()
+    pod_diff = _recreating(applied, want, have) if applied else ()
     anew = not alive or bool(pod_diff)
     ports = port_obstacles(want.spec, have, host, now) if anew and want.run is not RunState.STOPPED else ()
     infra = infra_obstacles(want.spec, have, now) if anew and want.run is not RunState.STOPPED else ()
@@ -178,6 +178,21 @@ def weigh(want: Present, have: Observed, host: HostFacts, now: Instant, *, hold:
         blocked=_blocked(want, target, applied, members, in_the_way, have, now),
         passing=tuple(p for p in ports if p.passing),
     )
+
+
+def _recreating(applied: PodSpec, want: Present, have: Observed) -> tuple[Change, ...]:
+    """The changes for which the pod is made again. One of a plain init container is none where that was never made but
+    as it is wanted, in a pod that has not begun: what it waited for may just have come."""
+    begun = {c.name for c in have.containers} & {c.name for c in applied.containers}
+    plain = {c.name for c in applied.plain_init} & {c.name for c in want.spec.plain_init}
+
+    def is_ahead(name: str) -> bool:
+        spec = want.spec.container(name)
+        made = (c for c in have.containers if c.name == name)
+        return not begun and name in plain and spec is not None and all(matches(c, spec) for c in made)
+
+    changes = at_least(Cost.POD, pod_changes(applied, want.spec))
+    return tuple(c for c in changes if not is_ahead(c.container))
 
 
 def _with_files_as_they_are(want: Present, applied: PodSpec | None) -> tuple[Present, tuple[Obstacle, ...]]:

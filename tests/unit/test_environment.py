@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.model.environment import Lack, Outcome, canonical, evaluate, settled
 from reconciler.model.expansion import LONGEST
 from reconciler.model.objects import CONFIG_MAP, SECRET, Object
 from reconciler.model.sources import EnvEntry, Reference
-from reconciler.model.spec import ContainerSpec
+from reconciler.model.spec import ContainerSpec, Mount, Volume, VolumeKind
 
 OBJECTS = {
     (CONFIG_MAP, "c"): Object(
@@ -110,3 +112,24 @@ def test_bytes_to_tell_values_by_are_others_for_anything_else() -> None:
     some = [{}, {"a": b""}, {"a": b"b"}, {"ab": b""}, {"a": b"1:b"}, {"a": b"", "b": b""}, {"a": b"b", "b": b""}]
     assert len({canonical(used) for used in some}) == len(some)
     assert canonical({"a": b"1", "b": b"2"}) == canonical({"b": b"2", "a": b"1"})
+
+
+@pytest.mark.parametrize(
+    ("expr", "path"), [("logs/$(v)", "logs/1"), ("/x", ""), ("$(v)/../..", ""), ("$(none)", ""), ("$(e)", "")]
+)
+def test_a_path_below_a_volume_has_the_values_and_stays_below_it(expr: str, path: str) -> None:
+    mount = Mount("/d", Volume("d", VolumeKind.EMPTY_DIR), sub_path_expr=expr)
+    spec = ContainerSpec("c", "i", mounts=(mount,))
+    if path:
+        assert settled(spec, {"v": "1"}).mounts == (replace(mount, sub_path=path, sub_path_expr=""),)
+        return
+    with pytest.raises(ValueError, match=r"^its subPathExpr of /d(: missing value for | leads out of the volume)"):
+        settled(spec, {"v": "1", "e": ""})
+
+
+def test_what_is_too_long_is_named() -> None:
+    half = "x" * (LONGEST // 2)
+    with pytest.raises(ValueError, match=r"^variable v is longer"):
+        run(text("a", half), text("v", "$(a)$(a)$(a)"))
+    with pytest.raises(ValueError, match=r"^a word of its command is longer"):
+        settled(ContainerSpec("c", "i", command=("$(a)$(a)$(a)",)), {"a": half})

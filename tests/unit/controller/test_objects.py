@@ -200,3 +200,25 @@ def test_files_stay_as_they_are_while_their_object_is_lost_and_their_user_is_res
     world.core.queue.add(WEB)
     world.settle()
     assert running(world) == {"app": 1, "side": 0}
+
+
+def test_an_init_container_waits_for_what_it_needs_and_begins_in_the_same_pod(world: World) -> None:
+    manifest = json.loads(user())
+    manifest["spec"]["initContainers"] = [{**manifest["spec"]["containers"].pop(0), "name": "first"}]
+    world.write("pod.json", json.dumps(manifest))
+    world.settle()
+    before = world.engine.observe(WEB, None).sandbox
+    assert running(world) == {} and before is not None
+    assert world.result(WEB).status.summary == "Init:CreateContainerConfigError"
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    assert running(world) == {"first": 0}
+    world.engine.exit(WEB, "first", 0)
+    world.core.queue.add(WEB)
+    world.settle()
+    after = world.engine.observe(WEB, None).sandbox
+    assert running(world) == {"side": 0} and after is not None and after.id == before.id
+    world.write("c.json", config_map("c", k="2"))
+    world.settle()
+    anew = world.engine.observe(WEB, None).sandbox
+    assert anew is not None and anew.id != before.id

@@ -205,19 +205,19 @@ def test_an_edit_of_a_member(row: Row):
         "changed resolvers are written into the pod's files, then recorded",
         edit(changed(POD, dns=Dns(searches=("lan",)), labels=(("a", "b"),))),
         (
-            "rewrite the pod's files in /etc because metadata.labels[a] changed: (none) -> b, "
+            "rewrite the pod's files because metadata.labels[a] changed: (none) -> b, "
             "spec.dnsConfig.searches changed: (none) -> [lan]",
         ),
     ),
     Row(
         "changed host aliases are written into the pod's files",
         edit(changed(POD, host_aliases=(HostAlias("192.0.2.1", ("db",)),))),
-        ("rewrite the pod's files in /etc because spec.hostAliases changed: (none) -> [192.0.2.1=db]",),
+        ("rewrite the pod's files because spec.hostAliases changed: (none) -> [192.0.2.1=db]",),
     ),
     Row(
         "the host's resolvers changed: the pod's files are rewritten",
         stale_files(),
-        ("rewrite the pod's files in /etc because what the host says of names changed",),
+        ("rewrite the pod's files because what the host says of names changed",),
     ),
     Row(
         "a changed restart policy is recorded and touches nothing",
