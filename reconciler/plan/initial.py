@@ -14,6 +14,7 @@ from math import inf
 
 from reconciler.model.actions import PodActions, Reason, RemoveContainer, Why
 from reconciler.model.desired import RunState
+from reconciler.model.hook import HookState
 from reconciler.model.observed import Container, ContainerState, Instant, Observed
 from reconciler.model.spec import LEAST_GRACE, ContainerSpec, PodSpec, Role
 from reconciler.plan.members import do, plan_member, stop, tidy, wait
@@ -80,8 +81,9 @@ def is_through(s: Situation, spec: ContainerSpec) -> bool:
 
 
 def has_started(container: Container) -> bool:
-    """Whether a sidecar is up: it runs, and has passed its startup probe where it has one."""
-    return container.state is ContainerState.RUNNING and container.started_up
+    """Whether a sidecar is up: it runs, its postStart hook is over, and it has passed its startup probe."""
+    hooked = container.post_start in (None, HookState.PASSED)
+    return container.state is ContainerState.RUNNING and hooked and container.started_up
 
 
 def plan_everyone(s: Situation) -> list[PodActions]:

@@ -139,7 +139,8 @@ def _member(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStat
         return _waiting(s, spec, None)
     if shown.state is ContainerState.RUNNING:
         if shown.post_start not in (None, HookState.PASSED):
-            return _of(shown, "waiting", reason=HOOK_ERROR if shown.post_start is HookState.FAILED else CREATING)
+            usual = INITIALIZING if s.target.init else CREATING
+            return _of(shown, "waiting", reason=HOOK_ERROR if shown.post_start is HookState.FAILED else usual)
         ready = s.sandbox is not None and s.sandbox.ready and shown.stopping is None and shown.is_ready
         return _of(shown, "running", ready=ready, message=_why_unready(s, shown))
     if shown.state is ContainerState.EXITED and (ending or _stays_ended(s, shown)):

@@ -110,6 +110,15 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod({"initContainers": [{"name": "i", "image": "busybox:1", "restartPolicy": "Never"}]}), [
         "spec.initContainers[0].restartPolicy: 'Never' must be Always",
     ]),
+    (pod({"initContainers": [
+        {"name": "i", "image": "busybox:1", "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}},
+        {
+            "name": "j",
+            "image": "busybox:1",
+            "restartPolicy": "Always",
+            "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
+        },
+    ]}), ["spec.initContainers[0].lifecycle: only members and sidecars (restartPolicy: Always) may have it"]),
     (pod({"containers": [{"name": "a", "image": "busybox:1", "restartPolicy": "Always"}]}), [
         "spec.containers[0].restartPolicy: not supported yet: only an init container may have its own",
     ]),
