@@ -132,7 +132,7 @@ def next_to_end(
     grace: a sidecar has what is left of it."""
     turn = pod.ending_now(c.name for c in living)
     told = [c.stopping.deadline - now for c in have.containers if c.stopping is not None]
-    left = max(LEAST_GRACE, *told) if told else inf
+    left = round(max(LEAST_GRACE, *told), 1) if told else inf
 
     def seconds(c: Container) -> float:
         return min(grace(c), left) if pod.role_of(c.name) is Role.SIDECAR else grace(c)
