@@ -30,10 +30,11 @@ def check(pod: dict[str, Any], token: frozenset[str] = frozenset()) -> Iterator[
     found = list(_ignored(pod, inlined("pod.json"), ()))
     for path, value, kind in found:
         yield from misspelt(path, value, kind)
-    paths = [(path, "") for path, _, _ in found]
+    paths: list[tuple[Path, str]] = []
     for index, volume in enumerate(pod.get("spec", {}).get("volumes", ())):
         if isinstance(volume, dict) and volume.get("name") in token:
             paths.append((("spec", "volumes", index), " (a service account's token)"))
+    paths = [*((path, "") for path, _, _ in found[:1]), *paths, *((path, "") for path, _, _ in found[1:])]
     if paths:
         (first, _), *others = paths
         text = _sentence([f"{field_path(path)}{remark}" for path, remark in others])

@@ -41,6 +41,8 @@ from reconciler.model.spec import (
 )
 from reconciler.model.words import clean_path, default_hostname
 
+RESTART_CONTAINER = "RestartContainer"
+
 
 def compile_pod(pod: dict[str, Any]) -> PodSpec:
     """The spec of a plain document without flaws."""
@@ -127,6 +129,9 @@ def _container(c: dict[str, Any], pod: dict[str, Any], volumes: dict[str, Volume
         stop_signal=stop_signal_of(c),
         message_path=clean_path(c.get("terminationMessagePath") or MESSAGE_PATH),
         message_policy=MessagePolicy(c.get("terminationMessagePolicy") or MessagePolicy.FILE),
+        resize_restarts=tuple(
+            sorted(p["resourceName"] for p in c.get("resizePolicy", ()) if p["restartPolicy"] == RESTART_CONTAINER)
+        ),
         restart=RestartPolicy(c["restartPolicy"]) if c.get("restartPolicy") else None,
         liveness=compile_probe(c, ProbeKind.LIVENESS),
         readiness=compile_probe(c, ProbeKind.READINESS),

@@ -119,6 +119,9 @@ def _container(c: ContainerSpec) -> Json:
         out["ports"] = [_port(p) for p in c.ports]
     if resources := _resources(c.resources):
         out["resources"] = resources
+    if c.resize_restarts:
+        restarts = ({"resourceName": name, "restartPolicy": "RestartContainer"} for name in c.resize_restarts)
+        out["resizePolicy"] = list(restarts)
     if c.mounts:
         out["volumeMounts"] = [present_mount(m) for m in c.mounts]
     if security := present_container(c.security):

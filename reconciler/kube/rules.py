@@ -134,6 +134,7 @@ def _containers(spec: dict[str, Any]) -> Flaws:
         yield from check_probes(container, at)
         yield from check_mounts(container, at, volumes)
         yield from _resources(container.get("resources", {}), (*at, "resources"))
+        yield from _resizes(container, at)
         yield from check_lifecycle(container, at, spec)
         yield from check_container_security(container.get("securityContext", {}), (*at, "securityContext"), spec)
         if container.get("terminationMessagePath"):
@@ -236,6 +237,13 @@ def _same_ports(spec: dict[str, Any]) -> Flaws:
             inside, outside = port.get("containerPort"), port.get("hostPort")
             if spec.get("hostNetwork") and inside is not None and outside and outside != inside:
                 yield from bad(f"must be {inside} as containerPort, because of hostNetwork", (*place, "hostPort"))
+
+
+def _resizes(container: dict[str, Any], at: Path) -> Flaws:
+    seen: set[str] = set()
+    for place, policy in items(container, "resizePolicy", at):
+        if name := policy.get("resourceName"):
+            yield from unique(name, seen, (*place, "resourceName"), "policy for")
 
 
 def _resources(resources: dict[str, Any], at: Path) -> Flaws:

@@ -85,6 +85,7 @@ USER_PATHS: dict[str, str] = {
     "ContainerSpec.pre_stop": "lifecycle.preStop",
     "ContainerSpec.message_path": "terminationMessagePath",
     "ContainerSpec.message_policy": "terminationMessagePolicy",
+    "ContainerSpec.resize_restarts": "resizePolicy",
     "ContainerSpec.liveness": "livenessProbe",
     "ContainerSpec.readiness": "readinessProbe",
     "ContainerSpec.startup": "startupProbe",
@@ -162,7 +163,15 @@ def pod_changes(applied: PodSpec, want: PodSpec) -> tuple[Change, ...]:
 
 def container_changes(old: ContainerSpec, new: ContainerSpec) -> tuple[Change, ...]:
     """Every difference between two specs of one container."""
-    return tuple(_compare(old, new, prefix=f"{_MEMBERS}[{new.name}].", container=new.name))
+    return tuple(_compare_container(old, new, f"{_MEMBERS}[{new.name}]."))
+
+
+def _compare_container(old: ContainerSpec, new: ContainerSpec, prefix: str) -> Iterator[Change]:
+    """Field by field; requests and limits that are not to change while it runs replace it."""
+    restarts = tuple(f".{name}" for name in new.resize_restarts)
+    for change in _compare(old, new, prefix=prefix, container=new.name):
+        is_resize = change.cost is Cost.LIVE and change.field.endswith(QUANTITIES)
+        yield replace(change, cost=Cost.CONTAINER) if is_resize and change.field.endswith(restarts) else change
 
 
 def resource_changes(old: Resources, new: Resources) -> tuple[Change, ...]:
@@ -303,7 +312,7 @@ def _changes_of(old: ContainerSpec, new: ContainerSpec, applied: PodSpec, want: 
     recorded, does not. A container that becomes something else in the pod goes on, unless it becomes one that ends."""
     roles = applied.role_of(old.name), want.role_of(new.name)
     plain = Role.INIT in roles
-    for change in _compare(old, new, prefix=f"{_place(want, new.name)}.", container=new.name):
+    for change in _compare_container(old, new, f"{_place(want, new.name)}."):
         yield replace(change, cost=Cost.POD) if plain and change.cost >= Cost.CONTAINER else change
     if roles[0] is not roles[1]:
         yield Change(f"what {new.name} is", *roles, Cost.POD if plain else Cost.RECORD, new.name)

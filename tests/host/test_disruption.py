@@ -180,6 +180,13 @@ NOW: dict[str, Row] = {
         on_app(resources={"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}})
     ),
     # that container alone
+    "memory limit, where it may not change live": Row(
+        on_app(
+            resources={"limits": {"cpu": "500m", "memory": "96Mi"}},
+            resizePolicy=[{"resourceName": "memory", "restartPolicy": "RestartContainer"}],
+        ),
+        APP,
+    ),
     "image": Row(on_app(image="localhost/reconciler/busybox:2"), APP),
     "command": Row(on_app(command=["sh", "-c", 'trap "exit 0" TERM; while :; do sleep 999 & wait; done']), APP),
     "args": Row(on_app(args=["extra"]), APP),

@@ -47,8 +47,6 @@ FIELDS:
   memory	<Quantity>
     Bytes: 128Mi, 1.5Gi, 1e9.
 
-  storage	<Quantity> (not supported)
-
 """
     )
 

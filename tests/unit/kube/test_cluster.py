@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.kube import load
 from tests.unit.kube.helpers import POD, pod, read, read_yaml, sentences, spec_of
 
 ALONE = "has no effect here: only a cluster uses it"
@@ -127,6 +129,16 @@ def test_the_token_of_a_service_account_is_left_out(name: str, source: str) -> N
     (member,) = loaded.pods[0].spec.containers
     assert [m.path for m in member.mounts] == ["/data"]
     assert [v.name for v in loaded.pods[0].spec.volumes] == ["data"]
+
+
+def test_what_kubectl_prints_of_a_deployments_pod_is_a_manifest() -> None:
+    path = Path(__file__).with_name("export.yaml")
+    loaded = load(path.name, path.read_bytes())
+    assert [p.severity for p in loaded.problems] == ["warning"]
+    assert "spec.volumes[1] (a service account's token)" in str(loaded.problems[0])
+    (found,) = loaded.pods
+    assert found.spec.key.name == "web-6d4cf56db6-abcde"
+    assert [m.path for m in found.spec.containers[0].mounts] == ["/etc/x"]
 
 
 def test_a_token_that_somebody_wants_elsewhere_is_not_left_out_in_silence() -> None:

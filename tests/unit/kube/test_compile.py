@@ -336,6 +336,13 @@ def test_the_end_of_a_life_reads_back(lifecycle: Any) -> None:
     assert spec_of(pod_manifest(spec)) == spec
 
 
+def test_resize_policies_read_back() -> None:
+    policies = [("memory", "RestartContainer"), ("cpu", "NotRequired")]
+    spec = spec_of(pod(resizePolicy=[{"resourceName": name, "restartPolicy": policy} for name, policy in policies]))
+    assert spec.containers[0].resize_restarts == ("memory",)
+    assert spec_of(pod_manifest(spec)) == spec
+
+
 def test_every_prefix_of_a_good_file_is_read_without_an_accident() -> None:
     whole = load("x.yaml", TWO_PODS.encode())
     assert [str(p.spec.key) for p in whole.pods] == ["default/web", "default/other"]

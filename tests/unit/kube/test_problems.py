@@ -241,6 +241,9 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod({"hostNetwork": True}, ports=[port(), port()]), [
         f"{C}.ports[1].containerPort: 80/tcp is already published by container 'a'"
     ]),
+    (pod(resizePolicy=[{"resourceName": "cpu", "restartPolicy": "NotRequired"}] * 2), [
+        f"{C}.resizePolicy[1].resourceName: a second policy for 'cpu'"
+    ]),
     # volumes
     (pod(VOLUME, volumeMounts=[mounted(name="w")]), [f"{C}.volumeMounts[0].name: there is no volume called 'w'"]),
     (pod(VOLUME, volumeMounts=[mounted(), mounted(mountPath="/v/")]), [

@@ -115,6 +115,7 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
         "spec.containers[web].lifecycle.postStart",
     ),
     ("where last words go", web(message_path="/x"), Cost.CONTAINER, "spec.containers[web].terminationMessagePath"),
+    ("a resize policy", web(resize_restarts=("cpu",)), Cost.RECORD, "spec.containers[web].resizePolicy"),
     ("image", web(image="busybox:2"), Cost.CONTAINER, "spec.containers[web].image"),
     ("command", web(command=("x",)), Cost.CONTAINER, "spec.containers[web].command"),
     ("args", web(args=None), Cost.CONTAINER, "spec.containers[web].args"),
@@ -198,6 +199,15 @@ def test_what_a_change_costs(want: PodSpec, cost: Cost, path: str):
     changes = pod_changes(POD, want)
     assert highest(changes) is cost
     assert [c.field for c in changes] == ([path] if path else [])
+
+
+@pytest.mark.parametrize(
+    ("names", "cost"), [((), Cost.LIVE), (("cpu",), Cost.LIVE), (("memory",), Cost.CONTAINER)], ids=str
+)
+def test_memory_that_is_not_to_change_while_it_runs_replaces_the_container(names: tuple[str, ...], cost: Cost):
+    old, new = (replace(WEB, resize_restarts=names, resources=Resources(memory_limit=size)) for size in (5, 6))
+    assert highest(container_changes(old, new)) is cost
+    assert highest(pod_changes(pod(old), pod(new))) is cost
 
 
 def test_a_change_knows_its_container_and_both_values():
