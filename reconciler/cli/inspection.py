@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.maps import Map, Time
@@ -144,19 +145,27 @@ def _mount(seen: Seen, mount: Mount) -> Json:
     """What the runtime was told of it; a volume has a name, a path of the host's has none."""
     told: Json = next((m for m in seen.lies.config.get("mounts", []) if m.get("destination") == mount.path), {})
     options = list(told.get("options", []))
-    kinds = {VolumeKind.HOST_PATH: "bind", VolumeKind.TMPFS: "tmpfs"}
-    kind = kinds.get(mount.volume.kind, "volume")
+    kinds = {VolumeKind.HOST_PATH: "bind", VolumeKind.TMPFS: "tmpfs", VolumeKind.IMAGE: "image"}
+    kind = "tmpfs" if mount.volume.in_memory else kinds.get(mount.volume.kind, "volume")
     return {
         "Type": kind,
         **({"Name": mount.volume.named} if kind == "volume" else {}),
-        "Source": told.get("source", mount.volume.host_path),
+        "Source": _source(seen, mount, told),
         "Destination": mount.path,
         "Driver": "local" if kind == "volume" else "",
         "Mode": "",
         "Options": [option for option in options if option not in ("ro", "rw") and option not in PROPAGATIONS],
-        "RW": not mount.read_only,
+        "RW": "ro" not in options if options else not mount.read_only,
         "Propagation": next((option for option in options if option in PROPAGATIONS), ""),
     }
+
+
+def _source(seen: Seen, mount: Mount, told: Json) -> str:
+    """Where it is from; nobody else sees the places that are made of it for the runtime."""
+    source: str = told.get("source", mount.volume.host_path)
+    if Path(source).parent != seen.lies.bundle:
+        return source
+    return mount.volume.host_path or mount.volume.image or ("tmpfs" if mount.volume.in_memory else source)
 
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable")

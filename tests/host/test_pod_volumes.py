@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,18 @@ import pytest
 from reconciler.model.key import Key
 from tests.host import imagelab as lab
 from tests.host.imagelab import Entry, layer
-from tests.host.instance import Instance, until
+from tests.host.instance import Instance, checked, until
 from tests.host.manifests import Manifest, container, pod, put
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+both_runtimes = pytest.mark.parametrize("instance", ["crun", "runc"], indirect=True)
+
+
+@pytest.fixture
+def instance(root: Path, request: pytest.FixtureRequest) -> Iterator[Instance]:
+    yield from checked(Instance(root, "--runtime", getattr(request, "param", "crun")))
 
 
 def mount(name: str, path: str, **fields: Any) -> Manifest:
@@ -44,6 +53,7 @@ def mounted(instance: Instance, name: str, path: str) -> list[str]:
     return next(row for row in map(str.split, table) if row[4] == path)
 
 
+@both_runtimes
 def test_memory_is_shared_by_the_pods_members_and_outlives_them(instance: Instance, image: str, folder: Path) -> None:
     """Of its size, with the fsGroup; what is in it stays when a member is replaced, and goes with the pod."""
     writer = container("app", image, volumeMounts=[mount("fast", "/fast")])
@@ -117,6 +127,7 @@ def secret(name: str, **data: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
 
 
+@both_runtimes
 def test_objects_are_files_of_their_modes(instance: Instance, image: str, folder: Path) -> None:
     """In memory, with the pod's group, also where its users are its own; a part of them at a place of its own; no value
     of a Secret on the disk."""
@@ -206,6 +217,7 @@ def test_mounts_are_read_only_with_what_is_below_them_and_reach_as_far_as_asked(
         subprocess.run(["umount", "-R", host], check=False, timeout=30)
 
 
+@both_runtimes
 def test_parts_of_volumes_by_name_and_by_variable(instance: Instance, image: str, folder: Path) -> None:
     """Made as they are missing, with the pod's users as owners; a link out of the volume is refused, and told."""
     mounts = [
