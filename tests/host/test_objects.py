@@ -138,11 +138,13 @@ def test_every_source_of_a_variable_and_nobody_else_reads_a_secret(
 
     app_id = instance.containers("web")["app"].id
     for words in (
-        ("get", "pods", "-o", "json"), ("get", "pods", "-o", "yaml"), ("inspect", app_id), ("inspect", "web"),
-        ("ps", "--no-trunc"), ("events",), ("status", folder), ("logs", "web/app"), ("system", "info"),
+        ("get", "pods", "-o", "json"), ("get", "pods", "-o", "yaml"), ("describe", "pod", "web"), ("inspect", app_id),
+        ("pod", "inspect", "web"), ("kube", "generate", "web"), ("ps", "--no-trunc"), ("events",), ("status", folder),
+        ("logs", "web/app"), ("info",), ("explain", "secret.data"),
     ):  # fmt: skip
-        done = instance.run(*words)
-        assert HUSH not in done.stdout + done.stderr, words
+        said = instance.ok(*words)
+        assert HUSH not in said and base64.b64encode(HUSH.encode()).decode() not in said, words
+    assert "<set to the key 'password' in secret 'db'>" in instance.ok("describe", "pod", "web")
     (shown,) = json.loads(instance.ok("inspect", app_id))
     assert {"PASSWORD=*******", "URL=*******", "USER=*******", "COLOR=blue $(NAME)"} <= set(shown["Config"]["Env"])
     assert shown["Args"][-1] == "$(COLOR)"
