@@ -240,7 +240,7 @@ class _Once:
             self.core.stop()
         self.core.wanted.check_turn()
         network += self._host("look at the firewalls", self.core.engine.review_firewalls)
-        return Report(tuple(map(self._row, keys)), self._problems(), self.steps, timed_out, network)
+        return Report(tuple(self._row(key, wait) for key in keys), self._problems(), self.steps, timed_out, network)
 
     def _host(self, doing: str, question: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
         """What concerns no pod in particular; pods are worked on even where it fails."""
@@ -303,7 +303,8 @@ class _Once:
         waiting = result.waiting if result else ()
         return self.core.queue.holds(key) or any(w.reason.why in UNDER_WAY for w in waiting)
 
-    def _row(self, key: Key) -> Row:
+    def _row(self, key: Key, wait: bool) -> Row:
+        """Whoever does not ``wait`` is content when a pod runs."""
         failure = self.core.failure(key)
         result = self.core.result(key)
         if failure is not None:
@@ -316,9 +317,10 @@ class _Once:
             return Row(key, False, result.status, (result.desired.why,))
         if isinstance(result.desired, Suspended):
             return Row(key, result.status.converged, result.status, (left_alone(key),))
-        if result.status.converged and not result.waiting:
+        good = result.status.converged if wait else result.status.in_place
+        if good and not result.waiting:
             return Row(key, True, result.status)
-        return Row(key, result.status.converged, result.status, _why_not(result))
+        return Row(key, good, result.status, _why_not(result))
 
     def _problems(self) -> tuple[Problem, ...]:
         if self.complaints is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -106,10 +107,18 @@ class PodStatus:
     def converged(self) -> bool:
         """What is wanted is what is there: every container runs and is ready, or ended with success for good. Sidecars
         end with the members, however they do."""
+        return self._is_as_wanted(lambda c: c.ready)
+
+    @property
+    def in_place(self) -> bool:
+        """The same, but for what runs to be ready: that is a matter of time, and of its probes."""
+        return self._is_as_wanted(lambda c: c.state == "running")
+
+    def _is_as_wanted(self, enough: Callable[[ContainerStatus], bool]) -> bool:
         ended = all(c.state == "terminated" for c in self.containers)
         return (
             not self.behind
             and not self.reason
             and bool(self.containers)
-            and all(c.ready or c.ended_well or (c.sidecar and ended) for c in self.everyone)
+            and all(enough(c) or c.ready or c.ended_well or (c.sidecar and ended) for c in self.everyone)
         )

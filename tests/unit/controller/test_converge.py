@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,16 +14,42 @@ import pytest
 from reconciler.controller import converge, looking
 from reconciler.controller.converge import Report
 from reconciler.controller.lock import claim
+from reconciler.engine.files import write_atomic
 from reconciler.engine.layout import Layout
 from reconciler.model.clock import SystemClock
 from reconciler.model.errors import Busy, InvalidInput, TryLater
 from reconciler.model.observed import Problem
+from reconciler.model.probe import Handler, Outcome, Verdict
 from reconciler.sources.directory import DirectorySource
 from reconciler.sources.suspended import Suspensions
 from tests.fakes.engine import FakeEngine
+from tests.slowness import seconds
 from tests.unit.sources.manifests import BROKEN, key, pod
 
 WEB, DB = key("web"), key("db")
+
+
+PROBED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+  - {name: a, image: "busybox:1", readinessProbe: {exec: {command: [x]}, periodSeconds: 1}}
+"""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds(20)
+    while not condition():
+        assert time.monotonic() < end
+        select.select([], [], [], 0.01)
+
+
+def fd_infos() -> Iterator[str]:
+    for info in Path("/proc/self/fdinfo").glob("*"):
+        with suppress(OSError):  # it may be closed meanwhile
+            yield info.read_text()
 
 
 class Commands:
@@ -110,6 +140,43 @@ class TestApply:
         commands.apply()
         commands.engine.exit(WEB, "a", 0)
         assert commands.apply().ok
+
+    def test_waits_until_all_is_ready_by_its_own_asking(self, commands: Commands) -> None:
+        answers = iter((False, False, True))
+        commands.engine.probing = lambda _handler: Outcome(next(answers, True))
+        commands.write("web.yaml", PROBED)
+        report = commands.apply()
+        assert report.ok and [row.why for row in report.rows] == [()]
+        assert next(answers, None) is None
+
+    def test_is_content_with_what_runs_where_nobody_waits(self, commands: Commands) -> None:
+        commands.engine.probing = lambda _handler: Outcome(False, "not yet")
+        commands.write("web.yaml", PROBED)
+        assert commands.apply(wait=False).ok
+        late = commands.apply(timeout=0.5)
+        assert not late.ok and late.timed_out
+        assert late.rows[0].why == ("container a: its readiness probe has not passed",)
+
+    def test_leaves_the_asking_to_a_controller_and_hears_what_it_finds(self, commands: Commands) -> None:
+        asked: list[Handler] = []
+        commands.engine.probing = lambda handler: asked.append(handler) or Outcome(False)  # type: ignore[func-returns-value]
+        commands.write("web.yaml", PROBED)
+        here = f"ino:{commands.layout.verdicts.stat().st_ino:x} "
+
+        def find() -> None:
+            until(lambda: any(here in text for text in fd_infos()))
+            until(lambda: bool(commands.engine.running(WEB)))
+            web = commands.engine.container(WEB, "a")
+            commands.engine.note_verdict(web.id, web.started, Verdict())
+            write_atomic(commands.layout.verdicts / web.id, b"{}")
+
+        controller = threading.Thread(target=find)
+        ids = [source.id for source in commands.sources()]
+        with claim(commands.layout.controller_lock, [str(commands.folder)], ids):
+            controller.start()
+            assert commands.apply().ok
+        controller.join()
+        assert asked == []
 
     def test_a_broken_file_is_told_and_stops_nothing(self, commands: Commands) -> None:
         commands.apply()
