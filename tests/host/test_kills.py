@@ -28,29 +28,38 @@ SAMPLE = 8 if os.environ.get("RECONCILER_KILLS") == "some" else 1
 RANDOM_KILLS = 50 // SAMPLE
 
 
-def _pod(name: str, words: str, *, port: int = 0, side: bool = True) -> str:
-    """A pod whose processes end at TERM: ``words`` are one member's arguments, ``side`` adds a sibling."""
+def _pod(name: str, words: str, *, port: int = 0, side: bool = True, label: str = "") -> str:
+    """A pod whose processes end at TERM: ``words`` are one member's arguments, ``side`` adds a sibling; ``label``
+    stands in the files of a volume, beside one in memory."""
     ports = f"\n    ports: [{{containerPort: 80, hostPort: {port}, protocol: UDP}}]" if port else ""
     sibling = "\n  - name: side\n    image: localhost/reconciler/busybox:1\n    command: [sh, -c, 'exec sleep 1000']"
+    labels = f"\n  labels: {{label: {label}}}" if label else ""
+    told = "downwardAPI: {items: [{path: l, fieldRef: {fieldPath: metadata.labels}}]}"
+    volumes = f", {{name: fast, emptyDir: {{medium: Memory}}}}, {{name: told, {told}}}" if label else ""
+    mounts = ", {name: fast, mountPath: /fast}, {name: told, mountPath: /told}" if label else ""
     return f"""\
 apiVersion: v1
 kind: Pod
 metadata:
-  name: {name}
+  name: {name}{labels}
 spec:
   shareProcessNamespace: true
   terminationGracePeriodSeconds: 5
-  volumes: [{{name: data, emptyDir: {{}}}}]
+  volumes: [{{name: data, emptyDir: {{}}}}{volumes}]
   containers:
   - name: main
     image: localhost/reconciler/busybox:1
     command: [sh, -c, 'exec sleep 1000 # {words}']{ports}
-    volumeMounts: [{{name: data, mountPath: /data}}]{sibling if side else ""}
+    volumeMounts: [{{name: data, mountPath: /data}}{mounts}]{sibling if side else ""}
 """
 
 
 CHANGES: dict[str, tuple[str | None, str | None]] = {
-    "a pod is created and removed": (None, _pod("web", "one", port=18080)),
+    "a pod is created and removed": (None, _pod("web", "one", port=18080, label="one")),
+    "what a volume shows is edited": (
+        _pod("web", "one", side=False, label="one"),
+        _pod("web", "one", side=False, label="two"),
+    ),
     "a member is edited": (_pod("web", "one"), _pod("web", "two")),
     "a member is added and removed": (_pod("web", "one"), _pod("web", "one", side=False)),
     "a host port is changed": (_pod("web", "one", port=18080), _pod("web", "one", port=18081)),
