@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
     from reconciler.flags.beside import Beside
     from reconciler.kube import Loaded
+    from reconciler.model.objects import Object
     from reconciler.model.spec import PodSpec
 
 INTERSPERSED = {"allow_interspersed_args": True}
@@ -41,6 +42,7 @@ FILE = click.argument("place", metavar="FILE|-")
 @click.command(cls=PodmanCommand, podman="kube play", context_settings=INTERSPERSED)
 @FILE
 @option("--annotation", section=OTHER, multiple=True, metavar="KEY=VALUE", help="One more for each pod.")
+@option("--configmap", section=OTHER, multiple=True, metavar="FILE", help="ConfigMaps of another file count, too.")
 @option("--network", multiple=True, common=True, metavar="NAME", help="Pods that name none go into this one.")
 @option("--ip", metavar="IP", help="The pod's address.")
 @option("--mac-address", metavar="MAC", help="The pod's hardware address.")
@@ -70,20 +72,22 @@ def play(options: Options, /, place: str, **said: Any) -> int:
     beside = _beside(said)
     manifest = _manifest(place, "play", strictness=chosen_without_engine(options, said["strictness"]))
     pods = _dressed(place, manifest, beside)
+    objects = [*(found.value for found in manifest.objects), *_config_maps(said["configmap"], manifest)]
     engine = options.engine()
     _expect_network(engine, pods)
     progress = None if said["quiet"] else Progress()
     bench = _bench(engine, progress)
     if not said["wait"]:
-        return _play(bench, pods, manifest, said, progress)
-    return _play_and_wait(bench, pods, manifest, said, progress)
+        return _play(bench, pods, objects, said, progress)
+    return _play_and_wait(bench, pods, objects, said, progress)
 
 
-def _play(bench: Bench, pods: Sequence[PodSpec], manifest: Loaded, said: Any, progress: Progress | None) -> int:
+def _play(
+    bench: Bench, pods: Sequence[PodSpec], objects: Sequence[Object], said: Any, progress: Progress | None
+) -> int:
     from reconciler.controller import played
 
     try:
-        objects = [found.value for found in manifest.objects]
         outcomes = played.play(bench, pods, objects, start=said["start"], replace_others=said["replace"])
     finally:
         if progress:
@@ -98,7 +102,7 @@ def _play(bench: Bench, pods: Sequence[PodSpec], manifest: Loaded, said: Any, pr
 
 
 def _play_and_wait(
-    bench: Bench, pods: Sequence[PodSpec], manifest: Loaded, said: Any, progress: Progress | None
+    bench: Bench, pods: Sequence[PodSpec], objects: Sequence[Object], said: Any, progress: Progress | None
 ) -> int:
     """Ctrl-C and TERM end the wait, and then what was waited for."""
     from reconciler.controller import played
@@ -106,7 +110,7 @@ def _play_and_wait(
 
     keys = [spec.key for spec in pods]
     with until_interrupted() as stop:
-        if code := _play(bench, pods, manifest, said, progress):
+        if code := _play(bench, pods, objects, said, progress):
             return code
         with played.following(bench, keys, stop):
             stop.wait()
@@ -205,21 +209,49 @@ def _manifest(place: str, verb: str, *, strict: bool = True, strictness: Strictn
 
     Raises InvalidInput, after all that is wrong was told.
     """
+    manifest = _loaded(place, verb, strict=strict, strictness=strictness)
+    if not manifest.pods and not manifest.keys_in_error:
+        others = sorted({found.value.kind for found in manifest.objects})
+        why = f"; a {others[0]} comes with the pods that refer to it" if others else ""
+        raise InvalidInput(f"cannot {verb} {_called(place)}: there is no pod in it{why}")
+    return manifest
+
+
+def _loaded(place: str, verb: str, *, strict: bool = True, strictness: Strictness = Strictness.STRICT) -> Loaded:
     from reconciler.cli.converge import show
     from reconciler.kube import load
 
-    path = "(standard input)" if place == "-" else place
-    manifest = load(path, _read(place), strictness)
+    manifest = load(_called(place), _read(place), strictness)
     show(manifest.problems)
     errors = sum(problem.is_error for problem in manifest.problems)
     if errors and (strict or not manifest.complete):
         what = "an error" if errors == 1 else f"{errors} errors"
-        raise InvalidInput(f"cannot {verb} {path}: it has {what} (told above); nothing was changed")
-    if not manifest.pods and not manifest.keys_in_error:
-        others = sorted({found.value.kind for found in manifest.objects})
-        why = f"; a {others[0]} comes with the pods that refer to it" if others else ""
-        raise InvalidInput(f"cannot {verb} {path}: there is no pod in it{why}")
+        raise InvalidInput(f"cannot {verb} {_called(place)}: it has {what} (told above); nothing was changed")
     return manifest
+
+
+def _called(place: str) -> str:
+    return "(standard input)" if place == "-" else place
+
+
+def _config_maps(places: Iterable[str], manifest: Loaded) -> Iterator[Object]:
+    """The ConfigMaps of other files, and nothing else may be in them; several may be named with commas between.
+
+    Raises InvalidInput, also where two define the same one.
+    """
+    from reconciler.model.objects import CONFIG_MAP
+
+    known = {found.value.id: "the manifest" for found in manifest.objects}
+    for place in (one for some in places for one in some.split(",")):
+        loaded = _loaded(place, "use")
+        others = {found.value.kind for found in loaded.objects} - {CONFIG_MAP} | ({"Pod"} if loaded.pods else set())
+        if others or not loaded.objects:
+            raise InvalidInput(f"cannot use --configmap {place}: it has {', '.join(sorted(others)) or 'no ConfigMap'}")
+        for found in loaded.objects:
+            if found.value.id in known:
+                raise InvalidInput(f"cannot use {found.value} of {place}: {known[found.value.id]} has it, too")
+            known[found.value.id] = place
+            yield found.value
 
 
 def _read(place: str) -> bytes:

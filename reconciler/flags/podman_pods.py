@@ -50,7 +50,7 @@ TABLES: dict[str, Table] = {
         _FORMAT,
     ),
     "kube play": table(
-        same("annotation down force no-hosts quiet start wait"),
+        same("annotation configmap down force no-hosts quiet start wait"),
         different(
             ip="of a file with one pod",
             mac_address="of a file with one pod",
@@ -63,7 +63,6 @@ TABLES: dict[str, Table] = {
         ),
         _NO_CLUSTERS_LOGIN,
         left_out("build context-dir", "images are built by buildah or podman, and found here"),
-        left_out("configmap", "ConfigMaps are not supported yet"),
         left_out("log-driver log-opt", "logs are kept and rotated as config.toml says"),
         left_out("no-hostname", "files of /etc are the pod's; --no-hosts leaves the image's hosts"),
         left_out("seccomp-profile-root", "seccompProfile Localhost names files below config.toml's directory"),

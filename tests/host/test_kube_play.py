@@ -163,6 +163,23 @@ def test_wait_takes_the_pods_down_when_they_have_ended(
     assert instance.engine.keys() == ()
 
 
+def test_config_maps_of_other_files(instance: Instance, image: str, folder: Path) -> None:
+    app = container("app", image, command=["sh", "-c", "echo $GREETING; exec sleep 1000"])
+    app["envFrom"] = [{"configMapRef": {"name": "settings"}}]
+    file, settings = put(folder / "web.yaml", pod("web", app)), folder / "settings.yaml"
+    put(
+        settings,
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"GREETING": "hi"}},
+    )
+    play(instance, "--configmap", settings, file)
+    until(lambda: instance.ok("logs", "web/app") == "hi\n", "it has the variable")
+    for wrong, told in ((f"{settings},{settings}", "has it, too"), (file, "it has Pod")):
+        done = instance.run("kube", "play", "--configmap", wrong, file)
+        assert done.returncode == 125
+        assert told in done.stderr
+    instance.ok("kube", "down", file)
+
+
 def test_ctrl_c_ends_it_while_a_registry_does_not_answer(instance: Instance, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         image = f"127.0.0.1:{deaf.getsockname()[1]}/nobody:1"
