@@ -101,7 +101,7 @@ def test_exits_are_planned_for_within_milliseconds(image: str, engine: Engine, f
     took.sort()
     slowness = max(1.0, statistics.median(bare) / BARE)
     # Quartiles: on a busy machine the later ones tell when we were given the processor. Whoever polls fails the first.
-    assert took[len(took) // 4] <= 0.020 * slowness, (took, bare)
+    assert took[len(took) // 4] <= 0.040 * slowness, (took, bare)
     assert took[int(len(took) * 0.75)] <= 0.100 * slowness, (took, bare)
 
 
