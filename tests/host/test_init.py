@@ -239,3 +239,18 @@ def test_kube_play_generate_and_down(instance: Instance, image: str, folder: Pat
     until(lambda: len(lines(log)) == 3, "all have said something")
     instance.ok("kube", "down", file)
     assert lines(log)[3:] == ["app ends", "car ends"]
+
+
+def test_what_follows_a_sidecar_waits_for_its_startup_probe(
+    instance: Instance, image: str, folder: Path, log: Path
+) -> None:
+    probe = {"exec": {"command": ["test", "-e", "/log/up"]}, "periodSeconds": 1, "failureThreshold": 1000}
+    init = [sidecar(image, "car", startupProbe=probe), said(image, "one")]
+    put(folder / "web.yaml", with_log("web", log, container("app", image), init=init))
+    instance.watch(folder)
+    until(lambda: "car" in lines(log), "the sidecar runs")
+    assert row(instance, "web") == ["0/2", "Init:0/2"]
+    assert lines(log) == ["car"]
+    (log / "up").touch()
+    is_shown(instance, "web", "2/2", "Running")
+    assert lines(log) == ["car", "one"]
