@@ -65,8 +65,9 @@ def watch(
     import faulthandler
     import signal
 
+    from reconciler.controller.interruption import until_interrupted
     from reconciler.controller.log import open_log
-    from reconciler.controller.watch import WatchOptions, until_interrupted
+    from reconciler.controller.watch import WatchOptions
     from reconciler.controller.watch import watch as keep
     from reconciler.linux.notify import from_environment
 

@@ -106,7 +106,7 @@ def _play_and_wait(
 ) -> int:
     """Ctrl-C and TERM end the wait, and then what was waited for."""
     from reconciler.controller import played
-    from reconciler.controller.watch import until_interrupted
+    from reconciler.controller.interruption import until_interrupted
 
     keys = [spec.key for spec in pods]
     with until_interrupted() as stop:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from reconciler.controller.by_hand import Bench, after_sync
 from reconciler.controller.core import WORKERS, Core
@@ -236,22 +235,3 @@ def _heard(number: int, do: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
-
-
-@contextmanager
-def until_interrupted() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second one ends the process as if nobody had listened."""
-    stop = threading.Event()
-
-    def heard(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        stop.set()
-
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,9 +15,10 @@ import pytest
 
 from reconciler.controller.core import Core
 from reconciler.controller.exits import ExitWatcher, start_time
+from reconciler.controller.interruption import until_interrupted
 from reconciler.controller.lock import Holder, claim, holder
 from reconciler.controller.log import open_log
-from reconciler.controller.watch import Complaints, WatchOptions, until_interrupted, watch
+from reconciler.controller.watch import Complaints, WatchOptions, watch
 from reconciler.engine.layout import Layout
 from reconciler.model.clock import SystemClock
 from reconciler.model.errors import Busy
@@ -67,7 +68,7 @@ def test_the_first_signal_asks_and_the_second_ends() -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.raise_signal(signal.SIGINT)
     code = (
-        "import signal\nfrom reconciler.controller.watch import until_interrupted\n"
+        "import signal\nfrom reconciler.controller.interruption import until_interrupted\n"
         "with until_interrupted():\n  signal.raise_signal(15)\n  signal.raise_signal(15)\n  print('still here')"
     )
     ended = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True)
