@@ -1,8 +1,4 @@
-"""The disruption table, row by row, on real containers: what a change costs, told by pids and start times.
-
-Rows of fields that later issues bring are strict expected failures that really try: the day the field is accepted the
-row fails here, and gets a row of its own above.
-"""
+"""The disruption table, row by row, on real containers: what a change costs, told by pids and start times."""
 
 from __future__ import annotations
 
@@ -283,13 +279,6 @@ BEGUN: dict[str, Row] = {
 }
 
 
-class Refused(Exception):
-    """The manifest was not accepted: "not supported yet"."""
-
-
-LATER: dict[str, tuple[int, Change]] = {}
-
-
 @pytest.fixture
 def start(instance: Instance, image: str, folder: Path, tmp_path: Path) -> Manifest:
     """The base pod, running."""
@@ -397,21 +386,3 @@ def limit_of(pid: int, controller: str, v2: str, v1: str) -> str:
             if unified.exists():
                 return unified.read_text().strip()
     raise AssertionError(f"process {pid} is in no {controller} cgroup")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(change, marks=pytest.mark.xfail(strict=True, raises=Refused, reason=f"issue {issue}"), id=name)
-        for name, (issue, change) in LATER.items()
-    ],
-)
-def test_later_a_change_of(change: Change, image: str, instance: Instance, folder: Path, tmp_path: Path) -> None:
-    manifest = base(image, tmp_path)
-    change(manifest)
-    put(folder / "table.yaml", manifest)
-    done = instance.run("apply", "--wait", "--timeout", 60, folder)
-    if "not supported yet" in done.stderr:
-        assert (done.returncode, instance.running("table")) == (1, {}), "refused, and yet something was done"
-        raise Refused(done.stderr)
-    assert done.returncode == 0, done.stderr
