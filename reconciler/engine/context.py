@@ -12,7 +12,6 @@ from reconciler.engine.layout import Layout
 from reconciler.engine.store.tx import Store
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.key import ContainerId, Key, PodId
-from reconciler.model.objects import SECRET, ObjectsFor, nothing
 
 if TYPE_CHECKING:
     from reconciler.engine.cgroups import Driver
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.engine.runtime import Runtime
     from reconciler.model.events import EventType
     from reconciler.model.login import Logins
+    from reconciler.model.objects import ObjectsFor
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Context:
     cache: Cache = field(default_factory=Cache)
     users_of: Callable[[str], tuple[str, ...]] = lambda _image: ()
     """Names the containers made from an image id, which keep it from being removed; given by the engine."""
-    objects_for: ObjectsFor = nothing
+    objects_for: ObjectsFor = lambda _user, _owner: lambda _kind, _name: None
     """What manifests define for pods to refer to; given by whoever reads them."""
 
     tell: Callable[[Key], None] = lambda _key: None
@@ -156,6 +156,8 @@ class Context:
 
     def logins(self, key: Key, secrets: Iterable[str]) -> tuple[Logins, tuple[str, ...]]:
         """All passwords of a pod's Secrets together, and the names of those that are missing, or hold none."""
+        from reconciler.model.objects import SECRET
+
         find = self.objects_for(key, None)
         found = {name: find(SECRET, name) for name in secrets}
         missing = tuple(name for name, one in found.items() if one is None or one.logins is None)

@@ -76,7 +76,10 @@ STRANGERS = {
     *("asyncio", "concurrent", "ctypes", "hashlib", "http", "jsonschema", "logging", "pyroute2", "secrets", "ssl"),
     *("structlog", "tempfile", "tomllib", "yaml", "zipfile"),
 }
-MODELS = {"reconciler.model.spec", "reconciler.model.observed", "reconciler.model.actions", "msgspec"}
+MODELS = {
+    *("reconciler.model.spec", "reconciler.model.observed", "reconciler.model.actions", "reconciler.model.objects"),
+    "msgspec",
+}
 
 
 def imported(script: str, root: Path) -> set[str]:
