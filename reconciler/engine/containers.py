@@ -35,13 +35,22 @@ from reconciler.engine.effects import effect
 from reconciler.engine.endings import cgroups_of
 from reconciler.engine.monitors import MonitorRequest
 from reconciler.engine.oci.process import member_score
-from reconciler.engine.recorded import begin, facts_of, note, read_again, record_of, record_of_pod, require, require_pod
+from reconciler.engine.recorded import (
+    begin,
+    facts_of,
+    is_by_hand,
+    note,
+    read_again,
+    record_of,
+    require,
+    require_pod,
+)
 from reconciler.engine.records import RECORD, ContainerFacts, ContainerRecord
 from reconciler.engine.store import pods as index
 from reconciler.engine.watched import monitor_file, process_of
 from reconciler.model.errors import ImageProblem, ReconcilerError, TryLater
 from reconciler.model.hook import Hook
-from reconciler.model.key import HAND, ContainerId
+from reconciler.model.key import ContainerId
 from reconciler.model.observed import Instant, PidRef
 from reconciler.model.probe import Handler
 from reconciler.model.qos import Qos, as_run, scored_as
@@ -266,8 +275,7 @@ def _monitor_request(ctx: Context, record: ContainerRecord, keep_fds: tuple[int,
     bundle = ctx.layout.container(record.id)
     monitor_pidfile = monitor_file(bundle, record.life)
     by_systemd = any(map(cgroups.is_slice, podgroups.places(ctx, record.pod)))
-    pod = record_of_pod(ctx, record.pod)
-    by_hand = pod is not None and pod.owner == HAND and not record.infra
+    by_hand = is_by_hand(ctx, record)
     return MonitorRequest(
         cid=record.id,
         name=record.name,

@@ -14,7 +14,7 @@ from reconciler.engine import records
 from reconciler.engine.context import Context
 from reconciler.engine.records import RECORD, STATE, ContainerFacts, ContainerRecord, PodRecord, PodState
 from reconciler.model.errors import NotFound
-from reconciler.model.key import ContainerId, PodId
+from reconciler.model.key import HAND, ContainerId, PodId
 
 _noting = threading.Lock()
 
@@ -37,6 +37,12 @@ def require_pod(ctx: Context, pod: PodId) -> PodRecord:
     if record is None:
         raise NotFound(f"cannot find pod {pod[:12]}: it has no record here")
     return record
+
+
+def is_by_hand(ctx: Context, record: ContainerRecord) -> bool:
+    """Whether it is a member of a pod that commands made: one can attach to it, and its end has an exit command."""
+    pod = record_of_pod(ctx, record.pod)
+    return pod is not None and pod.owner == HAND and not record.infra
 
 
 def note_pod(ctx: Context, pod: PodId, **changes: Any) -> None:

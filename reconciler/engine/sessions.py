@@ -20,7 +20,7 @@ from reconciler.engine.context import Context
 from reconciler.engine.observe import UNKNOWN_EXIT
 from reconciler.engine.records import ContainerRecord
 from reconciler.model.errors import InvalidInput, TryLater
-from reconciler.model.key import HAND, ContainerId
+from reconciler.model.key import ContainerId
 
 RECORD = 8193
 """The most bytes of a record: what it is, and 8192 of it."""
@@ -84,9 +84,7 @@ def attached(ctx: Context, container: ContainerId) -> Iterator[Session]:
 
 def _has_streams(ctx: Context, record: ContainerRecord) -> bool:
     """Whether there is something to attach to: the C conmon always offers its socket. As ``containers`` has it made."""
-    pod = recorded.record_of_pod(ctx, record.pod)
-    by_hand = pod is not None and pod.owner == HAND
-    return record.spec.stdin or record.spec.tty or by_hand
+    return record.spec.stdin or record.spec.tty or recorded.is_by_hand(ctx, record)
 
 
 def exit_code(ctx: Context, container: ContainerId, life: int | None = None) -> int | None:

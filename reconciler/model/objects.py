@@ -62,8 +62,3 @@ it."""
 
 ObjectsFor = Callable[[Key, SourceId | None], FindObject]
 """How objects are looked up for a pod and its owner."""
-
-
-def nothing(_user: Key, _owner: SourceId | None) -> FindObject:
-    """Where there are no manifests, there are no objects."""
-    return lambda _kind, _name: None

@@ -23,7 +23,7 @@ from reconciler.model.errors import NotFound, PortTaken, RuntimeFailed
 from reconciler.model.events import EventType
 from reconciler.model.hook import HookState
 from reconciler.model.key import ContainerId, Key, PodId
-from reconciler.model.objects import ObjectsFor, nothing
+from reconciler.model.objects import ObjectsFor
 from reconciler.model.observed import (
     Container,
     ContainerState,
@@ -62,7 +62,7 @@ class FakeEngine:
 
     def __init__(self, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock()
-        self.objects_for: ObjectsFor = nothing
+        self.objects_for: ObjectsFor = lambda _user, _owner: lambda _kind, _name: None
         self.images: dict[str, ImageState] = {}
         self.pull_time = 0.0
         self.unknown_images: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,21 +12,13 @@ from reconciler.engine.context import Settings
 from reconciler.engine.engine import Engine
 from reconciler.model.actions import RemoveContainer
 from reconciler.model.observed import ContainerState, PidRef
-from tests.host.conformance.programs import C_CONMON
+from tests.host.conformance.programs import CONMONS
 from tests.host.handmade import ASKED, ByHand, member
 from tests.host.instance import Instance, checked, start_time, until
 from tests.host.lives import monitor_of
 
 pytestmark = pytest.mark.host
 
-CONMONS = [
-    pytest.param((), id="ours"),
-    pytest.param(
-        ("--conmon", C_CONMON),
-        id="the C conmon",
-        marks=pytest.mark.skipif(not os.access(C_CONMON, os.X_OK), reason="it is not installed"),
-    ),
-]
 HANG = "echo $$ >{0}.new; mv {0}.new {0}; mkfifo {0}.never; read _ <{0}.never"
 A_WHILE = 3.0
 """Seconds: much less than what is waited for where somebody hangs."""

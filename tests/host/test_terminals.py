@@ -16,21 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.conformance.programs import C_CONMON
+from tests.host.conformance.programs import CONMONS
 from tests.host.instance import DEADLINE, OURS_ONLY, Instance, checked, until
 from tests.host.lives import monitor_of
 from tests.host.manifests import Manifest, container, pod, put
 
 pytestmark = pytest.mark.host
 
-CONMONS = [
-    pytest.param((), id="ours"),
-    pytest.param(
-        ("--conmon", C_CONMON),
-        id="the C conmon",
-        marks=pytest.mark.skipif(not os.access(C_CONMON, os.X_OK), reason="it is not installed"),
-    ),
-]
 DETACH = b"\x10\x11"
 
 

@@ -20,6 +20,16 @@ from conmon import framing
 C_CONMON = "/usr/bin/conmon"
 OURS = framing.interpreter()
 
+CONMONS = [
+    pytest.param((), id="ours"),
+    pytest.param(
+        ("--conmon", C_CONMON),
+        id="the C conmon",
+        marks=pytest.mark.skipif(not os.access(C_CONMON, os.X_OK), reason="it is not installed"),
+    ),
+]
+"""Options of our command line, for tests of the whole with either monitor."""
+
 
 @dataclass(frozen=True)
 class Program:
