@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reconciler.engine import runtime
 from reconciler.engine.execute import exec_process
+from tests.bench.place import end_instance
 from tests.host.conftest import make_image
 from tests.host.instance import Instance
 
@@ -45,7 +46,7 @@ def measure(runs: int) -> dict[str, list[float]]:
                     if number >= 2:  # the first ones find cold caches
                         times[name].append(round((time.monotonic() - begun) * 1000, 2))
         finally:
-            instance.remove_everything()
+            end_instance(instance)
     bare = statistics.median(times["bare"])
     return {"bare": times["bare"], "reconciler": [round(taken - bare, 2) for taken in times["reconciler"]]}
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.marks import IMAGE
+from tests.bench.place import end_instance
 from tests.host import many
 from tests.host.instance import Instance
 
@@ -70,7 +71,7 @@ def measure(work: Path, runtime: str, count: int) -> dict[str, Any]:
         instance.ok("rm", "-f", "-t", 0, "--all", timeout=PATIENCE)
         return {**result, "rm": time.monotonic() - began}
     finally:
-        instance.remove_everything()
+        end_instance(instance)
 
 
 if __name__ == "__main__":

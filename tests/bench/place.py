@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.linux.syscalls import KERNEL, Namespace
+from tests.host.instance import Instance, expect_nothing_left
 
 READY = "ready"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -75,6 +76,13 @@ def _run(command: tuple[str | Path, ...], environment: dict[str, str] | None) ->
     if done.returncode:
         raise RuntimeError(f"{command} failed: {said}")
     return said
+
+
+def end_instance(instance: Instance) -> None:
+    """End an instance that was measured; its cgroups, which would outlive it empty, go too."""
+    instance.stop_controllers()
+    instance.remove_everything()
+    expect_nothing_left(instance.root)
 
 
 def remove_cgroups(name: str) -> None:

@@ -25,7 +25,7 @@ from reconciler.model.observed import PidRef
 from reconciler.sources.directory import SETTLE
 from tests.bench.bare import Bare
 from tests.bench.marks import EDITED, MEMBERS, End, Marks
-from tests.bench.place import Place
+from tests.bench.place import Place, end_instance
 from tests.bench.podman import Podman
 from tests.host.instance import Instance, until, wait_for_end
 
@@ -103,8 +103,7 @@ class Ours:
         return time.monotonic() - begun - SETTLE
 
     def end(self) -> None:
-        self.instance.stop_controllers()
-        self.instance.remove_everything()
+        end_instance(self.instance)
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.marks import IMAGE
-from tests.bench.place import Place, remove_cgroups
+from tests.bench.place import Place, end_instance, remove_cgroups
 from tests.host.instance import Instance
 from tests.host.netlab import HOST_IP, HOST_IP6, OUTSIDE_IP, Lab
 
@@ -77,7 +77,7 @@ def measure_one(sink: Sink, sender: int, ip: str, port: int, seconds: float) -> 
 def ours(work: Path, archive: Path, stack: ExitStack) -> int:
     """A pod that publishes OURS; the pid of its infra process."""
     instance = Instance(work / "root")
-    stack.callback(instance.remove_everything)
+    stack.callback(end_instance, instance)
     instance.ok("image", "load", "--input", archive)
     manifest = work / "pod.json"
     ports = [{"containerPort": INSIDE, "hostPort": OURS}]
