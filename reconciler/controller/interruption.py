@@ -49,11 +49,29 @@ class Interruption(threading.Event):
                     os.read(self._heard, 4096)
         return True
 
+    def clear(self) -> None:
+        """The next ``wait`` is for another ``set``. Whatever that one tells is to be looked for after this."""
+        self._is_set = False
+
     def close(self) -> None:
         """Nobody waits any more."""
         ends, self._heard, self.wakeup = (self._heard, self.wakeup), -1, -1
         for end in ends:
             os.close(end)
+
+
+@contextmanager
+def interruptible(event: Interruption) -> Iterator[None]:
+    """Any signal ends a wait for ``event``, and its handler is called then: Ctrl-C raises KeyboardInterrupt from it.
+    Without effect in other threads than the main one, which have no handlers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    woken = signal.set_wakeup_fd(event.wakeup, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(woken)
 
 
 @contextmanager

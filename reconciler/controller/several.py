@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from reconciler.controller.interruption import Interruption, interruptible
+
 T = TypeVar("T")
 R = TypeVar("R")
-
-CTRL_C = 0.5
-"""Seconds after which Ctrl-C is heard that came in the moment before a wait began: nothing interrupts that one."""
 
 
 def each(things: Sequence[T], act: Callable[[T], R], at_once: int) -> Iterator[tuple[T, R]]:
@@ -24,8 +23,7 @@ def each(things: Sequence[T], act: Callable[[T], R], at_once: int) -> Iterator[t
         return
     results: dict[int, R] = {}
     failures: list[BaseException] = []
-    known = [threading.Event() for _ in things]
-    left, lock = iter(range(len(things))), threading.Lock()
+    left, lock, news = iter(range(len(things))), threading.Lock(), Interruption()
 
     def work() -> None:
         while not failures:
@@ -37,15 +35,20 @@ def each(things: Sequence[T], act: Callable[[T], R], at_once: int) -> Iterator[t
                 results[number] = act(things[number])
             except BaseException as failure:
                 failures.append(failure)
-                for event in known:
-                    event.set()
-            known[number].set()
+            with lock:  # not while it is closed: its descriptor may be somebody else's then
+                news.set()
 
     for _ in range(min(at_once, len(things))):
         threading.Thread(target=work, name="pod", daemon=True).start()
-    for number, thing in enumerate(things):
-        while not known[number].wait(CTRL_C):
-            pass
-        if number not in results:
-            raise failures[0]
-        yield thing, results[number]
+    try:
+        for number, thing in enumerate(things):
+            with interruptible(news):
+                while number not in results and not failures:
+                    news.wait()
+                    news.clear()
+            if number not in results:
+                raise failures[0]
+            yield thing, results[number]
+    finally:
+        with lock:
+            news.close()

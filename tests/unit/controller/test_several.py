@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -62,3 +64,38 @@ def test_what_goes_wrong_is_raised_and_nothing_more_is_begun() -> None:
 
 def test_nothing() -> None:
     assert list(several.each([], str, 4)) == []
+
+
+CTRL_C = """
+import os, signal, threading
+from reconciler.controller import several
+
+stuck = threading.Event()
+
+def act(number):
+    if number == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))
+        os.kill(os.getpid(), signal.SIGINT)
+    stuck.wait()
+
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+try:
+    list(several.each([0, 1], act, 2))
+except KeyboardInterrupt:
+    print("heard", flush=True)
+os._exit(0)
+"""
+
+
+def test_ctrl_c_is_heard_whichever_thread_gets_it() -> None:
+    """Here the waiting one has it blocked; a wait for a lock would go on for ever."""
+    done = subprocess.run([sys.executable, "-c", CTRL_C], timeout=seconds(90), capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("heard\n", "")
+
+
+def test_it_waits_in_another_thread_too() -> None:
+    told: list[tuple[int, str]] = []
+    thread = threading.Thread(target=lambda: told.extend(several.each([1, 2, 3], str, 2)))
+    thread.start()
+    thread.join(PATIENCE)
+    assert told == [(1, "1"), (2, "2"), (3, "3")]
