@@ -13,6 +13,7 @@ import secrets
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -218,6 +219,17 @@ def readable(fd: int, complaint: str) -> None:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     assert poll.poll(DEADLINE * 1000), complaint
+
+
+def shown(client: socket.socket, text: bytes) -> bytes:
+    """What an attach client gets of stdout until this is in it, in however many records: a terminal gives as many as it
+    likes (a line and its end, for one), a pipe as many as there were writes."""
+    said = b""
+    while text not in said:
+        record = client.recv(8193)
+        assert record[:1] == b"\2", f"{record!r} came after {said!r}, and not {text!r}"
+        said += record[1:]
+    return said
 
 
 @contextlib.contextmanager

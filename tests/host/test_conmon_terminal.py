@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.model.key import ContainerId
 from tests.host.conformance.programs import BOTH, OURS
-from tests.host.conmon_box import Box, parent, pidfd, wait_gone
+from tests.host.conmon_box import Box, parent, pidfd, shown, wait_gone
 from tests.host.test_conmon import Run
 from tests.host.test_conmon_attach import connect, joined, taken
 from tests.host.test_conmon_logs import write
@@ -47,7 +47,7 @@ def test_a_session_on_a_terminal(box: Box, program: list[str]) -> None:
     write(box, cid, b"1 33 77\n")
     with pidfd(parent(pid)) as ending:
         box.start(cid)
-        assert client.recv(8193) == b"\2err\r\n"
+        assert shown(client, b"\n") == b"err\r\n"
         client.send(b"hello\n")
         wait_gone(ending)
     started.daemonised()
@@ -64,7 +64,7 @@ def test_a_size_while_it_runs(box: Box, program: list[str]) -> None:
     client = connect(box, cid)
     with pidfd(parent(pid)) as ending:
         box.start(cid)
-        assert client.recv(8193) == b"\2ready\r\n"
+        assert shown(client, b"\n") == b"ready\r\n"
         write(box, cid, b"1 40 100\n")
         wait_gone(ending)
     started.daemonised()

@@ -24,7 +24,7 @@ from reconciler.engine.monitors import Monitors
 from reconciler.linux.syscalls import KERNEL, MountFlag
 from reconciler.model.errors import RuntimeFailed
 from reconciler.model.key import ContainerId
-from tests.host.conmon_box import Box, monitors_of, moved_into, parent, pidfd, readable, wait_gone
+from tests.host.conmon_box import Box, monitors_of, moved_into, parent, pidfd, readable, shown, wait_gone
 from tests.host.instance import until
 from tests.host.test_conmon_attach import connect, joined, taken
 from tests.host.test_conmon_terminal import with_terminal
@@ -121,7 +121,7 @@ def test_those_who_wait_for_input_get_it_from_the_next(
     box.start(container.cid)
     with connect(box, container.cid) as first:
         first.send(b"one\n")
-        assert first.recv(8193) == b"\2one\n"
+        assert shown(first, b"\n") == b"one\n"
         container.kill_monitor()
         assert first.recv(8193) == b""
     second = connect(box, container.cid)
@@ -140,7 +140,7 @@ def test_an_input_that_has_ended_stays_so(box: Box, monitors: Monitors, with_opt
     box.start(container.cid)
     with connect(box, container.cid) as attached:
         attached.shutdown(socket.SHUT_WR)
-        assert attached.recv(8193) == b"\2over\n"
+        assert shown(attached, b"\n") == b"over\n"
     container.kill_monitor()
     (box.shared / "wait").write_text("go on\n")
     assert container.end() == "3"
@@ -194,9 +194,7 @@ def test_a_terminal_stays_the_containers(box: Box, monitors: Monitors, with_opti
     container.kill_monitor()
     with connect(box, container.cid) as attached:
         attached.send(b"hello\n")
-        said = b""
-        while b"got hello" not in said:
-            said += attached.recv(8193)[1:]
+        shown(attached, b"got hello")
         (box.layout.container(container.cid) / "ctl").write_text("1 33 77\n")
         attached.send(b"more\n\4")
         assert container.end() == "5"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.host.conformance.bench import Bench, command, heard, idle, joined, records
 from tests.host.conformance.programs import Program
+from tests.host.conmon_box import shown
 
 pytestmark = pytest.mark.host
 
@@ -60,7 +61,7 @@ def test_a_bundle_whose_path_is_longer_than_a_sockets_name(bench: Bench, length:
         bench.start()
         client.send(b"hello")
         client.shutdown(socket.SHUT_WR)
-        assert client.recv(8193) == b"\2hello"
+        assert shown(client, b"hello") == b"hello"
     launched.messages()
 
 
@@ -92,7 +93,7 @@ def test_all_clients_get_all_output_from_when_they_came(bench: Bench) -> None:
     launched.created()
     first = bench.connect()
     bench.start()
-    assert first.recv(8193) == b"\2before\n"
+    assert shown(first, b"\n") == b"before\n"
     second, third = bench.connect(), bench.connect()
     second.shutdown(socket.SHUT_WR)  # it goes on listening
     heard(third)
@@ -121,7 +122,7 @@ def test_a_client_that_goes_ends_it_too(bench: Bench) -> None:
     launched.message()
     with bench.connect() as client:
         client.send(b"hello\n")
-        assert client.recv(8193) == b"\2hello\n"
+        assert shown(client, b"\n") == b"hello\n"
     launched.done()
     assert bench.output() == "hello\nend\n"
 
@@ -131,7 +132,7 @@ def test_unless_it_is_to_stay_open(bench: Bench) -> None:
     launched.message()
     with bench.connect() as client:
         client.send(b"one\n")
-        assert client.recv(8193) == b"\2one\n"
+        assert shown(client, b"\n") == b"one\n"
     last = bench.connect()
     last.send(b"two\n")
     assert joined(records(last)) == b"onetwo\n"
@@ -184,7 +185,7 @@ def test_the_log_is_renewed_on_request(bench: Bench) -> None:
     launched.created()
     client = bench.connect()
     bench.start()
-    assert client.recv(8193) == b"\2before\n"
+    assert shown(client, b"\n") == b"before\n"
     moved = bench.log.rename(bench.directory / "moved")
     for line in (b"nonsense\n", b"9 1 1\n", b"2 1.5 1\n", b"2 1\n", b"\n"):
         command(bench, line)
