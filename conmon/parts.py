@@ -23,40 +23,47 @@ def mount(source: bytes, place: bytes, path: bytes, target: bytes, *, writable: 
 
     Raises OSError.
     """
-    tree = libc.open_tree(source, deep=True)
+    try:
+        found = _find(place, path)
+    except FileNotFoundError:
+        _make(source, path, writable)
+        found = _find(place, path)
+    try:
+        _attach(found, target, writable and place == source)
+    finally:
+        os.close(found)
+
+
+def _find(volume: bytes, path: bytes) -> int:
+    """What is at ``path``, where the volume is mounted. Not in a copy of that mount, which nothing would lead out of
+    either: of what lies in one that is mounted nowhere, Linux before 6.15 makes no mount (open_tree: EINVAL)."""
+    top = os.open(volume, os.O_PATH | os.O_CLOEXEC)
+    if path == b".":
+        return top
+    try:
+        return _beneath(top, path)
+    finally:
+        os.close(top)
+
+
+def _make(source: bytes, path: bytes, writable: bool) -> None:
+    """The directories of ``path`` that are missing. Each is entered by the descriptor of the one before, and through
+    no link."""
+    volume = libc.open_tree(source, deep=True)
     try:
         if writable:
-            libc.set_read_only(tree, False)
-        found = _found(tree, path)
-        try:
-            if place != source:
-                os.close(found)
-                found = _open(place, path)
-            _attach(found, target)
-        finally:
-            os.close(found)
+            libc.set_read_only(volume, False)
+        parts = path.split(b"/")
+        known = len(parts) - 1
+        while known and not _is_there(volume, b"/".join(parts[:known])):
+            known -= 1
+        top = os.stat(volume)
+        here = _beneath(volume, b"/".join(parts[:known]) or b".")
+        for part in parts[known:]:
+            here = _enter(here, part, top)
+        os.close(here)
     finally:
-        os.close(tree)
-
-
-def _found(volume: int, path: bytes) -> int:
-    """What is at ``path``, made where it is not there. Each directory is entered by the descriptor of the one before,
-    and through no link."""
-    if path == b".":
-        return os.dup(volume)
-    try:
-        return _beneath(volume, path)
-    except FileNotFoundError:
-        pass
-    parts = path.split(b"/")
-    known = len(parts) - 1
-    while known and not _is_there(volume, b"/".join(parts[:known])):
-        known -= 1
-    top = os.stat(volume)
-    here = _beneath(volume, b"/".join(parts[:known]) or b".")
-    for part in parts[known:]:
-        here = _enter(here, part, top)
-    return here
+        os.close(volume)
 
 
 def _is_there(volume: int, path: bytes) -> bool:
@@ -98,14 +105,6 @@ def seal(target: bytes, *, must: bool) -> None:
         os.close(fd)
 
 
-def _open(volume: bytes, path: bytes) -> int:
-    top = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return _beneath(top, path)
-    finally:
-        os.close(top)
-
-
 def _beneath(volume: int, path: bytes) -> int:
     try:
         return libc.open_beneath(volume, path)
@@ -115,9 +114,11 @@ def _beneath(volume: int, path: bytes) -> int:
         raise
 
 
-def _attach(found: int, target: bytes) -> None:
+def _attach(found: int, target: bytes, writable: bool) -> None:
     tree = libc.open_tree_of(found, deep=True)
     try:
+        if writable:
+            libc.set_read_only(tree, False)
         if stat.S_ISDIR(os.stat(found).st_mode):
             os.makedirs(target, 0o711, exist_ok=True)
         else:
