@@ -76,9 +76,9 @@ def _is_token(volume: dict[str, Any]) -> bool:
     return isinstance(secret, dict) and bool(_TOKEN_SECRET.fullmatch(str(secret.get("secretName", ""))))
 
 
-def _places(spec: dict[str, Any], volume: str) -> set[Any]:
+def _places(spec: dict[str, Any], volume: str) -> set[str]:
     mounts = (mount for container in _containers(spec) for mount in _mappings(container.get("volumeMounts")))
-    return {mount.get("mountPath") for mount in mounts if mount.get("name") == volume}
+    return {str(mount.get("mountPath")) for mount in mounts if mount.get("name") == volume}
 
 
 def _containers(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

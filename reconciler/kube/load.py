@@ -254,9 +254,10 @@ def _document_of(node: Node) -> dict[str, Any]:
 
 
 def _besides(broken: Iterable[Flaw], found: list[Flaw]) -> Iterator[Flaw]:
-    """What rules find, but that something lacks which the schema refused in it."""
+    """What rules find, but that something lacks which the schema refused in it. (What was only left out lacks.)"""
+    refused = [one.at for one in found if not one.warning]
     for flaw in broken:
-        if flaw.reason is not Reason.MISSING_FIELD or not any(one.at[: len(flaw.at)] == flaw.at for one in found):
+        if flaw.reason is not Reason.MISSING_FIELD or not any(at[: len(flaw.at)] == flaw.at for at in refused):
             yield flaw
 
 

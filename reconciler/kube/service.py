@@ -15,9 +15,10 @@ _PUBLISHED = ("NodePort", "LoadBalancer")
 
 
 def check_service(service: dict[str, Any]) -> Iterator[Flaw]:
-    """What the schema cannot say. The document has its types right."""
-    meta, spec = service["metadata"], service.get("spec") or {}
-    if not names.dns_subdomain(meta["name"]) and (text := names.dns_label(meta["name"])):
+    """What the schema cannot say. What is left of the document has its types right; anything may lack."""
+    spec = service.get("spec") or {}
+    name = (service.get("metadata") or {}).get("name", "")
+    if not names.dns_subdomain(name) and (text := names.dns_label(name)):
         yield Flaw(text, Reason.INVALID_VALUE, ("metadata", "name"))
     if spec.get("type") == "ExternalName" or spec.get("externalName"):
         yield Flaw(
@@ -34,9 +35,10 @@ def _told(spec: dict[str, Any]) -> Iterator[Flaw]:
     if spec.get("type") in _PUBLISHED:
         yield _warning(f"{spec['type']} is taken as ClusterIP: hostPort in the pod publishes a port", "type")
     for index, port in enumerate(spec.get("ports") or ()):
-        target = port.get("targetPort", port["port"])
-        if isinstance(target, int) and target != port["port"]:
-            text = f"clients reach the pods at {target}, not at {port['port']}: there is no proxy"
+        offered = (port or {}).get("port")
+        target = (port or {}).get("targetPort", offered)
+        if isinstance(target, int) and offered is not None and target != offered:
+            text = f"clients reach the pods at {target}, not at {offered}: there is no proxy"
             yield Flaw(text, Reason.NOT_SUPPORTED, ("spec", "ports", index, "targetPort"), warning=True)
 
 

@@ -1,0 +1,1 @@
+"""A fuzzer of all that reads manifests: scripts/fuzz."""
