@@ -234,6 +234,7 @@ def _cut_sandbox(box: SandboxSpec) -> SandboxSpec:
         host_pid=box.host_pid,
         host_ipc=box.host_ipc,
         share_pid=box.share_pid and not box.host_pid,
+        hostname_override=box.hostname_override,
         subdomain=box.subdomain,
         fqdn_as_hostname=box.fqdn_as_hostname,
         network="" if box.network == NO_NETWORK else box.network,

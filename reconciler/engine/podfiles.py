@@ -58,8 +58,7 @@ def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, 
     else:
         base = resolver.for_pods(host, _text(_RESOLVED), ctx.config.dns.servers)
         hostname = names.kernel_name(key, sandbox, domain)
-        lies_in = names.domain_of(key, sandbox, domain)
-        hosts = files.hosts(names.short_name(key, sandbox), lies_in, record.ips, spec.host_aliases)
+        hosts = files.hosts(*names.told_to_itself(key, sandbox, domain), record.ips, spec.host_aliases)
     asks_us = resolver.asks_us(spec.dns, host_network=not sandbox.on_bridge)
     deaf = not base.nameservers and sandbox.on_bridge  # the host's own resolver is on its loopback
     ours = nameserver.addresses(ctx, record) if asks_us or deaf else ()

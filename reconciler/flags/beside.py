@@ -68,7 +68,9 @@ def _in_network(spec: PodSpec, network: Network) -> PodSpec:
 
 def _on_the_host(box: SandboxSpec) -> SandboxSpec:
     """As a manifest with hostNetwork compiles: the machine's name, and nothing published."""
-    return replace(box, host_network=True, hostname="", subdomain="", fqdn_as_hostname=False, ports=())
+    return replace(
+        box, host_network=True, hostname="", hostname_override="", subdomain="", fqdn_as_hostname=False, ports=()
+    )
 
 
 def _published(spec: PodSpec, said: Beside) -> PodSpec:

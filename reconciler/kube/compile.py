@@ -94,6 +94,7 @@ def _sandbox(meta: dict[str, Any], spec: dict[str, Any], containers: tuple[Conta
         host_ipc=spec.get("hostIPC", False),
         share_pid=spec.get("shareProcessNamespace", False),
         network=asked.get(ours.NETWORK, ""),
+        hostname_override="" if host_network else spec.get("hostnameOverride", ""),
         subdomain=subdomain,
         fqdn_as_hostname=bool(subdomain) and spec.get("setHostnameAsFQDN", False),
         sysctls=sysctls(spec.get("securityContext", {})),

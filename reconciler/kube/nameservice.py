@@ -13,6 +13,8 @@ from reconciler.kube import names
 from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.model.spec import Dns, DnsPolicy, HostAlias, PodSpec
 
+HOSTNAME_MAX = 64
+"""The longest name that Linux takes (sethostname(2))."""
 NAMESERVERS_MAX = 3
 SEARCHES_MAX = 32
 SEARCH_CHARACTERS_MAX = 2048
@@ -31,12 +33,25 @@ def check(spec: dict[str, Any]) -> Flaws:
         if spec.get(field) and spec.get("hostNetwork"):
             text = "has no effect with hostNetwork: the machine's name is used"
             yield Flaw(text, Reason.INVALID_VALUE, ("spec", field), warning=True)
+    yield from _override(spec)
     yield from _aliases(spec)
     config = spec.get("dnsConfig", {})
     if spec.get("dnsPolicy") == DnsPolicy.NONE and not config.get("nameservers"):
         field = "dnsConfig" if "dnsConfig" in spec else "dnsPolicy"
         yield from _bad("dnsPolicy None needs at least one of dnsConfig.nameservers", ("spec", field))
     yield from _config(config)
+
+
+def _override(spec: dict[str, Any]) -> Flaws:
+    """core/validation: validatePodHostName."""
+    name, at = spec.get("hostnameOverride"), ("spec", "hostnameOverride")
+    if name is None:
+        return
+    too_long = f"has {len(name)} characters, more than {HOSTNAME_MAX}" if len(name) > HOSTNAME_MAX else ""
+    yield from _bad(too_long or names.dns_subdomain(name), at)
+    for field in ("hostNetwork", "setHostnameAsFQDN"):
+        if spec.get(field):
+            yield from _bad(f"cannot be given together with {field}", at)
 
 
 def _config(config: dict[str, Any]) -> Flaws:
@@ -139,6 +154,7 @@ def present(spec: PodSpec) -> dict[str, Any]:
         config["options"] = [_split(option) for option in dns.options]
     out: dict[str, Any] = {"dnsPolicy": dns.policy.value}
     out |= {"dnsConfig": config} if config else {}
+    out |= {"hostnameOverride": box.hostname_override} if box.hostname_override else {}
     out |= {"subdomain": box.subdomain} if box.subdomain else {}
     out |= {"setHostnameAsFQDN": True} if box.fqdn_as_hostname else {}
     if spec.host_aliases:

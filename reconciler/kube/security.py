@@ -43,6 +43,7 @@ def compile_security(own: Json, pods: Json) -> Security:
         strict_groups=pods.get("supplementalGroupsPolicy") == "Strict",
         fs_group=_number(pods.get("fsGroup")),
         fs_group_on_mismatch=pods.get("fsGroupChangePolicy") == "OnRootMismatch",
+        selinux_recursive=pods.get("seLinuxChangePolicy") == "Recursive",
     )
 
 
@@ -90,6 +91,8 @@ def present_pod(box: SandboxSpec, s: Security) -> Json:
         out["fsGroup"] = s.fs_group
     if s.fs_group_on_mismatch:
         out["fsGroupChangePolicy"] = "OnRootMismatch"
+    if s.selinux_recursive:
+        out["seLinuxChangePolicy"] = "Recursive"
     if box.sysctls:
         out["sysctls"] = [{"name": name, "value": value} for name, value in box.sysctls]
     return out

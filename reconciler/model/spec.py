@@ -209,6 +209,7 @@ class Security:
     ``seccomp`` and ``apparmor``: "" for the runtime's default, "unconfined", or "localhost/NAME". ``selinux`` is
     "user:role:type:level", each of them perhaps empty. ``groups`` and ``fs_group`` are the pod's: every member has
     the same. ``fs_group_on_mismatch`` says when the ownership of volumes is looked at again; what runs has them.
+    ``selinux_recursive`` says how volumes would be given a label, and nothing gives them one here.
     """
 
     run_as_user: int | None = costs(Cost.CONTAINER, None)
@@ -227,6 +228,7 @@ class Security:
     strict_groups: bool = costs(Cost.CONTAINER, False)
     fs_group: int | None = costs(Cost.CONTAINER, None)
     fs_group_on_mismatch: bool = costs(Cost.RECORD, False)
+    selinux_recursive: bool = costs(Cost.RECORD, False)
 
 
 MESSAGE_PATH = "/dev/termination-log"
@@ -352,6 +354,8 @@ class SandboxSpec:
     host_pid: bool = costs(Cost.POD, False)
     host_ipc: bool = costs(Cost.POD, False)
     share_pid: bool = costs(Cost.POD, False)
+    hostname_override: str = costs(Cost.POD, "")
+    """What the kernel calls the pod, whatever its names for others are."""
     subdomain: str = costs(Cost.POD, "")
     fqdn_as_hostname: bool = costs(Cost.POD, False)
     network: str = costs(Cost.POD, "")

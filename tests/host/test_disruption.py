@@ -226,6 +226,7 @@ NOW: dict[str, Row] = {
     "stopSignal": Row(on_app(lifecycle={"stopSignal": "SIGINT"}), APP),
     "terminationMessagePath": Row(on_app(terminationMessagePath="/dev/other"), APP),
     "fsGroup": Row(pod_context(fsGroup=33), MEMBERS),
+    "seLinuxChangePolicy": Row(pod_context(seLinuxChangePolicy="Recursive")),
     "fsGroupChangePolicy": Row(pod_context(fsGroupChangePolicy="OnRootMismatch")),
     "pod securityContext that one member overrides": Row(pod_security, frozenset({"app", "side", "log"})),
     # members come and go
@@ -247,6 +248,7 @@ NOW: dict[str, Row] = {
     "hostUsers": Row(on_spec(hostUsers=False), EVERYTHING),
     "procMount": Row(unmasked, EVERYTHING),
     "sysctls": Row(pod_context(sysctls=[{"name": "kernel.shm_rmid_forced", "value": "1"}]), EVERYTHING),
+    "hostnameOverride": Row(on_spec(hostnameOverride="db.example"), EVERYTHING),
     "subdomain": Row(on_spec(subdomain="s"), EVERYTHING),
     "setHostnameAsFQDN": Row(on_spec(subdomain="s", setHostnameAsFQDN=True), EVERYTHING),
 }

@@ -3,6 +3,7 @@ rewritten in place while the process that reads them goes on."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -129,6 +130,19 @@ def test_on_the_hosts_network_the_hosts_files_count(
     expected = f"# Kubernetes-managed hosts file (host network).\n{Path('/etc/hosts').read_text()}"
     assert seen(instance, "web", "hosts").startswith(expected)
     assert seen(instance, "web", "hosts").endswith("192.0.2.7\tprinter\tprinter.lan\n")
+
+
+def test_a_host_name_of_its_own_is_what_the_pod_itself_says_and_no_name_for_others(
+    instance: Instance, image: str, folder: Path
+) -> None:
+    override = "legacy.example.org"
+    put(folder / "web.yaml", one("web", image, hostname="box", subdomain="sub", hostnameOverride=override))
+    apply(instance, folder)
+    ip = json.loads(instance.ok("get", "pod", "web", "-o", "json"))["status"]["podIP"]
+    assert instance.ok("exec", "web/app", "--", "hostname") == f"{override}\n"
+    assert instance.ok("exec", "web/app", "--", "sh", "-c", "echo $HOSTNAME") == f"{override}\n"
+    assert seen(instance, "web", "hostname") == f"{override}\n"
+    assert f"{ip}\t{override}\n" in seen(instance, "web", "hosts")
 
 
 def test_the_whole_name_as_host_name_within_the_kernels_64_characters(

@@ -31,13 +31,22 @@ def domain_of(key: Key, sandbox: SandboxSpec, domain: str) -> str:
 
 
 def kernel_name(key: Key, sandbox: SandboxSpec, domain: str) -> str:
-    """What gethostname(2) says in the pod."""
+    """What gethostname(2) says in the pod (kubelet: GeneratePodHostNameAndDomain)."""
+    if sandbox.hostname_override:
+        return sandbox.hostname_override
     return full_name(key, sandbox, domain) if sandbox.fqdn_as_hostname else short_name(key, sandbox)
 
 
 def full_name(key: Key, sandbox: SandboxSpec, domain: str) -> str:
     lies_in = domain_of(key, sandbox, domain)
     return f"{short_name(key, sandbox)}.{lies_in}" if lies_in else short_name(key, sandbox)
+
+
+def told_to_itself(key: Key, sandbox: SandboxSpec, domain: str) -> tuple[str, str]:
+    """The name by which the pod finds itself in its /etc/hosts, and the domain that it lies in."""
+    if sandbox.hostname_override:
+        return sandbox.hostname_override, ""
+    return short_name(key, sandbox), domain_of(key, sandbox, domain)
 
 
 def too_long(key: Key, sandbox: SandboxSpec, domain: str) -> str:

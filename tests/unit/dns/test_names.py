@@ -30,6 +30,12 @@ DOMAIN = "cluster.local"
         pytest.param(
             SandboxSpec(hostname="box", fqdn_as_hostname=True), "box", "box", id="unless there is no subdomain"
         ),
+        pytest.param(
+            SandboxSpec(hostname="box", subdomain="sub", hostname_override="db.example"),
+            "db.example",
+            "box.sub.shop.svc.cluster.local",
+            id="hostnameOverride is what the kernel says, and changes no name that others use",
+        ),
     ],
 )
 def test_host_names(sandbox: SandboxSpec, kernel: str, full: str) -> None:

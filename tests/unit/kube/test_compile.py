@@ -83,7 +83,7 @@ def test_what_a_pod_says_of_names_arrives() -> None:
         pod(
             {
                 "subdomain": "db",
-                "setHostnameAsFQDN": True,
+                "hostnameOverride": "db.example",
                 "dnsPolicy": "None",
                 "dnsConfig": {
                     "nameservers": ["192.0.2.1"],
@@ -94,7 +94,7 @@ def test_what_a_pod_says_of_names_arrives() -> None:
             }
         )
     )
-    assert spec.sandbox == SandboxSpec(hostname="web", subdomain="db", fqdn_as_hostname=True)
+    assert spec.sandbox == SandboxSpec(hostname="web", subdomain="db", hostname_override="db.example")
     assert spec.dns == Dns(DnsPolicy.NONE, ("192.0.2.1",), ("b.example", "a.example"), ("ndots:2", "edns0"))
     assert spec.host_aliases == (HostAlias("192.0.2.2", ("b", "a")), HostAlias("::2"))
 

@@ -321,6 +321,21 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod({"subdomain": "a.b"}), [
         "spec.subdomain: 'a.b' must be lower-case letters, digits and '-', with a letter or digit at both ends"
     ]),
+    (pod({"hostnameOverride": "a_b"}), [
+        "spec.hostnameOverride: 'a_b' must be lower-case letters, digits, '-' and '.', "
+        "with a letter or digit at both ends"
+    ]),
+    (pod({"hostnameOverride": "a" * 65}), ["spec.hostnameOverride: has 65 characters, more than 64"]),
+    (pod({"hostnameOverride": ""}), ["spec.hostnameOverride: must not be empty"]),
+    (pod({"hostnameOverride": "a", "hostNetwork": True}), [
+        "spec.hostnameOverride: cannot be given together with hostNetwork"
+    ]),
+    (pod({"hostnameOverride": "a", "setHostnameAsFQDN": True, "subdomain": "s"}), [
+        "spec.hostnameOverride: cannot be given together with setHostnameAsFQDN"
+    ]),
+    (pod({"securityContext": {"seLinuxChangePolicy": "Always"}}), [
+        "spec.securityContext.seLinuxChangePolicy: 'Always' must be one of MountOption, Recursive"
+    ]),
     (pod({"setHostnameAsFQDN": True}), ["spec.setHostnameAsFQDN: has no effect without subdomain"]),
     (pod({"hostNetwork": True, "subdomain": "s"}), [
         "spec.subdomain: has no effect with hostNetwork: the machine's name is used"

@@ -23,6 +23,7 @@ POD_LEVEL = {
     "supplementalGroupsPolicy": "Strict",
     "fsGroup": 5,
     "fsGroupChangePolicy": "OnRootMismatch",
+    "seLinuxChangePolicy": "Recursive",
     "sysctls": [{"name": "net/core/somaxconn", "value": "5"}, {"name": "kernel.shm_rmid_forced", "value": "1"}],
 }
 FOLDED = Security(
@@ -34,6 +35,7 @@ FOLDED = Security(
     strict_groups=True,
     fs_group=5,
     fs_group_on_mismatch=True,
+    selinux_recursive=True,
 )
 
 

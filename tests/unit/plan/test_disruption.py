@@ -135,6 +135,12 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
         "spec.containers[web].volumeMounts",
     ),
     ("user", secure(run_as_user=7), Cost.CONTAINER, "spec.containers[web].securityContext.runAsUser"),
+    (
+        "how volumes are labelled",
+        secure(selinux_recursive=True),
+        Cost.RECORD,
+        "spec.containers[web].securityContext.seLinuxChangePolicy",
+    ),
     ("privileged", secure(privileged=True), Cost.CONTAINER, "spec.containers[web].securityContext.privileged"),
     (
         "capabilities",
@@ -150,6 +156,7 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ),
     ("a member goes", replace(POD, containers=(WEB,)), Cost.CONTAINER, "spec.containers[side]"),
     ("hostname", sandbox(hostname="x"), Cost.POD, "spec.hostname"),
+    ("host name override", sandbox(hostname_override="x"), Cost.POD, "spec.hostnameOverride"),
     ("subdomain", sandbox(subdomain="x"), Cost.POD, "spec.subdomain"),
     ("host name as FQDN", sandbox(fqdn_as_hostname=True), Cost.POD, "spec.setHostnameAsFQDN"),
     ("DNS policy", replace(POD, dns=Dns(DnsPolicy.DEFAULT)), Cost.LIVE, "spec.dnsPolicy"),
