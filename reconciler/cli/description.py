@@ -203,6 +203,9 @@ def _value(variable: Json) -> str:
     if config := source.get("configMapKeyRef"):
         said = f"<set to the key '{config['key']}' of config map '{config['name']}'>"
         return f"{said}\tOptional: {_bool(config.get('optional'))}"
+    if file := source.get("fileKeyRef"):
+        said = f"<set to the key '{file['key']}' in file '{file['path']}' of volume '{file['volumeName']}'>"
+        return f"{said}\tOptional: {_bool(file.get('optional'))}"
     return str(variable.get("value", "")).expandtabs()
 
 

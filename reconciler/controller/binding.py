@@ -15,7 +15,7 @@ from reconciler.model.environment import Lack, canonical, evaluate
 from reconciler.model.key import HAND
 from reconciler.model.objects import CLAIM, FindObject
 from reconciler.model.references import KINDS, shown_by
-from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Volume
+from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Role, Volume
 
 Digest = Callable[[bytes], str]
 """A name for bytes that tells nothing of them."""
@@ -31,7 +31,7 @@ def bind(present: Present, find: FindObject, digest: Digest) -> Present:
             return member
         outcome = evaluate(member.program, find)
         used = ((f"{kind} {name}", digest(canonical(values))) for (kind, name), values in outcome.used.items())
-        missing.extend(_missing(member, lack) for lack in outcome.lacks)
+        missing.extend(_missing(spec, member.name, lack) for lack in outcome.lacks)
         return replace(member, env_digest=tuple(sorted(used)))
 
     with_digests = spec.with_everyone(bound)
@@ -89,6 +89,7 @@ def _of_members(spec: PodSpec, volume: str, lacks: tuple[tuple[str, str, str], .
             yield Missing(kind, name, f"spec.volumes[{volume}]", container=user, volume=volume, text=text)
 
 
-def _missing(spec: ContainerSpec, lack: Lack) -> Missing:
-    field = f"spec.containers[{spec.name}].{lack.field}"
-    return Missing(lack.source.kind, lack.source.name, field, container=spec.name, text=str(lack))
+def _missing(spec: PodSpec, name: str, lack: Lack) -> Missing:
+    members = "containers" if spec.role_of(name) is Role.MEMBER else "initContainers"
+    field = f"spec.{members}[{name}].{lack.field}"
+    return Missing(lack.source.kind, lack.source.name, field, container=name, text=str(lack))

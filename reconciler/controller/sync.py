@@ -276,7 +276,7 @@ def _troubles(seen: _Look, tally: _Tally) -> Troubles:
     for action, error in tally.failed:
         match action:
             case CreateContainer(name=name):
-                troubles[name] = ("CreateContainerError", error.message)
+                troubles[name] = (error.reason or "CreateContainerError", error.message)
             case StartContainer(container=container):
                 troubles[names.get(container, "")] = ("RunContainerError", error.message)
             case CreateSandbox() | SetUpNetwork():

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,11 @@ from reconciler.engine.recorded import record_of, record_of_pod
 from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.engine.store import pods as index
 from reconciler.model.environment import canonical, evaluate, settled
-from reconciler.model.errors import InvalidInput, TryLater
+from reconciler.model.errors import CONFIG_ERROR, InvalidInput, TryLater
 from reconciler.model.key import PodId
 from reconciler.model.objects import Object
 from reconciler.model.references import shown_by
-from reconciler.model.sources import EnvEntry
+from reconciler.model.sources import EnvEntry, FileKey
 from reconciler.model.spec import ContainerSpec, Volume
 
 KEPT = "objects.json"
@@ -55,20 +55,31 @@ class Kept:
     objects: tuple[Object, ...] = ()
 
 
-def with_environment(ctx: Context, pod: PodRecord, spec: ContainerSpec) -> ContainerSpec:
+def with_environment(
+    ctx: Context, pod: PodRecord, spec: ContainerSpec, read: Callable[[FileKey], str | None]
+) -> ContainerSpec:
     """A member with its variables, and with command and arguments that have them; what it takes is kept before.
+    ``read``: what files of the pod say.
 
-    Raises TryLater where what is meant is there no more, InvalidInput where it is too long for a process.
+    Raises TryLater where what is meant is not there (any more), InvalidInput where it is too long for a process.
     """
     if not spec.program:
         return spec
+
+    def tell(entry: EnvEntry) -> str | None:
+        try:
+            return _tell(ctx, pod, entry) if entry.file is None else read(entry.file)
+        except ValueError as e:
+            text = f"cannot create container {spec.name}: variable {entry.name}: {e}"
+            raise TryLater(text, reason=CONFIG_ERROR) from e
+
     chosen = {name: _meant(ctx, pod, spec, *name) for name in _names(spec)}
     keep(ctx, pod, spec, [one for one in chosen.values() if one is not None])
     try:
-        outcome = evaluate(spec.program, lambda kind, name: chosen[kind, name], lambda entry: _tell(ctx, pod, entry))
+        outcome = evaluate(spec.program, lambda kind, name: chosen[kind, name], tell)
         return settled(spec, outcome.values)
     except ValueError as e:
-        raise InvalidInput(f"cannot create container {spec.name}: {e}") from e
+        raise InvalidInput(f"cannot create container {spec.name}: {e}", reason=CONFIG_ERROR) from e
 
 
 def as_shown(ctx: Context, record: ContainerRecord, config: dict[str, Any]) -> dict[str, Any]:

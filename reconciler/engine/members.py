@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import apart, containers, kept, named, projected, sandboxes, security
+from reconciler.engine import apart, containers, envfile, kept, named, projected, sandboxes, security
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.images.image import Image
@@ -63,7 +64,8 @@ def bundle(
 ) -> tuple[dict[str, Any], str]:
     """A container's config.json and prepare script; and the named volumes that it mounts are made. ``whole``: the pod
     that it is made for."""
-    b, spec = bundle_of(ctx, pod, record, infra), kept.with_environment(ctx, pod, record.spec)
+    read = partial(envfile.tell, ctx, replace(pod, spec=whole), infra)
+    b, spec = bundle_of(ctx, pod, record, infra), kept.with_environment(ctx, pod, record.spec, read)
     user = user_of(spec, image)
     named.prepare(ctx, spec, image, user)
     facts, lowered = security.limited(ctx.facts, spec)

@@ -11,12 +11,11 @@ from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import resolve_user
 from reconciler.engine.images.view import LayerView, find_command
 from reconciler.engine.oci.process import arguments, search_path
-from reconciler.model.errors import ImageProblem, ReconcilerError
+from reconciler.model.errors import CONFIG_ERROR, ImageProblem, ReconcilerError
 from reconciler.model.login import Logins
 from reconciler.model.observed import ImageState, Problem
 from reconciler.model.spec import ContainerSpec, PodSpec, PullPolicy
 
-CONFIG_ERROR = "CreateContainerConfigError"
 RUN_ERROR = "RunContainerError"
 
 

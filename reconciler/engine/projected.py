@@ -21,16 +21,17 @@ def prepare(ctx: Context, record: PodRecord, spec: ContainerSpec, infra: PidRef)
 
     Raises TryLater.
     """
-    volumes.prepare(spec, ctx.layout.pod(record.id), _keeper(record, infra), partial(_files, ctx, record))
+    volumes.prepare(spec, ctx.layout.pod(record.id), keeper_of(record, infra), partial(_files, ctx, record))
 
 
 def rewrite(ctx: Context, record: PodRecord, infra: PidRef) -> None:
     """Have in the pod's projected volumes what should be there now. Raises TryLater."""
     if any(m.volume.kind is VolumeKind.PROJECTED for c in record.spec.everyone for m in c.mounts):
-        volumes.rewrite(record.spec, _keeper(record, infra), partial(_files, ctx, record))
+        volumes.rewrite(record.spec, keeper_of(record, infra), partial(_files, ctx, record))
 
 
-def _keeper(record: PodRecord, infra: PidRef) -> Keeper:
+def keeper_of(record: PodRecord, infra: PidRef) -> Keeper:
+    """Who holds what the pod has in memory."""
     return Keeper(infra, record.ids, resources_of(record.spec).memory_limit)
 
 

@@ -20,11 +20,10 @@ from reconciler.engine.layout import Layout
 from reconciler.engine.oci import rlimits, seccomp
 from reconciler.engine.oci.host import HostCapabilities, settled_rlimits
 from reconciler.engine.oci.linux import given_devices
-from reconciler.model.errors import HostUnfit, InvalidInput, ReconcilerError
+from reconciler.model.errors import CONFIG_ERROR, HostUnfit, InvalidInput, ReconcilerError
 from reconciler.model.observed import Problem
 from reconciler.model.spec import ContainerSpec, PodSpec, Security
 
-CONFIG_ERROR = "CreateContainerConfigError"
 FORBIDDEN = "SysctlForbidden"
 
 SAFE_SYSCTLS = frozenset(

@@ -16,11 +16,9 @@ from reconciler.engine import memory, owners, swap
 from reconciler.engine.contents import Files
 from reconciler.engine.effects import effect
 from reconciler.engine.memory import Keeper
-from reconciler.model.errors import TryLater
+from reconciler.model.errors import CONFIG_ERROR, TryLater
 from reconciler.model.observed import Problem
 from reconciler.model.spec import ContainerSpec, PodSpec, Volume, VolumeKind
-
-REASON = "CreateContainerConfigError"
 
 FilesOf = Callable[[Volume], Files]
 """What is to stand in a projected volume."""
@@ -56,7 +54,7 @@ def problems(spec: ContainerSpec, *, own_users: bool = False) -> tuple[Problem, 
     a directory that nobody asked for hides a typing mistake.
     """
     found = (_wrong(volume, own_users) for volume in _volumes(spec) if volume.kind is VolumeKind.HOST_PATH)
-    return tuple(Problem(REASON, f"cannot mount volume {name}: {why}", spec.name) for name, why in found if why)
+    return tuple(Problem(CONFIG_ERROR, f"cannot mount volume {name}: {why}", spec.name) for name, why in found if why)
 
 
 def _wrong(volume: Volume, own_users: bool) -> tuple[str, str]:

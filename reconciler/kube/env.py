@@ -8,6 +8,7 @@ pkg/apis/core/pods (ConvertDownwardAPIFieldLabel), pkg/api/v1/resource. Pure.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,8 +19,8 @@ from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.kube.schema import LATER
 from reconciler.model.expansion import escape
 from reconciler.model.objects import CONFIG_MAP, SECRET
-from reconciler.model.sources import EnvEntry, Reference
-from reconciler.model.words import did_you_mean
+from reconciler.model.sources import EnvEntry, FileKey, Reference
+from reconciler.model.words import did_you_mean, path_below_flaw
 
 Json = dict[str, Any]
 
@@ -36,15 +37,16 @@ _MEMORY_UNITS = {
     **{f"1{letter}i": 1024**power for power, letter in enumerate("KMGTPE", start=1)},
 }
 
-_SOURCES = ("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef")
+_SOURCES = ("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef", "fileKeyRef")
+FILE_KEY_MAX = 128
 _KINDS = {"configMapKeyRef": CONFIG_MAP, "secretKeyRef": SECRET, "configMapRef": CONFIG_MAP, "secretRef": SECRET}
 
 
 # --- checking ---------------------------------------------------------------------------------------------------------
 
 
-def check_value_from(variable: Json, at: Path, containers: list[str]) -> Iterator[Flaw]:
-    """The rules of one variable's ``valueFrom``; ``containers`` are the pod's, by name."""
+def check_value_from(variable: Json, at: Path, containers: list[str], volumes: Mapping[str, Json]) -> Iterator[Flaw]:
+    """The rules of one variable's ``valueFrom``; ``containers`` are the pod's, by name, as its ``volumes`` are."""
     source = variable.get("valueFrom")
     if source is None:
         return
@@ -61,6 +63,24 @@ def check_value_from(variable: Json, at: Path, containers: list[str]) -> Iterato
         yield from _flaw(_field_flaw(selector["fieldPath"]), (*place, "fieldRef", "fieldPath"))
     if selector := source.get("resourceFieldRef", {}):
         yield from _check_resource(selector, (*place, "resourceFieldRef"), containers)
+    yield from _check_file(source.get("fileKeyRef", {}), (*place, "fileKeyRef"), volumes)
+
+
+def _check_file(selector: Json, at: Path, volumes: Mapping[str, Json]) -> Iterator[Flaw]:
+    """core/validation: validateFileKeySelector; an emptyDir is the one kind of volume that files are read from."""
+    if "key" in selector:
+        key = selector["key"]
+        too_long = f"has {len(key)} characters, more than {FILE_KEY_MAX}" if len(key) > FILE_KEY_MAX else ""
+        yield from _flaw(too_long or names.env_name(key), (*at, "key"))
+    if "path" in selector:
+        yield from _flaw(path_below_flaw(selector["path"]), (*at, "path"))
+    name = selector.get("volumeName")
+    if name is None:
+        return
+    if name not in volumes:
+        yield from _flaw(f"there is no volume called {name!r}{did_you_mean(name, [*volumes])}", (*at, "volumeName"))
+    elif volumes[name].keys() - {"name", "emptyDir"}:
+        yield from _flaw(f"{name!r} must be an emptyDir", (*at, "volumeName"))
 
 
 def check_env_from(source: Json, at: Path) -> Iterator[Flaw]:
@@ -123,7 +143,9 @@ def program_of(container: Json, pod: Json) -> tuple[EnvEntry, ...]:
     steps = [_all(source) for source in container.get("envFrom", ())]
     variables = [_variable(variable, container, pod) for variable in container.get("env", ())]
     refer = any("$(" in step.value for step in variables)
-    optional = any(step.source and step.source.optional for step in variables)  # what is not set hides nothing
+    optional = any(
+        (one := step.source or step.file) and one.optional for step in variables
+    )  # what is not set hides nothing
     if not refer and not optional:  # then their order means nothing
         variables = sorted({step.name: step for step in variables}.values(), key=lambda step: step.name)
     return (*steps, *variables)
@@ -131,7 +153,7 @@ def program_of(container: Json, pod: Json) -> tuple[EnvEntry, ...]:
 
 def is_known(program: tuple[EnvEntry, ...]) -> bool:
     """Whether all of it is in the manifest."""
-    return not any(step.source or step.field for step in program)
+    return all(step.is_known for step in program)
 
 
 def _all(source: Json) -> EnvEntry:
@@ -148,6 +170,9 @@ def _variable(variable: Json, container: Json, pod: Json) -> EnvEntry:
         if said := source.get(field):
             reference = Reference(_KINDS[field], said["name"], said["key"], said.get("optional", False))
             return EnvEntry(name, source=reference)
+    if said := source.get("fileKeyRef"):
+        file = FileKey(said["volumeName"], posixpath.normpath(said["path"]), said["key"], said.get("optional", False))
+        return EnvEntry(name, file=file)
     if said := source.get("fieldRef"):
         return _of_field(name, said["fieldPath"], pod)
     return _of_resource(name, source["resourceFieldRef"], container, pod)
@@ -228,6 +253,9 @@ def _present_variable(step: EnvEntry) -> Json:
     if step.source is not None:
         field = "configMapKeyRef" if step.source.kind == CONFIG_MAP else "secretKeyRef"
         said = {field: {"key": step.source.key, **_present_reference(step.source)}}
+    elif (file := step.file) is not None:
+        optional = {"optional": True} if file.optional else {}
+        said = {"fileKeyRef": {"volumeName": file.volume, "path": file.path, "key": file.key, **optional}}
     elif step.field.startswith("node."):
         resource = step.field.replace("node.", "limits.")
         unit = next(text for text, size in _units(resource).items() if size == step.divisor)

@@ -146,10 +146,11 @@ def _containers(spec: dict[str, Any]) -> Flaws:
 def _env(container: dict[str, Any], at: Path, spec: dict[str, Any]) -> Flaws:
     seen: set[str] = set()
     siblings = [c["name"] for _, c in everyone(spec) if "name" in c]
+    volumes = {v["name"]: v for _, v in items(spec, "volumes", ("spec",)) if "name" in v}
     for place, source in items(container, "envFrom", at):
         yield from check_env_from(source, place)
     for place, variable in items(container, "env", at):
-        yield from check_value_from(variable, place, siblings)
+        yield from check_value_from(variable, place, siblings, volumes)
         name = variable.get("name")
         if name is None:
             continue

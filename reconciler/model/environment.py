@@ -15,8 +15,8 @@ from reconciler.model.objects import SECRET, FindObject
 from reconciler.model.sources import EnvEntry, Reference
 from reconciler.model.spec import ContainerSpec, Mount
 
-TellField = Callable[[EnvEntry], str]
-"""What an entry's ``field`` says of this life of the pod."""
+TellField = Callable[[EnvEntry], str | None]
+"""What an entry's ``field`` or ``file`` says of this life of the pod; None: nothing, and the variable is not set."""
 
 Used = dict[tuple[str, str], dict[str, bytes]]
 """By kind and name of an object: what is used of it, key to value."""
@@ -67,9 +67,12 @@ def evaluate(program: Iterable[EnvEntry], find: FindObject, tell: TellField = la
 
 def _set(entry: EnvEntry, tell: TellField, outcome: Outcome) -> None:
     try:
-        outcome.values[entry.name] = tell(entry) if entry.field else expand(entry.value, outcome.values)
+        value = tell(entry) if not entry.is_known else expand(entry.value, outcome.values)
     except ValueError as error:
         raise ValueError(f"variable {entry.name} {error}") from error
+    if value is None:
+        return
+    outcome.values[entry.name] = value
     if names_in(entry.value) & outcome.secret:
         outcome.secret.add(entry.name)
     else:

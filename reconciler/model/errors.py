@@ -18,21 +18,26 @@ Messages read "cannot <verb> <thing>: <cause>", and are one line.
 
 from __future__ import annotations
 
+CONFIG_ERROR = "CreateContainerConfigError"
+"""What the kubelet calls it where what a container is to be made of is wrong or missing."""
+
 
 class ReconcilerError(Exception):
-    """``hint`` says what to do about it, in one sentence."""
+    """``hint`` says what to do about it, in one sentence. ``reason``: Kubernetes' word for it, where that says more
+    than which step failed."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", reason: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.reason = reason
 
 
 class TryLater(ReconcilerError):
     """Worth trying again without any change of input. ``after`` is a suggestion in seconds."""
 
-    def __init__(self, message: str, *, hint: str = "", after: float | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, hint: str = "", reason: str = "", after: float | None = None) -> None:
+        super().__init__(message, hint=hint, reason=reason)
         self.after = after
 
 

@@ -23,12 +23,26 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class FileKey:
+    """What a file at ``path`` in an emptyDir says for ``key`` when the container is made (``model/envfile.py``);
+    ``optional``: where file or key are not there, nothing comes of it."""
+
+    volume: str = costs(Cost.CONTAINER)
+    path: str = costs(Cost.CONTAINER)
+    key: str = costs(Cost.CONTAINER)
+    optional: bool = costs(Cost.CONTAINER, False)
+
+    def __str__(self) -> str:
+        return f"file {self.path} of volume {self.volume}[{self.key}]"
+
+
+@dataclass(frozen=True, slots=True)
 class EnvEntry:
     """One step of a container's environment: the variable ``name``, or with a ``source`` of no key all of its values,
     ``name`` before each key. The value is ``value``, in which ``$(VAR)`` means what was set before; that of ``source``;
-    or that of ``field``: ``metadata.uid``, ``spec.nodeName``, ``status.hostIP``, ``status.podIPs``…, or the machine's
-    ``node.cpu`` (thousandths) and ``node.memory`` (bytes) in units of ``divisor``, as ``container`` ("": this one) has
-    no limit."""
+    what ``file`` says; or that of ``field``: ``metadata.uid``, ``spec.nodeName``, ``status.hostIP``,
+    ``status.podIPs``…, or the machine's ``node.cpu`` (thousandths) and ``node.memory`` (bytes) in units of ``divisor``,
+    as ``container`` ("": this one) has no limit."""
 
     name: str = costs(Cost.CONTAINER, "")
     value: str = costs(Cost.CONTAINER, "")
@@ -36,6 +50,12 @@ class EnvEntry:
     field: str = costs(Cost.CONTAINER, "")
     divisor: int = costs(Cost.CONTAINER, 1)
     container: str = costs(Cost.CONTAINER, "")
+    file: FileKey | None = costs(Cost.CONTAINER, None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its value is in the manifest."""
+        return not (self.source or self.field or self.file)
 
     @property
     def is_all(self) -> bool:
@@ -46,7 +66,7 @@ class EnvEntry:
     def told(self) -> tuple[str, str]:
         """The variable, and where its value comes from, for a reader."""
         if self.source is None:
-            return self.name, self.field or self.value
+            return self.name, str(self.file) if self.file else self.field or self.value
         if self.is_all:
             return f"{self.name}* of {self.source}", "all"
         return self.name, f"{self.source}[{self.source.key}]"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.model.actions import PullImage, Reason, Why
 from reconciler.model.desired import Missing, Present
+from reconciler.model.errors import CONFIG_ERROR
 from reconciler.model.observed import HostFacts, ImageState, ImageStatus, Instant, Observed, PortHolder, Problem
 from reconciler.model.spec import ContainerSpec, PodSpec, PortBinding, Protocol, PullPolicy
 
@@ -67,7 +68,7 @@ def port_obstacles(spec: PodSpec, have: Observed, host: HostFacts, now: Instant)
 def missing_obstacles(missing: Iterable[Missing]) -> tuple[Obstacle, ...]:
     """What is referred to and nobody defines."""
     found = dict.fromkeys((one.container, str(one)) for one in missing)
-    return tuple(Obstacle(who, Why.PROBLEM, "CreateContainerConfigError", text) for who, text in found)
+    return tuple(Obstacle(who, Why.PROBLEM, CONFIG_ERROR, text) for who, text in found)
 
 
 def _missing(container: str, want: Present) -> tuple[Obstacle, ...]:

@@ -383,3 +383,15 @@ def test_a_part_by_a_variable_from_an_object(instance: Instance, image: str, fol
     assert refused.returncode == 1
     assert "leads out of the volume" in refused.stdout + refused.stderr
     assert instance.running("web") == before
+
+
+def test_a_part_by_a_variable_that_is_not_set(instance: Instance, image: str, folder: Path) -> None:
+    """The kubelet's word for it."""
+    env = [{"name": "WHERE", "valueFrom": {"configMapKeyRef": {"name": "conf", "key": "where", "optional": True}}}]
+    app = container("app", image, volumeMounts=[mount("data", "/d", subPathExpr="$(WHERE)/x")])
+    app["env"] += env
+    put(folder / "web.yaml", pod("web", app, volumes=[{"name": "data", "emptyDir": {}}]))
+    refused = instance.run("apply", "--wait", "--timeout", 3, folder)
+    assert refused.returncode == 1
+    assert 'its subPathExpr of /d: missing value for "WHERE"' in refused.stdout + refused.stderr
+    assert "CreateContainerConfigError" in instance.ok("get", "pods")

@@ -9,7 +9,7 @@ import pytest
 from reconciler.model.environment import Lack, Outcome, canonical, evaluate, settled
 from reconciler.model.expansion import LONGEST
 from reconciler.model.objects import CONFIG_MAP, SECRET, Object
-from reconciler.model.sources import EnvEntry, Reference
+from reconciler.model.sources import EnvEntry, FileKey, Reference
 from reconciler.model.spec import ContainerSpec, Mount, Volume, VolumeKind
 
 OBJECTS = {
@@ -39,7 +39,13 @@ def secret(name: str = "", key: str = "", of: str = "s", *, optional: bool = Fal
 
 
 def run(*program: EnvEntry) -> Outcome:
-    return evaluate(program, find, lambda entry: f"<{entry.field}>")
+    return evaluate(program, find, told)
+
+
+def told(entry: EnvEntry) -> str | None:
+    if entry.file is not None:
+        return f"<{entry.file.key}>" if entry.file.key else None
+    return f"<{entry.field}>"
 
 
 VALUES: list[tuple[str, list[EnvEntry], dict[str, str]]] = [
@@ -55,6 +61,9 @@ VALUES: list[tuple[str, list[EnvEntry], dict[str, str]]] = [
     ("a variable may be made of its own earlier value", [secret("w", "p"), text("w", "$(w)$(w)")], {"w": "passpass"}),
     ("a field is told and not expanded", [EnvEntry("i", field="status.podIP"), text("v", "$(i)")],
      {"i": "<status.podIP>", "v": "<status.podIP>"}),
+    ("what a file says is not expanded", [EnvEntry("i", file=FileKey("v", "f", "k")), text("v", "$(i)")],
+     {"i": "<k>", "v": "<k>"}),
+    ("what a file does not say sets nothing", [text("i", "1"), EnvEntry("i", file=FileKey("v", "f", ""))], {"i": "1"}),
     ("what is optional and missing sets nothing", [config("v", "none", optional=True), secret(of="no", optional=True)],
      {}),
     ("what is optional and missing leaves what was there", [text("v", "1"), config("v", "none", optional=True)],

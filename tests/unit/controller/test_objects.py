@@ -67,6 +67,15 @@ def test_who_refers_to_nothing_waits_alone_and_is_begun_when_it_is_there(world: 
     assert world.result(WEB).status.summary == "Running"
 
 
+def test_what_an_init_container_lacks_is_told_of_it(world: World) -> None:
+    document = json.loads(user())
+    (app, side) = document["spec"].pop("containers")
+    document["spec"] |= {"initContainers": [app], "containers": [side]}
+    world.write("pod.json", json.dumps(document))
+    world.settle()
+    assert 'configmap "c" not found (needed by spec.initContainers[app].env[V])' in waits(world)
+
+
 def test_an_edit_of_an_object_replaces_those_who_use_what_was_edited(world: World) -> None:
     world.write("pod.json", user())
     world.write("other.json", user("other", of="d"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.kube.present import pod_manifest
-from reconciler.model.sources import EnvEntry, Reference
+from reconciler.model.sources import EnvEntry, FileKey, Reference
 from reconciler.model.spec import ContainerSpec
 from tests.unit.kube.helpers import pod, read, sentences, spec_of
 
@@ -118,10 +118,27 @@ def test_what_is_written_out_reads_back_as_the_same(env: list[dict[str, Any]]) -
     assert spec_of(pod_manifest(spec)) == spec
 
 
+def with_volumes(*env: dict[str, Any]) -> dict[str, Any]:
+    return pod({"volumes": [{"name": "dir"}, {"name": "conf", "configMap": {"name": "c"}}]}, env=list(env))
+
+
+def test_a_key_of_a_file_is_known_when_the_container_is_made() -> None:
+    said = {"volumeName": "dir", "path": "a//b.env", "key": "K"}
+    document = with_volumes(variable("B", fileKeyRef={**said, "optional": True}), variable("A", fileKeyRef=said))
+    spec = spec_of(document)
+    assert spec.containers[0].program == (
+        EnvEntry("B", file=FileKey("dir", "a/b.env", "K", optional=True)),
+        EnvEntry("A", file=FileKey("dir", "a/b.env", "K")),
+    )
+    assert spec_of(pod_manifest(spec)) == spec
+
+
 E = "spec.containers[0].env[0].valueFrom"
 F = "spec.containers[0].envFrom[0]"
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
-    (pod(env=[variable("A")]), [f"{E}: needs one of configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef"]),
+    (pod(env=[variable("A")]), [
+        f"{E}: needs one of configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef, fileKeyRef"
+    ]),
     (pod(env=[variable("A", secretKeyRef=key_of("s", "k"), fieldRef=field("metadata.name"))]), [
         f"{E}: has more than one source: secretKeyRef and fieldRef"
     ]),
@@ -159,6 +176,19 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     (pod(env=[variable("A", resourceFieldRef={"resource": "limits.cpu", "containerName": "b"})]), [
         f"{E}.resourceFieldRef.containerName: the pod has no container 'b'"
     ]),
+    (with_volumes(variable("A", fileKeyRef={"volumeName": "dirr", "path": "../f", "key": "a="})), [
+        f"{E}.fileKeyRef.volumeName: there is no volume called 'dirr', did you mean dir?",
+        f"{E}.fileKeyRef.path: '../f' must not contain '..'",
+        f"{E}.fileKeyRef.key: 'a=' must be printable ASCII characters other than '='",
+    ]),
+    (with_volumes(variable("A", fileKeyRef={"volumeName": "conf", "path": "/f", "key": "a" * 129})), [
+        f"{E}.fileKeyRef.volumeName: 'conf' must be an emptyDir",
+        f"{E}.fileKeyRef.path: '/f' must be a relative path",
+        f"{E}.fileKeyRef.key: has 129 characters, more than 128",
+    ]),
+    (with_volumes(variable("A", fileKeyRef={"volumeName": "dir"})), [
+        f"{E}.fileKeyRef.path: missing", f"{E}.fileKeyRef.key: missing"
+    ]),
     (pod(envFrom=[{"prefix": "a"}]), [f"{F}: needs one of configMapRef, secretRef"]),
     (pod(envFrom=[{"configMapRef": {"name": "c"}, "secretRef": {"name": "s"}}]), [
         f"{F}: has more than one source: configMapRef and secretRef"
@@ -176,7 +206,8 @@ def test_is_refused(document: dict[str, Any], said: list[str]) -> None:
 
 
 def test_what_is_refused_is_not_called_missing_as_well() -> None:
-    source = {"fileKeyRef": {"key": "A", "path": "f", "volumeName": "v"}}
-    assert sentences(read(pod(env=[variable("A", **source)]))) == [f"{E}.fileKeyRef: not supported yet"]
+    source = {"fieldref": {"fieldPath": "metadata.name"}}
+    said = f"{E}.fieldref: unknown field, did you mean fieldRef?"
+    assert sentences(read(pod(env=[variable("A", **source)]))) == [said]
     misspelt = read(pod(envFrom=[{"configMapref": {"name": "c"}}]))
     assert sentences(misspelt) == [f"{F}.configMapref: unknown field, did you mean configMapRef?"]
