@@ -163,7 +163,85 @@ def test_a_pull_that_fails_for_days_is_two_events(store: Store) -> None:
     for _ in range(50):
         events.emit(store, clock, "default/web", EventType.NORMAL, "Pulling", "Pulling image a")
         events.emit(store, clock, "default/web", EventType.WARNING, "Failed", "its registry cannot be reached")
+        clock.advance(events.AGAIN)
     assert [(e.reason, e.count) for e in events.read(store)] == [("Pulling", 50), ("Failed", 50)]
+
+
+def test_what_is_said_again_and_again_is_written_once_in_five_minutes(store: Store) -> None:
+    """A readiness probe that fails each second for an hour."""
+    clock = FakeClock()
+    written = set()
+    for _ in range(3600):
+        events.emit(store, clock, "default/web", EventType.WARNING, "Unhealthy", "Readiness probe failed")
+        (event,) = events.read(store)
+        written.add(event.seq)
+        clock.advance(1)
+    assert len(written) == event.count == events.BURST + 3575 // events.AGAIN
+
+
+def test_what_differs_in_its_text_alone_becomes_one_event_that_shows_the_latest(store: Store) -> None:
+    clock = FakeClock()
+    events.emit(store, clock, "default/web", EventType.NORMAL, "Started", "Started container app")
+    for number in range(1, 41):
+        clock.advance(1)
+        events.emit(store, clock, "default/web", EventType.WARNING, "Unhealthy", f"probe failed: {number}")
+    kept = events.read(store, about="default/web")
+    assert [e.message for e in kept[:2]] == ["Started container app", "probe failed: 1"]
+    assert kept[-1].message == f"{events.COMBINED}probe failed: 40"
+    assert (len(kept), kept[-1].count) == (1 + events.BURST + 1, 40 - events.BURST)
+    clock.advance(events.SIMILAR)
+    events.emit(store, clock, "default/web", EventType.WARNING, "Unhealthy", "probe failed: 41")
+    assert events.read(store)[-1].message == "probe failed: 41", "ten minutes later it is news"
+
+
+def test_a_clock_that_is_set_back_silences_nothing(store: Store) -> None:
+    for _ in range(events.BURST):
+        events.emit(store, FakeClock(), "default/web", EventType.WARNING, "BackOff", "restarting")
+    events.emit(store, FakeClock(wall=1_600_000_000.0), "default/web", EventType.WARNING, "BackOff", "restarting")
+    assert events.read(store)[0].count == events.BURST + 1
+
+
+def test_of_one_object_the_latest_are_kept_and_others_stay(store: Store) -> None:
+    clock = FakeClock()
+    events.emit(store, clock, "default/db", EventType.NORMAL, "Started", "started")
+    for number in range(events.PER_OBJECT + 50):
+        events.emit(store, clock, "default/web", EventType.NORMAL, f"R{number}", "")
+    assert len(events.read(store, about="default/web")) == events.PER_OBJECT
+    assert len(events.read(store, about="default/db")) == 1
+
+
+def test_a_long_message_keeps_its_beginning_and_its_end(store: Store) -> None:
+    events.emit(store, FakeClock(), "x", EventType.NORMAL, "R", "cannot " + "x" * 5_000 + " cause")
+    (event,) = events.read(store)
+    assert len(event.message) == events.LENGTH
+    assert event.message.startswith("cannot x") and event.message.endswith("x cause") and " … " in event.message
+
+
+def test_old_ones_go_although_there_is_room(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_BATCH", 2)
+    clock = FakeClock()
+    events.emit(store, clock, "x", EventType.NORMAL, "R", "old")
+    clock.advance(events.KEPT_FOR + 1)
+    events.emit(store, clock, "x", EventType.NORMAL, "R", "new")
+    assert [e.message for e in events.read(store)] == ["new"]
+
+
+@pytest.mark.parametrize("about", ["default/web", "default/job-{}"], ids=["of one object", "of an object each"])
+def test_the_file_is_no_larger_after_many_events_than_after_some(
+    store: Store, monkeypatch: pytest.MonkeyPatch, about: str
+) -> None:
+    """What is deleted is used again; and no single event waits for a great clearing."""
+    monkeypatch.setattr(events, "KEPT", 200)
+    monkeypatch.setattr(events, "_BATCH", 50)
+    clock, sizes = FakeClock(), []
+    for number in range(1_500):
+        clock.advance(1)
+        events.emit(store, clock, about.format(number), EventType.NORMAL, f"R{number % 50}", f"{number} " + "x" * 300)
+        if number in (499, 1_499):
+            pages, free = (int(str(store.read(f"PRAGMA {name}")[0][0])) for name in ("page_count", "freelist_count"))
+            sizes.append((pages, free))
+    assert len(events.read(store, limit=10_000)) <= 250
+    assert sizes[1][0] <= sizes[0][0] * 1.2 < 100, sizes
 
 
 def test_what_was_done_keeps_its_order(store: Store) -> None:
@@ -175,10 +253,22 @@ def test_what_was_done_keeps_its_order(store: Store) -> None:
 def test_old_events_are_dropped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "KEPT", 100)
     for n in range(1_000):
-        events.emit(store, FakeClock(), "x", EventType.NORMAL, "R", str(n))
+        events.emit(store, FakeClock(), f"x{n}", EventType.NORMAL, "R", str(n))
     kept = events.read(store, limit=5_000)
     assert len(kept) <= 100
     assert kept[-1].message == "999"
+
+
+def test_what_is_counted_drives_nothing_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a new number each time; what is kept are so many events, not so many numbers."""
+    monkeypatch.setattr(events, "KEPT", 3)
+    monkeypatch.setattr(events, "_BATCH", 5)
+    clock = FakeClock()
+    events.emit(store, clock, "default/db", EventType.NORMAL, "Started", "started")
+    for _ in range(60):
+        events.emit(store, clock, "default/web", EventType.WARNING, "BackOff", "restarting")
+        clock.advance(events.AGAIN)
+    assert [(e.about, e.count) for e in events.read(store)] == [("default/db", 1), ("default/web", 60)]
 
 
 def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
