@@ -2,8 +2,8 @@
 
 Pods made by hand are one more source, which this program looks after and never prunes.
 
-Threads: the workers and the exit watcher of ``core``, one for the folders, one for what others do to the network; the
-caller's waits for the end.
+Threads: the workers and the exit watcher of ``core``, one for the folders, one for what others do to the network, one
+for garbage; the caller's waits for the end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from reconciler.controller.by_hand import Bench, after_sync
 from reconciler.controller.core import WORKERS, Core
 from reconciler.controller.firewall import FirewallWatcher
 from reconciler.controller.folders import FolderWatcher
+from reconciler.controller.garbage import Housekeeper
 from reconciler.controller.health import Health
 from reconciler.controller.lock import claim
 from reconciler.controller.log import Log, Silent
@@ -159,6 +160,7 @@ def _run(
         health=core.health,
     )
     firewall = _firewall_watcher(engine, options, clock, core.health)
+    garbage = Housekeeper(engine, core.wanted, clock, options.log, core.health)
     adopted = core.adopt()
     options.log.info("controller starts", watching=[s.path for s in sources], adopted=len(adopted))
     core.start()
@@ -167,6 +169,7 @@ def _run(
             firewall.start()
         folders.start()
         everything()
+        garbage.start()
         if options.on_start:
             options.on_start(core)
         # Whoever hears that we are ready may ask for a reload at once: unheard, SIGHUP would end us.
@@ -175,6 +178,7 @@ def _run(
             keep_told(notifier, core.health, options.log, stop)
     finally:
         notifier.tell(STOPPING=1, STATUS="letting the steps under way end; pods go on")
+        garbage.stop()
         folders.stop()
         if firewall:
             firewall.stop()

@@ -28,12 +28,17 @@ import msgspec
 
 from reconciler.engine.oci import rlimits
 from reconciler.model.errors import HostUnfit
+from reconciler.model.stock import ImagePolicy
 from reconciler.model.strictness import Strictness
 
 _LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _IDS = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
+_AGE = re.compile(r"(?=.)(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?")
 _PATTERN = re.compile(r"[a-z0-9][-_a-z0-9/]*(\.[-_a-z0-9/]+)*(\.?\*)?")
+
+NEVER = 101
+"""Per cent of a disk that nothing fills."""
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,9 +69,33 @@ class DnsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ImagesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[images]``. ``auth_file``: passwords of registries (containers-auth.json(5)), instead of those that skopeo
-    finds for root: REGISTRY_AUTH_FILE, /run/containers/0/auth.json, ~/.config/containers, ~/.docker/config.json."""
+    finds for root: REGISTRY_AUTH_FILE, /run/containers/0/auth.json, ~/.config/containers, ~/.docker/config.json.
+
+    Unused images are removed by a controller when their disk is as full as ``gc_high_percent`` (100: never), down to
+    ``gc_low_percent``; none that came or was named within ``gc_min_age``; and whatever nobody has needed for
+    ``gc_max_age`` ("0s": no age is too old). The kubelet's imageGC… and image…GCAge, with its defaults. ``gc_local``:
+    also those that were loaded, and that nobody could give again."""
 
     auth_file: Annotated[str, msgspec.Meta(pattern="^/")] | None = None
+    gc_high_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 85
+    gc_low_percent: Annotated[int, msgspec.Meta(ge=0, le=99)] = 80
+    gc_min_age: str = "2m"
+    gc_max_age: str = "0s"
+    gc_local: bool = False
+
+    def __post_init__(self) -> None:
+        if self.gc_low_percent >= self.gc_high_percent:
+            raise ValueError(f"gc_low_percent ({self.gc_low_percent}) is not below gc_high_percent")
+        for age in (self.gc_min_age, self.gc_max_age):
+            if not _AGE.fullmatch(age):
+                raise ValueError(f"{age!r} is not an age such as 2m or 168h")
+
+    @property
+    def policy(self) -> ImagePolicy:
+        """The same, ages in seconds."""
+        high = self.gc_high_percent if self.gc_high_percent < 100 else NEVER
+        youngest, oldest = _seconds(self.gc_min_age), _seconds(self.gc_max_age)
+        return ImagePolicy(high, self.gc_low_percent, youngest, oldest, self.gc_local)
 
 
 class ResourcesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +135,12 @@ class SecurityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for pattern in self.allowed_unsafe_sysctls:
             if not _PATTERN.fullmatch(pattern):
                 raise ValueError(f"{pattern!r} is neither the name of a sysctl nor a beginning such as net.*")
+
+
+def _seconds(age: str) -> float:
+    match = _AGE.fullmatch(age)
+    assert match
+    return sum(int(part or 0) * unit for part, unit in zip(match.groups(), (86_400, 3_600, 60, 1), strict=True))
 
 
 _SIZE = re.compile(r"([0-9]{1,15})(|k|M|G|Ki|Mi|Gi)")

@@ -8,7 +8,7 @@ passes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.model.observed import Container, HostFacts, Instant, Observed, PidRef
     from reconciler.model.probe import Handler, Outcome, Verdict
     from reconciler.model.spec import PodSpec, PortBinding
+    from reconciler.model.stock import Space, Stock, StockedImage
     from reconciler.model.usage import Usage
 
 
@@ -73,11 +74,11 @@ class Engine:
 
     def tidy(self) -> None:
         """Collect what killed predecessors left where no plan looks: trash, rows and leases and lock files of pods
-        that are not there, the network of an instance without pods. Cheap where there is nothing.
+        that are not there, logs of what is gone, the network of an instance without pods. Cheap where there is nothing.
 
         Raises ReconcilerError.
         """
-        from reconciler.engine import files, firewalls, locks, nameserver, networks, sandboxes
+        from reconciler.engine import files, firewalls, locks, nameserver, networks, oldlogs, sandboxes
 
         ctx = self.context
         with boundary.told("tidy up"):
@@ -89,6 +90,7 @@ class Engine:
                     sandboxes.forget(ctx, key)
             nameserver.tend(ctx)
             locks.sweep(ctx.layout.locks, {ctx.layout.key_lock(key).name for key in self.keys()})
+            oldlogs.sweep(ctx, self.lock)
             networks.remove_if_last(ctx, firewalls.close)
 
     @contextmanager
@@ -221,6 +223,29 @@ class Engine:
     def images(self) -> Images:
         """The images of this instance."""
         return self.context.images
+
+    def stock(self, wanted: Callable[[], Collection[str]]) -> Stock:
+        """The images as garbage collection sees them. ``wanted``: the references that somebody needs beside what is on
+        record."""
+        from reconciler.engine import stock
+
+        with boundary.told("look at the images"):
+            return stock.take(self.context, wanted)
+
+    def drop_image(self, image: StockedImage, wanted: Callable[[], Collection[str]]) -> bool:
+        """Remove an image unless somebody has come to need it since it was looked at; whether it is gone."""
+        from reconciler.engine import stock
+
+        with boundary.told(f"remove image {image.name}"):
+            return stock.drop(self.context, image, wanted)
+
+    def sweep_images(self) -> Space | None:
+        """Delete what belongs to no image; what is free then. None where that cannot be now: somebody has images
+        brought."""
+        from reconciler.engine import stock
+
+        with boundary.told("clear up the images"):
+            return stock.space(self.context) if self.images.collect() else None
 
     def retire(self) -> None:
         """Where no pod is left: end what serves them all (see ``retirement``). The next pod has it made again."""

@@ -15,7 +15,7 @@ from reconciler.engine.oci.config import infra_config
 from reconciler.engine.oci.prepare import prepare_script
 from reconciler.engine.oci.process import PATH, PAUSE
 from reconciler.engine.records import ContainerRecord, PodRecord
-from reconciler.model.errors import ImageProblem
+from reconciler.model.errors import ImageProblem, TryLater
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import PodSpec, SandboxSpec
 
@@ -66,7 +66,7 @@ def image_of(ctx: Context, spec: PodSpec) -> Iterator[str]:
         return
     with ctx.images.pinned(name) as image:
         if image is None:
-            raise ImageProblem(f"cannot create the infra container of pod {spec.key}: image {name} is not here")
+            raise TryLater(f"cannot create the infra container of pod {spec.key}: image {name} went away just now")
         yield image.id
 
 

@@ -21,7 +21,7 @@ from reconciler.engine.recorded import require_pod
 from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.engine.store import events
 from reconciler.model.actions import CreateContainer
-from reconciler.model.errors import ImageProblem, InvalidInput, TryLater
+from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
@@ -35,7 +35,7 @@ LOGS_KEPT = 2
 def create(ctx: Context, action: CreateContainer) -> ContainerId:
     """Create the next attempt at a member; its process waits to be started.
 
-    Raises ImageProblem when the image went away, TryLater when the pod's infra container did, RuntimeFailed.
+    Raises TryLater when its image or the pod's infra container went away, RuntimeFailed.
     """
     pod = require_pod(ctx, action.pod)
     _, infra = sandboxes.living_infra(ctx, action.pod)
@@ -43,7 +43,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
     projected.prepare(ctx, replace(pod, spec=action.spec), spec, infra)
     with ctx.images.pinned(spec.image) as image:
         if image is None:
-            raise ImageProblem(f"cannot create container {spec.name}: image {spec.image} is not here")
+            raise TryLater(f"cannot create container {spec.name}: image {spec.image} went away just now")
         record = apart.settled(ctx, pod, _record(ctx, pod, spec, action, image))
         prepare_log(Path(record.log_path), action.attempt)
         config, prepare = bundle(ctx, pod, record, image, infra, action.spec)
@@ -80,11 +80,11 @@ def bundle(
 
 
 def shown(ctx: Context, spec: ContainerSpec) -> dict[str, Image]:
-    """The images that a member's volumes show, by reference. Raises ImageProblem where one went away."""
+    """The images that a member's volumes show, by reference. Raises TryLater where one went away."""
     found = {reference: ctx.images.get(reference) for reference, _ in spec.images[1:]}
     for reference, image in found.items():
         if image is None:
-            raise ImageProblem(f"cannot create container {spec.name}: image {reference} is not here")
+            raise TryLater(f"cannot create container {spec.name}: image {reference} went away just now")
     return {reference: image for reference, image in found.items() if image is not None}
 
 

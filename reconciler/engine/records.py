@@ -7,6 +7,7 @@ and only by a holder of the key's lock; readers without the lock see a consisten
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,11 @@ T = TypeVar("T")
 
 RECORD = "record.json"
 STATE = "state.json"
+
+
+def uid_of(pod: PodId) -> str:
+    """A pod's uid: the beginning of its id, in the shape of a UUID. Raises ValueError."""
+    return str(uuid.UUID(pod[:32]))
 
 
 @dataclass(frozen=True, slots=True)

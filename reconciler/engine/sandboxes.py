@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -256,7 +255,7 @@ def _inherit(old: Path, new: Path) -> None:
 def _record(ctx: Context, spec: PodSpec, owner: SourceId, ids: int) -> PodRecord:
     pod = PodId(new_id())
     lease = lease_of(ctx, spec)
-    uid, now, begun = str(uuid.UUID(pod[:32])), ctx.clock.wall(), _begun(ctx, spec)
+    uid, now, begun = records.uid_of(pod), ctx.clock.wall(), _begun(ctx, spec)
     cgroup = podgroups.choose(ctx, pod, spec)
     return PodRecord(pod, uid, spec.key, spec, owner, lease.ip, now, ip6=lease.ip6, cgroup=cgroup, ids=ids, begun=begun)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from reconciler.model.objects import ObjectsFor
 from reconciler.model.observed import HostFacts, Instant, Observed, PidRef
 from reconciler.model.probe import Handler, Outcome, Verdict
 from reconciler.model.spec import PodSpec
+from reconciler.model.stock import Space, Stock, StockedImage
 
 
 class KeyLock(Protocol):
@@ -75,6 +76,17 @@ class PodEngine(Protocol):
     def renew_images(self, key: Key, spec: PodSpec, tell: Callable[[str], None]) -> tuple[str, ...]:
         """Ask the registries about every image of a pod, and have its containers replaced whose image is another one
         now; waits for the pulls. Returns what could not be had, in sentences."""
+
+    def stock(self, wanted: Callable[[], Collection[str]]) -> Stock:
+        """The images as garbage collection sees them. ``wanted``: the references that somebody needs beside what is on
+        record. Raises ReconcilerError."""
+
+    def drop_image(self, image: StockedImage, wanted: Callable[[], Collection[str]]) -> bool:
+        """Remove an image unless somebody has come to need it since it was looked at; whether it is gone. Raises
+        ReconcilerError."""
+
+    def sweep_images(self) -> Space | None:
+        """Delete what belongs to no image; what is free then. None where that cannot be now. Raises ReconcilerError."""
 
     def tidy(self) -> None:
         """Collect what killed predecessors left where no plan looks. Raises ReconcilerError."""

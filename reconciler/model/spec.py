@@ -444,6 +444,12 @@ class PodSpec:
         return (*self.init, *self.containers)
 
     @property
+    def images(self) -> frozenset[str]:
+        """Every image that the pod needs, by reference."""
+        own = frozenset({self.sandbox.infra_image} - {""})
+        return own.union(reference for c in self.everyone for reference, _ in c.images)
+
+    @property
     def sidecars(self) -> tuple[ContainerSpec, ...]:
         """The init containers that run as long as the pod."""
         return tuple(c for c in self.init if c.restart is RestartPolicy.ALWAYS)

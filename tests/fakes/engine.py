@@ -44,13 +44,14 @@ from reconciler.model.qos import qos_of, resources_of
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 from tests.fakes import hooks
 from tests.fakes.clock import FakeClock
-from tests.fakes.parts import FakeLock, Fault, Killed, Moment, Pod, Violation, after_reboot, made_again
+from tests.fakes.parts import FakeLock, Fault, Killed, Moment, Pod, Violation, after_reboot, made_again, quota
+from tests.fakes.stock import FakeStock
 
 RETRY_PULL = 10.0
 KILL_AGAIN = 2.0
 
 
-class FakeEngine:
+class FakeEngine(FakeStock):
     """See the module. Everything that a test may turn is a plain attribute.
 
     ``pull_time``: seconds that a pull takes (0: PullImage leaves the image present). ``unknown_images``: references
@@ -61,6 +62,7 @@ class FakeEngine:
     """
 
     def __init__(self, clock: FakeClock | None = None) -> None:
+        super().__init__()
         self.clock = clock or FakeClock()
         self.objects_for: ObjectsFor = lambda _user, _owner: lambda _kind, _name: None
         self.images: dict[str, ImageState] = {}
@@ -315,7 +317,7 @@ class FakeEngine:
                 pod = self._pod(key, action.pod)
                 for c in pod.containers:
                     own = c.spec.resources.cpu_limit or 0  # without one it may do what the pod may
-                    if c.state.can_signal() and own > _quota(action.resources):
+                    if c.state.can_signal() and own > quota(action.resources):
                         raise Violation(f"the pod of {key} may do less than its container {c.name}")
                 pod.sandbox = replace(pod.sandbox, resources=action.resources, qos=action.qos)
             case a.RemoveContainer():
@@ -508,7 +510,7 @@ class FakeEngine:
     @staticmethod
     def _fits(pod: Pod, resources: Resources) -> None:
         """v1 refuses a CPU quota above the parent's."""
-        if pod.sandbox.resources and resources.cpu_limit and resources.cpu_limit > _quota(pod.sandbox.resources):
+        if pod.sandbox.resources and resources.cpu_limit and resources.cpu_limit > quota(pod.sandbox.resources):
             raise Violation(f"{resources} do not fit into the pod's {pod.sandbox.resources}")
 
     @staticmethod
@@ -591,7 +593,3 @@ class FakeEngine:
     def _tell(self, key: Key) -> None:
         for listener in self.listeners:
             listener(key)
-
-
-def _quota(resources: Resources) -> float:
-    return resources.cpu_limit or float("inf")

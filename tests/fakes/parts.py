@@ -7,6 +7,7 @@ from typing import Literal
 
 from reconciler.model.key import Key
 from reconciler.model.observed import Container, ContainerState, Exit, Sandbox
+from reconciler.model.spec import Resources
 
 Moment = Literal["before", "middle", "after"]
 
@@ -64,3 +65,8 @@ def after_reboot(container: Container, kept: bool, wall: float) -> Container:
     if not container.state.can_signal():
         return container
     return replace(container, state=ContainerState.EXITED, pid=None, exit=Exit(-1, 0.0, wall, container.started_wall))
+
+
+def quota(resources: Resources) -> float:
+    """Processors that may be used, at most."""
+    return resources.cpu_limit or float("inf")

@@ -12,7 +12,7 @@ Images that no registry gave us (loaded, or named localhost/…) are used as the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from reconciler.engine.images.disk import Disk
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.index import Index, Name, Record
 from reconciler.engine.images.keyring import auth_file, fitting
+from reconciler.engine.images.ledger import Entry, entries, seen
 from reconciler.engine.images.processes import Processes
 from reconciler.engine.images.pulls import Errand, Pulls
 from reconciler.engine.images.reference import Reference, id_prefix, new_name, parse
@@ -244,6 +245,21 @@ class Images:
             ids = prune_images(self._index, stays, everything)
         self.collect()
         return ids
+
+    def ledger(self, held: Collection[str], now: float) -> tuple[Entry, ...]:
+        """What garbage collection knows of each image; those that are ``held``, by id, are noted down as used now."""
+        return entries(self._disk, self._index, held, now)
+
+    def discard(self, image_id: str, since: float, may_go: Callable[[str], bool]) -> bool:
+        """Remove an image that nobody had or named again ``since``; whether it is gone. ``may_go`` is asked while
+        nobody can begin to use an image."""
+        with self._disk.lock("pin"), self._disk.lock("index"):
+            record = self._index.records().get(image_id)
+            if record is None or seen(self._disk, image_id) != since or not may_go(image_id):
+                return False
+            self._index.drop(record)
+        self.collect()
+        return True
 
     def remove(self, reference: str, *, in_use: InUse | None = None, force: bool = False) -> tuple[str, ...]:
         """Take a name from an image, and with its last name (or by id) the image; returns what was done, in lines.

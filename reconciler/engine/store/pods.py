@@ -125,6 +125,14 @@ def all_containers(store: Store) -> dict[ContainerId, PodId]:
     return {ContainerId(str(c)): PodId(str(p)) for c, p in store.read("SELECT id, pod FROM containers")}
 
 
+def names_by_pod(store: Store) -> dict[PodId, frozenset[str]]:
+    """What each pod's containers are called."""
+    found: dict[PodId, set[str]] = {}
+    for pod, name in store.read("SELECT DISTINCT pod, name FROM containers"):
+        found.setdefault(PodId(str(pod)), set()).add(str(name))
+    return {pod: frozenset(names) for pod, names in found.items()}
+
+
 def key_of_container(store: Store, container: ContainerId) -> Key | None:
     """The key whose pod the container belongs to."""
     rows = store.read(
