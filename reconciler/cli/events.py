@@ -131,6 +131,6 @@ def _show(event: Event, form: str) -> None:
         stamp = time.strftime("%H:%M:%S", time.localtime(event.last_wall))
         kind = coloured(event.type, YELLOW) if event.type is EventType.WARNING else event.type
         times = f" (x{event.count})" if event.count > 1 else ""
-        line = f"{stamp} {kind} {event.reason} {object_of(event)}: {harmless(event.message)}{times}"
+        line = f"{stamp} {kind} {event.reason} {harmless(object_of(event))}: {harmless(event.message)}{times}"
     click.echo(line)
     sys.stdout.flush()

@@ -6,11 +6,12 @@ What reads templates is imported when one is used: a plain listing does without.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 
 from reconciler.cli.table import columns
-from reconciler.cli.terminal import harmless
+from reconciler.cli.terminal import show
+
+__all__ = ["is_json", "json_text", "object_text", "rows_text", "show"]
 
 Fields = Mapping[str, object]
 """What templates may ask of one row; a value may be a function that gives it."""
@@ -63,10 +64,3 @@ def object_text(form: str, value: object) -> str:
     from reconciler.cli.templates import parse, render
 
     return _ended(render(parse(form), value))
-
-
-def show(text: str) -> None:
-    """Print a listing, with nothing of others' that would steer the reader's terminal."""
-    if sys.stdout.isatty():
-        text = "\n".join(map(harmless, text.split("\n")))
-    sys.stdout.write(_ended(text) if text else "")

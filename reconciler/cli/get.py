@@ -13,6 +13,7 @@ from reconciler.cli.ports import ranges, run
 from reconciler.cli.resolve import find_pod, observed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import age, table
+from reconciler.cli.terminal import show
 from reconciler.model.desired import Desired, Present, Suspended
 from reconciler.model.key import HAND
 from reconciler.model.observed import HostFacts, Observed
@@ -43,7 +44,7 @@ def _pods(
     pods = observed(engine, space) if name is None else (find_pod(engine, name, space),)
     shown = [status_of(engine, pod) for pod in pods]
     if output in ("json", "yaml"):
-        click.echo(as_objects(shown, output, one=name is not None))
+        show(as_objects(shown, output, one=name is not None))
     elif not shown:
         click.echo("No resources found" + ("" if space is None else f" in namespace {space}") + ".", err=True)
     else:

@@ -54,7 +54,7 @@ def load(options: Options, archive: Path | None, quiet: bool) -> int:
     with _progress(quiet) as tell:
         images = options.engine().images.load(archive or sys.stdin.buffer, progress=tell)
     for loaded in images:
-        click.echo(f"Loaded image: {', '.join(loaded.names) or loaded.id}")
+        formats.show(f"Loaded image: {', '.join(loaded.names) or loaded.id}")
     return 0
 
 
@@ -199,7 +199,7 @@ def ls(
     elif formats.is_json(form):
         import json
 
-        click.echo(json.dumps([imagelist.as_podman(images, i) for i in imagelist.ordered(kept, sort)], indent=4))
+        formats.show(json.dumps([imagelist.as_podman(images, i) for i in imagelist.ordered(kept, sort)], indent=4))
     elif form != "table":
         given = imagelist.fields(kept, sort, short)
         formats.show(formats.rows_text(form, given, imagelist.HEADINGS, header=not noheading))
@@ -225,7 +225,7 @@ def inspect(options: Options, references: tuple[str, ...], form: str) -> int:
     images = options.engine().images
     found = [images.inspect(reference) for reference in references]
     if formats.is_json(form):
-        click.echo(json.dumps(found, indent=4))
+        formats.show(json.dumps(found, indent=4))
     else:
         formats.show("".join(formats.object_text(form, imagelist.whole(one)) for one in found))
     return 0
@@ -318,7 +318,7 @@ def rm(options: Options, references: tuple[str, ...], everything: bool, force: b
     images, failed = options.engine().images, False
     for reference in references or tuple(i.id for i in images.list()):
         try:
-            click.echo("\n".join(images.remove(reference, force=force or everything)))
+            formats.show("\n".join(images.remove(reference, force=force or everything)))
         except ReconcilerError as error:
             if not (force and isinstance(error, NotFound)):
                 complain(error.message, error.hint)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from reconciler.cli.settings import Options, pass_options
-from reconciler.cli.terminal import harmless
+from reconciler.cli.terminal import harmless, show
 
 
 @click.command()
@@ -25,7 +25,7 @@ def info(options: Options, form: str) -> int:
     if form == "json":
         import json
 
-        click.echo(json.dumps(facts, indent=2, default=str))
+        show(json.dumps(facts, indent=2, default=str))
     else:
         click.echo("\n".join(as_text(facts)))
     return 0

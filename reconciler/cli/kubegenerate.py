@@ -10,6 +10,7 @@ from reconciler.cli import complete
 from reconciler.cli.kubeplay import INTERSPERSED, option
 from reconciler.cli.options.command import PodmanCommand
 from reconciler.cli.settings import Options, pass_options
+from reconciler.cli.terminal import show
 from reconciler.model.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def generate(options: Options, names: tuple[str, ...], filename: str | None) -> 
     specs = dict.fromkeys(_spec(engine, name) for name in names)
     text = "---\n".join(generated(spec).text for spec in specs)
     if filename is None:
-        click.echo(text, nl=False)
+        show(text)
         return 0
     try:
         with open(filename, "x", encoding="utf-8") as file:

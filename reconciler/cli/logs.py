@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--all-containers", is_flag=True, help="All containers of the pod NAME.")
 @click.option("--prefix", is_flag=True, help="Begin each line with the pod and the container it is of.")
 @click.option("-p", "--previous", is_flag=True, help="The attempt before the present one.")
+@click.option("--raw", is_flag=True, help="As it is also to a terminal, which then obeys it: colours, and all else.")
 @click.option("-n", "-N", "--namespace", help="Only pods of this namespace.")
 @pass_options
 def logs(
@@ -52,6 +53,7 @@ def logs(
     all_containers: bool,
     prefix: bool,
     previous: bool,
+    raw: bool,
     namespace: str | None,
 ) -> int:
     """Print what a container wrote to standard output and standard error.
@@ -77,7 +79,7 @@ def logs(
         lines = followed(engine, paths, count, since, until, wanted)
     else:
         lines = ((label, line) for label, _, path in paths for line in read_log(path, count, since, until, wanted))
-    write(lines, timestamps, at_once=follow)
+    write(lines, timestamps, at_once=follow, raw=raw)
     return 0
 
 
@@ -151,16 +153,23 @@ def log_path(found: Found, previous: bool) -> Path:
     raise NotFound(f"cannot show an earlier log of {found.name}: there is none")
 
 
-def write(lines: Iterable[tuple[str, Line]], timestamps: bool, *, at_once: bool = False) -> None:
-    """(label, line) byte for byte to a file or pipe; to a terminal with control characters made visible.
+def write(lines: Iterable[tuple[str, Line]], timestamps: bool, *, at_once: bool = False, raw: bool = False) -> None:
+    """(label, line) byte for byte to a file or pipe, and where ``raw``; to a terminal made harmless.
 
     ``at_once``: do not keep lines back until there is more of them.
     """
     out, tty = sys.stdout.buffer, sys.stdout.isatty()
     for label, line in lines:
-        text = harmless(line.text.decode(errors="backslashreplace")).encode() if tty else line.text
+        text = _visible(line) if tty and not raw else line.text
         stamp = f"{line.stamp} ".encode() if timestamps and line.stamp else b""
         out.write(label.encode() + stamp + text + (b"\n" if line.whole else b""))
         if tty or at_once:
             out.flush()
     out.flush()
+
+
+def _visible(line: Line) -> bytes:
+    """What stands in a line, for eyes. The return that a container's terminal puts before each line's end is no part of
+    it."""
+    text = line.text.removesuffix(b"\r") if line.whole else line.text
+    return harmless(text.decode(errors="backslashreplace")).encode()

@@ -10,6 +10,7 @@ from reconciler.cli import formats
 from reconciler.cli.maps import Map, Time
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import table
+from reconciler.cli.terminal import show
 
 if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
@@ -229,4 +230,4 @@ def _print(networks: list[dict[str, Any]]) -> None:
 
     for one in networks:
         one["created"] = time_of(one["created"]) if one["created"] else None
-    click.echo(json.dumps(networks, indent=4, ensure_ascii=False))
+    show(json.dumps(networks, indent=4, ensure_ascii=False))

@@ -38,6 +38,7 @@ Labelled = tuple[str, "Line"]
 @click.option("-n", "--names", is_flag=True, help="Begin lines with the container's name, not its id.")
 @click.option("--color", "colour", is_flag=True, help="A colour for each container, on a terminal.")
 @click.option("-l", "--latest", is_flag=True, help="Of the pod that was made last, instead of POD.")
+@click.option("--raw", is_flag=True, help="As it is also to a terminal, which then obeys it: colours, and all else.")
 @click.option("-N", "--namespace", help="Only in this namespace.")
 @pass_options
 def logs(
@@ -52,6 +53,7 @@ def logs(
     names: bool,
     colour: bool,
     latest: bool,
+    raw: bool,
     namespace: str | None,
 ) -> int:
     """Print what the containers of a pod wrote, in the order of time.
@@ -75,7 +77,7 @@ def logs(
         lines = followed(engine, logs, count, since, until, wanted)
     else:
         lines = merged((label, read_log(path, count, since, until, wanted)) for label, _, path in logs)
-    write(whole(lines) if len(found) > 1 else lines, timestamps, at_once=follow)
+    write(whole(lines) if len(found) > 1 else lines, timestamps, at_once=follow, raw=raw)
     return 0
 
 

@@ -57,7 +57,7 @@ def ps(
     rows = chosen(gather.containers(options.engine(), namespace), wanted, now, everything=everything, most=most)
     rows = shown.ordered(rows, sort)
     if form is not None and formats.is_json(form):
-        click.echo(formats.json_text([shown.as_json(row, now, with_namespaces=spaces) for row in rows]))
+        formats.show(formats.json_text([shown.as_json(row, now, with_namespaces=spaces) for row in rows]))
     elif form is not None and form != "table":
         given = [shown.fields(row, now, full=no_trunc) for row in rows]
         formats.show(formats.rows_text(form, given, shown.HEADINGS, header=not noheading))

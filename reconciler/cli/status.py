@@ -43,7 +43,7 @@ def validate(options: Options, places: tuple[Path, ...], quiet: bool, strictness
         click.echo(coloured(harmless(str(problem)), RED if problem.is_error else YELLOW))
     twice = defined_twice(sources)
     for line in twice:
-        click.echo(coloured(line, RED))
+        click.echo(coloured(harmless(line), RED))
     files = sum(len(source.snapshot.files) for source in sources)
     pods = sum(len(source.snapshot.claims) for source in sources)
     errors = sum(p.is_error for p in problems) + len(twice)

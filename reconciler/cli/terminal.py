@@ -14,6 +14,10 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TextIO
 
+from reconciler.model.harmless import harmless
+
+__all__ = ["GREEN", "RED", "YELLOW", "Progress", "coloured", "complain", "harmless", "show"]
+
 RED, GREEN, YELLOW = "31", "32", "33"
 
 
@@ -25,18 +29,13 @@ def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m"
 
 
-def harmless(text: str) -> str:
-    """Control characters, C1 included, as visible escapes (a tab stays); so no text of others moves the cursor."""
-    if text.isprintable():
-        return text
-    return "".join(c if c == "\t" or c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if code < 0x20:
-        return f"^{chr(code + 64)}"
-    return "^?" if code == 0x7F else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+def show(text: str) -> None:
+    """Print lines that others may have had a say in: to a terminal made harmless, and as they are to anything else (as
+    kubectl and podman do). Without a line's end behind them they get one."""
+    if sys.stdout.isatty():
+        text = "\n".join(map(harmless, text.split("\n")))
+    sys.stdout.write(text if not text or text.endswith("\n") else f"{text}\n")
+    sys.stdout.flush()
 
 
 def complain(message: str, hint: str = "") -> None:

@@ -82,7 +82,7 @@ def ls(options: Options, filters: tuple[str, ...], form: str | None, noheading: 
     if quiet:
         click.echo("".join(f"{record.name}\n" for record in found), nl=False)
     elif form and formats.is_json(form):
-        click.echo(formats.json_text([_described(ctx, record) for record in found]))
+        formats.show(formats.json_text([_described(ctx, record) for record in found]))
     elif form:
         rows = [_described(ctx, record) for record in found]
         formats.show(formats.rows_text(form, rows, _HEADINGS, header=not noheading))
@@ -114,7 +114,7 @@ def inspect(options: Options, names: tuple[str, ...], everything: bool, form: st
     if form and not formats.is_json(form):
         formats.show("".join(formats.object_text(form, one) for one in shown))
     else:
-        click.echo(formats.json_text(shown))
+        formats.show(formats.json_text(shown))
     return 0
 
 

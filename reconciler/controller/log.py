@@ -12,6 +12,7 @@ from typing import Any, Protocol, TextIO, cast
 
 from reconciler.model import actions as a
 from reconciler.model.actions import Action
+from reconciler.model.harmless import harmless
 
 _EVENTS: dict[type[Action], str] = {
     a.PullImage: "pulling image",
@@ -73,7 +74,8 @@ def open_log(stream: TextIO | None = None) -> Log:
     renderer: Any
     journal = _is_journal(out)
     if out.isatty():
-        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20, colors=_wants_colour())
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(pad_event_to=20, colors=_wants_colour(), exception_formatter=plain)
     else:
         renderer = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True)
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if out.isatty() else "iso", utc=not out.isatty())
@@ -84,12 +86,21 @@ def open_log(stream: TextIO | None = None) -> Log:
         renderer,
     ]
     if out.isatty():
-        del processors[2]
+        processors.insert(3, _made_harmless)
     elif journal:
         processors[1] = _take_level  # journald has its own clock, and a level from the line's beginning
         processors.append(_with_level)
     made = structlog.wrap_logger(structlog.PrintLogger(out), processors=processors)
     return cast("Log", made)
+
+
+def _made_harmless(_log: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """What values say comes from manifests, containers and registries."""
+    return {name: _harmless_lines(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _harmless_lines(text: str) -> str:
+    return "\n".join(map(harmless, text.split("\n")))
 
 
 _LEVELS = {"info": 6, "warning": 4, "error": 3}

@@ -36,13 +36,13 @@ def case(seed: int, number: int) -> Case:
         strictness=chance.choice(tuple(Strictness)),
         original=start.name,
         beside=other.name,
-        in_folder=chance.random() < 0.03,
+        in_folder=chance.random() < 0.02,
     )
 
 
 def _pick(chance: random.Random) -> Seed:
     """Small ones more often: they are as good at most things, and quicker."""
-    some = chance.choices(seeds(), k=2)
+    some = chance.choices(seeds(), k=4)
     return min(some, key=lambda seed: len(seed.text))
 
 

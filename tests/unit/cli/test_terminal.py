@@ -23,7 +23,17 @@ class Tty(io.StringIO):
         pytest.param("a\rb", "a^Mb", id="carriage return"),
         pytest.param("\x7f", "^?", id="delete"),
         pytest.param("\x9b31m", "\\u009b31m", id="a C1 control"),
-        pytest.param("\u202etxt", "\\u202etxt", id="a change of writing direction"),
+        pytest.param("\u202etxt\u2069", "\\u202etxt\\u2069", id="a change of writing direction"),
+        pytest.param("\x07", "^G", id="bell"),
+        pytest.param("\x1b]52;c;AA==\x07", "^[]52;c;AA==^G", id="the clipboard"),
+        pytest.param("\x1b]8;;http://a\x1b\\b", "^[]8;;http://a^[\\b", id="a link"),
+        pytest.param("\x90q\x9c", "\\u0090q\\u009c", id="a C1 string"),
+        pytest.param("a\u2028b\x85c", "a\\u2028b\\u0085c", id="other ends of lines"),
+        pytest.param("\ud800", "\\ud800", id="half of a surrogate pair"),
+        pytest.param("\U000e0041", "\\U000e0041", id="a letter that nobody sees"),
+        pytest.param("12\xa0km, \u3000, \ue0b0", "12\xa0km, \u3000, \ue0b0", id="blanks and signs of fonts stay"),
+        pytest.param("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e", id="Persian stays"),
+        pytest.param("\U0001f469\u200d\U0001f680", "\U0001f469\u200d\U0001f680", id="emoji stay"),
     ],
 )
 def test_control_characters_are_made_visible(text, shown):

@@ -50,3 +50,22 @@ def test_for_the_journal_a_line_has_its_level_and_no_time(tmp_path: Path, monkey
         log.info("pod created")
         out.seek(0)
         assert out.read() == '<4>event="pod waits" pod=default/a\n<6>event="pod created"\n'
+
+
+def test_a_terminal_is_told_nothing_that_it_would_obey(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = Terminal()
+    try:
+        raise ValueError("\x1b]0;title\x07")
+    except ValueError:
+        open_log(out).warning("pod waits", pod="default/a", cause="\x1b[2Ja\u202eb\x9bc\rd", exc_info=True)
+    said = out.getvalue()
+    assert "^[[2Ja\\u202eb\\u009bc^Md" in said
+    assert "ValueError: ^[]0;title^G" in said
+    assert all(line.isprintable() for line in said.split("\n"))
+
+
+def test_elsewhere_a_line_is_as_it_is() -> None:
+    out = io.StringIO()
+    open_log(out).warning("pod waits", cause="a\u202eb")
+    assert "a\u202eb" in out.getvalue()
