@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
+import warnings
+from collections.abc import Generator
 from pathlib import Path
 
 import hypothesis
@@ -54,6 +57,21 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         crash = getattr(report.longrepr, "reprcrash", None)
         reason = str(crash.message if crash else report.longrepr).strip().partition("\n")[0]
         print(f"\nFAILED {report.nodeid} ({report.when}): {reason}", file=sys.stderr, flush=True)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """One failure is one failure: what a failed test left open lives on in its traceback, which pytest keeps until the
+    next test begins (for debuggers), and would be told then as unclosed, as an error of that one."""
+    failed = item.session.testsfailed
+    result = yield
+    if item.session.testsfailed > failed:
+        for name in ("last_exc", "last_value", "last_traceback", "last_type"):
+            vars(sys).pop(name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return result
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -14,6 +14,7 @@ from conmon.framing import via_directory
 from reconciler.model.key import ContainerId
 from tests.host.conformance.programs import BOTH, OURS
 from tests.host.conmon_box import DEADLINE, Box, parent, pidfd, readable, wait_gone
+from tests.host.instance import until
 from tests.host.test_conmon import Run
 from tests.host.test_conmon_attach import joined, taken
 
@@ -84,9 +85,22 @@ class Exec:
         return [line.split(" ", 1)[1] for line in (self.directory / "log").read_text().splitlines()]
 
 
+LET_GO = "read _ < /shared/go"
+
+
+def let_go(box: Box, session: Exec, said: str) -> None:
+    """Once the session's output is logged, let it end: before it knows its pid, the C conmon takes no notice of that,
+    and tells -1; and it takes output only after that."""
+    log = session.directory / "log"
+    until(lambda: log.exists() and said in log.read_text(), f"{said} is logged")
+    (box.shared / "go").write_text("\n")
+
+
 @BOTH
 def test_output_and_exit_code(box: Box, running: ContainerId, program: list[str]) -> None:
-    session = Exec(box, program, running, "echo out; echo err >&2; exit 7", "--api-version")
+    os.mkfifo(box.shared / "go")
+    session = Exec(box, program, running, f"echo out; echo err >&2; {LET_GO}; exit 7", "--api-version")
+    let_go(box, session, "out")
     pid, code = session.lines()
     assert json.loads(pid) == {"data": int((session.directory / "pid").read_text())}
     assert code == '{"data": 7}\n'
@@ -96,7 +110,10 @@ def test_output_and_exit_code(box: Box, running: ContainerId, program: list[str]
 
 @BOTH
 def test_the_old_protocol_tells_the_exit_code_only(box: Box, running: ContainerId, program: list[str]) -> None:
-    assert Exec(box, program, running, "kill -9 $$").lines() == ['{"exit_code": 137}\n']
+    os.mkfifo(box.shared / "go")
+    session = Exec(box, program, running, f"echo out; {LET_GO}; kill -9 $$")
+    let_go(box, session, "out")
+    assert session.lines() == ['{"exit_code": 137}\n']
 
 
 @BOTH

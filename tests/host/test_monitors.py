@@ -19,7 +19,8 @@ import pytest
 from conmon import framing
 from reconciler.engine.monitors import _PASSED, Monitors, _connected
 from reconciler.model.errors import RuntimeFailed
-from tests.host.conmon_box import DEADLINE, RUNTIMES, Box, field, parent, pidfd, readable, wait_gone
+from reconciler.model.key import ContainerId
+from tests.host.conmon_box import DEADLINE, RUNTIMES, Box, field, monitors_of, parent, pidfd, readable, wait_gone
 from tests.host.instance import until
 
 pytestmark = pytest.mark.host
@@ -164,7 +165,7 @@ def test_a_launcher_killed_after_asking_leaves_a_whole_container(box: Box, monit
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(writer)
-    monitor = next(iter(_children(box.zygotes[0])))
+    monitor = until(lambda: _monitor(box.zygotes[0], cid), "the zygote has heard of it")
     with pidfd(monitor) as ending:
         box.start_when_created(cid)
         wait_gone(ending)
@@ -214,7 +215,7 @@ def test_no_created_container_has_a_held_descriptor(any_box: Box) -> None:
 
 
 def test_the_zygote_ends_when_it_is_not_needed(box: Box) -> None:
-    monitors = Monitors(box.layout, enter_cgroup=box.own, idle=0.1)
+    monitors = Monitors(box.layout, enter_cgroup=box.own, idle=0.5)
     cid = box.container("exit 0")
     pid = monitors.create(box.request(cid))
     (zygote,) = box.zygotes
@@ -403,5 +404,7 @@ def _port_is_free(port: int) -> bool:
     return True
 
 
-def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _monitor(zygote: int, cid: ContainerId) -> int | None:
+    """The child of the zygote that has the container's name already: others rehearse, or are its runtime."""
+    children = Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()
+    return next((pid for pid in monitors_of([cid]) if str(pid) in children), None)

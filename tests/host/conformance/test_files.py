@@ -111,7 +111,7 @@ def test_it_comes_after_a_runtime_that_failed(bench: Bench) -> None:
 def test_it_comes_after_its_delay(bench: Bench) -> None:
     seen = bench.directory / "seen"
     bench.launch(*exit_command(bench, f"cat {bench.ended} > {seen}"), "--exit-delay", "1").done()
-    assert seen.stat().st_mtime - bench.ended.stat().st_mtime >= 1
+    assert seen.stat().st_mtime - bench.ended.stat().st_mtime > 0.98, "a second, by the kernel's coarse clock"
     assert time.time() - seen.stat().st_mtime < 30
 
 

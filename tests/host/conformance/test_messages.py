@@ -31,12 +31,13 @@ def test_in_the_old_protocol(bench: Bench) -> None:
 
 
 def test_pid_and_exit_code_of_a_session(bench: Bench) -> None:
-    pid, code = bench.launch(*SESSION, container="exit 7").done()
+    pid, code = bench.launch(*SESSION, container=f"{bench.noted()}; exit 7").done()
     assert (pid, code) == (f'{{"data": {bench.pidfile.read_text()}}}\n', '{"data": 7}\n')
 
 
 def test_the_old_protocol_tells_the_code_alone(bench: Bench) -> None:
-    assert bench.launch(*SESSION, words=old(bench), container="kill -9 $$").done() == ['{"exit_code": 137}\n']
+    killed = bench.launch(*SESSION, words=old(bench), container=f"{bench.noted()}; kill -9 $$")
+    assert killed.done() == ['{"exit_code": 137}\n']
 
 
 def test_a_runtime_that_fails_is_quoted(bench: Bench, conmon: Program) -> None:
