@@ -59,19 +59,33 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         print(f"\nFAILED {report.nodeid} ({report.when}): {reason}", file=sys.stderr, flush=True)
 
 
+_FAILED_BEFORE = pytest.StashKey[int]()
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    item.stash[_FAILED_BEFORE] = item.session.testsfailed
+    try:
+        return (yield)
+    finally:
+        let_go_of_failure(item)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    let_go_of_failure(item)
+    return (yield)
+
+
+def let_go_of_failure(item: pytest.Item) -> None:
     """One failure is one failure: what a failed test left open lives on in its traceback, which pytest keeps until the
-    next test begins (for debuggers), and would be told then as unclosed, as an error of that one."""
-    failed = item.session.testsfailed
-    result = yield
-    if item.session.testsfailed > failed:
+    next test begins (for debuggers), and would be told as unclosed of whoever is run when it is let go."""
+    if item.session.testsfailed > item.stash[_FAILED_BEFORE]:
         for name in ("last_exc", "last_value", "last_traceback", "last_type"):
             vars(sys).pop(name, None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
-    return result
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

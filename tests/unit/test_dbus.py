@@ -85,7 +85,7 @@ class Systemd:
             connection.sendall(self._answer(message, struct.unpack_from("<I", data, 8)[0]))
 
     def close(self) -> None:
-        self._thread.join(10)
+        self._thread.join(60)
         self._listener.close()
 
 
@@ -185,7 +185,7 @@ class Chatty:
                 connection.sendall(signal("UnitNew", "s", struct.pack("<I", 1) + b"x\0"))
 
     def close(self) -> None:
-        self._thread.join(10)
+        self._thread.join(60)
         self._listener.close()
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -146,9 +145,7 @@ def test_version_is_quick_and_imports_next_to_nothing():
         "import sys; sys.argv = ['reconciler', '--version']; from reconciler.__main__ import main; main();"
         "print(*sys.modules)"
     )
-    begun = time.monotonic()
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True).stdout
-    assert time.monotonic() - begun < 2  # the measured value is 0.03 s; the modules below are what keeps it there
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
     version, modules = shown.split("\n", 1)
     assert version == f"reconciler {__version__}"
     assert not {"click", "msgspec", "yaml", "structlog", "jsonschema", "pyroute2", "sqlite3"} & set(modules.split())

@@ -84,6 +84,6 @@ def test_a_terminal_is_left_even_while_the_container_does_not_read(tmp_path: Pat
         typist = threading.Thread(target=type_ahead)
         typist.start()
         assert Conversation(session, slave, b"\x10\x11").hold() is Ended.DETACHED
-        typist.join(10)
+        typist.join(60)
     os.close(master)
     os.close(slave)

@@ -37,7 +37,7 @@ class Following:
 
     def until(self, line: str) -> None:
         with self._new:
-            assert self._new.wait_for(lambda: line in self.seen, 10), self.seen
+            assert self._new.wait_for(lambda: line in self.seen, 60), self.seen
 
     def tell(self, path: Path, state: State) -> None:
         """As an exit file does."""
@@ -45,7 +45,7 @@ class Following:
         (self.exits / "id").write_text("0")
 
     def over(self) -> list[str]:
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         return self.seen
 

@@ -186,7 +186,7 @@ def test_a_packer_is_a_child_that_is_waited_for_by_nobody(tmp_path: Path, monkey
     log.write(b"stdout", b"x" * 100 + b"\n")
     packer = log._keeper._packer if log._keeper else None
     assert packer is not None
-    assert select.select([packer], [], [], 30)[0], "it does not end"
+    assert select.select([packer], [], [], 120)[0], "it does not end"
     os.waitid(os.P_PIDFD, packer, os.WEXITED)
     for second in range(3):
         packed = tmp_path / f"log.20260101-00000{second}.gz"

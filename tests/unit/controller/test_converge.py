@@ -114,7 +114,7 @@ class TestApply:
 
     def test_names_what_is_not_ready_and_why_when_the_time_is_over(self, commands: Commands) -> None:
         commands.engine.unknown_images.add("busybox:1")
-        report = commands.apply(timeout=0.5)
+        report = commands.apply(timeout=2)
         assert not report.ok
         assert report.timed_out
         assert "manifest unknown" in " ".join(report.rows[0].why)
@@ -153,7 +153,7 @@ class TestApply:
         commands.engine.probing = lambda _handler: Outcome(False, "not yet")
         commands.write("web.yaml", PROBED)
         assert commands.apply(wait=False).ok
-        late = commands.apply(timeout=0.5)
+        late = commands.apply(timeout=2)
         assert not late.ok and late.timed_out
         assert late.rows[0].why == ("container a: its readiness probe has not passed",)
 

@@ -364,6 +364,6 @@ def test_steps_are_carried_out_by_threads_as_well(tmp_path: Path) -> None:
     core.start()
     for k in world.sources[0].scan()[1]:
         core.queue.add(k)
-    assert done.wait(20)
+    assert done.wait(60)
     assert core.stop()
     assert any(isinstance(step, CreateSandbox) for step in world.engine.performed)

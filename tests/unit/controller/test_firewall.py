@@ -98,7 +98,7 @@ def test_a_repair_that_fails_is_tried_again() -> None:
     watcher = FirewallWatcher("abcd", Failing(), SystemClock(), log)
     watcher.start()
     try:
-        assert tried.wait(20)
+        assert tried.wait(60)
     finally:
         watcher.stop()
     assert log.said[0] == ("cannot mend the network", {"cause": "cannot publish ports: nftables: busy"})

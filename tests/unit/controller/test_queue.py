@@ -73,7 +73,7 @@ def test_closing_wakes_whoever_waits() -> None:
     thread = threading.Thread(target=lambda: got.append(queue.get()))
     thread.start()
     queue.close()
-    thread.join(10)
+    thread.join(60)
     assert got == [None]
     queue.add("a")
     assert queue.get() is None
@@ -87,7 +87,7 @@ def test_a_timer_set_while_all_wait_is_kept_although_another_worker_gets_busy() 
     def work() -> None:
         while (key := queue.get()) is not None:
             if key == "slow":
-                release.wait(10)
+                release.wait(60)
             else:
                 due.set()
             queue.done(key)
@@ -97,11 +97,11 @@ def test_a_timer_set_while_all_wait_is_kept_although_another_worker_gets_busy() 
         thread.start()
     queue.add("timed", clock.now() + 0.05)
     queue.add("slow")
-    assert due.wait(10)
+    assert due.wait(60)
     release.set()
     queue.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 def test_many_threads_never_work_on_one_key_at_once() -> None:
@@ -132,10 +132,10 @@ def test_many_threads_never_work_on_one_key_at_once() -> None:
         queue.add(number % 7)
         done.clear()
     queue.add(99)
-    assert done.wait(20)
+    assert done.wait(60)
     queue.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert not wrong
     assert set(seen) == {*range(7), 99}
 

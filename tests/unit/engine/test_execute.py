@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from reconciler.model.key import ContainerId
 from tests.slowness import seconds
 
 CID = ContainerId("c" * 64)
+LIMITS = 0.3, 3.0, 30.0
+"""Seconds: the first in which the command has begun counts."""
 OWN = {"args": ["sleep"], "env": ["A=1", "B=1"], "cwd": "/here", "user": {"uid": 5}, "noNewPrivileges": True}
 
 Scripted = Callable[[str], Context]
@@ -99,10 +100,12 @@ def test_what_cannot_be_passed_on_is_told(scripted: Scripted) -> None:
 def test_all_of_a_command_whose_time_is_over_is_killed(scripted: Scripted, tmp_path: Path, body: str) -> None:
     pids = tmp_path / "pids"
     pids.touch()
-    begun = time.monotonic()
-    with pytest.raises(TimedOut, match=r"cannot run x to its end: it took more than 0\.3 s and was killed"):
-        execute.run(scripted(f"echo $$ >>{pids}\n{body.replace('PIDS', str(pids))}"), CID, ["x"], timeout=0.3)
-    assert time.monotonic() - begun < seconds(10)
+    ctx = scripted(f"echo $$ >>{pids}\n{body.replace('PIDS', str(pids))}")
+    for limit in LIMITS:
+        with pytest.raises(TimedOut, match=f"cannot run x to its end: it took more than {limit:g} s and was killed"):
+            execute.run(ctx, CID, ["x"], timeout=limit)
+        if pids.read_text():
+            break
     started = [int(pid) for pid in pids.read_text().split()]
     left = [ref for ref in map(processes.pid_ref, started) if ref]  # killed, and perhaps not through with dying
     assert started and all(processes.wait_gone(ref, seconds(10)) for ref in left)
@@ -115,8 +118,11 @@ def test_a_command_that_is_quick_enough_knows_nothing_of_its_limit(scripted: Scr
 def test_what_a_command_let_go_is_not_its_any_more(scripted: Scripted, tmp_path: Path) -> None:
     """As with a daemon that was started by hand: nobody can tell whose it is."""
     ctx = scripted(f"(setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >{tmp_path}/daemon); exec sleep 1000")
-    with pytest.raises(TimedOut):
-        execute.run(ctx, CID, ["x"], timeout=0.3)
+    for limit in LIMITS:
+        with pytest.raises(TimedOut):
+            execute.run(ctx, CID, ["x"], timeout=limit)
+        if (tmp_path / "daemon").exists() and (tmp_path / "daemon").read_text():
+            break
     daemon = processes.pid_ref(int((tmp_path / "daemon").read_text()))
     assert daemon is not None and processes.alive(daemon)
     processes.send_signal(daemon, 9)

@@ -55,7 +55,7 @@ def test_a_tree_that_is_discarded_while_another_empties_the_trash_is_gone(tmp_pa
             assert not tree.exists()
     finally:
         over.set()
-        sweeper.join(30)
+        sweeper.join(60)
 
 
 def test_a_file_can_be_discarded_too(tmp_path: Path) -> None:
@@ -169,14 +169,14 @@ def test_parts_of_a_context_are_made_once_however_many_ask_at_the_same_time(tmp_
     start, seen = threading.Barrier(8), []
 
     def ask() -> None:
-        start.wait(10)
+        start.wait(60)
         seen.append(ctx.images)
 
     askers = [threading.Thread(target=ask) for _ in range(8)]
     for asker in askers:
         asker.start()
     for asker in askers:
-        asker.join(30)
+        asker.join(60)
     assert len(seen) == 8
     assert len(set(map(id, seen))) == 1
 
@@ -188,18 +188,18 @@ def test_a_number_that_a_thread_has_is_no_process() -> None:
     def idle() -> None:
         found.append(threading.get_native_id())
         ready.set()
-        over.wait(30)
+        over.wait(60)
 
     thread = threading.Thread(target=idle)
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         stat = Path(f"/proc/{found[0]}/stat").read_text().rpartition(")")[2].split()
         assert processes.wait_gone(PidRef(found[0], int(stat[19])), 1)
         processes.send_signal(PidRef(found[0], int(stat[19])), 0)
     finally:
         over.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_store_survives_a_fork_without_harm_to_the_parents_connection(engine: Engine) -> None:

@@ -112,7 +112,7 @@ def test_a_key_is_held_by_one_at_a_time_though_the_file_is_unlinked_between(tmp_
     for thread in several:
         thread.start()
     for thread in several:
-        thread.join(30)
+        thread.join(60)
     assert most == 1
     assert not (tmp_path / "k").exists()
 

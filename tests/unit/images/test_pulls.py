@@ -45,7 +45,7 @@ class Registry(Images):
 
     def pull(self, reference: str, **_how: object) -> Image:
         self.asked += 1
-        assert self.open.wait(30)
+        assert self.open.wait(60)
         if isinstance(self.answer, Exception):
             raise self.answer
         self.have(self.answer, pulled=True)
@@ -191,7 +191,7 @@ def test_an_unexpected_failure_is_a_failure_too(tmp_path: Path) -> None:
     pulls.subscribe(lambda _: ended.set())
     errand = Errand("x")
     pulls.begin(errand, anew=True)
-    assert ended.wait(30)
+    assert ended.wait(60)
     last = pulls.last(errand)
     assert last is not None and last.error == "cannot pull x: No space left on device"
     assert not pulls.running(errand)

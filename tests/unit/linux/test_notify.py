@@ -16,7 +16,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[socket.sock
     """(socket, what NOTIFY_SOCKET would say)."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     request.addfinalizer(listener.close)
-    listener.settimeout(20)
+    listener.settimeout(60)
     if request.param == "a path":
         listener.bind(str(tmp_path / "notify"))
         return listener, str(tmp_path / "notify")

@@ -169,12 +169,12 @@ def test_containers_that_ask_together_compile_once(facts: HostCapabilities, monk
     def ask() -> bytes:
         profile = seccomp.resolve(facts, frozenset({"CAP_CHOWN"}))
         assert profile is not None
-        together.wait(10)
+        together.wait(60)
         return bpf.program(profile, facts.cache)
 
     monkeypatch.setattr(bpf, "compile_filter", slowly)
     with ThreadPoolExecutor(3) as pool:
-        programs = [future.result(10) for future in [pool.submit(ask) for _ in range(3)]]
+        programs = [future.result(60) for future in [pool.submit(ask) for _ in range(3)]]
     assert len(set(programs)) == len(compiled) == 1
 
 
