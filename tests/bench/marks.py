@@ -17,6 +17,8 @@ MEMBERS = ("one", "two", "three")
 EDITED = "two"
 SCRIPT = 'trap "exit 0" TERM INT; : > /marks/$NAME; while :; do sleep 1000 & wait; done'
 """Says that it runs, and dies at TERM at once. No process but the shell is needed for the mark."""
+DEAF = ": > /marks/$NAME; exec sleep 1000000"
+"""Says that it runs, and does not hear TERM: the kernel spares a first process what it has no handler for."""
 
 
 class Marks:
@@ -42,20 +44,35 @@ class Marks:
 
     def manifest(self, edition: str) -> Manifest:
         """The pod of three; another ``edition`` is an edit of the second container."""
+        return self.pod("bench", MEMBERS, SCRIPT, grace=10, edition=edition, edited=EDITED, prefix="")
+
+    def pod(
+        self,
+        name: str,
+        members: Iterable[str],
+        script: str,
+        *,
+        grace: int,
+        edition: str = "",
+        edited: str = "",
+        prefix: str | None = None,
+    ) -> Manifest:
+        """A pod whose members run ``script`` and say so by marks of ``prefix`` (None: the pod's name and a dash) and
+        their name. An ``edition`` of the member that is ``edited`` makes another of it."""
         containers = [
             {
-                "name": name,
+                "name": member,
                 "image": IMAGE,
-                "command": ["sh", "-c", SCRIPT],
-                "args": [edition if name == EDITED else ""],
-                "env": [{"name": "NAME", "value": name}],
+                "command": ["sh", "-c", script],
+                "args": [edition if member == edited else ""],
+                "env": [{"name": "NAME", "value": f"{name}-{member}" if prefix is None else f"{prefix}{member}"}],
                 "volumeMounts": [{"name": "marks", "mountPath": "/marks"}],
             }
-            for name in MEMBERS
+            for member in members
         ]
         volume = {"name": "marks", "hostPath": {"path": str(self.directory), "type": "Directory"}}
-        spec = {"terminationGracePeriodSeconds": 10, "containers": containers, "volumes": [volume]}
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bench"}, "spec": spec}
+        spec = {"terminationGracePeriodSeconds": grace, "containers": containers, "volumes": [volume]}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
 class End:

@@ -8,11 +8,14 @@ So is /dev/null, which `podman exec` gives away to the user of a container (crun
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.engine import processes
 from reconciler.linux.syscalls import KERNEL, Namespace
 from tests.host.instance import Instance, expect_nothing_left
 
@@ -83,6 +86,27 @@ def end_instance(instance: Instance) -> None:
     instance.stop_controllers()
     instance.remove_everything()
     expect_nothing_left(instance.root)
+
+
+def pids_in(name: str) -> set[int]:
+    """Every process in the cgroup ``name`` or below, in any hierarchy."""
+    found: set[int] = set()
+    for hierarchy in (CGROUPS, *CGROUPS.iterdir()):
+        for directory, _, files in os.walk(hierarchy / name):
+            if "cgroup.procs" in files:
+                with suppress(OSError):
+                    found.update(map(int, (Path(directory) / "cgroup.procs").read_text().split()))
+    return found - {0}
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    """Kill these, and wait until they are gone."""
+    refs = [ref for ref in map(processes.pid_ref, pids) if ref is not None]
+    for ref in refs:
+        with suppress(ProcessLookupError):
+            os.kill(ref.pid, signal.SIGKILL)
+    for ref in refs:
+        processes.wait_gone(ref, 30)
 
 
 def remove_cgroups(name: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.bench.marks import EDITED, MEMBERS, End, Marks
-from tests.bench.place import Place, remove_cgroups
+from tests.bench.place import Place, kill_all, pids_in, remove_cgroups
+from tests.host.instance import processes_of
+from tests.host.manifests import Manifest
 
 CONTAINERS_CONF = """\
 [containers]
@@ -26,6 +29,7 @@ class Podman:
         (work / "networks").mkdir(parents=True)
         (work / "containers.conf").write_text(CONTAINERS_CONF.format(networks=work / "networks"))
         self._environment = {**os.environ, "CONTAINERS_CONF": str(work / "containers.conf")}
+        self._work = work
         self._file = work / "pod.json"
         self._marks = marks
         self._place = place
@@ -60,6 +64,23 @@ class Podman:
         begun = time.monotonic()
         self._run("kube", "down", str(self._file))
         return time.monotonic() - begun
+
+    def create_each(self, manifests: Mapping[str, Manifest], marks: Iterable[str]) -> float:
+        """Play file after file; seconds until all ``marks`` were made."""
+        files = [self._file.with_name(f"{name}.json") for name in manifests]
+        for file, manifest in zip(files, manifests.values(), strict=True):
+            file.write_text(json.dumps(manifest))
+        self._marks.forget()
+        begun = time.monotonic()
+        for file in files:
+            self._run("kube", "play", str(file))
+        return self._marks.wait(marks) - begun
+
+    def abandon(self) -> None:
+        """Kill everything of it, the monitors first: they would each call podman to clean up."""
+        kill_all(process.pid for process in processes_of(self._work))
+        kill_all(pids_in("libpod_parent"))
+        remove_cgroups("libpod_parent")
 
     def end(self) -> None:
         self._run("pod", "rm", "--all", "--force", "--time", "0")
