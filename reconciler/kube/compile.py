@@ -36,6 +36,7 @@ from reconciler.model.spec import (
     PullPolicy,
     Resources,
     RestartPolicy,
+    RestartRule,
     SandboxSpec,
     Volume,
 )
@@ -134,10 +135,16 @@ def _container(c: dict[str, Any], pod: dict[str, Any], volumes: dict[str, Volume
             sorted(p["resourceName"] for p in c.get("resizePolicy", ()) if p["restartPolicy"] == RESTART_CONTAINER)
         ),
         restart=RestartPolicy(c["restartPolicy"]) if c.get("restartPolicy") else None,
+        restart_rules=tuple(map(_restart_rule, c.get("restartPolicyRules", ()))),
         liveness=compile_probe(c, ProbeKind.LIVENESS),
         readiness=compile_probe(c, ProbeKind.READINESS),
         startup=compile_probe(c, ProbeKind.STARTUP),
     )
+
+
+def _restart_rule(rule: dict[str, Any]) -> RestartRule:
+    codes = rule["exitCodes"]
+    return RestartRule(tuple(sorted(set(codes.get("values", ())))), codes["operator"] == "In")
 
 
 def _mounts(

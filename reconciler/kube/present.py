@@ -94,15 +94,11 @@ def _pod_spec(spec: PodSpec) -> Json:
     if security := present_pod(box, spec.containers[0].security):
         out["securityContext"] = security
     if spec.init:
-        out["initContainers"] = [_init_container(c) for c in spec.init]
+        out["initContainers"] = [_container(c) for c in spec.init]
     out["containers"] = [_container(c) for c in spec.containers]
     if spec.volumes:
         out["volumes"] = [present_volume(v, spec.key.namespace) for v in spec.volumes]
     return out
-
-
-def _init_container(c: ContainerSpec) -> Json:
-    return _container(c) | ({"restartPolicy": c.restart.value} if c.restart else {})
 
 
 def _container(c: ContainerSpec) -> Json:
@@ -126,12 +122,24 @@ def _container(c: ContainerSpec) -> Json:
         out["volumeMounts"] = [present_mount(m) for m in c.mounts]
     if security := present_container(c.security):
         out["securityContext"] = security
+    out |= _restarts(c)
     out |= present_probes(c.probes)
     out |= {"terminationMessagePath": c.message_path, "terminationMessagePolicy": c.message_policy.value}
     if lifecycle := present_lifecycle(c):
         out["lifecycle"] = lifecycle
     streams = {"stdin": c.stdin, "stdinOnce": c.stdin_once, "tty": c.tty}
     return out | {name: True for name, wanted in streams.items() if wanted}
+
+
+def _restarts(c: ContainerSpec) -> Json:
+    """Its own restart policy, and the rules that come before it."""
+    out: Json = {"restartPolicy": c.restart.value} if c.restart else {}
+    if c.restart_rules:
+        out["restartPolicyRules"] = [
+            {"action": "Restart", "exitCodes": {"operator": "In" if r.among else "NotIn", "values": list(r.codes)}}
+            for r in c.restart_rules
+        ]
+    return out
 
 
 def _port(port: ContainerPort) -> Json:

@@ -14,7 +14,6 @@ from reconciler.kube.env import check_env_from, check_value_from
 from reconciler.kube.lifecycle import check_lifecycle
 from reconciler.kube.probes import check_probes
 from reconciler.kube.problem import Flaw, Path, Reason
-from reconciler.kube.schema import LATER
 from reconciler.kube.security_rules import check_container_security, check_pod_security
 from reconciler.kube.volume_rules import bad, check_mounts, check_volumes, items, mount_path, unique
 from reconciler.model import publish
@@ -111,12 +110,21 @@ def is_plain(at: Path, container: dict[str, Any]) -> bool:
 
 def _init(spec: dict[str, Any]) -> Flaws:
     for at, container in everyone(spec):
-        if "containers" in at and "restartPolicy" in container:
-            yield from bad(f"{LATER}: only an init container may have its own", (*at, "restartPolicy"), on_key=True)
+        yield from _restart_rules(container, at)
         for field in _LASTING if is_plain(at, container) else ():
             if field in container:
                 text = "only members and sidecars (restartPolicy: Always) may have it"
                 yield from bad(text, (*at, field), on_key=True)
+
+
+def _restart_rules(container: dict[str, Any], at: Path) -> Flaws:
+    if "restartPolicyRules" not in container:
+        return
+    place = (*at, "restartPolicyRules")
+    if "restartPolicy" not in container:
+        yield from bad("needs a restartPolicy beside it, for all other exit codes", place, on_key=True)
+    elif "initContainers" in at and container["restartPolicy"] == RestartPolicy.ALWAYS:
+        yield from bad("a sidecar (restartPolicy: Always) is restarted whatever its exit code", place, on_key=True)
 
 
 def _containers(spec: dict[str, Any]) -> Flaws:

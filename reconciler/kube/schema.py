@@ -97,6 +97,9 @@ def _flaws(error: Any) -> Iterator[Flaw]:
             yield Flaw(f"{error.instance} is less than {error.validator_value}", Reason.INVALID_VALUE, path)
         case "maximum":
             yield Flaw(f"{error.instance} is more than {error.validator_value}", Reason.INVALID_VALUE, path)
+        case "maxItems":
+            text = f"has {len(error.instance)} items, more than {error.validator_value}"
+            yield Flaw(text, Reason.TOO_LARGE, path)
         case "minItems":
             yield Flaw("must not be empty", Reason.INVALID_VALUE, path)
         case _:

@@ -231,6 +231,18 @@ class Security:
     selinux_recursive: bool = costs(Cost.RECORD, False)
 
 
+@dataclass(frozen=True, slots=True)
+class RestartRule:
+    """A container that ends with one of these exit codes (``among`` False: with any other) is started again, whatever
+    its restart policy says (core/v1: ContainerRestartRule)."""
+
+    codes: tuple[int, ...] = costs(Cost.RECORD)
+    among: bool = costs(Cost.RECORD, True)
+
+    def fits(self, code: int) -> bool:
+        return (code in self.codes) is self.among
+
+
 MESSAGE_PATH = "/dev/termination-log"
 """Where a container leaves its last words unless something else is said (core/v1: TerminationMessagePathDefault)."""
 
@@ -246,11 +258,13 @@ class ContainerSpec:
     container finds the file for its last words (none where the pod is kept: podman has no such file). ``post_start``
     is done right after its start, ``pre_stop`` before it is told to stop.
 
-    What manifests do not say (but ``restart`` of a sidecar), only podman's options: ``labels`` of its own;
-    ``restart``, its own policy instead of the pod's, given up after ``retries`` failures in a row (0: never);
-    ``grace``, its own seconds to stop; ``stop_signal`` instead of the image's; ``user``, ``NAME|UID[:GROUP|GID]`` as
-    an image writes it; ``devices`` of the host; ``ulimits``, by name ``SOFT:HARD`` as setrlimit(2) has them (-1:
-    unlimited), instead of the machine's defaults."""
+    ``restart`` is its own policy instead of the pod's (Always, of an init container: it is a sidecar); before it comes
+    the first of ``restart_rules`` that fits.
+
+    What manifests do not say, only podman's options: ``labels`` of its own; ``retries``, failures in a row after which
+    its ``restart`` is given up (0: never); ``grace``, its own seconds to stop; ``stop_signal`` instead of the image's;
+    ``user``, ``NAME|UID[:GROUP|GID]`` as an image writes it; ``devices`` of the host; ``ulimits``, by name
+    ``SOFT:HARD`` as setrlimit(2) has them (-1: unlimited), instead of the machine's defaults."""
 
     name: str = costs(Cost.CONTAINER)
     image: str = costs(Cost.CONTAINER)
@@ -271,6 +285,7 @@ class ContainerSpec:
     tty: bool = costs(Cost.CONTAINER, False)
     labels: Pairs = costs(Cost.RECORD, ())
     restart: RestartPolicy | None = costs(Cost.RECORD, None)
+    restart_rules: tuple[RestartRule, ...] = costs(Cost.RECORD, ())
     retries: int = costs(Cost.RECORD, 0)
     grace: int | None = costs(Cost.RECORD, None)
     stop_signal: str = costs(Cost.CONTAINER, "")
@@ -482,6 +497,13 @@ class PodSpec:
         if container.restart is None and self.init and self.role_of(container.name) is Role.INIT:
             return RestartPolicy.NEVER if self.restart_policy is RestartPolicy.NEVER else RestartPolicy.ON_FAILURE
         return container.restart or self.restart_policy
+
+    def rules_restart(self, container: ContainerSpec, code: int) -> bool:
+        """Whether a rule of a container has it started again as it ended with exit code ``code``. A plain init
+        container that ended well is through all the same."""
+        if not container.restart_rules or (code == 0 and self.role_of(container.name) is Role.INIT):
+            return False
+        return any(rule.fits(code) for rule in container.restart_rules)
 
     def grace_of(self, container: ContainerSpec) -> int:
         """Seconds that a member has to stop: its own, or the pod's."""

@@ -40,6 +40,8 @@ class ContainerStatus:
     started: bool = False
     """It runs, and its startup probe has passed where it has one."""
     sidecar: bool = False
+    again: bool = False
+    """Where it has ended: it is to be started again."""
     hook_failed: bool = False
     """It was ended as its postStart hook had failed: whatever its exit code says, it did not do what it is for."""
     changed_wall: float = 0.0

@@ -81,6 +81,7 @@ USER_PATHS: dict[str, str] = {
     "ContainerSpec.stdin_once": "stdinOnce",
     "ContainerSpec.tty": "tty",
     "ContainerSpec.restart": "restartPolicy",
+    "ContainerSpec.restart_rules": "restartPolicyRules",
     "ContainerSpec.stop_signal": "lifecycle.stopSignal",
     "ContainerSpec.post_start": "lifecycle.postStart",
     "ContainerSpec.pre_stop": "lifecycle.preStop",

@@ -10,29 +10,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.model.observed import Sandbox
-from reconciler.model.spec import RestartPolicy
 from reconciler.model.status import INITIALIZING, Condition, ContainerStatus, Phase
 
 Statuses = Sequence[ContainerStatus]
 
 
-def phase_of(init: Statuses, members: Statuses, policy: RestartPolicy, *, begun: bool) -> Phase:
+def phase_of(init: Statuses, members: Statuses, *, begun: bool) -> Phase:
     """getPhase. ``begun``: a member of the pod was made, so that its init containers are through. A container that
     waits for its restart counts as stopped."""
     plain = [c for c in init if not c.sidecar]
     sidecars = [c for c in init if c.sidecar]
-    if policy is RestartPolicy.NEVER and any(_ended(c) and not c.ended_well for c in plain):
+    if any(_ended(c) and not c.ended_well and not c.again for c in plain):
         return Phase.FAILED
     pending = [c for c in plain if not _ended(c)]
     if not begun:
         pending += [c for c in sidecars if (c.state == "running" and not c.started) or _is_new(c)]
     if pending or any(map(_is_new, (*members, *sidecars))) or not members:
         return Phase.PENDING
-    if any(c.state == "running" for c in (*sidecars, *members)) or policy is RestartPolicy.ALWAYS:
+    if any(c.state == "running" for c in (*sidecars, *members)) or any(c.again for c in members):
         return Phase.RUNNING
-    if all(c.ended_well for c in members):
-        return Phase.SUCCEEDED
-    return Phase.FAILED if policy is RestartPolicy.NEVER else Phase.RUNNING
+    return Phase.SUCCEEDED if all(c.ended_well for c in members) else Phase.FAILED
 
 
 def _is_new(c: ContainerStatus) -> bool:

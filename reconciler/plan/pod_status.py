@@ -13,7 +13,7 @@ from reconciler.model.desired import Absent, Desired, Present, RunState, Suspend
 from reconciler.model.hook import HookState
 from reconciler.model.observed import Container, ContainerState, Exit, HostFacts, Instant, Observed
 from reconciler.model.probe import ProbeKind
-from reconciler.model.spec import ContainerSpec, PodSpec, Role
+from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy, Role
 from reconciler.model.status import INITIALIZING, Condition, ContainerStatus, Phase, PodStatus
 from reconciler.plan.backoff import next_crashes, restart_delay
 from reconciler.plan.deadline import has_failed, is_exceeded, words_of
@@ -95,7 +95,7 @@ def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: 
     init, members = (tuple(_one(s, c, ending=ending) for c in some) for some in (spec.init, spec.containers))
     failed, begun = has_failed(s), has_begun(spec, s.have)
     reason, why = words_of(s) if failed else ("", "")
-    phase = Phase.FAILED if failed else phase_of(init, members, spec.restart_policy, begun=begun)
+    phase = Phase.FAILED if failed else phase_of(init, members, begun=begun)
     conditions = conditions_of(sandbox, init, members, phase)
     going = ending or (sandbox is not None and sandbox.removing and not sandbox.ended)
     obstacles = dict.fromkeys(_tell(o) for o in _all_obstacles(s))
@@ -123,6 +123,7 @@ def _one(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStatus:
     """One container: its running attempt, or else its latest."""
     role = s.target.role_of(spec.name)
     found = _member(s, spec, ending=ending)
+    found = replace(found, again=_begins_again(s.target, spec, found))
     if role is Role.SIDECAR:
         return replace(found, sidecar=True)
     if role is not Role.INIT:
@@ -131,6 +132,15 @@ def _one(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStatus:
         text = "its record was lost; the pod has begun, so it ended well"
         found = replace(found, state="terminated", reason="Completed", message=text, exit=Exit(0, 0.0, 0.0))
     return replace(found, ready=found.ended_well)
+
+
+def _begins_again(pod: PodSpec, spec: ContainerSpec, found: ContainerStatus) -> bool:
+    """Of one that has ended, or waits for its next life. What was made by hand counts by its pod's policy alone."""
+    ended = found.exit or found.last
+    if ended is not None and pod.rules_restart(spec, ended.code):
+        return True
+    policy = pod.restart_policy if pod.keep else pod.policy_of(spec)
+    return policy is RestartPolicy.ALWAYS or (policy is RestartPolicy.ON_FAILURE and not found.ended_well)
 
 
 def _member(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStatus:

@@ -80,6 +80,8 @@ def restarts_after(pod: PodSpec, spec: ContainerSpec, container: Container) -> b
     """Whether a member that ended by itself is started again (kubelet: ShouldContainerBeRestarted). ``retries`` counts
     since the last start by hand, as podman's on-failure:N does."""
     policy = pod.policy_of(spec)
+    if container.exit is not None and pod.rules_restart(spec, container.exit.code):
+        return True
     if policy is RestartPolicy.ON_FAILURE:
         ended_by_us = container.stopping is not None or bool(container.unhealthy)  # as it was ill
         failed = container.exit is None or container.exit.code != 0 or ended_by_us

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -259,6 +260,41 @@ def test_a_container_that_ends(
     assert succeeds or "container one: " in done.stdout + done.stderr
     assert row_of(instance, "a")[1:4] == row
     instance.ok("system", "check")
+
+
+def test_containers_with_restart_policies_of_their_own(instance: Instance, image: str, folder: Path) -> None:
+    """One is started again as a rule names its exit code, until it ends with another; one as its policy says."""
+    counts = "echo x >>/try/$NAME; test $(wc -l </try/$NAME) -ge 2"
+    own = {
+        "env": [{"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "volumeMounts": [{"name": "try", "mountPath": "/try"}],
+    }
+    rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+    ruled = sleeper(
+        "ruled",
+        image,
+        command=["sh", "-c", f"{counts} && exit 5; exit 42"],
+        restartPolicy="Never",
+        restartPolicyRules=[rule],
+        **own,
+    )
+    again = {"restartPolicy": "OnFailure", **own}
+    begins = sleeper("begins", image, command=["sh", "-c", f"NAME=begins; {counts}"], **again)
+    volumes = [{"name": "try", "emptyDir": {}}]
+    spec = {"restartPolicy": "Never", "initContainers": [begins], "volumes": volumes}
+    put(folder / "a.yaml", pod("a", ruled, **spec))
+    instance.watch(folder)
+    until(lambda: instance.engine.keys() and row_of(instance, "a")[1:4] == ["0/1", "Error", "1"], "it has failed")
+    shown = json.loads(instance.ok("get", "pod", "a", "-o", "json"))
+    assert shown["status"]["phase"] == "Failed"
+    assert shown["status"]["initContainerStatuses"][0]["restartCount"] == 1
+    ended = shown["status"]["containerStatuses"][0]
+    assert ended["state"]["terminated"]["exitCode"] == 5
+    assert ended["lastState"]["terminated"]["exitCode"] == 42
+    assert shown["spec"]["containers"][0]["restartPolicyRules"] == [rule]
+
+    put(folder / "a.yaml", pod("a", ruled | {"restartPolicy": "OnFailure"}, **spec))
+    until(lambda: row_of(instance, "a")[2] == "CrashLoopBackOff", "an edited policy counts at once")
 
 
 def test_killing_is_told_once(instance: Instance, image: str, folder: Path) -> None:

@@ -27,6 +27,8 @@ from reconciler.model.spec import (
     Protocol,
     PullPolicy,
     Resources,
+    RestartPolicy,
+    RestartRule,
     SandboxSpec,
     Security,
     Volume,
@@ -333,6 +335,19 @@ def test_the_end_of_a_life_reads_back(lifecycle: Any) -> None:
     words = {"terminationMessagePath": "/x", "terminationMessagePolicy": "FallbackToLogsOnError"}
     spec = spec_of(pod({"activeDeadlineSeconds": 9}, lifecycle=lifecycle, **words))
     assert spec.containers[0].post_start or spec.containers[0].pre_stop
+    assert spec_of(pod_manifest(spec)) == spec
+
+
+def test_restart_rules_read_back() -> None:
+    rules = [
+        {"action": "Restart", "exitCodes": {"operator": "In", "values": [42, 7, 42]}},
+        {"action": "Restart", "exitCodes": {"operator": "NotIn"}},
+    ]
+    init = {"name": "i", "image": "busybox:1", "restartPolicy": "Never"}
+    spec = spec_of(pod({"initContainers": [init]}, restartPolicy="OnFailure", restartPolicyRules=rules))
+    assert spec.containers[0].restart is RestartPolicy.ON_FAILURE
+    assert spec.containers[0].restart_rules == (RestartRule((7, 42)), RestartRule((), among=False))
+    assert spec.plain_init[0].restart is RestartPolicy.NEVER
     assert spec_of(pod_manifest(spec)) == spec
 
 

@@ -107,8 +107,28 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod({"initContainers": [{"name": "a", "image": "busybox:1"}]}), [
         "spec.containers[0].name: a second container called 'a'",
     ]),
-    (pod({"initContainers": [{"name": "i", "image": "busybox:1", "restartPolicy": "Never"}]}), [
-        "spec.initContainers[0].restartPolicy: 'Never' must be Always",
+    (pod({"initContainers": [{"name": "i", "image": "busybox:1", "restartPolicy": "Never"}]}), []),
+    (pod(restartPolicyRules=[{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]), [
+        f"{C}.restartPolicyRules: needs a restartPolicy beside it, for all other exit codes"
+    ]),
+    (pod(restartPolicy="Never", restartPolicyRules=[
+        {"action": "RestartAllContainers"},
+        {"action": "Restart", "exitCodes": {"operator": "Is", "values": ["a"]}},
+    ]), [
+        f"{C}.restartPolicyRules[0].action: 'RestartAllContainers' must be Restart",
+        f"{C}.restartPolicyRules[0].exitCodes: missing",
+        f"{C}.restartPolicyRules[1].exitCodes.operator: 'Is' must be one of In, NotIn",
+        f"{C}.restartPolicyRules[1].exitCodes.values[0]: must be a whole number, not a string: 'a'",
+    ]),
+    (pod(restartPolicy="Never", restartPolicyRules=[
+        {"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}
+    ] * 21), [f"{C}.restartPolicyRules: has 21 items, more than 20"]),
+    (pod({"initContainers": [{
+        "name": "i", "image": "busybox:1", "restartPolicy": "Always",
+        "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}],
+    }]}), [
+        "spec.initContainers[0].restartPolicyRules: a sidecar (restartPolicy: Always) is restarted whatever its exit "
+        "code"
     ]),
     (pod({"initContainers": [
         {"name": "i", "image": "busybox:1", "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}},
@@ -119,9 +139,7 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
             "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
         },
     ]}), ["spec.initContainers[0].lifecycle: only members and sidecars (restartPolicy: Always) may have it"]),
-    (pod({"containers": [{"name": "a", "image": "busybox:1", "restartPolicy": "Always"}]}), [
-        "spec.containers[0].restartPolicy: not supported yet: only an init container may have its own",
-    ]),
+    (pod({"containers": [{"name": "a", "image": "busybox:1", "restartPolicy": "Always"}]}), []),
     (pod({
         "containers": [{"name": "a", "image": "busybox:1", "ports": [{"containerPort": 80, "hostPort": 80}]}],
         "initContainers": [

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.model.desired import Desired, Missing, RunState
 from reconciler.model.observed import HostFacts, ImageState, ImageStatus, PortHolder, Problem
-from reconciler.model.spec import PodSpec, PortBinding, PullPolicy, RestartPolicy, SandboxSpec
+from reconciler.model.spec import PodSpec, PortBinding, PullPolicy, RestartPolicy, RestartRule, SandboxSpec
 from reconciler.model.status import ContainerStatus, Phase, PodStatus
 from reconciler.plan.pod_status import pod_status
 from reconciler.plan.situation import lacks_nothing
@@ -72,6 +72,21 @@ def exits(policy: RestartPolicy, want: Desired | None = None, **codes: int) -> G
         for name, code in codes.items():
             engine.exit(KEY, name, code)
         return want or present(with_policy(policy))
+
+    return given
+
+
+def ends(policy: RestartPolicy, restart: RestartPolicy, rule: RestartRule | None = None, **codes: int) -> Given:
+    """``web`` has a policy of its own, and may have a rule."""
+    rules = (rule,) if rule else ()
+    web = replace(container("web"), restart=restart, restart_rules=rules)
+    spec = replace(pod(web, container("side")), restart_policy=policy)
+
+    def given(engine: FakeEngine) -> Desired:
+        settled(spec, engine=engine)
+        for name, code in codes.items():
+            engine.exit(KEY, name, code)
+        return present(spec)
 
     return given
 
@@ -339,6 +354,48 @@ ROWS = [
     Row(
         "OnFailure: one failed and is restarted",
         exits(ON_FAILURE, web=3, side=0),
+        RUNNING,
+        "CrashLoopBackOff",
+        ("waiting", "CrashLoopBackOff"),
+    ),
+    Row(
+        "Never: one that failed has a policy of its own",
+        ends(NEVER, restart=ON_FAILURE, web=3, side=0),
+        RUNNING,
+        "CrashLoopBackOff",
+        ("waiting", "CrashLoopBackOff"),
+    ),
+    Row(
+        "Always: the only one that ended has a policy of its own",
+        ends(RestartPolicy.ALWAYS, restart=NEVER, web=3),
+        RUNNING,
+        "Error",
+        ("terminated", "Error"),
+    ),
+    Row(
+        "an exit code that a rule names",
+        ends(NEVER, restart=NEVER, rule=RestartRule((3,)), web=3, side=0),
+        RUNNING,
+        "CrashLoopBackOff",
+        ("waiting", "CrashLoopBackOff"),
+    ),
+    Row(
+        "an exit code that no rule names",
+        ends(NEVER, restart=NEVER, rule=RestartRule((4, 5)), web=3, side=0),
+        FAILED,
+        "Error",
+        ("terminated", "Error"),
+    ),
+    Row(
+        "an exit code that a rule leaves out",
+        ends(NEVER, restart=NEVER, rule=RestartRule((3,), among=False), web=3, side=0),
+        FAILED,
+        "Error",
+        ("terminated", "Error"),
+    ),
+    Row(
+        "a rule restarts what ended well, too",
+        ends(ON_FAILURE, restart=ON_FAILURE, rule=RestartRule((0,)), web=0, side=0),
         RUNNING,
         "CrashLoopBackOff",
         ("waiting", "CrashLoopBackOff"),
