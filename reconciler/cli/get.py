@@ -32,21 +32,22 @@ def get() -> None:
 
 
 def _pods(
-    options: Options, name: str | None, namespace: str | None, everywhere: bool, output: str, no_headers: bool
+    options: Options, names: tuple[str, ...], namespace: str | None, everywhere: bool, output: str, no_headers: bool
 ) -> int:
-    """Show pods: all of the namespace "default", or one by its name.
+    """Show pods: all of the namespace "default", or some by their names.
 
     \b
     Example:  reconciler get pods -o wide
     """
     engine = options.engine()
     space = None if everywhere else namespace or "default"
-    pods = observed(engine, space) if name is None else (find_pod(engine, name, space),)
+    asked = tuple(find_pod(engine, name, space) for name in dict.fromkeys(names))
+    pods = asked or observed(engine, space)
     shown = [status_of(engine, pod) for pod in pods]
     if output in ("json", "yaml"):
-        show(as_objects(shown, output, one=name is not None))
+        show(as_objects(shown, output, one=len(asked) == 1))
     elif not shown:
-        click.echo("No resources found" + ("" if space is None else f" in namespace {space}") + ".", err=True)
+        click.echo("No resources found" + ("" if space is None else f" in {space} namespace") + ".", err=True)
     else:
         click.echo(as_table(shown, wide=output == "wide", spaces=everywhere, header=not no_headers, now=time.time()))
     return 0
@@ -54,7 +55,7 @@ def _pods(
 
 for _name in ("pods", "pod", "po"):
     _command = click.command(_name, hidden=_name != "pods", help=_pods.__doc__)(pass_options(_pods))
-    click.argument("name", required=False, shell_complete=complete.pods)(_command)
+    click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete.pods)(_command)
     click.option("-n", "-N", "--namespace", help="Pods of this namespace (default: default).")(_command)
     click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Pods of all namespaces.")(_command)
     click.option("-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table")(_command)
@@ -128,7 +129,7 @@ def restarts(status: PodStatus, now: float) -> str:
 
 
 def as_objects(shown: list[Shown], output: str, *, one: bool) -> str:
-    """A v1 PodList, or with a name the v1 Pod alone."""
+    """A v1 PodList, or the v1 Pod alone where one was asked for by its name."""
     from reconciler.engine.network.hostips import host_ips
     from reconciler.kube.present import pod_list, pod_object
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,24 +105,28 @@ def status(options: Options, places: tuple[Path, ...]) -> int:
 
 
 COLOURS = {"Converged": GREEN, "Error": RED, "Held": RED}
-MOST = 5  # problems shown of one file; the rest are counted
+MOST = 5  # objects and problems shown of one file; the rest are counted
 
 
 def shown(rows: Sequence[StatusRow]) -> str:
-    """The table: a line for each file, and below it one for each further problem of it."""
+    """The table: a line for each file, and below it one for each further object and problem of it."""
     cells: list[tuple[str, str, str, str]] = []
     for row in rows:
-        problems = [text.replace(row.file, _short(row.file)) for text in row.problems]
-        if len(problems) > MOST:
-            problems[MOST - 1 :] = [f"and {len(problems) - MOST + 1} more"]
-        first, *others = problems or [""]
-        cells.append((_short(row.file), ", ".join(map(str, row.objects)), row.state, first))
-        cells += [("", "", "", text) for text in others]
+        problems = _first([text.replace(row.file, _short(row.file)) for text in row.problems])
+        objects = _first([str(found) for found in row.objects])
+        beside = list(zip_longest(objects, problems, fillvalue="")) or [("", "")]
+        for number, (found, problem) in enumerate(beside):
+            file, state = (_short(row.file), row.state) if number == 0 else ("", "")
+            cells.append((file, found, state, problem))
     lines = table(["FILE", "OBJECTS", "STATE", "PROBLEM"], cells).splitlines()
     for number, (_, _, state, _) in enumerate(cells, start=1):
         if state:
             lines[number] = lines[number].replace(f" {state}", f" {coloured(state, COLOURS.get(state, YELLOW))}", 1)
     return "\n".join(lines)
+
+
+def _first(texts: list[str]) -> list[str]:
+    return texts if len(texts) <= MOST else [*texts[: MOST - 1], f"and {len(texts) - MOST + 1} more"]
 
 
 def exit_code(states: Sequence[str]) -> int:

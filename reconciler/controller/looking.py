@@ -162,7 +162,7 @@ def wrong(status: PodStatus) -> Iterator[tuple[str, str]]:
         code = container.exit.code if container.state == "terminated" and container.exit else None
         if not container.ready and code != 0:
             ended = f"exited with code {code}" if code else ""
-            yield container.name, container.message or ended or container.reason or container.state
+            yield container.name, container.message.strip() or ended or container.reason or container.state
 
 
 def _failed_for_good(plan: PodActions, status: PodStatus) -> list[str]:

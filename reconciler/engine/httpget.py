@@ -84,8 +84,22 @@ def _verdict(answer: _Answer) -> Outcome:
 def _sentence(request: _Request, trouble: Exception) -> str:
     """Go's."""
     late = isinstance(trouble, TimeoutError) or (isinstance(trouble, Unreachable) and trouble.timed_out)
-    cause = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)" if late else str(trouble)
+    cause = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)" if late else _cause(trouble)
     return f'Get "{request}": {cause or "EOF"}'
+
+
+def _cause(trouble: Exception) -> str:
+    match trouble:
+        case http.client.RemoteDisconnected() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return "EOF"
+        case http.client.IncompleteRead():
+            return "unexpected EOF"
+        case ConnectionResetError():
+            return "read: connection reset by peer"
+        case BrokenPipeError():
+            return "write: broken pipe"
+        case _:
+            return str(trouble)
 
 
 def _first(action: HttpAction, address: str, asked: Asked) -> _Request:

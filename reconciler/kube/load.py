@@ -264,9 +264,15 @@ def _besides(broken: Iterable[Flaw], found: list[Flaw]) -> Iterator[Flaw]:
 def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool, strictness: Strictness) -> _Result:
     if broken:
         return _Result(node, flaws, about_pods=True)
+    if kind == "Namespace":  # nobody need make one
+        text = "Namespace has no effect here: a namespace is there with its first pod"
+        return _Result(node, [*flaws, Flaw(text, Reason.NOT_SUPPORTED, ("kind",), warning=True)], about_pods=False)
     known = kind in _OTHER_KINDS
     if known:
         text = f"{kind} is {LATER}"
+    elif kind and _is_custom(_text(node, "apiVersion")):
+        known = True  # it is no misspelt Pod
+        text = f"{shorten(kind)!r} is not supported: what a custom resource means is known to its cluster alone"
     elif kind:
         text = f"{shorten(kind)!r} is not a known kind{did_you_mean(kind, ['Pod', *KINDS, *_OTHER_KINDS])}"
     else:
@@ -276,6 +282,12 @@ def _other_kind(node: Node, kind: str, flaws: list[Flaw], broken: bool, strictne
         known = True  # of an API group: whatever it is, it is no misspelt Pod
     flaw = [Flaw(text, reason, ("kind",))]
     return _Result(node, [*flaws, *(soften(flaw, strictness) if known else flaw)], about_pods=not known)
+
+
+def _is_custom(version: str) -> bool:
+    """Whether an apiVersion is of a group that Kubernetes itself has not: those are words, or below k8s.io."""
+    group, _, rest = version.rpartition("/")
+    return bool(rest) and "." in group and not group.endswith(".k8s.io")
 
 
 def _key(node: Node) -> Key | None:

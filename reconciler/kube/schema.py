@@ -88,7 +88,7 @@ def _flaws(error: Any) -> Iterator[Flaw]:
         case "required":
             for name in error.validator_value:
                 if name not in error.instance:
-                    yield _missing(path, name)
+                    yield _missing(path, name, generated="generateName" in error.instance)
         case "type":
             yield Flaw(_wrong_type(error), Reason.WRONG_TYPE, path)
         case "enum" | "const":
@@ -106,8 +106,11 @@ def _flaws(error: Any) -> Iterator[Flaw]:
             yield Flaw(error.message, Reason.INVALID_VALUE, path)
 
 
-def _missing(path: Path, name: str) -> Flaw:
-    return Flaw(_REQUIRED_WORDS.get(name, "missing"), Reason.MISSING_FIELD, (*path, name), on_key=True)
+def _missing(path: Path, name: str, *, generated: bool) -> Flaw:
+    text = _REQUIRED_WORDS.get(name, "missing")
+    if generated and name == "name":
+        text += ": nobody here completes generateName"
+    return Flaw(text, Reason.MISSING_FIELD, (*path, name), on_key=True)
 
 
 def _extra(path: Path, name: str, value: Any, schema: Mapping[str, Any]) -> Iterator[Flaw]:

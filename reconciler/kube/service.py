@@ -34,6 +34,15 @@ def _told(spec: dict[str, Any]) -> Iterator[Flaw]:
         yield _warning("a Service has no address of its own here: its name leads to the pods'", "clusterIP")
     if spec.get("type") in _PUBLISHED:
         yield _warning(f"{spec['type']} is taken as ClusterIP: hostPort in the pod publishes a port", "type")
+    if not spec.get("selector"):
+        yield Flaw(
+            "without a selector its name leads to no pod, as there are no Endpoints here",
+            Reason.NOT_SUPPORTED,
+            ("spec",) if spec else ("metadata", "name"),
+            on_key=True,
+            warning=True,
+        )
+        return
     for index, port in enumerate(spec.get("ports") or ()):
         offered = (port or {}).get("port")
         target = (port or {}).get("targetPort", offered)

@@ -7,6 +7,8 @@ deadline or limit is moved on goes on, as any pod whose manifest is changed.
 
 from __future__ import annotations
 
+from math import inf
+
 from reconciler.model.actions import Reason, Why
 from reconciler.model.observed import ContainerState, Eviction, Instant
 from reconciler.plan.situation import Situation, is_over, newest
@@ -14,6 +16,9 @@ from reconciler.plan.situation import Situation, is_over, newest
 EXCEEDED, EVICTED = "DeadlineExceeded", "Evicted"
 MESSAGE = "Pod was active on the node longer than the specified deadline"
 """The kubelet's words for the pod's status."""
+
+EVICTION_GRACE = 1.0
+"""Seconds (kubelet: immediateEvictionGracePeriodSeconds)."""
 
 LOOK = 60.0
 """Seconds until emptyDirs with a limit are looked at again (kubelet: VolumeStatsAggPeriod)."""
@@ -23,6 +28,11 @@ def words_of(s: Situation) -> tuple[str, str]:
     """Reason and message of a pod that has failed so, in the kubelet's words."""
     found = _eviction(s)
     return (EXCEEDED, MESSAGE) if found is None else (EVICTED, found.text)
+
+
+def longest_grace(s: Situation) -> float:
+    """Seconds that a container of such a pod has at most, whatever its own grace."""
+    return inf if _eviction(s) is None else EVICTION_GRACE
 
 
 def reason_of(s: Situation) -> Reason:

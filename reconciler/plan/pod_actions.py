@@ -27,7 +27,7 @@ from reconciler.model.cost import Cost
 from reconciler.model.desired import Absent, Desired, Present, RunState, Suspended, Unknown
 from reconciler.model.observed import Container, ContainerState, HostFacts, Instant, Observed, Sandbox
 from reconciler.model.spec import ContainerSpec, PodSpec, RestartPolicy, Role
-from reconciler.plan.deadline import is_exceeded, next_look, reason_of
+from reconciler.plan.deadline import is_exceeded, longest_grace, next_look, reason_of
 from reconciler.plan.disruption import at_least, pod_changes, tell
 from reconciler.plan.group import plan_room
 from reconciler.plan.initial import end_sidecars, next_to_end, plan_everyone
@@ -170,7 +170,8 @@ def _expire(s: Situation, sandbox: Sandbox) -> PodActions:
     """Stop the members for good; what there is of the pod stays, as with one that has run its course."""
     living = [c for c in s.have.containers if c.state.can_signal() and s.target.container(c.name) is not None]
     turn = next_to_end(s.target, living, s.have, partial(_grace_to_end, s), s.now)
-    ends = (stop(c, left, reason_of(s), s.now, hold=s.hold) for c, left in turn)
+    most = longest_grace(s)
+    ends = (stop(c, min(left, most), reason_of(s), s.now, hold=s.hold) for c, left in turn)
     return combine(*ends, _rest(s, sandbox), _is_expired(s))
 
 

@@ -76,6 +76,10 @@ def test_a_pod_is_described(instance: Instance, image: str, folder: Path) -> Non
     ):
         assert re.search(said, text, re.MULTILINE), f"{said}\n{text}"
     assert instance.run("describe", "pod", "nobody").returncode == 1
+    assert len(instance.ok("get", "pods", "web", "web").splitlines()) == 2
+    assert json.loads(instance.ok("get", "pod", "web", "-o", "json"))["kind"] == "Pod"
+    assert instance.run("get", "pods", "web", "nobody").returncode == 1
+    assert instance.run("get", "pods", "-n", "empty").stderr == "No resources found in empty namespace.\n"
 
 
 def test_conditions_say_since_when_and_go_on_saying_so(instance: Instance, image: str, folder: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from reconciler.cli import app
 from reconciler.cli.status import exit_code, shown
 from reconciler.controller.looking import StatusRow
+from reconciler.model.key import Key
 
 GOOD = """\
 apiVersion: v1
@@ -96,6 +97,18 @@ def test_each_problem_of_a_file_has_a_line_of_its_own() -> None:
         "/m/a.yaml             Error       /m/a.yaml:3:1: x: unknown field",
         "                                  /m/a.yaml:4:1: y: unknown field",
         "/m/b.yaml             Converged",
+    ]
+
+
+def test_each_object_of_a_file_has_a_line_of_its_own() -> None:
+    objects = tuple(Key("default", f"pod-{n}") for n in range(7))
+    assert shown([StatusRow("/m/a.yaml", objects, "Converged", ("one problem",))]).splitlines() == [
+        "FILE        OBJECTS         STATE       PROBLEM",
+        "/m/a.yaml   default/pod-0   Converged   one problem",
+        "            default/pod-1",
+        "            default/pod-2",
+        "            default/pod-3",
+        "            and 3 more",
     ]
 
 

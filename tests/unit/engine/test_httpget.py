@@ -177,6 +177,15 @@ def test_garbage_is_a_failure() -> None:
         assert not httpget.get(HttpAction(port, headers=(("X", "a\r\nY: b"),)), "127.0.0.1", TIME).passed
 
 
+def test_a_server_that_hangs_up_is_told_as_a_kubelet_tells_it() -> None:
+    with served(lambda head: b"") as port:
+        outcome = httpget.get(HttpAction(port, "/z"), "127.0.0.1", TIME)
+    assert outcome.output == f'Get "http://127.0.0.1:{port}/z": EOF'
+    with served(lambda head: b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab") as port:
+        outcome = httpget.get(HttpAction(port, "/z"), "127.0.0.1", TIME)
+    assert outcome.output in (f'Get "http://127.0.0.1:{port}/z": unexpected EOF', "ab")
+
+
 def test_an_ipv6_address_is_written_in_brackets() -> None:
     heads: list[str] = []
     with served(lambda head: heads.append(head) or said("200 OK"), "::1") as port:

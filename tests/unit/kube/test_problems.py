@@ -445,6 +445,30 @@ def test_an_object_of_another_kind_leaves_no_doubt_about_the_pods() -> None:
     assert sentences(loaded) == ["kind: Deployment is not supported yet"]
 
 
+def test_a_custom_resource_is_no_misspelt_kind_and_leaves_no_doubt_either() -> None:
+    loaded = read_yaml("apiVersion: stable.example.com/v1\nkind: CronTab\nmetadata: {name: x}")
+    assert loaded.complete and not loaded.keys_in_error
+    assert sentences(loaded) == [
+        "kind: 'CronTab' is not supported: what a custom resource means is known to its cluster alone"
+    ]
+    misspelt = read_yaml("apiVersion: networking.k8s.io/v1\nkind: Ingres\nmetadata: {name: x}")
+    assert sentences(misspelt) == ["kind: 'Ingres' is not a known kind, did you mean Ingress?"]
+
+
+def test_a_namespace_need_not_be_made() -> None:
+    loaded = read_yaml("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}")
+    (said,) = loaded.problems
+    assert not said.is_error and loaded.complete
+    assert said.message == "Namespace has no effect here: a namespace is there with its first pod"
+
+
+def test_a_name_that_is_to_be_made_up_is_missing() -> None:
+    loaded = read_yaml(
+        "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {containers: [{name: a, image: b}]}"
+    )
+    assert "metadata.name: missing: nobody here completes generateName" in sentences(loaded)
+
+
 @pytest.mark.parametrize(
     "text", ["kind: Po", "metadata: {name: web}", "kind: Pod\nmetadata: {nam: x}", "kind: 5", "- a"]
 )

@@ -10,6 +10,8 @@ from reconciler.kube.service import check_service, compile_service
 from reconciler.model.key import Key
 from reconciler.model.service import Service
 
+ALL = {"selector": {"a": "1"}}
+
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
@@ -29,12 +31,14 @@ def test_it_selects_by_labels_in_its_namespace():
 @pytest.mark.parametrize(
     ("spec", "warning", "text"),
     [
-        ({"clusterIP": "10.0.0.1"}, True, "no address of its own here"),
-        ({"type": "NodePort"}, True, "hostPort in the pod publishes a port"),
-        ({"ports": [{"port": 80, "targetPort": 8080}]}, True, "clients reach the pods at 8080, not at 80"),
+        ({**ALL, "clusterIP": "10.0.0.1"}, True, "no address of its own here"),
+        ({**ALL, "type": "NodePort"}, True, "hostPort in the pod publishes a port"),
+        ({**ALL, "ports": [{"port": 80, "targetPort": 8080}]}, True, "clients reach the pods at 8080, not at 80"),
+        ({"ports": [{"port": 80, "targetPort": 9376}]}, True, "without a selector its name leads to no pod"),
+        ({}, True, "without a selector its name leads to no pod"),
         ({"type": "ExternalName", "externalName": "example.com"}, False, "ExternalName is not supported"),
     ],
-    ids=["an address", "a node port", "another port", "another name"],
+    ids=["an address", "a node port", "another port", "no selector", "nothing at all", "another name"],
 )
 def test_what_it_does_not_do_is_told(spec: dict[str, Any], warning: bool, text: str):
     (said,) = told(service(**spec))
@@ -46,6 +50,7 @@ def test_what_it_does_not_do_is_told(spec: dict[str, Any], warning: bool, text: 
     [
         {"selector": {"a": "1"}, "clusterIP": "None"},
         {
+            **ALL,
             "type": "ClusterIP",
             "ports": [{"port": 80}, {"port": 81, "targetPort": "http"}, {"port": 82, "targetPort": 82}],
         },
@@ -57,5 +62,5 @@ def test_nothing_is_told_of_what_is_as_in_a_cluster(spec: dict[str, Any]):
 
 
 def test_its_name_has_no_point():
-    (said,) = told(service("web.1"))
+    (said,) = told(service("web.1", **ALL))
     assert said[0] is False

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.actions import CreateSandbox
+from reconciler.model.actions import CreateSandbox, StopContainer
 from reconciler.model.desired import Desired, Suspended
 from reconciler.model.observed import Eviction
 from reconciler.model.spec import Volume, VolumeKind
 from reconciler.model.status import Phase
-from reconciler.plan.deadline import LOOK
+from reconciler.plan.deadline import EVICTION_GRACE, LOOK
 from tests.fakes.engine import FakeEngine
 from tests.unit.plan.driver import ABSENT, KEY, NEVER, UNKNOWN, one_round, plan, present, settle, status
 from tests.unit.plan.scenes import GRACE, HOSTNAME, POD, WEB2, Given, Row, changed, check, here, rows
@@ -210,6 +210,8 @@ def test_a_pod_with_too_much_on_the_disk_is_stopped_and_failed_until_its_limit_i
     settle(engine, want, patience=0)
     assert plan(engine, want).wake_at == engine.clock.now() + LOOK, "it is looked at again"
     engine._pods[KEY].sandbox = replace(engine._pods[KEY].sandbox, evicted=FULL)
+    stops = [step for step in plan(engine, want).steps if isinstance(step, StopContainer)]
+    assert stops and {stop.grace for stop in stops} == {EVICTION_GRACE}
     settle(engine, want, patience=90)
     told = status(engine, want)
     assert (told.phase, told.reason, told.summary) == (Phase.FAILED, "Evicted", "Evicted")
