@@ -79,7 +79,7 @@ def _comments(spec: PodSpec, lost: Iterable[str]) -> Iterator[str]:
 
 
 def _in_terms(spec: PodSpec) -> PodSpec:
-    policies = {spec.policy_of(c) for c in spec.containers}
+    policies = {spec.policy_of(c) for c in spec.containers} if spec.keep else set()  # a manifest says its own
     graces = {spec.grace_of(c) for c in spec.containers}
     called = _labels_for([c.name for c in spec.containers])
     members = [replace(c, name=name) for c, name in zip(spec.containers, called, strict=True)]
