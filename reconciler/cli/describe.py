@@ -33,7 +33,7 @@ def _pods(options: Options, names: tuple[str, ...], namespace: str | None, every
     asked = [find_pod(engine, name, space) for name in names]
     pods = asked or observed(engine, space)
     if not pods:
-        click.echo("No resources found" + ("" if space is None else f" in {space} namespace") + ".", err=True)
+        click.echo("No resources found" + ("" if space is None else f" in {space} namespace."), err=True)
         return 0
     click.echo("\n\n\n".join(_described(engine, pod) for pod in pods))
     return 0

@@ -47,7 +47,7 @@ def _pods(
     if output in ("json", "yaml"):
         show(as_objects(shown, output, one=len(asked) == 1))
     elif not shown:
-        click.echo("No resources found" + ("" if space is None else f" in {space} namespace") + ".", err=True)
+        click.echo("No resources found" + ("" if space is None else f" in {space} namespace."), err=True)
     else:
         click.echo(as_table(shown, wide=output == "wide", spaces=everywhere, header=not no_headers, now=time.time()))
     return 0

@@ -237,7 +237,7 @@ class Core:
         if self._prober:
             self._prober.follow(key, result.patients)
         if self._troubles:
-            save(self._troubles, key, troubles_in(result.status))
+            save(self._troubles, key, troubles_in(result.status, result.waiting))
         with self._lock:
             self._results[key] = result
             if result.error is None:

@@ -27,7 +27,7 @@ _EVENTS: dict[type[Action], str] = {
     a.KillContainer: "container killed",
     a.PauseContainer: "container paused",
     a.ResumeContainer: "container resumed",
-    a.UpdateFiles: "files in /etc updated",
+    a.UpdateFiles: "files updated",
     a.UpdateNames: "names of services updated",
     a.UpdateResources: "resources updated",
     a.UpdatePodResources: "pod's cgroup updated",

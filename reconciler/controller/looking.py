@@ -237,7 +237,7 @@ def _row_of(
             continue
         else:
             why = [told_of(w) for w in plan.waiting if w.reason.why not in UNDER_WAY]
-            why = why or (left_word(stands, troubles, key) if troubles else [])
+            why = why or (left_word(stands, troubles, key, plan.waiting) if troubles else [])
             why = why or _failed_for_good(plan, stands)
             stuck = bool(why) or not isinstance(resolution.desired, Present)
             found = "Error" if stuck else "Converging"

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.model.actions import Waiting, Why
 from reconciler.model.key import Key
 from reconciler.model.status import PodStatus
 from reconciler.plan.pod_status import BEGINNING, Troubles, with_troubles
@@ -21,9 +23,11 @@ _NO_TROUBLE = frozenset({"CrashLoopBackOff", *BEGINNING})
 """The first everybody sees from the exits; the others end by themselves."""
 
 
-def troubles_in(status: PodStatus) -> Troubles:
-    """Why its containers wait, as far as only the one who tried can know."""
-    return {
+def troubles_in(status: PodStatus, waiting: Iterable[Waiting] = ()) -> Troubles:
+    """Why its containers wait, as far as only the one who tried can know; also where an older version of one runs
+    meanwhile, as an image of the new one cannot be pulled."""
+    unpulled = {w.container: (w.reason.why.value, w.reason.text) for w in waiting if w.reason.why is Why.PULL_FAILED}
+    return unpulled | {
         c.name: (c.reason, c.message)
         for c in status.everyone
         if c.state == "waiting" and c.message and c.reason not in _NO_TROUBLE
@@ -52,11 +56,13 @@ def load(directory: Path, key: Key) -> Troubles:
         return {}
 
 
-def left_word(status: PodStatus, directory: Path, key: Key) -> list[str]:
-    """What the last sync of ``key`` ran into, in sentences, where ``status`` knows nothing newer."""
+def left_word(status: PodStatus, directory: Path, key: Key, waiting: Iterable[Waiting] = ()) -> list[str]:
+    """What the last sync of ``key`` ran into, in sentences, where ``status`` and what is waited for know nothing
+    newer."""
     troubles = load(directory, key)
     if with_troubles(status, troubles) == status:
-        return []
+        pulled = {w.container for w in waiting if w.reason.why is Why.PULLING}
+        troubles = {name: said for name, said in troubles.items() if name in pulled and said[0] == Why.PULL_FAILED}
     return [f"container {name}: {message}" for name, (_, message) in troubles.items()]
 
 

@@ -16,7 +16,7 @@ _VERBS: dict[type[a.Action], str] = {
     a.RenewSandbox: "create again",
     a.SetUpNetwork: "set up the network of",
     a.UpdateRecord: "record the new version of",
-    a.UpdateFiles: "rewrite the files in /etc of",
+    a.UpdateFiles: "rewrite the files of",
     a.UpdateNames: "change the names of",
     a.CreateContainer: "create a container of",
     a.RenewContainer: "create a container again of",

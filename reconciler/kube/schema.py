@@ -26,6 +26,7 @@ _TYPE_WORDS = {
     "integer": "a whole number",
     "number": "a number",
     "boolean": "true or false",
+    "null": "null",
 }
 _RESOURCES = ("ResourceLimits", "ResourceRequests")
 _REQUIRED_WORDS = {"containers": "missing: a pod needs at least one container"}
@@ -163,6 +164,8 @@ def _wrong_type(error: Any) -> str:
     value = error.instance
     found = kind_of(value)
     scalar = isinstance(value, (bool, int, float))
+    if wanted == "integer" and isinstance(value, float):
+        return f"must be {text}, not {value:g}"
     hint = " (quote it)" if wanted == "string" and scalar else ""
     if wanted in ("integer", "boolean") and isinstance(value, str):
         hint = " (remove the quotes)" if _would_fit(value, wanted) else f": {shorten(value)!r}"

@@ -20,6 +20,9 @@ PAIRS = frozenset({"contents", "env", "labels", "annotations", "sysctls", "ulimi
 DIGESTS = {"env_digest": "{}", "contents": "the files of volume {}"}
 """Fields that hold digests of what is never told: by name, only that it is another one."""
 
+NAMED = {"mounts": "path", "volumes": "name"}
+"""Lists of things of which each is called something, and which field says what."""
+
 QUANTITIES = ("resources.requests.cpu", "resources.limits.cpu", "resources.requests.memory", "resources.limits.memory")
 """Ends of the paths of fields that are shown as manifests write them: "64Mi", "500m"."""
 
@@ -234,7 +237,9 @@ def show(value: Any) -> str:
         return "[" + " ".join(show(v) for v in value[:SHOWN]) + more + "]"
     if is_dataclass(value) and type(value).__str__ is object.__str__:
         return ":".join(
-            show(getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) not in ("", f.default)
+            f.name if getattr(value, f.name) is True else show(getattr(value, f.name))
+            for f in fields(value)
+            if getattr(value, f.name) not in ("", f.default)
         )
     return str(value)
 
@@ -260,9 +265,20 @@ def _split(name: str, path: str, before: Any, after: Any, cost: Cost, container:
     elif name in PAIRS:
         for key, old, new in _sides(before, after):
             yield Change(f"{path}[{key}]", old, new, cost, container)
+    elif name in NAMED:
+        yield from _of_named(path, before, after, cost, container, NAMED[name])
     elif name == "program":
         yield from _of_program(path, before, after, cost, container)
     else:
+        yield Change(path, before, after, cost, container)
+
+
+def _of_named(path: str, before: Any, after: Any, cost: Cost, container: str, called: str) -> Iterator[Change]:
+    """One of them at a time, by what it is called; of two lists of the same the order."""
+    old, new = ({getattr(one, called): one for one in side} for side in (before, after))
+    differ = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    yield from (Change(f"{path}[{name}]", old.get(name), new.get(name), cost, container) for name in differ)
+    if not differ:
         yield Change(path, before, after, cost, container)
 
 

@@ -5,7 +5,7 @@ What the states of containers make of the whole pod is in ``phase``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reconciler.model.cost import Cost
@@ -79,8 +79,17 @@ def with_troubles(status: PodStatus, troubles: Troubles) -> PodStatus:
     told = dict.fromkeys(f"container {c.name}: {c.message}" for c in (*init, *members) if c not in status.everyone)
     silent = status.summary in BEGINNING or (status.summary.startswith("Init:") and not status.message)
     summary = summary_of(init, members, status.phase, initialized=status.initialized) if silent else status.summary
-    message = "; ".join(told) if silent else status.message
+    message = "; ".join(told) if silent else _put_right(status, (*init, *members))
     return replace(status, init=init, containers=members, summary=summary, message=message)
+
+
+def _put_right(status: PodStatus, members: Iterable[ContainerStatus]) -> str:
+    """The pod's message with what it says of its containers as it is now."""
+    message = status.message
+    for before, after in zip(status.everyone, members, strict=True):
+        old, new = (f"container {c.name}: {c.reason}: {c.message}" for c in (before, after))
+        message = message.replace(old, new)
+    return message
 
 
 def _troubled(member: ContainerStatus, troubles: Troubles) -> ContainerStatus:

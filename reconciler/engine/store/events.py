@@ -44,7 +44,7 @@ COMBINED = "(combined from similar events): "
 RECENT = 10
 """Events of one object among which a complaint is looked for."""
 
-REPEATED = frozenset({"Pulling"})
+REPEATED = frozenset({"BackOff", "Pulling"})
 
 _BATCH = 500
 _COLUMNS = "about, type, reason, message, first_wall, last_wall, count, seq"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.controller import troubles
+from reconciler.model.actions import Reason, Waiting, Why
 from reconciler.model.key import Key
 from reconciler.model.status import ContainerStatus, Phase, PodStatus
 from reconciler.plan.pod_status import with_troubles
@@ -37,6 +38,29 @@ def test_a_waiting_member_gets_the_word_of_who_tried() -> None:
 )
 def test_what_is_seen_counts_more(seen: PodStatus) -> None:
     assert with_troubles(seen, FAILED) == seen
+
+
+def test_the_message_says_the_same_as_the_containers() -> None:
+    pulling = ContainerStatus(
+        "app", "b:1", "waiting", False, 0, reason="ContainerCreating", message="pulling image b:1"
+    )
+    told = "container side: ErrImageNeverPull: no; container app: ContainerCreating: pulling image b:1"
+    seen = PodStatus(KEY, Phase.PENDING, "ErrImageNeverPull", containers=(pulling,), message=told)
+    said = with_troubles(seen, {"app": ("ImagePullBackOff", "cannot pull image b:1: gone")})
+    assert said.message == (
+        "container side: ErrImageNeverPull: no; container app: ImagePullBackOff: cannot pull image b:1: gone"
+    )
+
+
+def test_an_image_that_a_running_pod_waits_for_in_vain(tmp_path: Path) -> None:
+    failed = Waiting("app", Reason(Why.PULL_FAILED, "cannot pull image b:2: gone"))
+    pulling = Waiting("app", Reason(Why.PULLING, "pulling image b:2"))
+    runs = status("running", "")
+    troubles.save(tmp_path, KEY, troubles.troubles_in(runs, (failed,)))
+    assert troubles.left_word(runs, tmp_path, KEY, (pulling,)) == ["container app: cannot pull image b:2: gone"]
+    assert troubles.left_word(runs, tmp_path, KEY) == [], "nobody waits for it any more"
+    assert with_troubles(runs, troubles.load(tmp_path, KEY)) == runs
+    assert troubles.troubles_in(runs, (pulling,)) == {}
 
 
 def test_they_are_kept_until_a_sync_without_them(tmp_path: Path) -> None:

@@ -69,6 +69,9 @@ WRONG: list[tuple[str, Any, str]] = [
 def test_a_good_pod_is_good(editor: Draft202012Validator) -> None:
     assert [error.message for error in editor.iter_errors(POD)] == []
     assert list(editor.iter_errors({"apiVersion": "v1", "kind": "List", "items": [POD]})) == []
+    assert list(editor.iter_errors({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})) == []
+    drafted = POD | {"metadata": {"name": "web", "creationTimestamp": None}, "status": {}}
+    assert list(editor.iter_errors(drafted)) == [], "kubectl run --dry-run=client -o yaml"
 
 
 @pytest.mark.parametrize(("document", "said"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
@@ -78,5 +81,5 @@ def test_an_editor_underlines(document: Any, said: str, editor: Draft202012Valid
 
 def test_every_kind_is_in_it() -> None:
     schema = json.loads((TOP / "schemas" / "manifest.json").read_text())
-    assert schema["properties"]["kind"]["enum"] == [*KINDS, "List"]
+    assert schema["properties"]["kind"]["enum"] == [*KINDS, "List", "PodList", "Namespace"]
     assert [part["then"].get("$ref") for part in schema["allOf"]] == [*KINDS.values(), None]
