@@ -315,9 +315,9 @@ def _lost_options(mount: Mount, member: ContainerSpec) -> Iterator[str]:
 
 
 def _lost(meant: PodSpec, read: PodSpec) -> Iterator[str]:
-    told_elsewhere = ("spec.volumes", "volumeMounts")
+    told_elsewhere = ("spec.volumes[", "volumeMounts[")
     for change in pod_changes(meant, read):
-        if change.cost is not Cost.NOTHING and not change.field.endswith(told_elsewhere):
+        if change.cost is not Cost.NOTHING and not any(field in change.field for field in told_elsewhere):
             yield _told(change)
 
 

@@ -167,7 +167,7 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod(ports=[{"containerPort": "80"}]), [
         f"{C}.ports[0].containerPort: must be a whole number, not a string (remove the quotes)"
     ]),
-    (pod(ports=[{"containerPort": 8.5}]), [f"{C}.ports[0].containerPort: must be a whole number, not a number"]),
+    (pod(ports=[{"containerPort": 8.5}]), [f"{C}.ports[0].containerPort: must be a whole number, not 8.5"]),
     (pod({"restartPolicy": "always"}), [
         "spec.restartPolicy: 'always' must be one of Always, OnFailure, Never, did you mean Always?"
     ]),

@@ -204,7 +204,7 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ("hosts of the image", sandbox(no_hosts=True), Cost.POD, "--no-hosts"),
     ("size of /dev/shm", sandbox(shm_size=0), Cost.POD, "--shm-size"),
     ("the pod's memory", replace(POD, limits=Resources(memory_limit=5)), Cost.LIVE, "spec.resources.limits.memory"),
-    ("mounts of members to come", replace(POD, mounts=(Mount("/x", DATA),)), Cost.RECORD, "--volume"),
+    ("mounts of members to come", replace(POD, mounts=(Mount("/x", DATA),)), Cost.RECORD, "--volume[/x]"),
     ("another pod", replace(POD, key=Key("default", "x")), Cost.POD, "metadata.name"),
 ]
 
