@@ -178,8 +178,9 @@ def pack(path: str) -> None:
 
 
 def _squeeze(source: int, target: int) -> None:
+    """As long as the source has a name: one that became too old takes no more room."""
     packer = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
-    while piece := os.read(source, _PIECE):
+    while os.fstat(source).st_nlink and (piece := os.read(source, _PIECE)):
         _write(target, packer.compress(piece))
     _write(target, packer.flush())
 

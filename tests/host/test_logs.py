@@ -111,6 +111,29 @@ def test_a_log_is_rotated_as_the_configuration_says_and_read_as_one(
 
 
 @OURS_ONLY
+def test_output_at_full_speed_stays_within_its_bounds(instance: Instance, image: str, folder: Path, pipe: Pipe) -> None:
+    """20 MB onto a disk of five times max_size, with three files: one is packed while the next is full already."""
+    disk = instance.root / "logs"
+    disk.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m,mode=755", "tmpfs", disk], check=True, timeout=30)
+    try:
+        (instance.root / "config.toml").write_text('[logs]\nmax_size = "1Mi"\nmax_files = 3\n')
+        script = f"read_order; seq 1 200000 | sed 's/$/ {'x' * 90}/'; echo end; read_order"
+        app = pipe.container("app", image, script)
+        put(folder / "web.yaml", pod("web", app, restartPolicy="Never", volumes=pipe.volumes()))
+        instance.ok("apply", folder)
+        pipe.say("go")
+        until(lambda: instance.ok("logs", "web", "--tail", "1") == "end\n", "it has written all", 60)
+        _, *numbers, _ = (text.split()[0] for text in instance.ok("logs", "web").splitlines())
+        assert numbers == [str(number) for number in range(int(numbers[0]), 200_001)], "the disk was never full"
+        assert len(dated.kept(str(log_directory(instance, "app") / "0.log"))) == 2
+        pipe.say("done")
+        instance.ok("down", folder)
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True, timeout=30)
+
+
+@OURS_ONLY
 def test_following_goes_on_over_rotations(instance: Instance, image: str, folder: Path, pipe: Pipe) -> None:
     logs = many_lines(instance, image, folder, pipe, files=100)
     said = folder.parent / "said"
