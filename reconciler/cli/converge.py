@@ -75,7 +75,8 @@ def watch(
     for folder in folders:
         if folder.exists() and not folder.is_dir():
             raise InvalidInput(f"cannot watch {folder}: it is not a directory", hint=f"try: reconciler apply {folder}")
-    engine, log = options.engine(), open_log()
+    log = open_log()
+    engine = options.engine(say=log.warning)
     faulthandler.register(signal.SIGUSR1)  # "what is it doing?": every thread's stack on standard error
     faulthandler.enable()  # the same when the watchdog aborts us
     with until_interrupted() as stop:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,9 @@ class Options:
     conmon: Path | None = None
     verbose: bool = False
 
-    def engine(self, *, mend: bool = True) -> Engine:
-        """The engine of this instance; ``mend`` as ``Engine.open`` says. Raises HostUnfit without root's rights,
+    def engine(self, *, mend: bool = True, say: Callable[[str], None] | None = None) -> Engine:
+        """The engine of this instance; ``mend`` and ``say`` (default: a line on standard error) as ``Engine.open`` has
+        them. Raises HostUnfit without root's rights,
         InvalidInput for a root that cannot be used."""
         if os.geteuid() != 0:
             raise HostUnfit("cannot work on containers: this needs root", hint="run it with sudo")
@@ -39,7 +41,7 @@ class Options:
         from reconciler.engine.engine import Engine
 
         settings = Settings(root=self.root, runtime=self.runtime, conmon=self.conmon, ended=self._ended())
-        engine = Engine.open(settings, mend=mend)
+        engine = Engine.open(settings, mend=mend, say=say or _say)
         click.get_current_context().call_on_close(engine.close)
         return engine
 
@@ -51,6 +53,10 @@ class Options:
             if value is not None:
                 words += [option, str(value.absolute()) if isinstance(value, Path) else value]
         return (*words, "system", "ended")
+
+
+def _say(text: str) -> None:
+    click.echo(f"reconciler: {text}", err=True)
 
 
 def _program(prefix: Path) -> list[str]:

@@ -19,6 +19,7 @@ from reconciler.controller.health import Health
 from reconciler.controller.log import Log, Silent
 from reconciler.linux.inotify import Change, Inotify, Mask
 from reconciler.model.clock import Clock
+from reconciler.model.errors import ReconcilerError
 from reconciler.model.key import Key
 from reconciler.model.observed import Instant
 from reconciler.sources.directory import DirectorySource
@@ -27,6 +28,9 @@ from reconciler.sources.tree import Identity, Interest
 
 NAMES = Mask.MOVED_FROM | Mask.MOVED_TO | Mask.CREATE | Mask.DELETE
 CONTENT = NAMES | Mask.CLOSE_WRITE | Mask.ATTRIB | Mask.MODIFY | Mask.DELETE_SELF | Mask.MOVE_SELF
+
+AGAIN = 2.0
+"""Seconds until everything is read where looking at it failed."""
 
 
 class FolderWatcher:
@@ -108,9 +112,18 @@ class FolderWatcher:
             if asked or (due is not None and self._clock.now() >= due):
                 due = self._next_resync()
                 self._read_everything()
+        except ReconcilerError as error:
+            self._log.warning("cannot look at the folders", cause=error.message)
+            return self._soon(due)
         except Exception:  # whatever it is, the folders must go on being watched
             self._log.error("directory watch failed unexpectedly", exc_info=True)
+            return self._soon(due)
         return due
+
+    def _soon(self, due: Instant | None) -> Instant:
+        """What was heard may not have been taken up: everything is read again."""
+        again = self._clock.now() + AGAIN
+        return again if due is None else min(due, again)
 
     def _woken(self) -> bool:
         try:

@@ -91,6 +91,8 @@ class Context:
 
     tell: Callable[[Key], None] = lambda _key: None
     """Tells whoever listens that something has ended of a pod; given by the engine."""
+    say: Callable[[str], None] = lambda _text: None
+    """Tells the user a sentence, beside what was asked for."""
 
     @once
     def hooks(self) -> Hooks:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import boundary, descriptors
@@ -40,6 +41,14 @@ if TYPE_CHECKING:
     from reconciler.model.usage import Usage
 
 
+def _fill(context: Context) -> None:
+    """Make the index whole where it is not."""
+    if not stored.get(context.store, stored.RECORDS_FILED):
+        from reconciler.engine import reindex
+
+        reindex.make_again(context)
+
+
 class Engine:
     """One instance on this host, found by its root. ``context`` gives the parts (images, runtime, layout)."""
 
@@ -53,9 +62,16 @@ class Engine:
         self._subscribed = threading.Lock()
 
     @classmethod
-    def open(cls, settings: Settings, clock: Clock | None = None, *, mend: bool = True) -> Engine:
+    def open(
+        cls,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        mend: bool = True,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> Engine:
         """The instance at ``settings.root``, its directories made where they are missing, and its index where it is
-        lost (``mend``).
+        lost (``mend``), now and whenever that is noticed. ``say`` is told, in a sentence, what its owner must know.
 
         Raises HostUnfit when they cannot be.
         """
@@ -65,12 +81,11 @@ class Engine:
             layout.make()
         except OSError as e:
             raise HostUnfit(f"cannot use {e.filename}: {e.strerror}", hint=boundary.hint(e)) from e
-        engine = cls(Context(settings, layout, clock or SystemClock()))
-        if mend and not stored.get(engine.context.store, stored.RECORDS_FILED):
-            from reconciler.engine import reindex
-
-            reindex.make_again(engine.context)
-        return engine
+        context = Context(settings, layout, clock or SystemClock(), say=say)
+        if mend:
+            context.store.fill = partial(_fill, context)
+            _fill(context)
+        return cls(context)
 
     def tidy(self) -> None:
         """Collect what killed predecessors left where no plan looks: trash, rows and leases and lock files of pods

@@ -8,17 +8,46 @@ from reconciler.engine import podgroups, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
-from reconciler.engine.store import addresses, settings
+from reconciler.engine.store import addresses, events, settings
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
+from reconciler.engine.store.opening import damaged
+from reconciler.model.events import EventType
 from reconciler.model.key import CONTAINER, ContainerId, Key, PodId
 from reconciler.model.spec import DEFAULT_NETWORK as DEFAULT
 
+ABOUT = "state"
+REBUILT = "IndexRebuilt"
+
+JUST_NOW = 60.0
+"""Seconds within which a damaged database that was set aside is the one whose place is taken."""
+
 
 def make_again(ctx: Context) -> None:
-    """File every record, in a new database or one whose filing was cut short; then say in it that it is whole."""
+    """File every record, in a new database or one whose filing was cut short; tell what that means where pods were
+    not known any more; then say in it that it is whole."""
+    lost = sum(_is_record(directory) for directory in _directories(ctx.layout.pods)) - len(index.all_pods(ctx.store))
     file_all(ctx)
+    if lost > 0:
+        text = _told(ctx, lost)
+        events.emit(ctx.store, ctx.clock, ABOUT, EventType.WARNING, REBUILT, f"The {text}")
+        ctx.say(f"the {text}")
     settings.put(ctx.store, settings.RECORDS_FILED, "yes")
+
+
+def _is_record(directory: Path) -> bool:
+    return records.read(directory, RECORD, PodRecord) is not None
+
+
+def _told(ctx: Context, lost: int) -> str:
+    kept = damaged(ctx.layout.database)
+    fresh = kept.exists() and ctx.clock.wall() - kept.stat().st_ctime < JUST_NOW
+    became = f"was damaged (it is kept as {kept.name})" if fresh else "was lost"
+    pods = "1 pod" if lost == 1 else f"{lost} pods"
+    return (
+        f"index {ctx.layout.database} {became} and is made again from the records of {pods}:"
+        " nothing is touched, but earlier events are gone"
+    )
 
 
 @effect("store.reindex")

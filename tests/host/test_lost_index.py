@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
@@ -17,7 +19,7 @@ from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.engine.store import addresses as leases
 from reconciler.model.spec import ContainerSpec, PodSpec
 from tests.host.instance import DEADLINE, Instance, until
-from tests.host.lives import end, end_controller, expect_settled, ip_of, replaced, sleeper, use_runtime
+from tests.host.lives import end, end_controller, expect_settled, ip_of, log_of, replaced, sleeper, use_runtime
 from tests.host.manifests import container, pod, put
 
 pytestmark = pytest.mark.host
@@ -73,7 +75,7 @@ def test_the_database_is_deleted(running: Instance, image: str, folder: Path) ->
 
 
 def test_the_database_is_deleted_under_a_controller(instance: Instance, image: str, folder: Path) -> None:
-    """The one that has it open goes on; the next takes over from the records."""
+    """It goes on with another one, made from the records, as does whoever comes next."""
     put(folder / "a.yaml", pod("a", container("one", image), container("two", image)))
     controller = instance.watch(folder)
     until(lambda: len(instance.running("a")) == 3, "the pod runs")
@@ -90,23 +92,85 @@ def test_the_database_is_deleted_under_a_controller(instance: Instance, image: s
     expect_settled(instance, folder)
 
 
-def test_the_database_is_spoilt(running: Instance, folder: Path) -> None:
-    """One line tells which file it is and what to do; then everything is as it was."""
-    before = {p: running.running(p) for p in "ab"}
-    running.engine.context.store.close()
-    path, *others = database(running)
+def spoil(instance: Instance) -> None:
+    """And do not even keep the log of what was written last, from which SQLite would mend it."""
+    path, *others = database(instance)
     for other in others:
         other.unlink()
     path.write_bytes(b"this is not a database, " * 1000)
-    for words in (("get", "pods"), ("apply", folder), ("watch", folder), ("system", "check")):
-        done = running.run(*words)
-        assert done.returncode != 0
-        first, *rest = done.stderr.strip().splitlines()
-        assert str(path) in first
-        assert all(line.startswith("hint: ") for line in rest), done.stderr
-    path.rename(path.with_name("spoilt"))
+
+
+def cut_short(instance: Instance) -> None:
+    database(instance)[0].write_bytes(b"")
+
+
+@pytest.mark.parametrize("happens", [spoil, cut_short])
+def test_the_database_is_spoilt(happens: Callable[[Instance], None], running: Instance, folder: Path) -> None:
+    """Whoever comes first makes it again and says so, in a line and an event; what was damaged is kept."""
+    before = {p: running.running(p) for p in "ab"}
+    addresses = {p: ip_of(running, p) for p in "ab"}
+    running.engine.context.store.close()
+    happens(running)
+    done = running.run("get", "pods", "--no-headers")
+    assert [line.split()[:3] for line in done.stdout.splitlines()] == [["a", "2/2", "Running"], ["b", "1/1", "Running"]]
+    path = running.engine.layout.database
+    became = f"was damaged (it is kept as {path.name}.damaged)" if happens is spoil else "was lost"
+    told = f"index {path} {became} and is made again from the records of 2 pods: nothing is touched, but earlier events"
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert told in running.ok("events")
+    assert running.run("get", "pods").stderr == ""
     reopened(running)
     running.ok("apply", "--wait", "--timeout", 60, folder)
+    assert {p: running.running(p) for p in "ab"} == before
+    assert {p: ip_of(running, p) for p in "ab"} == addresses
+    expect_settled(running, folder)
+
+
+@pytest.mark.parametrize("happens", [spoil, cut_short])
+def test_the_database_is_spoilt_under_a_controller(
+    happens: Callable[[Instance], None], instance: Instance, image: str, folder: Path
+) -> None:
+    """It goes on with another one, which it shares with commands: no address is given out twice."""
+    put(folder / "a.yaml", pod("a", sleeper("one", image)))
+    instance.watch(folder)
+    until(lambda: instance.running("a").get("one"), "the pod runs")
+    before = instance.running("a")
+    happens(instance)
+    put(folder / "b.yaml", pod("b", sleeper("one", image)))
+    instance.ok("run", "-d", "--name", "own", image, "sleep", "1000")
+    until(lambda: instance.running("b").get("one"), "the next pod runs")
+    reopened(instance)
+    assert instance.running("a") == before
+    assert len({ip_of(instance, p) for p in ("a", "b", "own")}) == 3
+    put(folder / "c.yaml", pod("c", sleeper("one", image)))
+    until(lambda: instance.running("c").get("one"), "one more runs")
+    expect_settled(instance, folder)
+    assert "Traceback" not in log_of(instance)
+
+
+def test_a_newer_program_has_been_here(running: Instance, image: str, folder: Path) -> None:
+    """Every command says so in a sentence and touches nothing; what runs goes on."""
+    before = {p: running.running(p) for p in "ab"}
+    running.engine.context.store.close()
+    path = running.engine.layout.database
+    with contextlib.closing(sqlite3.connect(path)) as newer:
+        version = newer.execute("PRAGMA user_version").fetchone()[0]
+        newer.execute("PRAGMA user_version = 99")
+    there = {p: p.stat() for p in running.engine.layout.state.rglob("*")}
+    for words in (("get", "pods"), ("watch", folder), ("apply", folder), ("down", folder), ("run", image, "true")):
+        done = running.run(*words)
+        assert (done.returncode != 0, done.stdout) == (True, "")
+        said, hint = done.stderr.splitlines()
+        assert f"cannot use {path}: a newer reconciler made it (version 99, this one knows up to {version})" in said
+        assert hint.startswith("hint: install that one again")
+    now = {p: p.stat() for p in running.engine.layout.state.rglob("*")}
+    assert {p: (s.st_ino, s.st_mtime_ns) for p, s in now.items() if p != path.parent} == {
+        p: (s.st_ino, s.st_mtime_ns) for p, s in there.items() if p != path.parent
+    }
+    with contextlib.closing(sqlite3.connect(path)) as older:
+        older.execute(f"PRAGMA user_version = {version}")
+    reopened(running)
     assert {p: running.running(p) for p in "ab"} == before
     expect_settled(running, folder)
 
@@ -199,17 +263,6 @@ def described(instance: Instance) -> dict[str, Any]:
 def lose(instance: Instance) -> None:
     for path in database(instance):
         path.unlink()
-
-
-def spoil(instance: Instance) -> None:
-    """And do what the error says."""
-    path, *others = database(instance)
-    for other in others:
-        other.unlink()
-    path.write_bytes(b"this is not a database, " * 1000)
-    done = instance.run("run", "-d", "--name", "web", "whatever")
-    assert (done.returncode, str(path) in done.stderr, "move it away" in done.stderr) == (125, True, True)
-    path.rename(path.with_name("spoilt"))
 
 
 @pytest.mark.parametrize("happens", [lose, spoil])

@@ -1,8 +1,12 @@
-"""The database's shape, as numbered steps that only ever go forward (``PRAGMA user_version``)."""
+"""The database's shape, as numbered steps that only ever go forward (``PRAGMA user_version``).
+
+A step is never changed once it is out; the databases of each version are in tests/unit/engine/databases.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from reconciler.model.errors import HostUnfit
 
@@ -42,7 +46,17 @@ STEPS = (
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise HostUnfit for a database that a newer program wrote: what this one does not know it would spoil."""
+    version = _version(connection)
+    if version > len(STEPS):
+        raise HostUnfit(
+            f"cannot use {path}: a newer reconciler made it (version {version}, this one knows up to {len(STEPS)})",
+            hint="install that one again; nothing was changed, and what runs goes on",
+        )
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring an older (or empty) database up to date.
 
     Raises HostUnfit for a database that a newer program wrote.
@@ -51,13 +65,8 @@ def migrate(connection: sqlite3.Connection) -> None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = _version(connection)  # again: another process may have been first
-        if version > len(STEPS):
-            raise HostUnfit(
-                f"cannot use the state database: it has version {version}, this program knows up to {len(STEPS)}",
-                hint="install the newer reconciler again",
-            )
-        for step in STEPS[version:]:
+        refuse_newer(connection, path)  # again: another process may have been first
+        for step in STEPS[_version(connection) :]:
             for statement in step.split(";"):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(STEPS)}")

@@ -9,27 +9,29 @@ thread, none across a fork, and no transaction is open while a runtime is called
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.engine.boundary import hint
 from reconciler.engine.effects import effect
-from reconciler.engine.store.migrations import migrate
-from reconciler.model.errors import HostUnfit, ReconcilerError, TryLater
-
-BUSY_SECONDS = 60.0
+from reconciler.engine.store import opening
+from reconciler.model.errors import ReconcilerError, TryLater
 
 
 class Store:
-    """A handle on the database at ``path``; made on first use. May be shared between threads."""
+    """A handle on the database at ``path``; made on first use. May be shared between threads.
+
+    ``fill`` is called with each new connection, in its thread, before anything else is asked of it: there the index is
+    made whole. Where the file was deleted, cut short or replaced, the next use has a new connection.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.fill: Callable[[], None] = lambda: None
         self._local = threading.local()
         self._pid = os.getpid()
         self._foreign: list[threading.local] = []
@@ -44,13 +46,13 @@ class Store:
         try:
             _begin(connection)
         except sqlite3.Error as e:
-            raise _unwritable(self.path, e) from e
+            raise self._failed("write", e) from e
         try:
             yield connection
             _commit(connection)
         except sqlite3.Error as e:
             _rollback(connection)
-            raise _unwritable(self.path, e) from e
+            raise self._failed("write", e) from e
         except BaseException:
             _rollback(connection)
             raise
@@ -63,62 +65,59 @@ class Store:
         try:
             return self._connection().execute(sql, arguments).fetchall()
         except sqlite3.Error as e:
-            raise TryLater(f"cannot read {self.path}: {e}") from e
+            raise self._failed("read", e) from e
 
     def close(self) -> None:
         """Close this thread's connection."""
         connection = getattr(self._local, "connection", None)
         if connection is not None:
-            connection.close()
             self._local.connection = None
+            connection.close()
 
     def _connection(self) -> sqlite3.Connection:
         if self._pid != os.getpid():
             self._foreign.append(self._local)  # a fork's copies must not be used, nor closed: they are kept
             self._local, self._pid = threading.local(), os.getpid()
         local = self._local
-        if getattr(local, "connection", None) is None:
-            local.connection = _open(self.path)
+        connection: sqlite3.Connection | None = getattr(local, "connection", None)
+        if connection is not None and not connection.in_transaction and opening.identity(self.path) != local.identity:
+            self.close()
+            connection = None
+        return connection or self._opened(local)
+
+    def _opened(self, local: threading.local) -> sqlite3.Connection:
+        while True:
+            before = opening.identity(self.path)
+            local.connection = opening.connect(self.path)
+            local.identity = opening.identity(self.path)
+            if before in (None, local.identity):
+                break
+            self.close()  # it was exchanged meanwhile: which of the two is open, nobody knows
+        try:
+            self.fill()
+        except BaseException:
+            self.close()  # nobody may see an index that is not whole
+            raise
         connection: sqlite3.Connection = local.connection
         return connection
 
-
-@effect("store.open")
-def _open(path: Path) -> sqlite3.Connection:
-    connection = None
-    try:
-        _make_private(path)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # record.json carries the facts; see the module's text
-        migrate(connection)
-    except OSError as e:
-        raise TryLater(f"cannot open {path}: {e.strerror}", hint=hint(e)) from e
-    except (sqlite3.Error, ReconcilerError) as e:
-        if connection is not None:
-            connection.close()
-        if isinstance(e, ReconcilerError):
-            raise
-        raise _unopened(path, e) from e
-    return connection
-
-
-def _make_private(path: Path) -> None:
-    """For root alone from the first moment; the -wal and -shm beside it get the same mode.
-
-    Only where it is not there: the close of a second descriptor would drop the locks that SQLite has on the first.
-    """
-    with contextlib.suppress(FileExistsError):
-        if not path.exists():
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-def _unopened(path: Path, error: sqlite3.Error) -> ReconcilerError:
-    if isinstance(error, sqlite3.OperationalError):
-        return TryLater(f"cannot open {path}: {error}", hint="is the disk full or mounted read-only?")
-    return HostUnfit(
-        f"cannot open {path}: {error}", hint="move it away: it is made again from the records, but for the events"
-    )
+    def _failed(self, doing: str, error: sqlite3.Error) -> ReconcilerError:
+        if not opening.is_damage(error):
+            return TryLater(f"cannot {doing} {self.path}: {error}", hint=opening.advice(self.path, error))
+        self.close()
+        try:
+            opening.mend(self.path).close()
+        except OSError as e:
+            return TryLater(f"cannot {doing} {self.path}: {error}", hint=hint(e))
+        except sqlite3.Error as e:
+            return TryLater(f"cannot {doing} {self.path}: {error}", hint=opening.advice(self.path, e))
+        except ReconcilerError as e:
+            return e
+        kept = opening.damaged(self.path).name
+        return TryLater(
+            f"cannot {doing} {self.path}: {error}",
+            hint=f"it is set aside as {kept} and made again from the records: try again",
+        )
 
 
 def _begin(connection: sqlite3.Connection) -> None:
@@ -133,7 +132,3 @@ def _commit(connection: sqlite3.Connection) -> None:
 def _rollback(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
-
-
-def _unwritable(path: Path, error: sqlite3.Error) -> TryLater:
-    return TryLater(f"cannot write {path}: {error}", hint="is the disk full or mounted read-only?")

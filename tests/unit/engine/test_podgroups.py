@@ -56,7 +56,7 @@ def test_others_may_write_to_the_index_meanwhile_but_no_weight(ctx: Any, monkeyp
             free.append(taken)
 
     monkeypatch.setattr(cgroups, "set_level", slow)
-    monkeypatch.setattr("reconciler.engine.store.tx.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("reconciler.engine.store.opening.BUSY_SECONDS", 0.1)
     podgroups._share(ctx, ONE, path_of(ctx, ONE), 500)
     assert free == [False]
 

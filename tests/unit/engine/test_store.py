@@ -1,20 +1,19 @@
-"""The store: leases, the index of records, events, migrations; alone and under many processes."""
+"""The store: leases, the index of records, events; alone and under many processes."""
 
 from __future__ import annotations
 
 import multiprocessing
-import sqlite3
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
 
-from reconciler.engine.store import addresses, events, migrations, names, settings
+from reconciler.engine.store import addresses, events, names, settings
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease, Pool
 from reconciler.engine.store.tx import Store
-from reconciler.model.errors import HostUnfit, InvalidInput, TryLater
+from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key, Named, NamedPod, PodId
 from reconciler.model.spec import PortBinding, Protocol
@@ -61,19 +60,6 @@ def test_a_lease_of_another_network_is_replaced(store: Store) -> None:
 def test_a_pod_of_before_ipv6_gets_an_address_more(store: Store) -> None:
     assert addresses.lease(store, WEB, NET).ips == ("10.9.0.2",)
     assert addresses.lease(store, WEB, DUAL).ips == ("10.9.0.2", "fd00:9::2")
-
-
-def test_the_leases_of_an_older_program_are_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "state.db"
-    with monkeypatch.context() as older:
-        older.setattr(migrations, "STEPS", migrations.STEPS[:1])
-        old = Store(path)
-        with old.transaction() as tx:
-            tx.execute("INSERT INTO addresses VALUES ('10.9.0.7', 'Pod', 'default', 'web')")
-        old.close()
-    store = Store(path)
-    assert addresses.leases(store) == {WEB: Lease("10.9.0.7", "", "default")}
-    assert addresses.lease(store, WEB, DUAL).ips == ("10.9.0.7", "fd00:9::7")
 
 
 def test_a_full_network_is_an_error_that_may_pass(store: Store) -> None:
@@ -276,22 +262,6 @@ def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
         tx.execute("INSERT INTO settings VALUES ('a', 'b')")
         raise RuntimeError("stop")
     assert settings.get(store, "a") is None
-
-
-def test_a_newer_database_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(HostUnfit, match="version 99"):
-        settings.get(Store(path), "x")
-
-
-def test_a_file_that_is_no_database_is_an_error_with_its_path(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    path.write_bytes(b"x" * 4096)
-    with pytest.raises(HostUnfit, match="state"):
-        settings.get(Store(path), "x")
 
 
 def test_the_database_is_for_root_alone(store: Store) -> None:

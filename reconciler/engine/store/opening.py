@@ -1,0 +1,146 @@
+"""The database file: made, opened, and made anew where it is damaged.
+
+It is an index over the records, so a file that is no database, or is not whole, is set aside (``state.db.damaged``, one
+is kept) and begun again; ``Store`` has it filled. Whoever makes or replaces the file has the directory's lock: a file
+of no bytes that nobody is making was cut short. A new file is another inode, with no -wal and -shm: those who have the
+old one open notice, and what they do with that at their end does not reach the new one (SQLite leaves the -wal alone of
+a file that has been moved). A newer program's database is whole: it is refused, not set aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reconciler.engine.boundary import hint
+from reconciler.engine.effects import effect
+from reconciler.engine.store.migrations import migrate, refuse_newer
+from reconciler.model.errors import ReconcilerError, TryLater
+
+BUSY_SECONDS = 60.0
+
+Identity = tuple[int, int]
+"""Device and inode."""
+
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_BESIDE = ("-wal", "-shm")
+
+
+def identity(path: Path) -> Identity | None:
+    """Which file lies at ``path``; None for none, or an empty one."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return (there.st_dev, there.st_ino) if there.st_size else None
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with a whole, migrated database, made where it is missing and made anew where it is damaged.
+
+    Raises TryLater, and HostUnfit for a database that a newer program wrote.
+    """
+    try:
+        if identity(path) is None:
+            with _alone(path):
+                if identity(path) is None:
+                    _begin_anew(path)
+                return _opened(path)  # migrated while we are alone: an empty file is nobody's work in progress
+        try:
+            return _opened(path)
+        except sqlite3.DatabaseError as e:
+            if not is_damage(e):
+                raise
+        return mend(path)
+    except OSError as e:
+        raise TryLater(f"cannot open {path}: {e.strerror}", hint=hint(e)) from e
+    except sqlite3.Error as e:
+        raise TryLater(f"cannot open {path}: {e}", hint=advice(path, e)) from e
+
+
+def mend(path: Path) -> sqlite3.Connection:
+    """Set the file aside if it is damaged (somebody else may have been first), and open what is there then.
+
+    Raises OSError and sqlite3.Error.
+    """
+    with _alone(path):
+        if _is_damaged(path):
+            _set_aside(path)
+            _begin_anew(path)
+        return _opened(path)
+
+
+def damaged(path: Path) -> Path:
+    """Where a damaged database is kept."""
+    return path.with_name(f"{path.name}.damaged")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is at fault, and not the disk, a lock, or the statement."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
+
+
+def advice(path: Path, error: sqlite3.Error) -> str:
+    """What to do about an error, in one sentence."""
+    if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"another process has held it for {BUSY_SECONDS:g} s: fuser {path} shows which"
+    return "is the disk full or mounted read-only?"
+
+
+@effect("store.open")
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        refuse_newer(connection, path)  # before anything is written
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # record.json carries the facts; see tx's text
+        migrate(connection, path)
+    except (sqlite3.Error, ReconcilerError):
+        connection.close()
+        raise
+    return connection
+
+
+def _is_damaged(path: Path) -> bool:
+    if identity(path) is None:
+        return True
+    with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+        try:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+        except sqlite3.DatabaseError as e:
+            if is_damage(e):
+                return True
+            raise
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else makes or replaces the file meanwhile."""
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@effect("store.set-aside")
+def _set_aside(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(damaged(path))
+
+
+@effect("store.make")
+def _begin_anew(path: Path) -> None:
+    """An empty file, for root alone from the first moment; the -wal and -shm beside it get the same mode.
+
+    The place of an empty one is taken by a new one: others may hold locks on the old inode.
+    """
+    for old in (path, *(path.with_name(path.name + suffix) for suffix in _BESIDE)):
+        old.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
