@@ -12,6 +12,7 @@ from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import table
 
 if TYPE_CHECKING:
+    from reconciler.engine.check import Leak
     from reconciler.engine.engine import Engine
 
 
@@ -21,27 +22,52 @@ def system() -> None:
 
 
 @system.command()
+@click.option("--repair", is_flag=True, help="Put right what can be; say what to do of the rest.")
+@click.option("--kill", is_flag=True, help="With --repair: also end what runs without a record.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @pass_options
-def check(options: Options, form: str) -> int:
+def check(options: Options, repair: bool, kill: bool, form: str) -> int:
     """List what belongs to no recorded pod.
 
     Processes, mounts, links, cgroups, directories, rows, found by our naming rule alone: it works with an empty store.
-    Exit code 1 when anything is listed.
+    With --repair what can be is collected or mended. What runs is not ended and no data deleted: the list says what to
+    do.
+    Exit code 1 when anything is listed; with --repair, when anything is left.
 
     \b
-    Example:  reconciler system check
+    Example:  reconciler system check --repair
     """
-    leaks = options.engine().check()
+    if kill and not repair:
+        raise click.UsageError("--kill goes with --repair")
+    engine = options.engine()
+    if repair:
+        return _shown([(done.leak, done.left) for done in engine.repair(kill=kill)], form, repaired=True)
+    return _shown([(leak, leak.why) for leak in engine.check()], form, repaired=False)
+
+
+def _shown(found: list[tuple[Leak, str]], form: str, *, repaired: bool) -> int:
+    """Print what was found; the exit code. Of what was repaired the text beside it says what is left to do, or ""."""
     if form == "json":
         import json
 
-        click.echo(json.dumps([{"kind": leak.kind, "name": leak.name, "why": leak.why} for leak in leaks], indent=2))
-    elif leaks:
-        click.echo(table(["KIND", "NAME", "WHY"], [(leak.kind, leak.name, leak.why) for leak in leaks]))
+        click.echo(
+            json.dumps(
+                [
+                    {"kind": leak.kind, "name": leak.name, "why": leak.why}
+                    | ({"repaired": not left, "left": left} if repaired else {})
+                    for leak, left in found
+                ],
+                indent=2,
+            )
+        )
+    elif found and repaired:
+        rows = [(leak.kind, leak.name, leak.why, left or "repaired") for leak, left in found]
+        click.echo(table(["KIND", "NAME", "WHY", "NOW"], rows))
+    elif found:
+        click.echo(table(["KIND", "NAME", "WHY"], [(leak.kind, leak.name, leak.why) for leak, _ in found]))
     else:
         click.echo("clean: everything of this instance belongs to a recorded pod")
-    return 1 if leaks else 0
+    return 1 if any(left for _, left in found) else 0
 
 
 @system.command(hidden=True)

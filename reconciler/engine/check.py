@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.engine import cgroups, firewalls, nameserver, networks, records, upkeep
+from reconciler.engine.cgroups import names
 from reconciler.engine.context import Context
 from reconciler.engine.network import bridge, portmap
 from reconciler.engine.network import pod as links
@@ -31,18 +32,22 @@ _MONITOR = re.compile(rb"-c[ \0]([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Leak:
-    """``kind`` is one of process, mount, link, nft, network, cgroup, directory, file, row, name."""
+    """``kind`` is one of process, mount, link, nft, network, cgroup, directory, file, row, name. ``of``: the id of the
+    pod or container that it was of, where its name says that."""
 
     kind: str
     name: str
     why: str
+    of: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
+    """What has a record, and a pod with one."""
+
     pods: dict[PodId, PodRecord]
     containers: dict[ContainerId, ContainerRecord]
 
@@ -62,7 +67,7 @@ def check(ctx: Context, patience: float = PATIENCE) -> tuple[Leak, ...]:
 
 
 def _look(ctx: Context) -> Iterator[Leak]:
-    known = _known(ctx)
+    known = known_of(ctx)
     yield from _processes(ctx, known)
     yield from _mounts(ctx, known)
     yield from _links(ctx, known)
@@ -77,7 +82,7 @@ def _look(ctx: Context) -> Iterator[Leak]:
     yield from (Leak(*one) for one in nameserver.strangers(ctx))
 
 
-def _known(ctx: Context) -> _Known:
+def known_of(ctx: Context) -> Known:
     pods, containers = {}, {}
     for directory in _entries(ctx.layout.pods):
         pod = records.read(directory, RECORD, PodRecord)
@@ -87,24 +92,26 @@ def _known(ctx: Context) -> _Known:
         container = records.read(directory, RECORD, ContainerRecord)
         if container is not None and container.pod in pods:
             containers[container.id] = container
-    return _Known(pods, containers)
+    return Known(pods, containers)
 
 
-def _processes(ctx: Context, known: _Known) -> Iterator[Leak]:
+def _processes(ctx: Context, known: Known) -> Iterator[Leak]:
     """Monitors tell their container on the command line, containers' processes by their cgroup."""
     for pid in cgroups.monitors(ctx.layout.tag):
-        container = _watched(pid)
+        container = watched_by(pid)
         if container and container not in known.containers:
-            yield Leak("process", str(pid), f"monitor of container {container[:12]}, which has no record")
+            why = f"monitor of container {container[:12]}, which has no record"
+            yield Leak("process", str(pid), why, container)
     for pod, paths in cgroups.pods(ctx.layout.tag).items():
         for inside in (inside for path in paths for inside in cgroups.containers(path)):
             container = cgroups.container_of(inside)
             if pod not in known.pods or container not in known.containers:
                 for pid in cgroups.pids(inside):
-                    yield Leak("process", str(pid), f"in the cgroup of container {container[:12]}, which has no record")
+                    why = f"in the cgroup of container {container[:12]}, which has no record"
+                    yield Leak("process", str(pid), why, container or pod)
 
 
-def _watched(pid: int) -> str:
+def watched_by(pid: int) -> str:
     """The container that this monitor watches, or "" (the zygote, or gone)."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -114,7 +121,7 @@ def _watched(pid: int) -> str:
     return match[1].decode() if match else ""
 
 
-def _mounts(ctx: Context, known: _Known) -> Iterator[Leak]:
+def _mounts(ctx: Context, known: Known) -> Iterator[Leak]:
     """But those that containers were allowed to make in volumes, to be seen outside."""
     may = any(propagation(m) in SHARED for c in known.containers.values() for m in c.spec.mounts)
     volumes = (*(f"{ctx.layout.pod(pod)}/volumes/" for pod in known.pods), f"{ctx.layout.volumes}/")
@@ -125,9 +132,9 @@ def _mounts(ctx: Context, known: _Known) -> Iterator[Leak]:
             yield Leak("mount", target, "no mount of ours is ever on the host")
 
 
-def _links(ctx: Context, known: _Known) -> Iterator[Leak]:
+def _links(ctx: Context, known: Known) -> Iterator[Leak]:
     for link in links.leaked_links(ctx.layout.tag, (*known.pods, *known.containers), patience=0):
-        yield Leak("link", link.name, f"of pod {link.pod[:12] or '?'}, which has no record")
+        yield Leak("link", link.name, f"of pod {link.pod[:12] or '?'}, which has no record", link.pod)
     recorded = {network.name for network in networks.known(ctx)}
     for name in bridge.bridges(ctx.layout.tag):
         if name not in recorded:
@@ -148,12 +155,12 @@ def _network(ctx: Context) -> Iterator[Leak]:
         yield Leak("network", str(flaw.part), f"{flaw.text}; a controller or the next apply puts it right")
 
 
-def _cgroups(ctx: Context, known: _Known) -> Iterator[Leak]:
+def _cgroups(ctx: Context, known: Known) -> Iterator[Leak]:
     for path in cgroups.leaked(ctx.layout.tag, known.pods):
-        yield Leak("cgroup", str(path), "of a pod that has no record")
+        yield Leak("cgroup", str(path), "of a pod that has no record", names.pod_of(str(path)) or "")
 
 
-def _directories(ctx: Context, known: _Known) -> Iterator[Leak]:
+def _directories(ctx: Context, known: Known) -> Iterator[Leak]:
     layout = ctx.layout
     yield from _strangers("directory", layout.pods, known.pods, "pod without a record")
     yield from _strangers("directory", layout.containers, known.containers, "container without a record")
@@ -166,7 +173,7 @@ def _directories(ctx: Context, known: _Known) -> Iterator[Leak]:
         yield from _strangers("directory", runtime, known.containers, "runtime state without a record")
 
 
-def _files(ctx: Context, known: _Known) -> Iterator[Leak]:
+def _files(ctx: Context, known: Known) -> Iterator[Leak]:
     layout = ctx.layout
     exits = {name for c in known.containers for name in (c, layout.oom_count(c).name)}
     yield from _strangers("file", layout.exits, exits, "exit of a container that has no record")
@@ -176,13 +183,13 @@ def _files(ctx: Context, known: _Known) -> Iterator[Leak]:
     yield from _strangers("file", layout.locks, locks, "lock of a pod that is not there")
 
 
-def _rows(ctx: Context, known: _Known) -> Iterator[Leak]:
+def _rows(ctx: Context, known: Known) -> Iterator[Leak]:
     for row in index.all_pods(ctx.store):
         if row.id not in known.pods:
-            yield Leak("row", f"pods {row.id[:12]}", f"pod {row.key} has no record")
+            yield Leak("row", f"pods {row.id[:12]}", f"pod {row.key} has no record", row.id)
     for container in index.all_containers(ctx.store):
         if container not in known.containers:
-            yield Leak("row", f"containers {container[:12]}", "container has no record")
+            yield Leak("row", f"containers {container[:12]}", "container has no record", container)
     for key, lease in addresses.leases(ctx.store).items():
         if key not in known.keys and not (key.kind == CONTAINER and key.name in known.containers):
             yield Leak("row", f"leases {' '.join(lease.ips)}", f"leased to {key}, which is not there")
@@ -191,7 +198,7 @@ def _rows(ctx: Context, known: _Known) -> Iterator[Leak]:
 def _strangers(kind: str, directory: Path, known: Container[str], why: str) -> Iterator[Leak]:
     for entry in _entries(directory):
         if entry.name not in known:
-            yield Leak(kind, str(entry), why)
+            yield Leak(kind, str(entry), why, entry.name.removesuffix(".oom"))
 
 
 def _entries(directory: Path) -> list[Path]:

@@ -46,11 +46,13 @@ from reconciler.engine.recorded import (
     require_pod,
 )
 from reconciler.engine.records import RECORD, ContainerFacts, ContainerRecord
+from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
 from reconciler.engine.watched import monitor_file, process_of
 from reconciler.model.errors import ImageProblem, ReconcilerError, TryLater
+from reconciler.model.events import EventType
 from reconciler.model.hook import Hook
-from reconciler.model.key import ContainerId
+from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import Instant, PidRef
 from reconciler.model.probe import Handler
 from reconciler.model.qos import Qos, as_run, scored_as
@@ -58,6 +60,7 @@ from reconciler.model.spec import LEAST_GRACE, Resources
 
 CONFIG = "config.json"
 PREPARE = "prepare"
+RECORD_LOST = "RecordLost"
 KILL_AGAIN = 2.0
 INFRA_PATIENCE = 0.2
 """Seconds that an infra container from an image is watched for after its start."""
@@ -231,6 +234,8 @@ def remove(ctx: Context, container: ContainerId, *, keep_volumes: bool = False) 
     """
     record = record_of(ctx, container)
     bundle, facts = ctx.layout.container(container), facts_of(ctx, container)
+    if record is None:
+        _tell_of_lost_record(ctx, container)
     grave = endings.bury(ctx, container) if is_cut_short(ctx, container, facts) else None
     endings.end_processes(ctx, container)
     endings.await_monitor(container, bundle, facts.life)
@@ -244,6 +249,23 @@ def remove(ctx: Context, container: ContainerId, *, keep_volumes: bool = False) 
     verdicts.forget(ctx, container)
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)
+
+
+def _tell_of_lost_record(ctx: Context, container: ContainerId) -> None:
+    """Of a container that was made, not of one whose making was cut short before its record: the rest is written after
+    it."""
+    key, (name, _) = index.key_of_container(ctx.store, container), index.label_of(ctx.store, container)
+    record, bundle = ctx.layout.container(container) / RECORD, ctx.layout.container(container)
+    if key is not None and name and ((bundle / CONFIG).exists() or record.exists()):
+        was = "damaged" if record.exists() else "lost"
+        text = f"The record of container {name} is {was} ({record}): it is removed, whatever it did"
+        tell_of_loss(ctx, key, text)
+
+
+def tell_of_loss(ctx: Context, key: Key, text: str) -> None:
+    """Nothing waits for that: a full disk must not keep anything from going."""
+    with contextlib.suppress(ReconcilerError):
+        events.emit(ctx.store, ctx.clock, str(key), EventType.WARNING, RECORD_LOST, text)
 
 
 def is_cut_short(ctx: Context, container: ContainerId, facts: ContainerFacts) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reconciler.engine.halt import OnStop
     from reconciler.engine.images.images import Images
     from reconciler.engine.inside import Inside
+    from reconciler.engine.repair import Repaired
     from reconciler.engine.reset import Holdings
     from reconciler.engine.sessions import Session
     from reconciler.model.actions import Action, PullImage
@@ -397,6 +398,14 @@ class Engine:
         from reconciler.engine.check import check
 
         return check(self.context)
+
+    def repair(self, *, kill: bool = False) -> tuple[Repaired, ...]:
+        """Put right what ``check`` finds, where nothing is lost by that (see ``repair``); what of each has become.
+        ``kill``: end what runs without a record."""
+        from reconciler.engine.repair import repair
+
+        with boundary.told("repair this instance"):
+            return repair(self.context, self.lock, self.tidy, kill=kill)
 
     def info(self) -> dict[str, Any]:
         """This program and machine, and the choices made on it, by section."""

@@ -71,7 +71,7 @@ def _read_pod(
         facts = recorded.facts_of(ctx, container)
         container_record = recorded.record_for(ctx, container, facts)
         if container_record is None:
-            members.append(_unrecorded(container))
+            members.append(_unrecorded(ctx, container))
             continue
         seen = _container(ctx, container_record, facts, record, held=held)
         if container_record.infra:
@@ -314,9 +314,10 @@ def _with_resources(spec: ContainerSpec, facts: ContainerFacts) -> ContainerSpec
     return replace(spec, resources=facts.resources) if facts.resources else spec
 
 
-def _unrecorded(container: ContainerId) -> Container:
+def _unrecorded(ctx: Context, container: ContainerId) -> Container:
     """A row whose record was never written, or is lost: something half made, to be removed."""
-    return Container(container, "", 0, ContainerSpec(name="", image=""), ContainerState.CREATING)
+    name, attempt = index.label_of(ctx.store, container)
+    return Container(container, name, attempt, ContainerSpec(name=name, image=""), ContainerState.CREATING)
 
 
 def users_of(ctx: Context, image_id: str) -> tuple[str, ...]:

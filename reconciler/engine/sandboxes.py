@@ -67,6 +67,7 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId, *, start: bool = True) 
     Raises PortTaken before anything is written; RuntimeFailed.
     """
     nameserver.make_room(ctx, spec)
+    _end_unrecorded(ctx, spec.key)
     held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))
     try:
         with users.choosing(ctx, spec) as ids:
@@ -81,6 +82,18 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId, *, start: bool = True) 
     finally:
         for sock in held:
             sock.close()  # the monitor holds its own copies
+
+
+def _end_unrecorded(ctx: Context, key: Key) -> None:
+    """A pod whose record is lost or damaged cannot be looked after, and what runs of it has the ports of the one that
+    takes its place; which drops the rest (``_take_over``)."""
+    for pod in index.pods_of(ctx.store, key):
+        if record_of_pod(ctx, pod) is None and index.containers_of(ctx.store, pod):
+            path = ctx.layout.pod(pod) / RECORD
+            text = f"he record of pod {key} is {'damaged' if path.exists() else 'lost'} ({path}): it is made anew"
+            containers.tell_of_loss(ctx, key, f"T{text}")
+            ctx.say(f"t{text}")
+            _remove_containers(ctx, pod, keep_volumes=True)
 
 
 def set_up_network(ctx: Context, pod: PodId) -> None:
@@ -196,13 +209,14 @@ def forget(ctx: Context, key: Key) -> None:
     container, and an address that no pod has. For holders of the key's lock."""
     for pod in index.pods_of(ctx.store, key):
         if record_of_pod(ctx, pod) is None and not index.containers_of(ctx.store, pod):
-            _remove_halves(ctx, pod)
+            remove_halves(ctx, pod)
     if not index.pods_of(ctx.store, key):
         nameserver.withdraw(ctx, key)
         addresses.release(ctx.store, key)
 
 
-def _remove_halves(ctx: Context, pod: PodId) -> None:
+def remove_halves(ctx: Context, pod: PodId) -> None:
+    """Drop what there is of a pod that has no containers: its cgroup, directory and row. Raises TryLater."""
     podgroups.remove(ctx, pod)
     _drop(ctx, pod)
 
@@ -234,8 +248,10 @@ def _take_over(ctx: Context, record: PodRecord) -> None:
             if old is not None and _goes_on(old.spec, record.spec):
                 _inherit(ctx.layout.pod(pod) / VOLUMES, ctx.layout.pod(record.id) / VOLUMES)
             _remove_containers(ctx, pod, keep_volumes=True)
-            _remove_halves(ctx, pod)
-            if old is not None:
+            remove_halves(ctx, pod)
+            if old is None:
+                _remove_logs(ctx, replace(record, uid=records.uid_of(pod)))
+            else:
                 named.drop_anonymous(ctx, _mounts(old.spec) - _mounts(record.spec))
 
 

@@ -141,6 +141,12 @@ def key_of_container(store: Store, container: ContainerId) -> Key | None:
     return Key(str(rows[0][1]), str(rows[0][2]), str(rows[0][0])) if rows else None
 
 
+def label_of(store: Store, container: ContainerId) -> tuple[str, int]:
+    """What a container is called in its pod, and which attempt it is; "" and 0 where that is not known."""
+    rows = store.read("SELECT name, attempt FROM containers WHERE id = ?", (container,))
+    return (str(rows[0][0]), int(str(rows[0][1]))) if rows else ("", 0)
+
+
 def _text(ports: Iterable[PortBinding]) -> str:
     return json.dumps([[p.host_port, p.container_port, p.protocol.value, p.host_ip] for p in ports])
 
