@@ -181,6 +181,7 @@ class Core:
 
     def handle(self, key: Key) -> None:
         """Sync one key and see to what follows. Never raises: whatever goes wrong is told and tried again."""
+        before = self.result(key)
         try:
             result = sync_pod(
                 key,
@@ -190,6 +191,7 @@ class Core:
                 narrator=self.narrator,
                 pool=self._pool,
                 on_step=self._stepped,
+                rest=before.rest if before else None,
             )
             self._ended(result)
         except ReconcilerError as error:

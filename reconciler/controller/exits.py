@@ -45,6 +45,7 @@ class ExitWatcher:
         self._lock = threading.Lock()
         self._processes: dict[int, Callable[[], None]] = {}
         self._pidfds: dict[ContainerId, tuple[int, Key]] = {}
+        self._watched: dict[Key, set[ContainerId]] = {}
         self._stopped = False
         self.thread = threading.Thread(target=self._run, name="exits", daemon=True)
 
@@ -83,6 +84,7 @@ class ExitWatcher:
             for descriptor in (*(one for one, _ in self._pidfds.values()), *self._processes):
                 os.close(descriptor)
             self._pidfds.clear()
+            self._watched.clear()
             self._processes.clear()
         self._selector.close()
         self._inotify.close()
@@ -94,7 +96,7 @@ class ExitWatcher:
         with self._lock:
             if self._stopped:
                 return
-            for container in [c for c, (_, of) in self._pidfds.items() if of == key and c not in wanted]:
+            for container in self._watched.get(key, set()).difference(wanted):
                 self._let_go(container)
             missing = [(c, ref) for c, ref in wanted.items() if c not in self._pidfds]
             gone = [container for container, ref in missing if not self._hold(container, ref, key)]
@@ -107,11 +109,16 @@ class ExitWatcher:
         if descriptor is None:
             return False
         self._pidfds[container] = (descriptor, key)
+        self._watched.setdefault(key, set()).add(container)
         self._selector.register(descriptor, selectors.EVENT_READ, container)
         return True
 
     def _let_go(self, container: ContainerId) -> Key | None:
         descriptor, key = self._pidfds.pop(container, (-1, None))
+        if key is not None and (others := self._watched.get(key)) is not None:
+            others.discard(container)
+            if not others:
+                del self._watched[key]
         if descriptor >= 0:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(descriptor)
@@ -148,7 +155,7 @@ class ExitWatcher:
     def _everything(self) -> None:
         """The kernel dropped events: any of the pods that run may have lost a container."""
         with self._lock:
-            keys = {key for _, key in self._pidfds.values()}
+            keys = set(self._watched)
         for key in keys:
             self._add(key, None)
         for changed in self._others.values():

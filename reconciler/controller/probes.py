@@ -99,8 +99,11 @@ class Prober:
         with self._wake:
             if self._stopped:
                 return
+            before = len(self._cases)
             for container in [c for c, case in self._cases.items() if case.key == key and c not in there]:
                 del self._cases[container]
+            if not there and len(self._cases) == before:
+                return  # as with most pods: nobody needs to wake
             cases = [self._admit(key, patient) for patient in there.values()]
             self._wake.notify_all()
         for case in cases:

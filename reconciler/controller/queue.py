@@ -72,7 +72,7 @@ class WorkQueue(Generic[K]):
             if key in self._again:
                 self._again.discard(key)
                 self._add_now(key)
-            self._changed.notify_all()
+                self._changed.notify()
 
     def close(self) -> None:
         """Hand out nothing more; every ``get`` returns None."""

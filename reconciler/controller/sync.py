@@ -67,7 +67,8 @@ class Pool(Protocol):
 class Result:
     """How one sync ended. ``owner`` None: no pod is recorded. ``running``: what to watch for its exit.
     ``blocked_by``: pods of ours that hold a wanted host port. ``settling``: the source is not quiet yet, so its
-    answer will change by itself. ``more``: there were steps left to do. ``patients``: whom to probe."""
+    answer will change by itself. ``more``: there were steps left to do. ``patients``: whom to probe. ``rest``: what was
+    seen, where nothing is to be done about it at any time."""
 
     key: Key
     desired: Desired
@@ -82,16 +83,33 @@ class Result:
     settling: bool = False
     more: bool = False
     patients: tuple[Patient, ...] = ()
+    rest: Rest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What was seen when nothing was to be done or waited for, and the status of that. Plan and status are functions of
+    what is seen and of the time; where the plan named no time, they are the same as long as nothing else is seen. So
+    most looks at most pods, which find them as they were, cost no more than the looking."""
+
+    desired: Desired
+    have: Observed
+    host: HostFacts
+    status: PodStatus
+
+    def holds(self, desired: Desired, have: Observed, host: HostFacts) -> bool:
+        return self.have == have and self.host == host and self.desired == desired
 
 
 @dataclass(slots=True)
 class _Look:
-    """What one round saw, and planned from it."""
+    """What one round saw, and planned from it. ``rest``: just this was seen before, and nothing is to be done."""
 
     resolution: Resolution
     have: Observed
     host: HostFacts
     plan: PodActions
+    rest: Rest | None = None
 
 
 @dataclass(slots=True)
@@ -113,6 +131,7 @@ def sync_pod(
     narrator: Narrator,
     pool: Pool | None = None,
     on_step: OnStep | None = None,
+    rest: Rest | None = None,
 ) -> Result:
     """Make the pod of ``key`` match what is wanted of it, as far as that is possible now.
 
@@ -122,13 +141,13 @@ def sync_pod(
     4. Again from 2 until a plan has no steps, a step failed, or it is the others' turn.
     5. Tell what is waited for; say when to look again.
 
-    ``on_step`` is called after each step that succeeded, from this thread. Raises ReconcilerError where the lock
-    or the observation fails; failures of steps are in the result.
+    ``on_step`` is called after each step that succeeded, from this thread. ``rest``: of the last sync. Raises
+    ReconcilerError where the lock or the observation fails; failures of steps are in the result.
     """
     tally = _Tally()
     with engine.lock(key) as lock:
         for _ in range(ROUNDS):
-            seen = _look(key, wanted, engine, clock)
+            seen = _look(key, wanted, engine, clock, rest)
             narrator.images(key, seen.have.images)
             if not seen.plan.steps:
                 break
@@ -150,11 +169,13 @@ def look(
     return seen.plan, seen.resolution, seen.have, _status(seen, clock)
 
 
-def _look(key: Key, wanted: Resolver, engine: PodEngine, clock: Clock) -> _Look:
+def _look(key: Key, wanted: Resolver, engine: PodEngine, clock: Clock, rest: Rest | None = None) -> _Look:
     resolution, have = _observe(key, wanted, engine)
     if wanted.learn(key, have.sandbox.owner if have.sandbox else None):  # another process made, took over, removed it
         resolution, have = _observe(key, wanted, engine)
     host = _with_releases(key, engine.host_facts(key, _spec(resolution.desired)), wanted)
+    if rest is not None and rest.holds(resolution.desired, have, host):
+        return _Look(resolution, have, host, PodActions(), rest)
     return _Look(resolution, have, host, compute_pod_actions(resolution.desired, have, host, clock.now()))
 
 
@@ -225,10 +246,13 @@ def _perform(lock: KeyLock, engine: PodEngine, action: Action) -> ReconcilerErro
 
 def _result(key: Key, seen: _Look, tally: _Tally, clock: Clock) -> Result:
     sandbox = seen.have.sandbox
+    rest = seen.rest if not tally.failed else None
+    status = rest.status if rest else with_troubles(_status(seen, clock), _troubles(seen, tally))
+    rests = not (seen.plan.steps or seen.plan.waiting or tally.errors) and seen.plan.wake_at is None
     return Result(
         key=key,
         desired=seen.resolution.desired,
-        status=with_troubles(_status(seen, clock), _troubles(seen, tally)),
+        status=status,
         steps=tuple(tally.steps),
         waiting=seen.plan.waiting,
         requeue_at=_when(seen, clock),
@@ -239,6 +263,7 @@ def _result(key: Key, seen: _Look, tally: _Tally, clock: Clock) -> Result:
         settling=_is_settling(seen.resolution),
         more=bool(seen.plan.steps),
         patients=_patients(seen),
+        rest=rest or (Rest(seen.resolution.desired, seen.have, seen.host, status) if rests else None),
     )
 
 

@@ -39,7 +39,8 @@ def save(directory: Path, key: Key, troubles: Troubles) -> None:
     path = _path(directory, key)
     with suppress(OSError):
         if not troubles:
-            path.unlink(missing_ok=True)
+            if os.access(path, os.F_OK):
+                path.unlink(missing_ok=True)
         elif load(directory, key) != troubles:
             directory.mkdir(mode=0o700, exist_ok=True)
             beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")

@@ -112,7 +112,7 @@ def _run(
     def changed(key: Key) -> None:
         if _follows_by_hand(bench, key, options.log):
             core.queue.add(key)
-        line.tell()
+        line.tell(key)
         if options.on_change:
             options.on_change(key)
 
@@ -130,7 +130,7 @@ def _run(
         on_step=options.on_step,
         on_change=changed,
     )
-    line = StatusLine(notifier, lambda: core.results().values())
+    line = StatusLine(notifier, core.result)
     complaints = Complaints(engine, options.log)
     threading.Thread(target=_warm, name="warm", daemon=True).start()
 

@@ -249,6 +249,7 @@ def remove(ctx: Context, container: ContainerId, *, keep_volumes: bool = False) 
     verdicts.forget(ctx, container)
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)
+    ctx.cache.monitors.pop(container, None)
 
 
 def _tell_of_lost_record(ctx: Context, container: ContainerId) -> None:

@@ -12,6 +12,7 @@ from reconciler.engine.layout import Layout
 from reconciler.engine.store.tx import Store
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.key import ContainerId, Key, PodId
+from reconciler.model.process import PidRef
 
 if TYPE_CHECKING:
     from reconciler.engine.cgroups import Driver
@@ -68,11 +69,15 @@ class once(Generic[T]):  # noqa: N801 (it is used as a decorator)
 @dataclass
 class Cache:
     """Container records and the places of pods' cgroups never change, so each is read once; ``mtu`` is the uplink's
-    once it was looked up, ``counted`` when the files of a volume were counted last."""
+    once it was looked up, ``counted`` when the files of a volume were counted last. ``monitors`` are processes that
+    were seen to be the monitors of lives of containers; ``etc`` the stamps of pods' files of /etc, with what they
+    follow from."""
 
     containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
     cgroups: dict[PodId, str] = field(default_factory=dict)
     counted: dict[tuple[PodId, str], float] = field(default_factory=dict)
+    monitors: dict[ContainerId, tuple[int, PidRef]] = field(default_factory=dict)
+    etc: dict[PodId, tuple[object, str]] = field(default_factory=dict)
     mtu: int = 0
 
 

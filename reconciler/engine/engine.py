@@ -115,13 +115,20 @@ class Engine:
         from reconciler.engine.store import pods as index
 
         ctx = self.context
-        with locks.hold(ctx.layout.key_lock(key), key, gone=lambda: not index.pods_of(ctx.store, key)) as held:
+        there: tuple[PodId, ...] = ()
+
+        def gone() -> bool:
+            nonlocal there
+            there = index.pods_of(ctx.store, key)
+            return not there
+
+        with locks.hold(ctx.layout.key_lock(key), key, gone) as held:
             self._held.key = key
             try:
                 yield held
             finally:
                 self._held.key = None
-        if index.is_empty(ctx.store):
+        if not there and index.is_empty(ctx.store):
             self._end_network()
 
     def _end_network(self) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from reconciler.engine.effects import effect
@@ -31,9 +32,9 @@ CONFIG = Path("/etc/reconciler/config.toml")
 PRIVATE = 0o700
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
-    """The directories of one instance."""
+    """The directories of one instance. Those that each look at a pod asks for are put together once."""
 
     state: Path
     run: Path
@@ -47,7 +48,7 @@ class Layout:
         root = root.resolve()
         return cls(root / "state", root / "run", root / "logs")
 
-    @property
+    @cached_property
     def tag(self) -> str:
         """Marks whatever of the instance lives outside its directories (links, cgroups, nft)."""
         return _tag(STATE if self.state == STATE else self.state.parent)
@@ -57,28 +58,28 @@ class Layout:
         """Whether the log directory is this instance's alone; the system's own is shared with others."""
         return self.logs != LOGS
 
-    @property
+    @cached_property
     def config(self) -> Path:
         """The instance's configuration file: ``config.toml`` below its root, or the system's."""
         return CONFIG if self.state == STATE else self.state.parent / "config.toml"
 
-    @property
+    @cached_property
     def pods(self) -> Path:
         return self.state / "pods"
 
-    @property
+    @cached_property
     def containers(self) -> Path:
         return self.state / "containers"
 
-    @property
+    @cached_property
     def images(self) -> Path:
         return self.state / "images"
 
-    @property
+    @cached_property
     def networks(self) -> Path:
         return self.state / "networks"
 
-    @property
+    @cached_property
     def volumes(self) -> Path:
         """Named volumes (``named``); made with the first of them."""
         return self.state / "volumes"
@@ -88,11 +89,11 @@ class Layout:
         """Held by whoever makes or removes named volumes."""
         return self.run / "volumes.lock"
 
-    @property
+    @cached_property
     def cache(self) -> Path:
         return self.state / "cache"
 
-    @property
+    @cached_property
     def hand(self) -> Path:
         """What commands want of the pods that they made (``sources.hand``)."""
         return self.state / "hand"
@@ -112,7 +113,7 @@ class Layout:
         """The last word of a command on each source."""
         return self.run / "turns"
 
-    @property
+    @cached_property
     def trash(self) -> Path:
         return self.state / "trash"
 
@@ -121,20 +122,20 @@ class Layout:
         """The same for what lies below ``run``, which is on another file system than the state (/run is a tmpfs)."""
         return self.run / "trash"
 
-    @property
+    @cached_property
     def database(self) -> Path:
         return self.state / "state.db"
 
-    @property
+    @cached_property
     def troubles(self) -> Path:
         """What the last sync of each pod ran into, for those who look on."""
         return self.state / "troubles"
 
-    @property
+    @cached_property
     def exits(self) -> Path:
         return self.run / "exits"
 
-    @property
+    @cached_property
     def verdicts(self) -> Path:
         """What probes have found, a file for each container."""
         return self.run / "probes"
@@ -143,11 +144,11 @@ class Layout:
         """How often the kernel killed in the container for want of memory, where that is noticed at once."""
         return self.exits / f"{container}.oom"
 
-    @property
+    @cached_property
     def pids(self) -> Path:
         return self.run / "pids"
 
-    @property
+    @cached_property
     def locks(self) -> Path:
         return self.run / "locks"
 
@@ -193,12 +194,12 @@ class Layout:
     def dns_lock(self) -> Path:
         return self.run / "dns.lock"
 
-    @property
+    @cached_property
     def dns(self) -> Path:
         """The name server's: what it reads, what it said; it stays, for those who watch it."""
         return self.run / "dns"
 
-    @property
+    @cached_property
     def dns_tables(self) -> Path:
         """What it reads: a file for each network. There as long as the server is needed."""
         return self.dns / "networks"
@@ -207,11 +208,11 @@ class Layout:
         return self.run / "runtime" / runtime
 
     def pod(self, pod: PodId) -> Path:
-        return self.pods / pod
+        return _below(self.pods, pod)
 
     def container(self, container: ContainerId) -> Path:
         """Also the OCI bundle of the container."""
-        return self.containers / container
+        return _below(self.containers, container)
 
     def key_lock(self, key: Key) -> Path:
         return self.locks / f"{key.kind}.{key.namespace}.{key.name}"
@@ -240,6 +241,12 @@ class Layout:
     def make_dns(self) -> None:
         for path in (self.dns, self.dns_tables):
             _directory(path, PRIVATE)
+
+
+@lru_cache(maxsize=4096)
+def _below(directory: Path, name: str) -> Path:
+    """Asked for a dozen times at each look at a pod; what is remembered has its text ready, too."""
+    return directory / name
 
 
 @effect("layout.make")

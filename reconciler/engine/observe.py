@@ -8,6 +8,7 @@ Commands that only look begin here, so little is imported; what a plan needs bey
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -286,7 +287,9 @@ def _stopping(ctx: Context, record: ContainerRecord, state: ContainerState, fact
 def _exit_code(ctx: Context, container: ContainerId) -> tuple[int | None, float]:
     """What the monitor wrote, and when; the bundle's copy outlives a reboot. A damaged file says that it ended."""
     damaged = None
-    for path in (ctx.layout.container(container) / "exit", ctx.layout.exits / container):
+    for path in (f"{ctx.layout.container(container)}/exit", f"{ctx.layout.exits}/{container}"):
+        if not os.access(path, os.F_OK):
+            continue  # as nearly always: an exception would cost more than all else here
         text, wall = files.read_with_time(path)
         if text.strip().lstrip(b"-").isdigit():
             return int(text), wall

@@ -8,6 +8,8 @@ than one.
 
 from __future__ import annotations
 
+import os
+
 from reconciler.engine import files, processes
 from reconciler.engine.context import Context
 from reconciler.engine.layout import Layout
@@ -27,10 +29,13 @@ _SAID = "OOMKilling"
 
 def kills(layout: Layout, container: ContainerId) -> tuple[int, int]:
     """How many processes were killed so far, and the most memory that was in use, in bytes (0: not known)."""
-    words = (files.read_or_none(layout.oom_count(container)) or b"").split()
+    counted, foreign = f"{layout.exits}/{container}.oom", f"{layout.container(container)}/oom"
+    if not os.access(counted, os.F_OK):
+        return (1, 0) if os.access(foreign, os.F_OK) else (0, 0)
+    words = (files.read_or_none(counted) or b"").split()
     if len(words) == 2 and all(word.isdigit() for word in words):
         return int(words[0]), int(words[1])
-    return (1, 0) if (layout.container(container) / "oom").exists() else (0, 0)
+    return (1, 0) if os.access(foreign, os.F_OK) else (0, 0)
 
 
 def ended_by(layout: Layout, container: ContainerId, code: int, facts: ContainerFacts) -> bool:
@@ -41,9 +46,11 @@ def ended_by(layout: Layout, container: ContainerId, code: int, facts: Container
 def tell(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodSpec, end: Exit | None) -> int:
     """Tell of kills that were not told yet; the number that is told now. For holders of the key's lock."""
     count, peak = kills(ctx.layout, record.id)
+    if count <= facts.oom_kills:
+        return facts.oom_kills
     counted = ctx.layout.oom_count(record.id).exists()
     lives = counted and processes.alive(PidRef(facts.pid, facts.pid_start))
-    if count <= facts.oom_kills or (end is None and not lives):
+    if end is None and not lives:
         return facts.oom_kills  # its end is about to be told
     who = f"Container {record.name}" if record.name and not record.infra else "The infra container"
     limit = (facts.resources or record.spec.resources).memory_limit

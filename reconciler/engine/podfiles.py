@@ -41,9 +41,20 @@ def stale(ctx: Context, record: PodRecord, state: PodState) -> bool:
     """Whether something else should stand in the files than what was last written. Not where that cannot be known
     (the configuration file is wrong)."""
     try:
-        return _wanted(ctx, record)[0].stamp != state.files
+        facts = _facts(ctx, record)
+        known = ctx.cache.etc.get(record.id)
+        if known is None or known[0] != facts:
+            known = ctx.cache.etc[record.id] = facts, _wanted(ctx, record)[0].stamp
+        return known[1] != state.files
     except ReconcilerError:
         return False
+
+
+def _facts(ctx: Context, record: PodRecord) -> object:
+    """All that the files follow from: they are put together again only when something of it is another."""
+    host = (_text(_ETC / "resolv.conf"), _text(_RESOLVED), platform.node())
+    hosts = _text(_ETC / "hosts") if record.spec.sandbox.host_network else ""
+    return record, host, hosts, nameserver.addresses(ctx, record), ctx.config.dns
 
 
 def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, str]]]:

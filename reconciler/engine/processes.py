@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from reconciler.engine.effects import effect
+from reconciler.engine.files import read_small
 from reconciler.model.process import PidRef
 
 _NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
@@ -129,7 +130,7 @@ def opened(ref: PidRef) -> int | None:
 
 def _stat(pid: int) -> list[bytes] | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
+        text = read_small(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
     return text.rpartition(b")")[2].split()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -23,6 +23,9 @@ from reconciler.model.spec import SPEC_VERSION, ContainerSpec, PodSpec, Resource
 from reconciler.model.typed import decoder
 
 T = TypeVar("T")
+
+MOST_KNOWN = 10_000
+"""Files that are remembered, then none: those of pods that went are never asked for again."""
 
 RECORD = "record.json"
 STATE = "state.json"
@@ -183,10 +186,23 @@ def write(directory: Path, name: str, value: object) -> None:
 
 def read(directory: Path, name: str, kind: type[T]) -> T | None:
     """The record in ``directory``, or None where it is missing or unreadable (cut short by a power failure)."""
-    data = read_or_none(directory / name)
+    path = f"{directory}/{name}"
+    data = read_or_none(path)
     if data is None:
         return None
+    known = _known.get((path, kind))
+    if known is not None and known[0] == data:
+        return cast(T, known[1])
     try:
-        return decoder(kind).decode(data)
+        value = decoder(kind).decode(data)
     except msgspec.MsgspecError:
         return None
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[path, kind] = (data, value)
+    return value
+
+
+_known: dict[tuple[str, type], tuple[bytes, object]] = {}
+"""What was decoded last from a file, with its bytes: nearly always they are the same again. And the same object is
+equal to itself at no cost. Any thread may write; whoever comes last has read last."""

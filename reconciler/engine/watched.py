@@ -40,8 +40,14 @@ def process_of(facts: ContainerFacts) -> PidRef:
 
 def monitored(ctx: Context, container: ContainerId, life: int) -> bool:
     """Whether the monitor of that life of the container is there, and so will tell how it ended."""
+    known = ctx.cache.monitors.get(container)
+    if known is not None and known[0] == life and processes.alive(known[1]):
+        return True  # a process that was its monitor stays that until it ends
     monitor = monitor_of(ctx.layout.container(container), life)
-    return monitor is not None and processes.alive(monitor) and watches(monitor, container)
+    if monitor is None or not processes.alive(monitor) or not watches(monitor, container):
+        return False
+    ctx.cache.monitors[container] = life, monitor
+    return True
 
 
 def await_successor(ctx: Context, container: ContainerId, life: int) -> bool:
@@ -54,21 +60,25 @@ def await_successor(ctx: Context, container: ContainerId, life: int) -> bool:
     return True
 
 
+def _monitor_file(bundle: Path, life: int) -> str:
+    return f"{bundle}/{LIFE}{life}/{MONITOR_PID}" if life else f"{bundle}/{MONITOR_PID}"
+
+
 def monitor_file(bundle: Path, life: int) -> Path:
     """Where the monitor says its pid, as its first act.
 
     A container that may have several lives has a directory for each, in which there is also what the container is
     created with: when that is gone, no monitor of that life can begin any more, nor take the place of another one.
     """
-    return bundle / f"{LIFE}{life}" / MONITOR_PID if life else bundle / MONITOR_PID
+    return Path(_monitor_file(bundle, life))
 
 
 def monitor_of(bundle: Path, life: int = 0) -> PidRef | None:
     """The process that wrote its pid there as the container's monitor, while it is there."""
-    return monitor_in(monitor_file(bundle, life))
+    return monitor_in(_monitor_file(bundle, life))
 
 
-def monitor_in(file: Path) -> PidRef | None:
+def monitor_in(file: str | Path) -> PidRef | None:
     """The process whose pid is in the file, while it is there."""
     text = files.read_or_none(file) or b""
     return processes.pid_ref(int(text)) if text.strip().isdigit() else None

@@ -93,7 +93,7 @@ def as_run(resources: Resources, *, keep: bool) -> Resources:
 
 def resources_of(pod: PodSpec) -> Resources:
     """What the pod's own cgroup gets: what its containers have together, and its own limits where it has any."""
-    run = pod.with_everyone(lambda c: replace(c, resources=as_run(c.resources, keep=pod.keep)))
+    run = pod.with_everyone(lambda c: replace(c, resources=as_run(c.resources, keep=True))) if pod.keep else pod
     together = pod_resources(run.containers, run.init)
     own = pod.limits if run.everyone else as_run(pod.limits, keep=pod.keep)
     return Resources(

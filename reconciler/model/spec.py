@@ -521,5 +521,8 @@ class PodSpec:
         return living.difference(sidecars) or frozenset(sidecars[-1:])
 
     def with_everyone(self, change: Callable[[ContainerSpec], ContainerSpec]) -> PodSpec:
-        """The same with each container changed so."""
-        return replace(self, init=tuple(map(change, self.init)), containers=tuple(map(change, self.containers)))
+        """The same with each container changed so; this one where none is another."""
+        init, containers = tuple(map(change, self.init)), tuple(map(change, self.containers))
+        pairs = zip((*init, *containers), self.everyone, strict=True)
+        same = all(new is old for new, old in pairs)
+        return self if same else replace(self, init=init, containers=containers)

@@ -164,6 +164,8 @@ class Change:
 
 def pod_changes(applied: PodSpec, want: PodSpec) -> tuple[Change, ...]:
     """Every difference between two pod specs. Members are matched by name; their order means nothing."""
+    if applied == want:
+        return ()
     return (*_compare(applied, want, prefix="", container=""), *_member_changes(applied, want))
 
 
@@ -174,6 +176,8 @@ def container_changes(old: ContainerSpec, new: ContainerSpec) -> tuple[Change, .
 
 def _compare_container(old: ContainerSpec, new: ContainerSpec, prefix: str) -> Iterator[Change]:
     """Field by field; requests and limits that are not to change while it runs replace it."""
+    if old == new:
+        return
     restarts = tuple(f".{name}" for name in new.resize_restarts)
     for change in _compare(old, new, prefix=prefix, container=new.name):
         is_resize = change.cost is Cost.LIVE and change.field.endswith(QUANTITIES)

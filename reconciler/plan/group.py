@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.model.actions import CreateContainer, PodActions, Reason, UpdatePodResources, UpdateResources, Why
 from reconciler.model.observed import Container, Sandbox
 from reconciler.model.qos import qos_of, resources_of, widest
-from reconciler.model.spec import ContainerSpec, PodSpec
+from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 from reconciler.plan.disruption import resource_changes, tell
 from reconciler.plan.situation import Situation
 
@@ -56,10 +56,14 @@ def _alive(s: Situation) -> PodSpec:
     for c in s.have.containers:
         if _counts(c):
             before = living.get(c.name, c.spec).resources
-            living[c.name] = replace(c.spec, resources=widest(before, c.spec.resources))
-    now = s.target.with_everyone(lambda c: replace(c, resources=living[c.name].resources) if c.name in living else c)
-    going = (c for name, c in living.items() if s.target.container(name) is None)
-    return replace(now, containers=(*now.containers, *going))
+            living[c.name] = _with(c.spec, widest(before, c.spec.resources))
+    now = s.target.with_everyone(lambda c: _with(c, living[c.name].resources) if c.name in living else c)
+    going = tuple(c for name, c in living.items() if s.target.container(name) is None)
+    return replace(now, containers=(*now.containers, *going)) if going else now
+
+
+def _with(spec: ContainerSpec, resources: Resources) -> ContainerSpec:
+    return spec if spec.resources == resources else replace(spec, resources=resources)
 
 
 def _counts(c: Container) -> bool:

@@ -324,7 +324,8 @@ class Images:
 
     def _offer(self, reference: str, record: Record | None) -> Offer | None:
         """An image that is not here, or was built again since it was taken over, and that another store has."""
-        store = self._index.store(reference) if record else ""
+        taken_over = record is not None and any(name.store for name in record.names)
+        store = self._index.store(reference) if taken_over else ""
         if record and not store:
             return None
         offer = self._stores.find(reference, store)

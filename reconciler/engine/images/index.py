@@ -18,7 +18,7 @@ from typing import Any
 from reconciler.engine.images.disk import Disk, remove_file, write_file
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.reference import Reference, id_prefix, parse
-from reconciler.engine.images.shortnames import short_names
+from reconciler.engine.images.shortnames import ShortNames, short_names
 from reconciler.engine.images.unpack import Layer
 from reconciler.model.errors import ImageProblem
 
@@ -72,6 +72,16 @@ class Record:
         )
 
 
+class _Meanings:
+    """Of references, with these records and short names."""
+
+    def __init__(self, records: dict[str, Record], short: ShortNames) -> None:
+        self.records = records
+        self.short = short
+        self.found: dict[str, Record | None] = {}
+        self.names: dict[str, tuple[Name, ...]] = {}
+
+
 class Index:
     """The records of one store. Any thread may ask."""
 
@@ -81,6 +91,7 @@ class Index:
         self._stamp = -1
         self._records: dict[str, Record] = {}
         self._names: dict[str, str] = {}
+        self._meanings = _Meanings(self._records, short_names())
 
     def records(self) -> dict[str, Record]:
         """By id. The dictionary is never changed once given out."""
@@ -95,6 +106,20 @@ class Index:
 
         Names come before ids, as Podman has it.
         """
+        meanings = self._meant_now()
+        if text not in meanings.found:
+            meanings.found[text] = self._find(text)
+        return meanings.found[text]
+
+    def _meant_now(self) -> _Meanings:
+        """What references were found to mean, as long as neither the records nor the short names are others: a look at
+        a pod asks for each of its images."""
+        records, short = self._load()[0], short_names()
+        if self._meanings.records is not records or self._meanings.short is not short:
+            self._meanings = _Meanings(records, short)
+        return self._meanings
+
+    def _find(self, text: str) -> Record | None:
         records, names = self._load()
         prefix = id_prefix(text)
         if len(prefix) == 64 and prefix in records:
@@ -117,6 +142,12 @@ class Index:
 
     def _meant(self, text: str) -> tuple[Name, ...]:
         """The names that ``text`` may mean, of the image that it does mean."""
+        meanings = self._meant_now()
+        if text not in meanings.names:
+            meanings.names[text] = self._names_of(text)
+        return meanings.names[text]
+
+    def _names_of(self, text: str) -> tuple[Name, ...]:
         records, names = self._load()
         reference = parse(text)
         found = self._named(reference, records, names)

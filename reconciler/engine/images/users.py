@@ -7,8 +7,9 @@ need no entry, names do; groups beyond the first are looked up only when the gro
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from reconciler.engine.images.view import LayerView
+from reconciler.engine.images.view import Directory, LayerView
 from reconciler.model.errors import ImageProblem
 
 _ID_MAX = (1 << 31) - 1
@@ -44,7 +45,16 @@ class _Group:
 
 
 def resolve_user(view: LayerView, text: str) -> User:
-    """Resolve ``user[:group]``, names or numbers; "" is root. Raises ImageProblem when the image knows no such name."""
+    """Resolve ``user[:group]``, names or numbers; "" is root. Raises ImageProblem when the image knows no such name.
+
+    Layers never change, and each look at a pod that is being made asks for each of its containers.
+    """
+    return _resolved(view.root, text)
+
+
+@lru_cache(maxsize=256)
+def _resolved(root: Directory, text: str) -> User:
+    view = LayerView(tuple(reversed(root)))
     user, colon, group = text.partition(":")
     groups = _groups(view)
     entry = _find_user(view, user or "0")

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 OPAQUE = "trusted.overlay.opaque"
@@ -28,7 +29,7 @@ class LayerView:
     """``layers`` are unpacked directories, lowest first, as in ``Image.layers``."""
 
     def __init__(self, layers: Sequence[Path]) -> None:
-        self._root: Directory = tuple(reversed(layers))
+        self.root: Directory = tuple(reversed(layers))
 
     def resolve(self, path: str, follow: bool = True) -> Path | None:
         """Where the file that the image shows at ``path`` lies on the host (for a directory: its uppermost layer).
@@ -40,7 +41,7 @@ class LayerView:
 
     def _walk(self, path: str, *, follow: bool) -> Path | Directory | None:
         todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-        trail: list[Directory] = [self._root]
+        trail: list[Directory] = [self.root]
         links = 0
         while todo:
             part = todo.pop()
@@ -61,7 +62,7 @@ class LayerView:
             if links > _LINKS_MAX:
                 return None
             target = str(found.readlink())
-            trail = [self._root] if target.startswith("/") else trail
+            trail = [self.root] if target.startswith("/") else trail
             todo += [step for step in reversed(target.split("/")) if step not in ("", ".")]
         return trail[-1]
 
@@ -97,6 +98,13 @@ class LayerView:
 def find_command(view: LayerView, argv0: str, path_env: str, working_dir: str) -> str | None:
     """Where the runtime would find a command in the image: by ``path_env`` (the value of PATH), or from
     ``working_dir`` when it holds a slash. None: the image has no such executable."""
+    return _found(view.root, argv0, path_env, working_dir)
+
+
+@lru_cache(maxsize=256)
+def _found(root: Directory, argv0: str, path_env: str, working_dir: str) -> str | None:
+    """Layers never change, and each look at a pod that is being made asks for each of its containers."""
+    view = LayerView(tuple(reversed(root)))
     if "/" in argv0:
         place = argv0 if argv0.startswith("/") else f"{working_dir}/{argv0}"
         return place if view.is_executable(place) else None

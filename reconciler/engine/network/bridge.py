@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_interface
 from pathlib import Path
 
 from reconciler.engine.effects import effect
-from reconciler.engine.network import ipv6, names, netlink, sysctls
+from reconciler.engine.network import interface, ipv6, names, netlink, sysctls
 
 CONF = Path("/proc/sys/net/ipv4/conf")
 
@@ -60,20 +60,37 @@ def ensure_bridge(config: BridgeConfig, memory: Path | None = None) -> None:
     The MAC is fixed: a bridge would otherwise take the lowest of its ports', and pods' ARP entries would go
     stale as pods come and go. ``memory``: see ``ipv6.forward``. Raises TryLater or HostUnfit.
     """
-    doing = f"set up the bridge {config.name}"
-    with netlink.here(doing) as ip:
-        index = netlink.index_of(ip, config.name)
-        if index is None:
-            index = _create(ip, config)
-        if config.network6 is not None:
-            ipv6.prepare(config.name)
-        else:
-            ipv6.close(config.name)
-        _address(ip, index, config)
+    if stands(config.name):
+        _prepare_ipv6(config)
+    if not _is_as_wanted(config):
+        with netlink.here(f"set up the bridge {config.name}") as ip:
+            index = netlink.index_here(config.name)
+            if index is None:
+                index = _create(ip, config)
+            _prepare_ipv6(config)
+            _address(ip, index, config)
     sysctls.ensure(Path("/proc/sys/net/ipv4/ip_forward"), "1")
     if config.network6 is not None:
         ipv6.forward(memory)
         ipv6.route(config.name)
+
+
+def _prepare_ipv6(config: BridgeConfig) -> None:
+    if config.network6 is not None:
+        ipv6.prepare(config.name)
+    else:
+        ipv6.close(config.name)
+
+
+def _is_as_wanted(config: BridgeConfig) -> bool:
+    """Asked for each pod. The alias is not looked at: it is written together with the MAC."""
+    now = interface.look(config.name)
+    if now is None or not now.up or (now.mac, now.mtu) != (names.mac_of(config.gateway), config.mtu):
+        return False
+    wanted = {ip_interface(f"{config.gateway}/{config.network.prefixlen}")}
+    if config.network6 is not None:
+        wanted.add(ip_interface(f"{config.gateway6}/{config.network6.prefixlen}"))
+    return wanted <= now.addresses
 
 
 def stands(name: str) -> bool:
@@ -87,7 +104,7 @@ def stands(name: str) -> bool:
 def find_network(name: str) -> IPv4Network | None:
     """The network of the bridge that stands, or None: the kernel's word where the records have lost theirs."""
     with netlink.here(f"look at the bridge {name}") as ip:
-        index = netlink.index_of(ip, name)
+        index = netlink.index_here(name)
         if index is None:
             return None
         for address in ip.get_addr(index=index, family=socket.AF_INET):
@@ -105,7 +122,7 @@ def bridges(tag: str) -> tuple[str, ...]:
 def remove_bridge(name: str) -> None:
     """Take the bridge away; nothing happens where there is none. The host goes on forwarding."""
     with netlink.here(f"remove the bridge {name}") as ip:
-        index = netlink.index_of(ip, name)
+        index = netlink.index_here(name)
         if index is not None:
             _unless(ip.link, errno.ENODEV, "del", index=index)
 
@@ -115,7 +132,7 @@ def _create(ip: netlink.Socket, config: BridgeConfig) -> int:
     """Another process may be faster."""
     mac = names.mac_of(config.gateway)
     _unless(ip.link, errno.EEXIST, "add", ifname=config.name, kind="bridge", address=mac, mtu=config.mtu)
-    index = netlink.index_of(ip, config.name)
+    index = netlink.index_here(config.name)
     assert index is not None
     return index
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,6 +117,15 @@ def index_of(ip: Socket, name: str) -> int | None:
     """The index of the interface called ``name``, or None."""
     found = ip.link_lookup(ifname=name)
     return int(found[0]) if found else None
+
+
+def index_here(name: str) -> int | None:
+    """The same in the calling thread's network namespace, without netlink: a request of pyroute2's takes 0.5 ms, this
+    0.01."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
 
 
 def is_error(e: Exception, *numbers: int) -> bool:

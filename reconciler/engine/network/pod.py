@@ -65,7 +65,7 @@ def attach(
     doing = f"attach pod {pod[:12]} to {config.name}"
     mac = mac or names.mac_of(ip)
     with netlink.namespace(doing, infra) as fd, netlink.here(doing) as host:
-        if not _is_linked(host, names.link_name(config.tag, pod), fd, doing):
+        if not _is_linked(names.link_name(config.tag, pod), fd, doing):
             _create(host, config, pod, fd, mac, doing)
         netlink.inside(doing, fd, lambda pod_side: _configure(pod_side, config, ip, ip6))
         _await_forwarding(host, _finish(host, config, pod, mac, doing))
@@ -117,17 +117,17 @@ def leaked_links(tag: str, known: Collection[PodId | ContainerId], patience: flo
         time.sleep(0.02)
 
 
-def _is_linked(ip: netlink.Socket, name: str, fd: int, doing: str) -> bool:
+def _is_linked(name: str, fd: int, doing: str) -> bool:
     """Whether the pair is there and leads to this namespace, not to an earlier one that is dying."""
-    if netlink.index_of(ip, name) is None:
+    if netlink.index_here(name) is None:
         return False
-    return netlink.inside(doing, fd, lambda pod_side: netlink.index_of(pod_side, INSIDE)) is not None
+    return netlink.inside(doing, fd, lambda _: netlink.index_here(INSIDE)) is not None
 
 
 @effect("link.create")
 def _create(ip: netlink.Socket, config: BridgeConfig, pod: PodId | ContainerId, fd: int, mac: str, doing: str) -> None:
     name = names.link_name(config.tag, pod)
-    master = _bridge(ip, config, doing)
+    master = _bridge(config, doing)
     _delete(ip, name)
     peer = {"ifname": INSIDE, "net_ns_fd": fd, "address": mac, "mtu": config.mtu}
     ip.link("add", ifname=name, kind="veth", mtu=config.mtu, master=master, state="up", peer=peer)
@@ -139,7 +139,7 @@ def _configure(ip: netlink.Socket, config: BridgeConfig, address: str, address6:
 
     In an internal network nothing leads further than the bridge.
     """
-    index = netlink.index_of(ip, INSIDE)
+    index = netlink.index_here(INSIDE)
     if index is None:
         raise TryLater(f"cannot configure {address}: its link is gone")
     dual = bool(address6) and config.network6 is not None
@@ -166,10 +166,10 @@ def _finish(ip: netlink.Socket, config: BridgeConfig, pod: PodId | ContainerId, 
     The MAC is nailed to this port: an earlier life of the pod had it on another, which may still be there for a
     moment, and no other pod can claim it by sending with it.
     """
-    index = netlink.index_of(ip, names.link_name(config.tag, pod))
+    index = netlink.index_here(names.link_name(config.tag, pod))
     if index is None:
         raise TryLater(f"cannot {doing}: its namespace has an {INSIDE} that is not ours")
-    ip.link("set", index=index, ifalias=pod, state="up", master=_bridge(ip, config, doing))
+    ip.link("set", index=index, ifalias=pod, state="up", master=_bridge(config, doing))
     ip.brport("set", index=index, mode=_HAIRPIN)
     ip.fdb("replace", ifindex=index, lladdr=mac, state=_STATIC, flags=_IN_MASTER | _STICKY)
     return index
@@ -186,15 +186,15 @@ def _await_forwarding(ip: netlink.Socket, index: int) -> None:
         time.sleep(0.002)
 
 
-def _bridge(ip: netlink.Socket, config: BridgeConfig, doing: str) -> int:
-    index = netlink.index_of(ip, config.name)
+def _bridge(config: BridgeConfig, doing: str) -> int:
+    index = netlink.index_here(config.name)
     if index is None:
         raise TryLater(f"cannot {doing}: there is no such bridge")
     return index
 
 
 def _delete(ip: netlink.Socket, name: str) -> None:
-    index = netlink.index_of(ip, name)
+    index = netlink.index_here(name)
     if index is None:
         return
     try:

@@ -6,6 +6,7 @@ all of it ends with the container: the monitor's child unshares, does this, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from reconciler.model.spec import ContainerSpec
 
 Lowers = tuple[Path, tuple[str, ...]]
 """A directory, and names relative to it: the topmost layer first, as overlayfs wants them."""
+
+_ODD = re.compile(r"[%\x00-\x1f\x7f]")
 
 UNIFIED = "/sys/fs/cgroup/unified"
 
@@ -72,4 +75,6 @@ def _line(*fields: str) -> str:
 
 def encode(field: str) -> str:
     """%-encode what would break a line or a field; the rest stays readable."""
+    if _ODD.search(field) is None:
+        return field
     return "".join(f"%{ord(c):02X}" if c == "%" or ord(c) < 0x20 or ord(c) == 0x7F else c for c in field)

@@ -15,7 +15,7 @@ import pytest
 from reconciler.controller.core import Core
 from reconciler.controller.health import Health
 from reconciler.controller.log import Silent
-from reconciler.controller.service import keep_told, summary
+from reconciler.controller.service import Count, keep_told
 from reconciler.controller.sync import Result
 from reconciler.controller.watch import WatchOptions, watch
 from reconciler.engine.layout import Layout
@@ -130,7 +130,10 @@ def aside(name: str, *, good: bool) -> Result:
     ],
 )
 def test_the_status_line(results: list[Result], line: str) -> None:
-    assert summary(results) == line
+    count = Count()
+    for result in results:
+        count.note(result.key, result)
+    assert count.line() == line
 
 
 def test_the_manager_hears_of_the_whole_life(manager: Manager, tmp_path: Path) -> None:

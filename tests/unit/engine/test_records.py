@@ -145,3 +145,16 @@ def test_to_a_pod_of_today_0_0_0_0_is_another_binding() -> None:
         records.applied(record, PodSpec(KEY, SandboxSpec("web", (PortBinding(8080, 80, host_ip="0.0.0.0"),))))
         == _spec()
     )
+
+
+def test_a_file_that_says_the_same_is_the_same_object_and_another_is_read_anew(tmp_path: Path) -> None:
+    records.write(tmp_path, RECORD, PodRecord(PodId("aa"), "u-1", KEY, _spec(), SourceId("dir:/x"), "10.0.0.2", 1.5))
+    first = records.read(tmp_path, RECORD, PodRecord)
+    assert records.read(tmp_path, RECORD, PodRecord) is first
+    text = (tmp_path / RECORD).read_text()
+    (tmp_path / RECORD).write_text(text.replace("10.0.0.2", "10.0.0.3"))  # as long, and no new file
+    second = records.read(tmp_path, RECORD, PodRecord)
+    assert second is not None
+    assert second.ip == "10.0.0.3"
+    (tmp_path / RECORD).unlink()
+    assert records.read(tmp_path, RECORD, PodRecord) is None
