@@ -351,6 +351,11 @@ def test_what_cannot_run_here(healthy: dict[str, Any], instance: Instance, image
     until(lambda: set(words(instance).values()) == {"Running"}, "all mended")
     assert instance.run("status", folder).returncode == 0
 
+    put(folder / "healthy.yaml", pod("healthy", container("app", "localhost/nope:1"), container("side", image)))
+    said = "default/healthy Error default/healthy: container app: cannot pull image localhost/nope:1"
+    until(lambda: status(instance, folder)["healthy.yaml"].startswith(said), "status tells of an edit in vain")
+    assert instance.running("healthy") == healthy
+
 
 def test_ports_that_are_taken(healthy: dict[str, Any], instance: Instance, image: str, folder: Path) -> None:
     def publishing(name: str, port: int) -> Manifest:
@@ -379,9 +384,6 @@ def test_ports_that_are_taken(healthy: dict[str, Any], instance: Instance, image
 UNSUPPORTED: dict[str, Callable[[Manifest], Any]] = {
     f"{C}.securityContext.windowsOptions": lambda m: app(m).update(
         securityContext={"windowsOptions": {"runAsUserName": "x"}}
-    ),
-    "spec.securityContext.seLinuxChangePolicy": lambda m: m["spec"].update(
-        securityContext={"seLinuxChangePolicy": "Recursive"}
     ),
     f"{C}.volumeDevices": lambda m: app(m).update(volumeDevices=[{"name": "disk", "devicePath": "/dev/xvda"}]),
     "spec.ephemeralContainers": lambda m: m["spec"].update(ephemeralContainers=[container("look", "a:1")]),
