@@ -75,6 +75,14 @@ def _schemas() -> Path:
     return there
 
 
+def _undescribed(field: Field) -> str:
+    from reconciler.kube.fields import Support
+
+    ignored = field.support is Support.IGNORED
+    becomes = "it is accepted, and has no effect" if ignored else "a manifest that has it is refused"
+    return f"What it means is Kubernetes' matter: {becomes}."
+
+
 def told(kind: str, field: Field, *, recursive: bool = False) -> Iterator[str]:
     """The lines of the answer."""
     yield from (f"KIND:       {kind}", "VERSION:    v1", "")
@@ -82,7 +90,7 @@ def told(kind: str, field: Field, *, recursive: bool = False) -> Iterator[str]:
         yield from (f"FIELD: {_titled(field)}", "")
         yield from _facts(kind, field)
     yield "DESCRIPTION:"
-    yield from _wrapped(field.description or "What it means is Kubernetes' matter: it has no effect here.", 4)
+    yield from _wrapped(field.description or _undescribed(field), 4)
     if field.fields:
         yield from ("", "FIELDS:")
         yield from _tree(field, 2) if recursive else _described(field)
