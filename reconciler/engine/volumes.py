@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,9 @@ _TYPES: dict[str, tuple[Callable[[int], bool], str]] = {
 _OWNED_FILE = 0o660
 _OWNED_DIRECTORY = 0o2770
 """What the group is given (kubelet: changeFilePermission)."""
+
+_making = threading.Lock()
+"""Members of one pod are created at the same time, by threads of whoever has the pod's lock."""
 
 _MADE = {"DirectoryOrCreate": stat.S_IFDIR, "FileOrCreate": stat.S_IFREG}
 """What comes to be where nothing is."""
@@ -130,13 +134,14 @@ def _owners(group: int | None, keeper: Keeper) -> swap.Owners:
 def _empty_dir(path: Path) -> None:
     """0777 as the kubelet's (pkg/volume/emptydir), there at once with that mode: an existing one is as its
     containers made it, and is left so."""
-    if path.is_dir():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.mkdir(exist_ok=True)
-    temporary.chmod(0o777)  # mkdir's mode is cut by the umask
-    temporary.rename(path)
+    with _making:
+        if path.is_dir():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.mkdir(exist_ok=True)
+        temporary.chmod(0o777)  # mkdir's mode is cut by the umask
+        temporary.rename(path)
 
 
 @effect("volume.give")

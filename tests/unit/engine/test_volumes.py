@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,17 @@ def test_what_a_container_gave_to_another_group_stays_so(tmp_path: Path) -> None
     (tmp_path / "volumes/e/f").touch(mode=0o600)
     volumes.prepare(grouped(33), tmp_path)
     assert stat.S_IMODE((tmp_path / "volumes/e/f").stat().st_mode) == 0o600
+
+
+def test_members_that_are_made_at_the_same_time_have_one_directory(tmp_path: Path) -> None:
+    """Else one would be left with a directory that another's has replaced: they would share nothing."""
+    member = ContainerSpec("web", "i", mounts=(Mount("/e", Volume("e", VolumeKind.EMPTY_DIR)),))
+
+    def made(pod: Path) -> int:
+        volumes.prepare(member, pod)
+        return (pod / "volumes/e").stat().st_ino
+
+    with ThreadPoolExecutor(4) as crew:
+        for round_ in range(100):
+            pods = [tmp_path / str(round_)] * 4
+            assert len(set(crew.map(made, pods))) == 1
