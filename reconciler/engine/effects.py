@@ -3,7 +3,7 @@
 A function that changes the host (a syscall, a subprocess, a write, a store transaction) is marked
 ``@effect("pod.record")``. With ``RECONCILER_FAULT=pod.record:before`` (or ``:after``, and optionally
 ``:N`` for the N-th time) in the environment the process kills itself there with SIGKILL: the kill
-harness walks through the points and proves that the next run puts things right. With
+harness walks through the points and proves that the next run puts things right. ``*`` is any effect. With
 ``RECONCILER_TRACE=FILE`` the names of the effects are appended to FILE as they are reached.
 """
 
@@ -20,6 +20,7 @@ R = TypeVar("R")
 
 FAULT = "RECONCILER_FAULT"
 TRACE = "RECONCILER_TRACE"
+ANY = "*"
 
 _points: list[str] = []
 _seen: dict[str, int] = {}
@@ -64,9 +65,9 @@ def _fault(name: str, moment: str) -> None:
         return
     point, _, rest = wanted.partition(":")
     when, _, nth = rest.partition(":")
-    if point != name or when != moment:
+    if point not in (name, ANY) or when != moment:
         return
-    place = f"{name}:{moment}"
+    place = f"{point}:{moment}"
     _seen[place] = _seen.get(place, 0) + 1
     if _seen[place] == int(nth or 1):
         os.kill(os.getpid(), signal.SIGKILL)
