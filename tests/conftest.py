@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Generator
@@ -24,9 +25,17 @@ COUNTED = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hear_signals()
     if slowness.FACTOR != 1:
         config.option.timeout = slowness.seconds(float(config.getini("timeout")))
         slowness.slow_down_subprocess()
+
+
+def hear_signals() -> None:
+    """Whoever runs the tests in the background or by nohup has these ignored, and so would all that they start."""
+    for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from h2.config import H2Configuration
@@ -42,7 +42,7 @@ def _converse(connection: socket.socket, health: Callable[[str], str]) -> None:
     h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
     h2.initiate_connection()
     asked: dict[int, bytes] = {}
-    with connection:
+    with connection, suppress(OSError):  # who has his answer hangs up
         connection.sendall(h2.data_to_send())
         while piece := connection.recv(65536):
             for event in h2.receive_data(piece):

@@ -62,8 +62,9 @@ class FakeSystemd:
 
     def _talk(self, connection: socket.socket) -> None:
         stream = connection.makefile("rb")
-        while stream.readline() != b"BEGIN\r\n":
-            pass
+        while (line := stream.readline()) != b"BEGIN\r\n":
+            if not line:
+                raise EOFError
         connection.sendall(b"OK 0123\r\n")
         while head := stream.read(16):
             length, serial, fields = struct.unpack_from("<III", head, 4)

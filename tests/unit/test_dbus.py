@@ -74,10 +74,10 @@ class Systemd:
 
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
-        with connection:
+        with connection, suppress(OSError):  # the other side may have enough of it
             said = b""
-            while b"BEGIN\r\n" not in said:
-                said += connection.recv(4096)
+            while b"BEGIN\r\n" not in said and (piece := connection.recv(4096)):
+                said += piece
             connection.sendall(b"OK 0123\r\n")
             data = said.partition(b"BEGIN\r\n")[2] or connection.recv(65536)
             message = unpack(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -31,14 +31,18 @@ def silent(greeting: bytes = b"") -> Iterator[int]:
 
         def greet() -> None:
             connection, _ = listener.accept()
-            connection.sendall(greeting)
-            kept.append(connection)
+            with connection, suppress(OSError):  # who has heard enough hangs up
+                connection.sendall(greeting)
+                over.wait()
 
-        kept: list[socket.socket] = []
-        threading.Thread(target=greet, daemon=True).start()
-        yield listener.getsockname()[1]
-        for connection in kept:
-            connection.close()
+        over = threading.Event()
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            greeter.join()
 
 
 @pytest.mark.parametrize(
