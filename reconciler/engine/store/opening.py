@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from reconciler.engine.store.migrations import migrate, refuse_newer
 from reconciler.model.errors import ReconcilerError, TryLater
 
 BUSY_SECONDS = 60.0
+_AGAIN = 0.005
+"""Seconds after which is tried again what SQLite does not wait for."""
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -97,13 +100,30 @@ def _opened(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         refuse_newer(connection, path)  # before anything is written
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")  # record.json carries the facts; see tx's text
         migrate(connection, path)
     except (sqlite3.Error, ReconcilerError):
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have it in WAL mode, which stays with the file. Where another is just doing the same (the file has got its first
+    bytes) SQLite does not wait, as it does everywhere else, but says at once that the database is locked.
+
+    Raises sqlite3.Error.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_AGAIN)
 
 
 def _is_damaged(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -83,6 +84,26 @@ def test_processes_at_once_never_get_the_same_address(tmp_path: Path) -> None:
     for process in several:
         process.join(60)
     assert len(set(got)) == len(several)
+
+
+def test_who_opens_it_first_may_meet_others_who_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite does not wait for them where the mode of a new database is set."""
+    refusals = iter([sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY | 1 << 8])
+
+    class Refused(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: object) -> sqlite3.Cursor:
+            code = next(refusals, None) if sql.endswith("= WAL") else None
+            if code is not None:
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorcode = code
+                raise error
+            return super().execute(sql, *arguments)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Refused))
+    with Store(tmp_path / "state.db").transaction() as tx:
+        assert tx.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert next(refusals, None) is None
 
 
 def test_pods_are_found_by_key_and_ports(store: Store) -> None:
