@@ -36,6 +36,7 @@ def describe(pod: Json, events: Sequence[Event], *, node: str, owner: str, word:
     lines = [
         *_head(meta, spec, status, node, word),
         *([f"Controlled By:\t{owner}"] if owner else []),
+        *_pod_resources(spec.get("resources", {})),
         *_containers("Init Containers", spec.get("initContainers", ()), status.get("initContainerStatuses", ())),
         *_containers("Containers", spec["containers"], status.get("containerStatuses", ())),
         *_conditions(status.get("conditions", ())),
@@ -82,6 +83,19 @@ def _multiline(title: str, texts: Iterable[str]) -> Lines:
         yield f"{first}\t{NONE}"
 
 
+def _pod_resources(resources: Json) -> Lines:
+    if resources:
+        yield "Resources:"
+        yield from (f"  {line}" for line in _resources(resources))
+
+
+def _resources(resources: Json) -> Lines:
+    for title, name in (("Limits", "limits"), ("Requests", "requests")):
+        if amounts := resources.get(name):
+            yield f"{title}:"
+            yield from (f"  {what}:\t{amount}" for what, amount in sorted(amounts.items()))
+
+
 def _containers(title: str, specs: Sequence[Json], statuses: Sequence[Json]) -> Lines:
     if not specs:
         return
@@ -106,10 +120,7 @@ def _container(spec: Json, status: Json) -> Lines:
         yield from _state("Last State", status["lastState"])
     yield f"Ready:\t{status.get('ready', False)}"
     yield f"Restart Count:\t{status.get('restartCount', 0)}"
-    for title, name in (("Limits", "limits"), ("Requests", "requests")):
-        if amounts := spec.get("resources", {}).get(name):
-            yield f"{title}:"
-            yield from (f"  {what}:\t{amount}" for what, amount in sorted(amounts.items()))
+    yield from _resources(spec.get("resources", {}))
     for title in ("Liveness", "Readiness", "Startup"):
         if probe := spec.get(f"{title.lower()}Probe"):
             yield f"{title}:\t{_probe(probe)}"

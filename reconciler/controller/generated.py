@@ -16,7 +16,7 @@ from reconciler.kube import load, names, pod_manifest
 from reconciler.kube.lifecycle import is_signal
 from reconciler.kube.ours import NETWORK, PUBLISH
 from reconciler.kube.problem import one_line
-from reconciler.kube.rules import PIDS_LIMIT
+from reconciler.kube.resources import PIDS_LIMIT
 from reconciler.kube.volumes import PROPAGATION
 from reconciler.kube.written import to_yaml
 from reconciler.model import claims, publish
@@ -222,7 +222,6 @@ def _cut(spec: PodSpec) -> PodSpec:
         labels=_valid(spec.labels, values=True),
         annotations=_valid(spec.annotations, values=False),
         volumes=tuple(volumes[name] for name in sorted(volumes)),
-        limits=Resources(),
     )
 
 

@@ -25,7 +25,7 @@ from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import PidRef
-from reconciler.model.qos import qos_of, scored_as
+from reconciler.model.qos import pod_qos, scored_as
 from reconciler.model.spec import ContainerSpec, PodSpec
 
 LOGS_KEPT = 2
@@ -72,7 +72,7 @@ def bundle(
     for limit in lowered:
         said = f"Container {spec.name}: its limit {limit}"
         events.emit(ctx.store, ctx.clock, str(pod.key), EventType.WARNING, "UlimitLowered", said)
-    qos = qos_of(whole.everyone)
+    qos = pod_qos(whole)
     config = member_config(b, spec, image, user, facts, qos)
     config["process"]["oomScoreAdj"] = member_score(scored_as(whole, spec), qos, facts, keep=whole.keep)
     layers = {one: ctx.images.overlay_lowers(volume)[1] for one, volume in shown(ctx, spec).items()}

@@ -17,7 +17,7 @@ from reconciler.engine.records import RECORD, PodRecord
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import InvalidInput
 from reconciler.model.key import ContainerId, PodId
-from reconciler.model.qos import Qos, qos_of
+from reconciler.model.qos import Qos, pod_qos
 from reconciler.model.spec import PodSpec, Resources
 
 CGROUPFS_MAKES = "only systemd makes slices, and it does not make the cgroups here"
@@ -30,7 +30,7 @@ def choose(ctx: Context, pod: PodId, spec: PodSpec) -> str:
         if wrong := wrong_parent(ctx, spec):
             raise InvalidInput(wrong)
         return cgroups.pod_below(ctx.layout.tag, pod, spec.sandbox.cgroup_parent)
-    qos = Qos.GUARANTEED if spec.keep else qos_of(spec.everyone)
+    qos = Qos.GUARANTEED if spec.keep else pod_qos(spec)
     return cgroups.pod_path(ctx.layout.tag, pod, qos, ctx.driver[0])
 
 

@@ -42,7 +42,7 @@ from reconciler.model.actions import RenewContainer, RenewSandbox
 from reconciler.model.errors import ImageProblem, NotFound, ReconcilerError, TryLater
 from reconciler.model.key import ContainerId
 from reconciler.model.observed import Exit
-from reconciler.model.qos import qos_of, resources_of
+from reconciler.model.qos import pod_qos, resources_of
 from reconciler.model.spec import SPEC_VERSION
 
 
@@ -197,5 +197,5 @@ def _write_pod(ctx: Context, pod: PodRecord) -> None:
     directory, spec = ctx.layout.pod(pod.id), pod.spec
     records.write(directory, RECORD, pod)
     state = replace(recorded.state_of_pod(ctx, pod.id), networked=None, resting=False, files=podfiles.write(ctx, pod))
-    state = replace(state, resources=resources_of(spec), qos=qos_of(spec.everyone))
+    state = replace(state, resources=resources_of(spec), qos=pod_qos(spec))
     records.write(directory, STATE, state)

@@ -45,7 +45,7 @@ from reconciler.model.errors import ReconcilerError, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import CONTAINER, ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import PidRef
-from reconciler.model.qos import Qos, qos_of, resources_of
+from reconciler.model.qos import Qos, pod_qos, resources_of
 from reconciler.model.spec import SPEC_VERSION, ContainerSpec, Mount, PodSpec, Resources
 
 VOLUMES = "volumes"
@@ -304,8 +304,8 @@ def _write_pod(ctx: Context, record: PodRecord) -> None:
     directory = ctx.layout.pod(record.id)
     _make_directory(directory)
     records.write(directory, RECORD, record)
-    everyone, stamp = record.spec.everyone, podfiles.write(ctx, record)
-    records.write(directory, STATE, PodState(files=stamp, resources=resources_of(record.spec), qos=qos_of(everyone)))
+    spec, stamp = record.spec, podfiles.write(ctx, record)
+    records.write(directory, STATE, PodState(files=stamp, resources=resources_of(spec), qos=pod_qos(spec)))
 
 
 @effect("pod.make")

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.kube import env as environment
-from reconciler.kube import nameservice, ours, quantity
+from reconciler.kube import nameservice, ours
 from reconciler.kube.lifecycle import GRACE_SECONDS, hook_of, stop_signal_of
 from reconciler.kube.names import default_pull_policy
 from reconciler.kube.objects import DEFAULT_NAMESPACE
 from reconciler.kube.probes import compile_probe
-from reconciler.kube.rules import PIDS_LIMIT
+from reconciler.kube.resources import PIDS_LIMIT, compile_resources, with_resources
 from reconciler.kube.security import compile_security, sysctls
 from reconciler.kube.volumes import compile_mount, compile_volume, contents
 from reconciler.model import publish
@@ -34,7 +34,6 @@ from reconciler.model.spec import (
     PortBinding,
     Protocol,
     PullPolicy,
-    Resources,
     RestartPolicy,
     RestartRule,
     SandboxSpec,
@@ -68,6 +67,7 @@ def compile_pod(pod: dict[str, Any]) -> PodSpec:
         dns=nameservice.compile_dns(spec),
         host_aliases=nameservice.compile_aliases(spec),
     )
+    compiled = with_resources(compiled, spec.get("resources", {}))
     return replace(compiled, contents=contents(compiled))
 
 
@@ -120,7 +120,7 @@ def _container(c: dict[str, Any], pod: dict[str, Any], volumes: dict[str, Volume
         program=() if known else program,
         ports=tuple(sorted(ports)),
         mounts=_mounts(c, spec, volumes, env if known else None),
-        resources=_resources(c.get("resources", {}), annotations.get(PIDS_LIMIT + c["name"])),
+        resources=compile_resources(c.get("resources", {}), annotations.get(PIDS_LIMIT + c["name"])),
         security=compile_security(c.get("securityContext", {}), spec.get("securityContext", {})),
         pull_secrets=tuple(dict.fromkeys(secret["name"] for secret in spec.get("imagePullSecrets", ()))),
         stdin=c.get("stdin", False),
@@ -180,18 +180,3 @@ def _port(port: dict[str, Any], host_network: bool) -> ContainerPort:
         host_port=int(port.get("hostPort", 0)) or (inside if host_network else 0),
         host_ip=publish.canonical(port.get("hostIP", "")),
     )
-
-
-def _resources(resources: dict[str, Any], pids: str | None) -> Resources:
-    limits, requests = resources.get("limits", {}), resources.get("requests", {})
-    cpu = _amounts(requests.get("cpu"), limits.get("cpu"), quantity.milli)
-    memory = _amounts(requests.get("memory"), limits.get("memory"), quantity.whole)
-    limit = int(pids) if pids is not None else 0
-    return Resources(cpu[0], cpu[1], memory[0], memory[1], limit if limit > 0 else None)
-
-
-def _amounts(request: Any, limit: Any, parse: Any) -> tuple[int | None, int | None]:
-    """Request and limit. A request not set is the limit; a limit of 0 is none, as the kubelet has it."""
-    ceiling = parse(quantity.written(limit)) or None if limit is not None else None
-    floor = parse(quantity.written(request)) if request is not None else ceiling
-    return (floor or None) if ceiling is None else floor, ceiling

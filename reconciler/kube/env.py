@@ -204,6 +204,8 @@ def _of_resource(name: str, selector: Json, container: Json, pod: Json) -> EnvEn
     amount = limit if which == "limits" else limit or 0 if request is None else request
     unit = _unit(selector) or 1
     if not amount and which == "limits":
+        amount = _amount(pod["spec"], "limits", resource)  # kubelet: defaultPodLimitsForDownwardAPI
+    if not amount and which == "limits":
         whose = "" if said == container["name"] else said
         return EnvEntry(name, field=f"node.{resource}", divisor=unit, container=whose)
     return EnvEntry(name, str(-(-(amount or 0) // unit)))

@@ -13,13 +13,13 @@ from reconciler.kube import env as environment
 from reconciler.kube import nameservice
 from reconciler.kube.lifecycle import is_signal, present_lifecycle
 from reconciler.kube.probes import present_probes
-from reconciler.kube.quantity import show_cpu, show_memory
+from reconciler.kube.resources import present_resources
 from reconciler.kube.security import present_container, present_pod
 from reconciler.kube.volumes import present_mount, present_volume
 from reconciler.model.expansion import escape
 from reconciler.model.observed import Exit
-from reconciler.model.qos import qos_of
-from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec, Resources
+from reconciler.model.qos import pod_qos
+from reconciler.model.spec import ContainerPort, ContainerSpec, PodSpec
 from reconciler.model.status import Condition, ContainerStatus, PodStatus
 
 RUNTIME = "reconciler"
@@ -93,6 +93,8 @@ def _pod_spec(spec: PodSpec) -> Json:
         out["hostUsers"] = False
     if security := present_pod(box, spec.containers[0].security):
         out["securityContext"] = security
+    if resources := present_resources(spec.limits):
+        out["resources"] = resources
     if spec.init:
         out["initContainers"] = [_container(c) for c in spec.init]
     out["containers"] = [_container(c) for c in spec.containers]
@@ -113,7 +115,7 @@ def _container(c: ContainerSpec) -> Json:
     out |= environment.present(c.program)
     if c.ports:
         out["ports"] = [_port(p) for p in c.ports]
-    if resources := _resources(c.resources):
+    if resources := present_resources(c.resources):
         out["resources"] = resources
     if c.resize_restarts:
         restarts = ({"resourceName": name, "restartPolicy": "RestartContainer"} for name in c.resize_restarts)
@@ -153,20 +155,8 @@ def _port(port: ContainerPort) -> Json:
     return out
 
 
-def _resources(resources: Resources) -> Json:
-    def amounts(cpu: int | None, memory: int | None) -> Json:
-        out = {} if cpu is None else {"cpu": show_cpu(cpu)}
-        return out if memory is None else {**out, "memory": show_memory(memory)}
-
-    both = {
-        "limits": amounts(resources.cpu_limit, resources.memory_limit),
-        "requests": amounts(resources.cpu_request, resources.memory_request),
-    }
-    return {name: chosen for name, chosen in both.items() if chosen}
-
-
 def _pod_status(spec: PodSpec, status: PodStatus, host_ips: Sequence[str]) -> Json:
-    out: Json = {"phase": status.phase.value, "qosClass": qos_of(spec.everyone).value}
+    out: Json = {"phase": status.phase.value, "qosClass": pod_qos(spec).value}
     if status.reason:
         out["reason"] = status.reason
     if status.message:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kube import names, nameservice, ours, quantity
+from reconciler.kube import names, nameservice, ours
 from reconciler.kube.env import check_env_from, check_value_from
 from reconciler.kube.lifecycle import check_lifecycle
 from reconciler.kube.probes import check_probes
 from reconciler.kube.problem import Flaw, Path, Reason
+from reconciler.kube.resources import check_container_resources, check_pids_limits, check_pod_resources
 from reconciler.kube.security_rules import check_container_security, check_pod_security
-from reconciler.kube.volume_rules import bad, check_mounts, check_volumes, items, mount_path, unique
+from reconciler.kube.volume_rules import bad, check_mounts, check_volumes, everyone, items, mount_path, unique
 from reconciler.model import publish
 from reconciler.model.expansion import expand
 from reconciler.model.spec import RestartPolicy, share_address
@@ -27,11 +28,6 @@ PROCESS_MAX = 2 * 1024 * 1024
 _LASTING = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 """What an init container that is no sidecar cannot have (core/validation: validateInitContainers)."""
 
-PIDS_LIMIT = "io.podman.annotations.pids-limit/"
-"""Podman's annotation for what Kubernetes has no field for; the container's name follows."""
-PIDS_MAX = 4194304
-"""The most that Linux has (PID_MAX_LIMIT on 64 bits)."""
-
 Flaws = Iterator[Flaw]
 
 
@@ -39,7 +35,7 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     """Every rule over one document."""
     yield from _metadata(pod.get("metadata", {}))
     spec = pod.get("spec", {})
-    yield from _pids_limits(pod.get("metadata", {}).get("annotations", {}), spec)
+    yield from check_pids_limits(pod.get("metadata", {}).get("annotations", {}), spec)
     yield from _pod(spec)
     yield from nameservice.check(spec)
     yield from check_volumes(spec)
@@ -49,6 +45,7 @@ def check_rules(pod: dict[str, Any]) -> Flaws:
     yield from _host_ports(pod)
     yield from ours.check(pod)
     yield from check_pod_security(spec)
+    yield from check_pod_resources(spec)
 
 
 def _metadata(meta: dict[str, Any]) -> Flaws:
@@ -69,20 +66,6 @@ def _metadata(meta: dict[str, Any]) -> Flaws:
         yield Flaw(text, Reason.TOO_LARGE, (*at, "annotations"), on_key=True)
 
 
-def _pids_limits(annotations: dict[str, str], spec: dict[str, Any]) -> Flaws:
-    names_there = {c.get("name") for _, c in everyone(spec)}
-    for key, value in annotations.items():
-        if not key.startswith(PIDS_LIMIT):
-            continue
-        at: Path = ("metadata", "annotations", key)
-        number = value.removeprefix("-")
-        if not number.isascii() or not number.isdigit() or int(value) < -1 or int(value) > PIDS_MAX:
-            yield from bad(f"{value!r} is not a number of processes (-1 for no limit)", at)
-        elif key.removeprefix(PIDS_LIMIT) not in names_there:
-            text = f"the pod has no container {key.removeprefix(PIDS_LIMIT)!r}"
-            yield Flaw(text, Reason.INVALID_VALUE, at, on_key=True, warning=True)
-
-
 def _pod(spec: dict[str, Any]) -> Flaws:
     if spec.get("hostname"):
         yield from bad(names.dns_label(spec["hostname"]), ("spec", "hostname"))
@@ -95,12 +78,6 @@ def _pod(spec: dict[str, Any]) -> Flaws:
     if spec.get("hostname") and spec.get("hostNetwork"):
         text = "has no effect with hostNetwork: the machine's name is used"
         yield Flaw(text, Reason.INVALID_VALUE, ("spec", "hostname"), warning=True)
-
-
-def everyone(spec: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """All containers of a pod, with their paths, in the order in which they begin."""
-    yield from items(spec, "initContainers", ("spec",))
-    yield from items(spec, "containers", ("spec",))
 
 
 def is_plain(at: Path, container: dict[str, Any]) -> bool:
@@ -141,8 +118,7 @@ def _containers(spec: dict[str, Any]) -> Flaws:
         yield from _ports(container, at)
         yield from check_probes(container, at)
         yield from check_mounts(container, at, volumes)
-        yield from _resources(container.get("resources", {}), (*at, "resources"))
-        yield from _resizes(container, at)
+        yield from check_container_resources(container, at)
         yield from check_lifecycle(container, at, spec)
         yield from check_container_security(container.get("securityContext", {}), (*at, "securityContext"), spec)
         if container.get("terminationMessagePath"):
@@ -246,31 +222,3 @@ def _same_ports(spec: dict[str, Any]) -> Flaws:
             inside, outside = port.get("containerPort"), port.get("hostPort")
             if spec.get("hostNetwork") and inside is not None and outside and outside != inside:
                 yield from bad(f"must be {inside} as containerPort, because of hostNetwork", (*place, "hostPort"))
-
-
-def _resizes(container: dict[str, Any], at: Path) -> Flaws:
-    seen: set[str] = set()
-    for place, policy in items(container, "resizePolicy", at):
-        if name := policy.get("resourceName"):
-            yield from unique(name, seen, (*place, "resourceName"), "policy for")
-
-
-def _resources(resources: dict[str, Any], at: Path) -> Flaws:
-    limits, requests = resources.get("limits", {}), resources.get("requests", {})
-    for name, parse in (("cpu", quantity.milli), ("memory", quantity.whole)):
-        amounts: dict[str, int] = {}
-        for kind, chosen in (("limits", limits), ("requests", requests)):
-            if name not in chosen:
-                continue
-            text = quantity.written(chosen[name])
-            try:
-                amounts[kind] = parse(text)
-            except ValueError as error:
-                yield from bad(str(error), (*at, kind, name))
-                continue
-            if name == "memory" and text.endswith("m"):
-                hint = f"{text} are thousandths of a byte; did you mean {text[:-1]}Mi?"
-                yield Flaw(hint, Reason.INVALID_VALUE, (*at, kind, name), warning=True)
-        if amounts.get("limits", 0) and amounts.get("requests", 0) > amounts["limits"]:
-            wanted, limit = quantity.written(requests[name]), quantity.written(limits[name])
-            yield from bad(f"{wanted} is more than the limit of {limit}", (*at, "requests", name))

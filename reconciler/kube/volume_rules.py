@@ -65,6 +65,12 @@ def items(parent: Json, name: str, path: Path) -> Iterator[tuple[Path, Json]]:
             yield (*path, name, index), item
 
 
+def everyone(spec: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """All containers of a pod, with their paths, in the order in which they begin."""
+    yield from items(spec, "initContainers", ("spec",))
+    yield from items(spec, "containers", ("spec",))
+
+
 def bad(text: str, path: Path, on_key: bool = False) -> Flaws:
     """A flaw, where there is something to say."""
     if text:

@@ -30,6 +30,15 @@ def qos_of(containers: Iterable[ContainerSpec]) -> Qos:
     return Qos.GUARANTEED if all(_guaranteed(r) for r in each) else Qos.BURSTABLE
 
 
+def pod_qos(pod: PodSpec) -> Qos:
+    """The class of a pod: by what it says itself, if a manifest does (KEP 2837: ComputePodQOS), else by its
+    containers."""
+    said = replace(pod.limits, pids_limit=None)
+    if pod.keep or said == Resources():
+        return qos_of(pod.everyone)
+    return Qos.GUARANTEED if _guaranteed(said) else Qos.BURSTABLE
+
+
 def pod_resources(containers: Iterable[ContainerSpec], init: Iterable[ContainerSpec] = ()) -> Resources:
     """What the pod's own cgroup gets: a limit only where every container has one.
 
@@ -43,16 +52,16 @@ def pod_resources(containers: Iterable[ContainerSpec], init: Iterable[ContainerS
         if plain not in beside:
             before = (c for c in begin[:place] if c in beside)
             each = _widest_of_times(each, _together((*before, plain)))
-    every = (*begin, *members)
+    every = [c.resources.own for c in (*begin, *members)]
     return replace(
         each,
-        cpu_limit=each.cpu_limit if all(c.resources.cpu_limit for c in every) else None,
-        memory_limit=each.memory_limit if all(c.resources.memory_limit for c in every) else None,
+        cpu_limit=each.cpu_limit if all(r.cpu_limit for r in every) else None,
+        memory_limit=each.memory_limit if all(r.memory_limit for r in every) else None,
     )
 
 
 def _together(containers: Iterable[ContainerSpec]) -> Resources:
-    each = [c.resources for c in containers]
+    each = [c.resources.own for c in containers]
     return Resources(
         cpu_request=_sum(_or(r.cpu_request, r.cpu_limit) or 0 for r in each) or None,
         cpu_limit=_sum(r.cpu_limit for r in each),
@@ -72,12 +81,25 @@ def _widest_of_times(a: Resources, b: Resources) -> Resources:
 
 def scored_as(pod: PodSpec, container: ContainerSpec) -> Resources:
     """The resources by which a container is scored for the kernel's choice of a victim: its own; a sidecar's with no
-    less memory than the least of the members, so that it does not go before them (kubelet: qos/policy.go)."""
-    own = container.resources
-    if not pod.containers or pod.role_of(container.name) is not Role.SIDECAR:
-        return own
-    least = min(_or(c.resources.memory_request, c.resources.memory_limit) or 0 for c in pod.containers)
-    return replace(own, memory_request=max(_or(own.memory_request, own.memory_limit) or 0, least))
+    less memory than the least of the members, so that it does not go before them. What the pod requests and no
+    container does is shared out (kubelet: qos/policy.go)."""
+    own, share = container.resources.own, _share(pod)
+    memory = _memory(own)
+    if pod.containers and pod.role_of(container.name) is Role.SIDECAR:
+        memory = max(memory, min(_memory(c.resources.own) for c in pod.containers))
+    return own if memory + share == _memory(own) else replace(own, memory_request=memory + share)
+
+
+def _share(pod: PodSpec) -> int:
+    """What there is for each container of the memory that a pod requests beyond what they do."""
+    if pod.keep or not pod.limits.memory_request:
+        return 0
+    requested = pod_resources(pod.containers, pod.init).memory_request or 0
+    return max(pod.limits.memory_request - requested, 0) // max(len(pod.everyone), 1)
+
+
+def _memory(resources: Resources) -> int:
+    return _or(resources.memory_request, resources.memory_limit) or 0
 
 
 BY_HAND_CPU = 1000
@@ -101,6 +123,17 @@ def resources_of(pod: PodSpec) -> Resources:
         cpu_limit=own.cpu_limit or together.cpu_limit,
         memory_request=_or(own.memory_request, together.memory_request),
         memory_limit=own.memory_limit or together.memory_limit,
+    )
+
+
+def holding(pod: Resources, containers: Iterable[ContainerSpec]) -> Resources:
+    """What a pod's cgroup gets, and no less than any of its containers has: the kernel refuses a child that may do
+    more (v1: cpu.cfs_quota_us)."""
+    each = [c.resources for c in containers]
+    return replace(
+        pod,
+        cpu_limit=pod.cpu_limit and max([pod.cpu_limit, *(r.cpu_limit or 0 for r in each)]),
+        memory_limit=pod.memory_limit and max([pod.memory_limit, *(r.memory_limit or 0 for r in each)]),
     )
 
 

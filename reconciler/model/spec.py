@@ -193,13 +193,23 @@ class Device:
 @dataclass(frozen=True, slots=True)
 class Resources:
     """Requests and limits. CPU in thousandths of a core, memory in bytes, pids in processes and threads; None is "not
-    set"."""
+    set". ``of_pod``: of ``cpu`` and ``memory`` those of which a container has no limit of its own, but its pod's."""
 
     cpu_request: int | None = costs(Cost.LIVE, None)
     cpu_limit: int | None = costs(Cost.LIVE, None)
     memory_request: int | None = costs(Cost.LIVE, None)
     memory_limit: int | None = costs(Cost.LIVE, None)
     pids_limit: int | None = costs(Cost.LIVE, None)
+    of_pod: tuple[str, ...] = costs(Cost.RECORD, ())
+
+    @property
+    def own(self) -> Resources:
+        """What the container says itself."""
+        if not self.of_pod:
+            return self
+        cpu = None if "cpu" in self.of_pod else self.cpu_limit
+        memory = None if "memory" in self.of_pod else self.memory_limit
+        return replace(self, cpu_limit=cpu, memory_limit=memory, of_pod=())
 
 
 @dataclass(frozen=True, slots=True)

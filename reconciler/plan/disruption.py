@@ -105,6 +105,7 @@ USER_PATHS: dict[str, str] = {
     "Resources.memory_request": "resources.requests.memory",
     "Resources.memory_limit": "resources.limits.memory",
     "Resources.pids_limit": "resources.limits.pids",
+    "Resources.of_pod": "whose limits they are",
     "Security.run_as_user": "securityContext.runAsUser",
     "Security.run_as_group": "securityContext.runAsGroup",
     "Security.privileged": "securityContext.privileged",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.model.actions import CreateContainer, PodActions, Reason, UpdatePodResources, UpdateResources, Why
 from reconciler.model.observed import Container, Sandbox
-from reconciler.model.qos import qos_of, resources_of, widest
+from reconciler.model.qos import holding, pod_qos, resources_of, widest
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 from reconciler.plan.disruption import resource_changes, tell
 from reconciler.plan.situation import Situation
@@ -36,8 +36,9 @@ def plan_room(s: Situation, sandbox: Sandbox) -> Room:
     has = sandbox.resources
     if has is None:
         return Room()  # made by an older version, which gave pods no values
-    needs = widest(resources_of(s.target), resources_of(_alive(s)))
-    qos = qos_of(s.target.everyone)
+    alive = _alive(s)
+    needs = holding(widest(resources_of(s.target), resources_of(alive)), alive.everyone)
+    qos = pod_qos(s.target)
     if needs == has and qos is sandbox.qos:
         return Room()
     reason = Reason(Why.RESOURCES_CHANGED, tell(resource_changes(has, needs)))

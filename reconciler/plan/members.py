@@ -28,7 +28,7 @@ from reconciler.model.cost import Cost
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.hook import Hook, HookState
 from reconciler.model.observed import Container, ContainerState, Exit, Instant, Stopping
-from reconciler.model.qos import qos_of
+from reconciler.model.qos import pod_qos
 from reconciler.model.spec import ContainerSpec, RestartPolicy
 from reconciler.plan.backoff import next_crashes, restart_delay
 from reconciler.plan.disruption import at_least, container_changes, resource_changes, tell
@@ -228,7 +228,7 @@ def _resources(s: Situation, container: Container, spec: ContainerSpec) -> PodAc
     if not live or container.spec.resources == spec.resources or not matches(container, spec):
         return PodActions()
     reason = Reason(Why.RESOURCES_CHANGED, tell(live))
-    return do(UpdateResources(container.id, container.name, spec.resources, qos_of(s.target.everyone), reason))
+    return do(UpdateResources(container.id, container.name, spec.resources, pod_qos(s.target), reason))
 
 
 def _replace_running(s: Situation, spec: ContainerSpec, old: Container) -> PodActions:

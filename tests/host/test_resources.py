@@ -120,6 +120,32 @@ def test_limits_change_live_up_and_down_and_the_pods_with_them(instance: Instanc
     assert pod_group(instance, "p") == group
 
 
+def test_a_pods_own_limits_bound_all_of_it_and_change_live(instance: Instance, image: str, folder: Path) -> None:
+    """KEP 2837: a container without limits sees its pod's in its own cgroup; the pod's class goes by the pod's."""
+    app = container("app", image, **requests(cpu="100m"))
+    side = container("side", image, **limits("200m", "16Mi"))
+
+    def whole(cpu: str, memory: str) -> Manifest:
+        return pod("p", app, side, resources={"limits": {"cpu": cpu, "memory": memory}})
+
+    apply(instance, folder, whole("500m", "64Mi"))
+    before, group = instance.running("p"), pod_group(instance, "p")
+    assert values(group) == wanted(307, 50_000, 64 * MIB), "it requests what its containers do"
+    assert values(group_of(before["app"].pid)) == wanted(102, 50_000, 64 * MIB, pids=None)
+    assert values(group_of(before["side"].pid)) == wanted(204, 20_000, 16 * MIB, pids=None)
+    assert "qosClass: Burstable" in instance.ok("get", "pod", "p", "-o", "yaml")
+    for cpu, memory, quota, size in (("2", "128Mi", 200_000, 128), ("300m", "32Mi", 30_000, 32)):
+        apply(instance, folder, whole(cpu, memory))
+        assert instance.running("p") == before
+        assert (values(group).quota, values(group).memory) == (quota, size * MIB)
+        found = values(group_of(before["app"].pid))
+        assert (found.quota, found.memory) == (quota, size * MIB)
+    apply(instance, folder, pod("p", app, side))
+    assert instance.running("p") == before
+    assert values(group) == wanted(307, None, None), "app has no limit any more, and so the pod has none"
+    assert values(group_of(before["app"].pid)) == wanted(102, pids=None)
+
+
 def test_another_quality_of_service_leaves_the_pod_where_it_is(instance: Instance, image: str, folder: Path) -> None:
     apply(instance, folder, pod("p", container("a", image), container("b", image)))
     before, group = instance.running("p"), pod_group(instance, "p")

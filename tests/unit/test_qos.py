@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.key import Key
-from reconciler.model.qos import Qos, pod_resources, qos_of, resources_of, scored_as, widest
+from reconciler.model.qos import Qos, holding, pod_resources, qos_of, resources_of, scored_as, widest
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources, RestartPolicy
 
 MIB = 1 << 20
@@ -90,6 +90,27 @@ def test_a_limit_of_processes_makes_no_class() -> None:
 
 def test_no_limit_is_the_widest_limit_and_no_request_the_least() -> None:
     assert widest(Resources(1, 1, 1, 1), Resources(2, None, None, 2)) == Resources(2, None, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("requested", "scored"),
+    [
+        pytest.param(None, [10, 20], id="no request of the pod's: each by its own"),
+        pytest.param(90, [30, 40, 20], id="what nobody requests is shared out among all"),
+        pytest.param(31, [10, 20], id="less than one for each is nothing"),
+    ],
+)
+def test_a_pods_request_counts_for_who_is_killed(requested: int | None, scored: list[int]) -> None:
+    two = tuple(members(Resources(memory_request=10), Resources(memory_request=20)))
+    free = tuple(ContainerSpec("f", "i", resources=Resources(memory_limit=90, of_pod=("memory",))) for _ in scored[2:])
+    pod = PodSpec(Key("default", "p"), containers=(*two, *free), limits=Resources(memory_request=requested))
+    assert [scored_as(pod, c).memory_request for c in pod.containers] == scored
+
+
+def test_a_pods_cgroup_holds_the_greatest_of_what_its_containers_may_use() -> None:
+    two = members(Resources(1, 300, 1, 9), Resources(cpu_limit=200, memory_limit=5))
+    assert holding(Resources(1, 100, 1, 10), two) == Resources(1, 300, 1, 10)
+    assert holding(Resources(1, None, 1, None), two) == Resources(1, None, 1, None)
 
 
 def by_hand(*each: Resources, limits: Resources = Resources()) -> PodSpec:  # noqa: B008

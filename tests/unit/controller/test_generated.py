@@ -248,7 +248,11 @@ SRV = Mount("/srv", Volume("/srv", VolumeKind.HOST_PATH, "/srv"), options=("noex
             "container web: lifecycle.stopSignal SIGRTMIN+20 is left out",
             id="a signal that Kubernetes has another name for",
         ),
-        pytest.param(by_hand(limits=Resources(cpu_limit=500)), "spec.resources.limits.cpu 500", id="the pod's limits"),
+        pytest.param(
+            by_hand(limits=Resources(cpu_limit=500)),
+            "container web: resources.limits.cpu (none) becomes 500",
+            id="the pod's limits are what each of its containers has",
+        ),
     ],
 )
 def test_what_a_manifest_has_no_words_for_is_told(spec: PodSpec, told: str) -> None:

@@ -203,6 +203,12 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
     ("a hardware address", sandbox(mac="02:00:00:00:00:09"), Cost.POD, "--mac-address"),
     ("hosts of the image", sandbox(no_hosts=True), Cost.POD, "--no-hosts"),
     ("size of /dev/shm", sandbox(shm_size=0), Cost.POD, "--shm-size"),
+    (
+        "whose limits they are",
+        web(resources=Resources(of_pod=("cpu",))),
+        Cost.RECORD,
+        "spec.containers[web].whose limits they are",
+    ),
     ("the pod's memory", replace(POD, limits=Resources(memory_limit=5)), Cost.LIVE, "spec.resources.limits.memory"),
     ("mounts of members to come", replace(POD, mounts=(Mount("/x", DATA),)), Cost.RECORD, "--volume[/x]"),
     ("another pod", replace(POD, key=Key("default", "x")), Cost.POD, "metadata.name"),
