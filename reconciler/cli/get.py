@@ -22,6 +22,7 @@ from reconciler.model.status import PodStatus
 
 if TYPE_CHECKING:
     from reconciler.engine.engine import Engine
+    from reconciler.plan.printed import Counts
 
 Shown = tuple[PodSpec, PodStatus]
 
@@ -88,12 +89,14 @@ def as_table(shown: list[Shown], *, wide: bool, spaces: bool, header: bool, now:
 
 
 def _row(spec: PodSpec, status: PodStatus, wide: bool, spaces: bool, now: float) -> list[str]:
-    ready = sum(c.ready for c in status.lasting)
+    from reconciler.plan.printed import counts
+
+    found = counts(status)
     row = [
         spec.key.name,
-        f"{ready}/{len(spec.lasting)}",
+        f"{found.ready}/{len(spec.lasting)}",
         status.summary,
-        restarts(status, now),
+        restarts(found, now),
         age(now - status.created_wall) if status.created_wall else "<unknown>",
     ]
     if spaces:
@@ -119,13 +122,10 @@ def _host_address(spec: PodSpec, status: PodStatus) -> str:
     return next(iter(host_ips()), "") if spec.sandbox.host_network and status.uid else ""
 
 
-def restarts(status: PodStatus, now: float) -> str:
-    """ "3 (5m ago)": how often, and when last; of init containers while the pod begins, and then of those that last
-    (printers.go: printPod)."""
-    counted = status.lasting if status.initialized else status.init
-    count = sum(c.restarts for c in counted)
-    ended = max((c.last.finished_wall for c in counted if c.last is not None), default=0.0)
-    return f"{count} ({age(now - ended)} ago)" if count and ended else str(count)
+def restarts(found: Counts, now: float) -> str:
+    """ "3 (5m ago)": how often, and when last."""
+    ended = found.ended_wall
+    return f"{found.restarts} ({age(now - ended)} ago)" if found.restarts and ended else str(found.restarts)
 
 
 def as_objects(shown: list[Shown], output: str, *, one: bool) -> str:

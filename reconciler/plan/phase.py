@@ -1,7 +1,6 @@
-"""What the states of its containers make of a pod: phase, conditions, the STATUS column. Pure.
+"""What the states of its containers make of a pod: phase and conditions. Pure.
 
-Sources of the rules: pkg/kubelet/kubelet_pods.go (getPhase), pkg/kubelet/status/generate.go (conditions),
-pkg/printers/internalversion/printers.go (printPod).
+Sources of the rules: pkg/kubelet/kubelet_pods.go (getPhase), pkg/kubelet/status/generate.go (conditions).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.model.observed import Sandbox
-from reconciler.model.status import INITIALIZING, Condition, ContainerStatus, Phase
+from reconciler.model.status import Condition, ContainerStatus, Phase
 
 Statuses = Sequence[ContainerStatus]
 
@@ -39,36 +38,6 @@ def _is_new(c: ContainerStatus) -> bool:
 
 def _ended(c: ContainerStatus) -> bool:
     return c.state == "terminated" or (c.state == "waiting" and c.last is not None)
-
-
-def summary_of(init: Statuses, members: Statuses, phase: Phase, *, initialized: bool) -> str:
-    """The STATUS column: the first container that has something to say, as kubectl chooses it."""
-    word = beginning = _beginning(init)
-    if not beginning or initialized:
-        word, runs = _of_members(members)
-        word = "Running" if word == "Completed" and runs else word
-    return word or beginning or phase.value
-
-
-def _beginning(init: Statuses) -> str:
-    """How far the init containers are, where they are not through: Init:1/2, Init:CrashLoopBackOff…"""
-    for place, c in enumerate(init):
-        if c.ended_well or (c.sidecar and c.started):
-            continue
-        told = c.reason if c.state == "terminated" or c.reason != INITIALIZING else ""
-        return f"Init:{told}" if told else f"Init:{place}/{len(init)}"
-    return ""
-
-
-def _of_members(members: Statuses) -> tuple[str, bool]:
-    """The word, and whether a member runs and is ready."""
-    word, runs = "", False
-    for member in reversed(members):
-        if member.state in ("waiting", "terminated") and member.reason:
-            word = member.reason
-        elif member.state == "running" and member.ready:
-            runs = True
-    return word, runs
 
 
 def conditions_of(sandbox: Sandbox | None, init: Statuses, members: Statuses, phase: Phase) -> tuple[Condition, ...]:

@@ -19,7 +19,8 @@ from reconciler.plan.backoff import next_crashes, restart_delay
 from reconciler.plan.deadline import has_failed, is_exceeded, words_of
 from reconciler.plan.disruption import at_least, pod_changes
 from reconciler.plan.obstacles import Obstacle
-from reconciler.plan.phase import conditions_of, phase_of, summary_of
+from reconciler.plan.phase import conditions_of, phase_of
+from reconciler.plan.printed import word
 from reconciler.plan.situation import Situation, has_begun, is_finished, is_over, matches, newest, weigh
 
 CREATING = "ContainerCreating"
@@ -40,8 +41,8 @@ def pod_status(want: Desired, have: Observed, host: HostFacts, now: Instant) -> 
             return _status(weigh(want, have, host, now, hold=False), want.spec, ending=False, message=want.problem)
         case Absent() | Unknown():
             if sandbox is None:
-                word = "Terminated" if isinstance(want, Absent) else "Unknown"
-                return PodStatus(have.key, Phase.PENDING, word, message=want.why, behind=isinstance(want, Unknown))
+                none = "Terminated" if isinstance(want, Absent) else "Unknown"
+                return PodStatus(have.key, Phase.PENDING, none, message=want.why, behind=isinstance(want, Unknown))
             last = Present(spec=sandbox.applied, owner=sandbox.owner)
             s = weigh(last, have, host, now, hold=True)
             return _status(s, sandbox.applied, ending=isinstance(want, Absent), message=want.why, behind=True)
@@ -78,9 +79,10 @@ def with_troubles(status: PodStatus, troubles: Troubles) -> PodStatus:
         return status
     told = dict.fromkeys(f"container {c.name}: {c.message}" for c in (*init, *members) if c not in status.everyone)
     silent = status.summary in BEGINNING or (status.summary.startswith("Init:") and not status.message)
-    summary = summary_of(init, members, status.phase, initialized=status.initialized) if silent else status.summary
-    message = "; ".join(told) if silent else _put_right(status, (*init, *members))
-    return replace(status, init=init, containers=members, summary=summary, message=message)
+    now = replace(status, init=init, containers=members)
+    if silent:
+        return replace(now, summary=word(now), message="; ".join(told))
+    return replace(now, message=_put_right(status, (*init, *members)))
 
 
 def _put_right(status: PodStatus, members: Iterable[ContainerStatus]) -> str:
@@ -112,7 +114,7 @@ def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: 
         key=s.have.key,
         phase=phase,
         reason=reason,
-        summary="Terminating" if going else reason,
+        summary="",
         containers=members,
         conditions=conditions,
         ips=tuple(ip for ip in (sandbox.ip, sandbox.ip6) if ip) if sandbox else (),
@@ -123,9 +125,7 @@ def _status(s: Situation, spec: PodSpec, *, ending: bool, message: str, behind: 
         behind=behind or _is_behind(s, spec),
         init=init,
     )
-    if going or failed:
-        return status
-    return replace(status, summary=summary_of(init, members, phase, initialized=status.initialized))
+    return replace(status, summary=word(status, ending=going))
 
 
 def _one(s: Situation, spec: ContainerSpec, *, ending: bool) -> ContainerStatus:

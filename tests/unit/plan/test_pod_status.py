@@ -329,7 +329,7 @@ ROWS = [
         "a member that succeeded beside one that runs",
         exits(NEVER, web=0),
         RUNNING,
-        "Running",
+        "NotReady",
         ("terminated", "Completed"),
         converged=True,
     ),

@@ -96,7 +96,7 @@ def test_status_shows_how_it_is_and_that_it_is_left_so() -> None:
     assert [(c.type, c.status) for c in told.conditions][-1] == ("Suspended", True)
 
 
-@pytest.mark.parametrize(("code", "word"), [(0, "Running"), (1, "Error")])
+@pytest.mark.parametrize(("code", "word"), [(0, "NotReady"), (1, "Error")])
 def test_what_ended_waits_for_nothing(code: int, word: str) -> None:
     engine = settled(POD)
     engine.exit(KEY, "web", code)
