@@ -54,7 +54,8 @@ def read_object(
     data, binary = _contents(kind, document)
     service = compile_service(document) if kind == SERVICE else None
     namespace = meta.get("namespace") or DEFAULT_NAMESPACE
-    return Object(kind, namespace, meta["name"], data, binary, logins_of(document), service), flaws
+    name, immutable = meta["name"], document.get("immutable", False)
+    return Object(kind, namespace, name, data, binary, logins_of(document), service, immutable), flaws
 
 
 def key_flaw(text: str) -> str:

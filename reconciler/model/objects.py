@@ -28,7 +28,8 @@ Contents = tuple[tuple[str, bytes], ...]
 class Object:
     """One object. ``data`` are a ConfigMap's texts, and all that a Secret holds; ``binary`` is a ConfigMap's
     binaryData, which files may hold and variables may not. ``logins``: the passwords of a Secret for imagePullSecrets
-    (None: it is none of that type). ``service``: which pods a Service leads to."""
+    (None: it is none of that type). ``service``: which pods a Service leads to. ``immutable``: it is not
+    to be edited."""
 
     kind: str
     namespace: str
@@ -37,6 +38,7 @@ class Object:
     binary: Contents = field(default=(), repr=False)
     logins: Logins | None = field(default=None, repr=False)
     service: Service | None = None
+    immutable: bool = False
 
     @property
     def id(self) -> ObjectId:

@@ -25,6 +25,7 @@ from reconciler.model.service import Service
 from reconciler.model.strictness import Strictness
 from reconciler.sources import memory as memories
 from reconciler.sources import reading
+from reconciler.sources.immutable import as_sealed, remembered
 from reconciler.sources.resolution import Resolution
 from reconciler.sources.resolve import Holdings, chosen, duplicates, problem, resolve
 from reconciler.sources.snapshot import (
@@ -246,7 +247,8 @@ class DirectorySource:
         )
         if old is not None and _differ(old, snapshot):
             self._last_event = taken
-        return with_lost_objects(replace(snapshot, quiet_from=self._quiet_from(tree, taken)), old)
+        found = with_lost_objects(replace(snapshot, quiet_from=self._quiet_from(tree, taken)), old)
+        return as_sealed(found, old, self._memory.seals)
 
     def _read(self, tree: Tree, known: Mapping[str, FileState], writing: frozenset[Identity]) -> dict[str, FileState]:
         files: dict[str, FileState] = {}
@@ -293,6 +295,7 @@ class DirectorySource:
         if not snapshot.readable:
             return
         memory = self._memory
+        memory.seals = remembered(snapshot, memory.seals)
         for key in snapshot.claims:
             claim = chosen(key, snapshot, memory)
             if claim is not None:
@@ -311,7 +314,8 @@ class DirectorySource:
 
     def _remembered(self) -> tuple[object, ...]:
         memory = self._memory
-        return (memory.identity, dict(memory.paths), dict(memory.devices), memory.network, memory.strictness)
+        told = (memory.network, memory.strictness, dict(memory.seals))
+        return (memory.identity, dict(memory.paths), dict(memory.devices), *told)
 
     def _keep(self) -> None:
         now = self._remembered()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.model.key import Key, SourceId
+from reconciler.model.objects import ObjectId
 from reconciler.model.strictness import Strictness
 from reconciler.sources.atomic import replace_file
 from reconciler.sources.tree import Identity
@@ -23,13 +24,14 @@ from reconciler.sources.tree import Identity
 class Memory:
     """``paths``: the relative path each key was last taken from. ``devices``: the file system of each directory
     that a key came from. ``network``: the one for pods that name none ("": the instance's own). ``strictness``: how its
-    manifests are read (None: nobody has said)."""
+    manifests are read (None: nobody has said). ``seals``: what immutable objects said, as digests."""
 
     identity: Identity | None = None
     paths: dict[Key, str] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
     network: str = ""
     strictness: Strictness | None = None
+    seals: dict[ObjectId, str] = field(default_factory=dict)
 
 
 def place_of(directory: Path, source: SourceId) -> Path:
@@ -60,6 +62,7 @@ def _to_json(source: SourceId, memory: Memory) -> dict[str, Any]:
         "devices": memory.devices,
         "network": memory.network,
         "strictness": memory.strictness,
+        "seals": [[*name, said] for name, said in sorted(memory.seals.items())],
     }
 
 
@@ -71,4 +74,5 @@ def _from_json(data: dict[str, Any]) -> Memory:
         devices={str(directory): int(device) for directory, device in data["devices"].items()},
         network=str(data.get("network", "")),
         strictness=Strictness(data["strictness"]) if data.get("strictness") else None,
+        seals={(str(kind), str(ns), str(name)): str(said) for kind, ns, name, said in data.get("seals", ())},
     )

@@ -231,3 +231,75 @@ def test_an_init_container_waits_for_what_it_needs_and_begins_in_the_same_pod(wo
     world.settle()
     anew = world.engine.observe(WEB, None).sandbox
     assert anew is not None and anew.id != before.id
+
+
+def fixed(name: str = "c", *, immutable: bool = True, **data: str) -> str:
+    return json.dumps({**json.loads(config_map(name, **data)), "immutable": immutable})
+
+
+def problems(world: World) -> list[str]:
+    return [p.message for source in world.sources for p in source.problems()]
+
+
+EDITED = (
+    "ConfigMap default/c is immutable: its data cannot be changed; remove it first, or give the new one another name"
+)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "over a restart"])
+def test_an_immutable_object_stays_as_it_was_as_long_as_a_file_defines_it(world: World, restarted: bool) -> None:
+    world.write("pod.json", user())
+    world.write("c.json", fixed(k="1"))
+    world.settle()
+    if restarted:
+        world = World(world.root, engine=world.engine)
+        world.settle()
+    world.write("c.json", fixed(k="2"))
+    world.settle()
+    assert running(world) == {"app": 0, "side": 0}
+    assert problems(world) == [EDITED]
+    world.write("c.json", fixed(immutable=False, k="1"))
+    world.settle()
+    assert problems(world) == [EDITED.replace("its data cannot be changed", "it cannot be made mutable")]
+    world.write("c.json", fixed(k="1"))
+    world.settle()
+    assert (running(world), problems(world)) == ({"app": 0, "side": 0}, [])
+
+
+def test_an_edit_of_an_immutable_object_while_nobody_looked_is_not_taken_either(world: World) -> None:
+    world.write("pod.json", user())
+    world.write("c.json", fixed(k="1"))
+    world.settle()
+    world.write("c.json", fixed(k="2"))
+    again = World(world.root, engine=world.engine)
+    again.settle()
+    assert running(again) == {"app": 0, "side": 0}
+    assert problems(again) == [EDITED]
+
+
+def test_what_was_removed_for_certain_may_come_with_anything_in_it(world: World) -> None:
+    world.write("pod.json", user())
+    world.write("c.json", fixed(k="1"))
+    world.settle()
+    world.remove("c.json")
+    world.hear()
+    world.write("c.json", fixed(k="2"))
+    world.settle()
+    assert problems(world) == [EDITED], "so does git, and so do editors"
+    world.remove("c.json")
+    world.settle()
+    world.write("c.json", fixed(k="2"))
+    world.settle()
+    assert (running(world), problems(world)) == ({"app": 1, "side": 0}, [])
+
+
+def test_what_becomes_immutable_may_be_edited_with_it_and_then_no_more(world: World) -> None:
+    world.write("pod.json", user())
+    world.write("c.json", config_map("c", k="1"))
+    world.settle()
+    world.write("c.json", fixed(k="2"))
+    world.settle()
+    assert (running(world), problems(world)) == ({"app": 1, "side": 0}, [])
+    world.write("c.json", config_map("c", k="3"))
+    world.settle()
+    assert running(world) == {"app": 1, "side": 0}
