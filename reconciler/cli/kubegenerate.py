@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @click.command(cls=PodmanCommand, podman="kube generate", context_settings=INTERSPERSED)
 @click.argument("names", nargs=-1, required=True, metavar="POD|CONTAINER...", shell_complete=complete.either)
 @option("-f", "--filename", common=True, metavar="FILE", help="Write it there, not over what is there.")
+@option("-s", "--service", is_flag=True, help="With a Service of type NodePort for the ports of each pod.")
 @pass_options
-def generate(options: Options, names: tuple[str, ...], filename: str | None) -> int:
+def generate(options: Options, names: tuple[str, ...], filename: str | None, service: bool) -> int:
     """Print pods as manifests, from which kube play (or a cluster) makes equal ones. What they have no words for is
     told in comments. Of a container: that of the pod that it is alone in.
 
@@ -33,7 +34,7 @@ def generate(options: Options, names: tuple[str, ...], filename: str | None) -> 
 
     engine = options.engine()
     specs = dict.fromkeys(_spec(engine, name) for name in names)
-    text = "---\n".join(generated(spec).text for spec in specs)
+    text = "---\n".join(generated(spec, service=service).text for spec in specs)
     if filename is None:
         show(text)
         return 0

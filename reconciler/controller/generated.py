@@ -17,6 +17,7 @@ from reconciler.kube.lifecycle import is_signal
 from reconciler.kube.ours import NETWORK, PUBLISH
 from reconciler.kube.problem import one_line
 from reconciler.kube.resources import PIDS_LIMIT
+from reconciler.kube.service import APP, present_service
 from reconciler.kube.volumes import PROPAGATION
 from reconciler.kube.written import to_yaml
 from reconciler.model import claims, publish
@@ -50,13 +51,17 @@ class Written:
     lost: tuple[str, ...] = ()
 
 
-def generated(spec: PodSpec) -> Written:
-    """The manifest of a pod. Raises InvalidInput where there can be none."""
+def generated(spec: PodSpec, *, service: bool = False) -> Written:
+    """The manifest of a pod, with ``service`` also that of a Service for its ports, which selects it by its label
+    ``app`` (given to it where it has none). Raises InvalidInput where there can be none."""
     if not spec.containers:
         raise InvalidInput(f'cannot write a manifest of pod "{spec.key.name}": it has no containers')
     meant = _in_terms(spec)
+    if service:
+        meant = replace(meant, labels=_with_app(meant))
     cut = _cut(meant)
-    text = "".join(f"{to_yaml(claim)}---\n" for claim in _claims(cut)) + to_yaml(pod_manifest(cut))
+    documents = [*_claims(cut), pod_manifest(cut), *([present_service(cut)] if service else [])]
+    text = "---\n".join(map(to_yaml, documents))
     read = load("manifest", text.encode())
     if problem := next((p for p in read.problems if p.is_error), None):
         what = f"{problem.field}: {problem.message}" if problem.field else problem.message
@@ -73,6 +78,11 @@ def _comments(spec: PodSpec, lost: Iterable[str]) -> Iterator[str]:
         yield from (f"  {text}" for text in said)
     if secrets := dict.fromkeys(name for c in spec.everyone for name in c.pull_secrets):
         yield f"It needs what is not in it: Secret {', '.join(secrets)}"
+
+
+def _with_app(spec: PodSpec) -> Pairs:
+    """Its labels, and one for a Service to select it by (podman's)."""
+    return tuple(sorted({APP: spec.key.name[:63].rstrip("-."), **dict(spec.labels)}.items()))
 
 
 # --- the same in a manifest's terms ----------------------------------------------------------------------------------

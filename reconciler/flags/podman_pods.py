@@ -73,6 +73,9 @@ TABLES: dict[str, Table] = {
         left_out("no-trunc", "annotations are never cut"),
         left_out("podman-only", "what a manifest has no words for is told in comments"),
         left_out("replicas type", "a Pod it is always: Deployments are not supported yet"),
-        left_out("service", "there are no Services here but for names"),
+        different(
+            service="a nodePort is only said where hostPort is one that clusters give out: the cluster chooses others; "
+            "of a pod without ports the Service is headless",
+        ),
     ),
 }

@@ -9,6 +9,7 @@ from reconciler.kube import names
 from reconciler.kube.problem import Flaw, Reason
 from reconciler.model.key import Key
 from reconciler.model.service import Service
+from reconciler.model.spec import PodSpec, Protocol
 
 _WITHOUT_ADDRESS = ("", "None")
 _PUBLISHED = ("NodePort", "LoadBalancer")
@@ -63,3 +64,39 @@ def compile_service(service: dict[str, Any]) -> Service:
         tuple(sorted((spec.get("selector") or {}).items())),
         spec.get("publishNotReadyAddresses", False),
     )
+
+
+NODE_PORTS = range(30000, 32768)
+"""Those that a cluster gives out (--service-node-port-range)."""
+
+
+def present_service(pod: PodSpec) -> dict[str, Any]:
+    """The Service by which a cluster makes the ports of a pod reachable (podman's ``kube generate --service``): of type
+    NodePort, and of one that has no ports headless. It selects by the pod's label ``app``."""
+    ports = dict.fromkeys(
+        (p.container_port, p.protocol, p.host_port if p.host_port in NODE_PORTS else 0)
+        for c in pod.lasting
+        for p in c.ports
+    )
+    meta = {"name": _service_name(pod.key.name), "namespace": pod.key.namespace, "labels": dict(pod.labels)}
+    spec: dict[str, Any] = {"selector": {APP: dict(pod.labels)[APP]}}
+    if not ports:
+        spec["clusterIP"] = "None"
+    else:
+        numbers = [number for number, _, _ in ports]
+        spec |= {"type": "NodePort", "ports": [_service_port(*port, numbers.count(port[0]) > 1) for port in ports]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+
+
+APP = "app"
+"""The label that podman gives a pod for its Service."""
+
+
+def _service_name(pod: str) -> str:
+    return pod.replace(".", "-")[:63].strip("-")
+
+
+def _service_port(number: int, protocol: Protocol, node_port: int, ambiguous: bool) -> dict[str, Any]:
+    name = f"{number}-{protocol.lower()}" if ambiguous else f"{number}"
+    port = {"name": name, "port": number, "protocol": protocol.value, "targetPort": number}
+    return {**port, "nodePort": node_port} if node_port else port

@@ -260,14 +260,15 @@ def test_a_folders_pod_is_written_and_played_as_an_equal_one(instance: Instance,
 def test_a_container_made_by_hand_is_written_and_played(instance: Instance, image: str, tmp_path: Path) -> None:
     words = ("-d", "--name", "jolly_oak", "-p", "18081:80", "-u", "1000:100", "--ulimit", "nofile=100:100")
     instance.ok("run", *words, "--stop-timeout", 1, "-l", "tier=front", image, "sleep", "1000")
-    text = instance.ok("kube", "generate", "jolly_oak")
+    text = instance.ok("kube", "generate", "-s", "jolly_oak")
+    assert "kind: Service\n" in text
     assert "#   container jolly-oak: --ulimit[nofile] 100:100 is left out\n" in text
     file = tmp_path / "oak.yaml"
     file.write_text(text)
     instance.ok("rm", "-f", "jolly_oak")
     play(instance, file)
     spec = applied(instance, "jolly-oak")
-    assert spec.labels == (("tier", "front"),)
+    assert spec.labels == (("app", "jolly-oak"), ("tier", "front"))
     assert [str(port) for port in spec.sandbox.ports] == ["18081/tcp"]
     assert instance.ok("exec", "jolly-oak", "id", "-u").strip() == "1000"
     assert "nothing to do" in play(instance, file).stderr

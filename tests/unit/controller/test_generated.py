@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -303,3 +304,44 @@ def test_where_there_can_be_no_manifest(spec: PodSpec, says: str) -> None:
         generated(spec)
     assert "cannot write a manifest" in refused.value.message
     assert says in refused.value.message
+
+
+# --- and a Service ----------------------------------------------------------------------------------------------------
+
+
+def service_of(spec: PodSpec) -> tuple[PodSpec, dict[str, Any]]:
+    """The pod that is played from a manifest with a Service, and that, as plain values."""
+    written = generated(spec, service=True)
+    loaded = load("generated.yaml", written.text.encode())
+    assert not [p for p in loaded.problems if p.is_error]
+    assert [one.value.kind for one in loaded.objects] == ["Service"]
+    return loaded.pods[0].spec, yaml.safe_load(written.text.rpartition("---\n")[2])
+
+
+def test_a_service_for_the_ports_of_a_pod_selects_it_by_the_label_that_it_is_given() -> None:
+    ports = [{"containerPort": 80, "hostPort": 30080}, {"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53}]
+    read, service = service_of(spec_of(pod(ports=ports)))
+    assert read.labels == (("app", "web"),)
+    assert service == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default", "labels": {"app": "web"}},
+        "spec": {
+            "selector": {"app": "web"},
+            "type": "NodePort",
+            "ports": [
+                {"name": "53-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+                {"name": "53-udp", "port": 53, "protocol": "UDP", "targetPort": 53},
+                {"name": "80", "port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30080},
+            ],
+        },
+    }
+
+
+def test_a_service_takes_the_label_that_there_is_and_is_headless_without_ports() -> None:
+    document = pod()
+    document["metadata"] |= {"name": "web.one", "labels": {"app": "shop", "x": "y"}}
+    read, service = service_of(spec_of(document))
+    assert dict(read.labels) == {"app": "shop", "x": "y"}
+    assert service["metadata"]["name"] == "web-one"
+    assert service["spec"] == {"selector": {"app": "shop"}, "clusterIP": "None"}
