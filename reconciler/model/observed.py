@@ -66,7 +66,8 @@ class Stopping:
 class Container:
     """One attempt at a member (or the infra container). ``restarts`` counts restarts after exits; ``crashes``
     counts those in a row that backoff looks at; ``last`` is how the attempt before this one ended. ``refused``:
-    resources that could not be applied to it while it runs. ``newer``: the image that is to take its image's place."""
+    resources that could not be applied to it while it runs. ``newer``: the image that is to take its image's place, or,
+    behind a reference, that of an image which a volume shows."""
 
     id: ContainerId
     name: str

@@ -244,7 +244,10 @@ def _why_replaced(old: Container, spec: ContainerSpec) -> str:
     changes = at_least(Cost.CONTAINER, container_changes(old.spec, spec))
     if not changes and old.refused == spec.resources:
         return f"{tell(resource_changes(old.spec.resources, spec.resources))} (more is in use: it cannot be done live)"
-    if not changes and old.newer:
+    reference, _, newer = old.newer.rpartition(" ")
+    if not changes and reference:
+        return f"{reference}, which a volume shows, is another image now: {newer[:12]}"
+    if not changes and newer:
         return f"{spec.image} is another image now: {old.image_id[:12]} -> {old.newer[:12]}"
     return tell(changes)
 

@@ -116,6 +116,8 @@ spec:
   containers:
   - {name: moves, image: REGISTRY/app:1, command: [sleep, "1000"]}
   - {name: stays, image: REGISTRY/other:1, command: [sleep, "1000"]}
+  - {name: shows, image: REGISTRY/other:1, command: [sleep, "1000"], volumeMounts: [{name: app, mountPath: /app}]}
+  volumes: [{name: app, image: {reference: "REGISTRY/app:1"}}]
 """
 
 
@@ -133,7 +135,8 @@ def test_apply_pull_replaces_what_runs_a_moved_tag_and_nothing_else(
         assert "nothing to do" in instance.ok("apply", folder), "a moved tag alone changes nothing"
         instance.ok("apply", "--wait", "--pull", folder)
         after = instance.running("app")
-        assert after["moves"] != before["moves"]
+        assert all(after[name] != before[name] for name in ("moves", "shows"))
+        assert instance.ok("exec", "app/shows", "--", "ls", "/app/new").strip() == "/app/new"
         assert {n: after[n] for n in ("infra", "stays")} == {n: before[n] for n in ("infra", "stays")}
         assert "nothing to do" in instance.ok("apply", "--pull", folder)
     away = instance.run("apply", "--pull", folder)

@@ -318,6 +318,14 @@ def moved_tag(engine: FakeEngine) -> Desired:
     return want
 
 
+def moved_tag_of_a_volume(engine: FakeEngine) -> Desired:
+    """The same of an image that a volume of web shows."""
+    want = edit(POD)(engine)
+    live = engine._pods[KEY]
+    live.put(replace(next(c for c in live.containers if c.name == "web"), newer=f"data:1 {'b' * 64}"))
+    return want
+
+
 def other_owner(engine: FakeEngine) -> Desired:
     return replace(edit(POD)(engine), owner=SourceId("dir:/elsewhere"))  # type: ignore[type-var]
 

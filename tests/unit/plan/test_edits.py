@@ -41,6 +41,7 @@ from tests.unit.plan.scenes import (
     grace_over,
     killed,
     moved_tag,
+    moved_tag_of_a_volume,
     never_made,
     nginx_is_there,
     no_image_2,
@@ -297,6 +298,11 @@ def test_an_edit_of_a_member(row: Row):
         "a tag that moved replaces the container when that was asked for",
         moved_tag,
         ("replace container web because busybox:1 is another image now: aaaaaaaaaaaa -> bbbbbbbbbbbb",),
+    ),
+    Row(
+        "so does one of an image that a volume shows",
+        moved_tag_of_a_volume,
+        ("replace container web because data:1, which a volume shows, is another image now: bbbbbbbbbbbb",),
     ),
     Row(
         "limits that cannot be applied live replace the container",
