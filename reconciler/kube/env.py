@@ -16,7 +16,7 @@ from typing import Any
 from reconciler.kube import names, quantity
 from reconciler.kube.objects import DEFAULT_NAMESPACE, key_flaw
 from reconciler.kube.problem import Flaw, Path, Reason
-from reconciler.kube.schema import LATER
+from reconciler.kube.schema import NO
 from reconciler.model.expansion import escape
 from reconciler.model.objects import CONFIG_MAP, SECRET
 from reconciler.model.sources import EnvEntry, FileKey, Reference
@@ -122,7 +122,8 @@ def _check_resource(selector: Json, at: Path, containers: list[str]) -> Iterator
     if resource is None:
         return
     if resource in _ELSEWHERE or resource.startswith(("limits.hugepages-", "requests.hugepages-")):
-        yield from _flaw(f"{resource} is {LATER}", (*at, "resource"))
+        why = "huge pages" if "hugepages" in resource else "what a container writes to the disk"
+        yield from _flaw(f"{resource} is {NO}: nothing here counts {why}", (*at, "resource"))
     elif resource not in RESOURCES:
         yield from _flaw(f"{resource!r} must be one of {', '.join(RESOURCES)}", (*at, "resource"))
     elif "divisor" in selector and _unit(selector) is None:
@@ -132,7 +133,7 @@ def _check_resource(selector: Json, at: Path, containers: list[str]) -> Iterator
 
 def _flaw(text: str, at: Path) -> Iterator[Flaw]:
     if text:
-        yield Flaw(text, Reason.NOT_SUPPORTED if LATER in text else Reason.INVALID_VALUE, at)
+        yield Flaw(text, Reason.NOT_SUPPORTED if NO in text else Reason.INVALID_VALUE, at)
 
 
 # --- compiling --------------------------------------------------------------------------------------------------------

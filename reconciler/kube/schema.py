@@ -18,6 +18,7 @@ from reconciler.kube.problem import Flaw, Path, Reason
 from reconciler.model.words import DID_YOU_MEAN, did_you_mean
 
 LATER = "not supported yet"
+NO = "not supported"
 
 _TYPE_WORDS = {
     "object": "a mapping",
@@ -127,8 +128,15 @@ def _extra(path: Path, name: str, value: Any, schema: Mapping[str, Any]) -> Iter
 
 def why_not(kind: str, name: str) -> str:
     """What to say of a field that is known and not supported: why it cannot be had, or that it will be."""
-    why = load_schema("pod-later.json")["why"].get(f"{kind}.{name}")
-    return f"not supported: {why}" if why else LATER
+    why = load_schema("pod-later.json")["why"].get(f"{kind}.{name}") or _why_no_resource(kind, name)
+    return f"{NO}: {why}" if why else LATER
+
+
+def _why_no_resource(kind: str, name: str) -> str:
+    """Of the names that a cluster's resources have: any with a slash is one of somebody's devices."""
+    if kind not in _RESOURCES:
+        return ""
+    return "devices are given out by a cluster" if "/" in name else "nothing here counts huge pages"
 
 
 def misspelt(path: Path, value: Any, kind: str) -> Iterator[Flaw]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,3 +142,25 @@ def test_a_container_is_asked_where_it_is(
     records.write(ctx.layout.container(CID), records.RECORD, member)
     assert recorded.record_of(ctx, ContainerId(CID)) is not None
     assert handlers.address_of(ctx, CID) == address
+
+
+def test_a_name_that_nobody_answers_for_is_not_waited_for_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the resolver takes; who asks again meanwhile waits for the same answer, and the next asks anew."""
+    over, asked = threading.Event(), []
+
+    def slow(host: str, _port: int, **_: Any) -> Any:
+        asked.append(host)
+        assert over.wait(60)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(dialling.socket, "getaddrinfo", slow)
+    for _ in range(2):
+        late = pytest.raises(Unreachable, match=r"^dial tcp: lookup slow\.example: i/o timeout$")
+        with late as caught, dialling.dialled("slow.example", 80, time.monotonic() + 0.05):
+            pass
+        assert caught.value.timed_out
+    over.set()
+    known = pytest.raises(Unreachable, match=r"^dial tcp: lookup slow\.example: name or service not known$")
+    with known, dialling.dialled("slow.example", 80, time.monotonic() + 60):
+        pass
+    assert set(asked) == {"slow.example"} and len(asked) in (1, 2), "the first ended before or after the last began"

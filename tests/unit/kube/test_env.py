@@ -168,7 +168,8 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
         " requests.memory"
     ]),
     (pod(env=[variable("A", resourceFieldRef={"resource": "limits.ephemeral-storage"})]), [
-        f"{E}.resourceFieldRef.resource: limits.ephemeral-storage is not supported yet"
+        f"{E}.resourceFieldRef.resource: limits.ephemeral-storage is not supported: nothing here counts what a"
+        " container writes to the disk"
     ]),
     (pod(env=[variable("A", resourceFieldRef={"resource": "limits.cpu", "divisor": "1Mi"})]), [
         f"{E}.resourceFieldRef.divisor: '1Mi' must be one of 1, 1m"

@@ -315,7 +315,7 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
         f"{C}.resources.limits.memory: 100m are thousandths of a byte; did you mean 100Mi?"
     ]),
     (pod(resources={"limits": {"example.org/gpu": 1}}), [
-        f"{C}.resources.limits[example.org/gpu]: not supported yet"
+        f"{C}.resources.limits[example.org/gpu]: not supported: devices are given out by a cluster"
     ]),
     (pod(resources={"limits": {"mem": 1}}), [f"{C}.resources.limits.mem: unknown field, did you mean memory?"]),
     # security
