@@ -261,4 +261,5 @@ def _described(ctx: Context, record: VolumeRecord) -> dict[str, Any]:
         "Options": {},
         "Anonymous": record.anonymous,
         "NeedsCopyUp": not record.used,
+        **({"Claim": dict(record.asked)} if record.asked else {}),
     }

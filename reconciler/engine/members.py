@@ -21,12 +21,14 @@ from reconciler.engine.recorded import require_pod
 from reconciler.engine.records import ContainerRecord, PodRecord
 from reconciler.engine.store import events
 from reconciler.model.actions import CreateContainer
+from reconciler.model.claims import claim_of
 from reconciler.model.errors import InvalidInput, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId
+from reconciler.model.objects import CLAIM
 from reconciler.model.observed import PidRef
 from reconciler.model.qos import pod_qos, scored_as
-from reconciler.model.spec import ContainerSpec, PodSpec
+from reconciler.model.spec import ContainerSpec, Pairs, PodSpec, Volume
 
 LOGS_KEPT = 2
 """Logs of a member that are kept: the current attempt's and the one before (kubelet: one dead container each)."""
@@ -67,7 +69,7 @@ def bundle(
     read = partial(envfile.tell, ctx, replace(pod, spec=whole), infra)
     b, spec = bundle_of(ctx, pod, record, infra), kept.with_environment(ctx, pod, record.spec, read)
     user = user_of(spec, image)
-    named.prepare(ctx, spec, image, user)
+    named.prepare(ctx, spec, image, user, partial(_claim_of, ctx, pod))
     facts, lowered = security.limited(ctx.facts, spec)
     for limit in lowered:
         said = f"Container {spec.name}: its limit {limit}"
@@ -77,6 +79,11 @@ def bundle(
     config["process"]["oomScoreAdj"] = member_score(scored_as(whole, spec), qos, facts, keep=whole.keep)
     layers = {one: ctx.images.overlay_lowers(volume)[1] for one, volume in shown(ctx, spec).items()}
     return config, prepare_script(b, ctx.images.overlay_lowers(image), ctx.facts, spec, layers)
+
+
+def _claim_of(ctx: Context, pod: PodRecord, volume: Volume) -> Pairs | None:
+    found = ctx.objects_for(pod.key, pod.owner)(CLAIM, claim_of(pod.key.namespace, volume.claim))
+    return None if found is None else tuple((name, said.decode()) for name, said in found.data)
 
 
 def shown(ctx: Context, spec: ContainerSpec) -> dict[str, Image]:

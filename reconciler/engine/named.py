@@ -8,7 +8,7 @@ filled one. Whoever makes or removes volumes holds one lock, as several pods may
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from reconciler.engine.oci.places import data_of
 from reconciler.engine.store import pods as index
 from reconciler.model.errors import InvalidInput, NotFound, TryLater
 from reconciler.model.key import ContainerId, Key
-from reconciler.model.spec import ContainerSpec, Mount, Pairs, VolumeKind
+from reconciler.model.spec import ContainerSpec, Mount, Pairs, Volume, VolumeKind
 
 if TYPE_CHECKING:
     from reconciler.engine.images.image import Image
@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 RECORD = "volume.json"
 
 
+ClaimOf = Callable[[Volume], Pairs | None]
+"""What the claim of a volume asks for; None where no manifest defines it."""
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeRecord:
     """``used``: a container has mounted it, so what is in it stays as it is. ``claimed``: it is a claim's.
-    ``created_wall`` in seconds since the epoch."""
+    ``created_wall`` in seconds since the epoch. ``asked``: what that asks a cluster for, which nobody does here."""
 
     name: str
     created_wall: float
@@ -42,10 +46,14 @@ class VolumeRecord:
     labels: Pairs = ()
     used: bool = False
     claimed: bool = False
+    asked: Pairs = ()
 
 
-def prepare(ctx: Context, spec: ContainerSpec, image: Image, user: User) -> None:
-    """Have the named volumes that a container mounts, those that are new filled from its image. ``user`` runs it.
+def prepare(
+    ctx: Context, spec: ContainerSpec, image: Image, user: User, claim_of: ClaimOf = lambda _volume: None
+) -> None:
+    """Have the named volumes that a container mounts, those that are new filled from its image. ``user`` runs it;
+    ``claim_of`` tells what claims ask for.
 
     Raises TryLater.
     """
@@ -55,11 +63,20 @@ def prepare(ctx: Context, spec: ContainerSpec, image: Image, user: User) -> None
                 record = _read(ctx, mount.volume.named)
                 if record is None or not record.used:
                     _first_use(ctx, mount, record, image, user)
-                elif mount.volume.claim and not record.claimed:
-                    data = data_of(ctx.layout.volumes, record.name)
-                    records.write(data.parent, RECORD, replace(record, claimed=True))
+                if mount.volume.claim:
+                    _note_claim(ctx, mount.volume.named, claim_of(mount.volume))
             if spec.security.fs_group is not None:
                 volumes.give_to(data_of(ctx.layout.volumes, mount.volume.named), spec.security.fs_group)
+
+
+def _note_claim(ctx: Context, name: str, asked: Pairs | None) -> None:
+    """``asked`` None: nothing is known of that now."""
+    record = _read(ctx, name)
+    if record is None:
+        return
+    now = replace(record, claimed=True, asked=record.asked if asked is None else asked)
+    if now != record:
+        records.write(data_of(ctx.layout.volumes, name).parent, RECORD, now)
 
 
 def create(ctx: Context, name: str, labels: Pairs = ()) -> VolumeRecord:

@@ -117,7 +117,23 @@ def _decoded(text: str) -> bytes | None:
         return None
 
 
+def _asked(claim: dict[str, Any]) -> Contents:
+    """What a claim asks a cluster for, which is shown and has no effect; of any other shape it says nothing."""
+    spec = claim.get("spec") or {}
+    modes = spec.get("accessModes")
+    resources = spec.get("resources")
+    requests = resources.get("requests") if isinstance(resources, dict) else None
+    found = {
+        "accessModes": ",".join(map(str, modes)) if isinstance(modes, list) else None,
+        "storage": requests.get("storage") if isinstance(requests, dict) else None,
+        "storageClassName": spec.get("storageClassName"),
+    }
+    return tuple((name, str(said).encode()) for name, said in found.items() if said not in (None, ""))
+
+
 def _contents(kind: str, document: dict[str, Any]) -> tuple[Contents, Contents]:
+    if kind == CLAIM:
+        return _asked(document), ()
     texts = {key: text.encode() for key, text in document.get(_AS_TEXT.get(kind, ""), {}).items()}
     encoded = document.get(_IN_BASE64.get(kind, ""), {})
     binary = {key: _decoded(text) or b"" for key, text in encoded.items()}

@@ -26,10 +26,10 @@ Contents = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object. ``data`` are a ConfigMap's texts, and all that a Secret holds; ``binary`` is a ConfigMap's
-    binaryData, which files may hold and variables may not. ``logins``: the passwords of a Secret for imagePullSecrets
-    (None: it is none of that type). ``service``: which pods a Service leads to. ``immutable``: it is not
-    to be edited."""
+    """One object. ``data`` are a ConfigMap's texts, all that a Secret holds, and what a claim asks for; ``binary`` is a
+    ConfigMap's binaryData, which files may hold and variables may not. ``logins``: the passwords of a Secret for
+    imagePullSecrets (None: it is none of that type). ``service``: which pods a Service leads to. ``immutable``: it is
+    not to be edited."""
 
     kind: str
     namespace: str

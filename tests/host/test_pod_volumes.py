@@ -317,6 +317,8 @@ def test_a_claim_is_a_directory_that_outlives_its_pods(instance: Instance, image
     instance.ok("apply", "--wait", "--timeout", 60, folder)
     assert {path.name for path in data.iterdir()} <= {"part", "hosts", "hostname", "resolv.conf"}, "the image's are not"
     assert (data.stat().st_gid, (data / "part").stat().st_gid) == (33, 33)
+    shown = json.loads(instance.ok("volume", "inspect", "db"))[0]["Claim"]
+    assert shown == {"accessModes": "ReadWriteOnce", "storage": "1Gi", "storageClassName": "fast"}
     instance.ok("exec", "web/app", "--", "touch", "/part/kept")
     instance.ok("down", folder)
     assert instance.ok("volume", "prune", "--force") == ""

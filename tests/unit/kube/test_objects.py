@@ -57,6 +57,26 @@ def test_base64_may_be_broken_into_lines_and_a_value_may_be_null_or_missing() ->
 
 
 @pytest.mark.parametrize(
+    ("spec", "asked"),
+    [
+        (
+            {
+                "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
+                "resources": {"requests": {"storage": "1Gi"}},
+                "storageClassName": "fast",
+            },
+            {"accessModes": b"ReadWriteOnce,ReadOnlyMany", "storage": b"1Gi", "storageClassName": b"fast"},
+        ),
+        ({"storageClassName": "", "resources": {"requests": {"storage": 1024}}}, {"storage": b"1024"}),
+        ({"accessModes": "ReadWriteOnce", "resources": ["x"]}, {}),
+        ({}, {}),
+    ],
+)
+def test_what_a_claim_asks_for_is_known_to_be_shown(spec: dict[str, Any], asked: dict[str, bytes]) -> None:
+    assert dict(value(made("PersistentVolumeClaim", spec=spec)).data) == asked
+
+
+@pytest.mark.parametrize(
     "document",
     [
         secret("kubernetes.io/basic-auth", stringData={"username": "me"}),
