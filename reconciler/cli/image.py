@@ -15,6 +15,7 @@ from reconciler.cli.imagelist import completed
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.table import table
 from reconciler.cli.terminal import Progress, complain
+from reconciler.cli.umask import as_called
 
 if TYPE_CHECKING:
     from reconciler.engine.images.image import Image
@@ -270,7 +271,9 @@ def save(
     if file is None and sys.stdout.isatty():
         raise click.UsageError("an archive is nothing for a terminal: give a file with -o, or redirect the output")
     first, *more = references
-    options.engine().images.save(first, file or sys.stdout.buffer, form, *more)
+    images = options.engine().images
+    with as_called():
+        images.save(first, file or sys.stdout.buffer, form, *more)
     return 0
 
 

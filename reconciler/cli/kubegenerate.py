@@ -11,6 +11,7 @@ from reconciler.cli.kubeplay import INTERSPERSED, option
 from reconciler.cli.options.command import PodmanCommand
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import show
+from reconciler.cli.umask import as_called
 from reconciler.model.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def generate(options: Options, names: tuple[str, ...], filename: str | None, ser
         show(text)
         return 0
     try:
-        with open(filename, "x", encoding="utf-8") as file:
+        with as_called(), open(filename, "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise InvalidInput(

@@ -16,6 +16,7 @@ from reconciler.cli.options.groups import pod_options, pod_sandbox_options, sand
 from reconciler.cli.options.values import PodOptions, SandboxOptions
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import Progress
+from reconciler.cli.umask import as_called
 from reconciler.model.desired import RunState
 from reconciler.model.errors import InvalidInput, RuntimeFailed
 from reconciler.model.key import HAND, Key
@@ -56,7 +57,8 @@ def create(options: Options, called: str | None, pod: PodOptions, box: SandboxOp
     making.make_pod(bench, word, replace_old=pod.replace)
     ident = _id_of(engine, spec.key)
     if pod.pod_id_file:
-        Path(pod.pod_id_file).write_text(ident)
+        with as_called():
+            Path(pod.pod_id_file).write_text(ident)
     click.echo(ident)
     return 0
 

@@ -18,6 +18,7 @@ from reconciler.cli.options.groups import create_options, member_options, run_op
 from reconciler.cli.options.values import MakingOptions, MemberOptions, SandboxOptions
 from reconciler.cli.settings import Options, pass_options
 from reconciler.cli.terminal import Progress, complain
+from reconciler.cli.umask import as_called
 from reconciler.model.desired import RunState, Wish
 from reconciler.model.errors import InvalidInput, NotFound, ReconcilerError
 from reconciler.model.key import HAND, ContainerId, Key
@@ -163,7 +164,8 @@ def _make(
         making.make_pod(bench, word, replace_old=how.replace)
     made = Made(key, name, making.id_of(bench, key, name))
     if file:
-        file.write_text(made.id)
+        with as_called():
+            file.write_text(made.id)
     return made
 
 

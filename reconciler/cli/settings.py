@@ -37,8 +37,11 @@ class Options:
             raise HostUnfit("cannot work on containers: this needs root", hint="run it with sudo")
         if self.root is not None and ":" in str(self.root.absolute()):  # conmon's --log-path ends at a colon
             raise InvalidInput(f"cannot use {self.root} as --root: a path with a colon cannot be told to monitors")
+        from reconciler.cli import umask
         from reconciler.engine.context import Settings
         from reconciler.engine.engine import Engine
+
+        umask.take_ours()
 
         settings = Settings(root=self.root, runtime=self.runtime, conmon=self.conmon, ended=self._ended())
         engine = Engine.open(settings, mend=mend, say=say or _say)
