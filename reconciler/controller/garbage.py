@@ -174,7 +174,7 @@ class Housekeeper:
 
     def _remains(self) -> None:
         try:
-            self._engine.tidy()
+            self._engine.tidy(names=False)
         except ReconcilerError as error:
             self._log.warning("cannot tidy up", cause=error.message)
         except Exception:  # the same

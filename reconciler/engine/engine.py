@@ -88,9 +88,10 @@ class Engine:
             _fill(context)
         return cls(context)
 
-    def tidy(self) -> None:
+    def tidy(self, *, names: bool = True) -> None:
         """Collect what killed predecessors left where no plan looks: trash, rows and leases and lock files of pods
         that are not there, logs of what is gone, the network of an instance without pods. Cheap where there is nothing.
+        ``names``: see to the name server, too, where nobody else does now and then.
 
         Raises ReconcilerError.
         """
@@ -104,7 +105,8 @@ class Engine:
             for key in sandboxes.forgotten(ctx):
                 with self.lock(key):
                     sandboxes.forget(ctx, key)
-            nameserver.tend(ctx)
+            if names:
+                nameserver.tend(ctx)
             locks.sweep(ctx.layout.locks, {ctx.layout.key_lock(key).name for key in self.keys()})
             oldlogs.sweep(ctx, self.lock)
             networks.remove_if_last(ctx, firewalls.close)

@@ -88,8 +88,9 @@ class PodEngine(Protocol):
     def sweep_images(self) -> Space | None:
         """Delete what belongs to no image; what is free then. None where that cannot be now. Raises ReconcilerError."""
 
-    def tidy(self) -> None:
-        """Collect what killed predecessors left where no plan looks. Raises ReconcilerError."""
+    def tidy(self, *, names: bool = True) -> None:
+        """Collect what killed predecessors left where no plan looks, the name server's among it unless somebody else
+        sees to that (``names``). Raises ReconcilerError."""
 
     def mend_network(self, by: str = "") -> tuple[str, ...]:
         """Put right what others did to the pods' network on this host; what it was, in sentences.

@@ -167,7 +167,7 @@ class FakeEngine(FakeStock):
                     replace(c, **words) if (c.id, c.started) == (container, since) else c for c in pod.containers
                 ]
 
-    def tidy(self) -> None:
+    def tidy(self, *, names: bool = True) -> None:
         """Nothing is ever left in memory."""
 
     def mend_network(self, by: str = "") -> tuple[str, ...]:
