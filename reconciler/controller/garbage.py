@@ -18,7 +18,6 @@ from reconciler.controller.health import Health
 from reconciler.controller.log import Log
 from reconciler.controller.wanted import Wanted
 from reconciler.model.clock import Clock
-from reconciler.model.desired import Present, Suspended
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.events import EventType
 from reconciler.model.interfaces import PodEngine
@@ -121,24 +120,12 @@ def without(stock: Stock, images: tuple[StockedImage, ...]) -> Stock:
     return replace(stock, images=tuple(image for image in stock.images if image.id not in gone))
 
 
-def named_by(wanted: Wanted) -> frozenset[str]:
-    """The references of all images of the pods that are wanted, those left alone among them. (What a broken file meant
-    is on record.) Raises ReconcilerError where that cannot be told."""
-    names: set[str] = set()
-    for key in wanted.keys():  # noqa: SIM118 (no dict)
-        desired = wanted.resolve(key).desired
-        meant = desired.meant if isinstance(desired, Suspended) else desired
-        if isinstance(meant, Present):
-            names |= meant.spec.images
-    return frozenset(names)
-
-
 class Housekeeper:
     """The thread. ``start`` and ``stop`` once."""
 
     def __init__(self, engine: PodEngine, wanted: Wanted, clock: Clock, log: Log, health: Health) -> None:
         self._engine, self._clock, self._log, self._health = engine, clock, log, health
-        self._collector = Collector(engine, clock, log, lambda: named_by(wanted), health.progress)
+        self._collector = Collector(engine, clock, log, wanted.images, health.progress)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="garbage", daemon=True)
 

@@ -55,6 +55,9 @@ class Source(Protocol):
     def is_lost(self, user: Key, kind: str, name: str) -> bool:
         """Whether an object that ``find`` has is gone, and only not believed to be yet."""
 
+    def images(self) -> Set[str]:
+        """The references of all images of the pods that it defines; what of it counts is not asked."""
+
     def users_of(self, objects: Collection[ObjectId]) -> Set[Key]:
         """The keys whose pods refer to one of these objects, as it defines them."""
 
@@ -204,6 +207,10 @@ class Wanted:
             return next((found for source in sources if (found := source.find(user, kind, name)) is not None), None)
 
         return find
+
+    def images(self) -> frozenset[str]:
+        """The references of all images of the pods that any source defines, those left alone among them."""
+        return frozenset().union(*(source.images() for source in self.sources))
 
     def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
         """Every key whose pod refers to one of these objects, whichever source defines the pod."""

@@ -153,6 +153,11 @@ class DirectorySource:
         """Whether an object that ``find`` has is gone, and only not believed to be yet."""
         return (kind, user.namespace, name) in self.snapshot.lost
 
+    def images(self) -> set[str]:
+        """The references of all images of the pods that the files define."""
+        claims = (claim for claims in self.snapshot.claims.values() for claim in claims)
+        return {reference for claim in claims for reference in claim.pod.spec.images}
+
     def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
         """The pods that a file defines and that refer to one of these objects, or that a Service among them may
         select."""

@@ -285,6 +285,10 @@ class HandSource:
         own = self._read_or_none(user)
         return tuple(one.value.service for one in own.objects if one.value.service) if own else ()
 
+    def images(self) -> set[str]:
+        """The references of all images of the pods that can be read."""
+        return {reference for pod in self.all() for reference in pod.spec.images}
+
     def users_of(self, objects: Collection[ObjectId]) -> set[Key]:
         """The pods that refer to one of these objects."""
         return {

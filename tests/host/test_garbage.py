@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.controller.by_hand import Bench
-from reconciler.controller.garbage import Collector, named_by
+from reconciler.controller.garbage import Collector
 from reconciler.controller.log import Silent
 from reconciler.controller.wanted import Wanted
 from reconciler.engine.effects import FAULT
@@ -51,7 +51,7 @@ def collector(instance: Instance) -> Collector:
     """As a controller of no folder has it, in another process's place."""
     engine, clock = instance.opened(), SystemClock()
     wanted = Wanted([Bench(engine, engine.layout, clock).source])
-    return Collector(engine, clock, Silent(), lambda: named_by(wanted))
+    return Collector(engine, clock, Silent(), wanted.images)
 
 
 def test_a_controller_removes_what_no_pod_names(

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.controller.garbage import Collector, named_by
+from reconciler.controller.garbage import Collector
 from reconciler.controller.log import Silent
 from reconciler.controller.wanted import Wanted
 from reconciler.model.errors import TryLater
 from reconciler.model.events import EventType
+from reconciler.model.spec import PodSpec, SandboxSpec
 from reconciler.model.stock import ImagePolicy, Space, StockedImage
 from reconciler.sources.directory import DirectorySource
-from reconciler.sources.suspended import Suspensions
+from reconciler.sources.hand import HandPod, HandSource
 from tests.fakes.clock import FakeClock
 from tests.fakes.engine import FakeEngine
 from tests.unit.sources.manifests import key, pod
@@ -125,15 +126,14 @@ def test_trouble_is_told(engine: FakeEngine) -> None:
     assert engine.emitted == [("images", EventType.WARNING, "ImageGCFailed", "cannot look at the images: disk on fire")]
 
 
-def test_all_that_manifests_name_is_wanted_also_of_pods_that_are_left_alone(tmp_path: Path) -> None:
+def test_all_that_manifests_and_commands_name_is_wanted(tmp_path: Path) -> None:
     folder = tmp_path / "pods"
     folder.mkdir()
     volume = '  volumes:\n  - name: data\n    image: {reference: "data:1"}\n'
     mount = "    volumeMounts: [{name: data, mountPath: /data}]\n"
     (folder / "web.yaml").write_text(pod("web") + mount + volume)
     (folder / "db.yaml").write_text(pod("db").replace("busybox:1", "postgres:17"))
-    suspensions = Suspensions(tmp_path / "suspended")
-    suspensions.suspend(key("db"), 1.0)
-    wanted = Wanted([DirectorySource(folder, clock=FakeClock())], suspensions=suspensions)
-    wanted.digest = lambda _: ""
-    assert named_by(wanted) == {"busybox:1", "data:1", "postgres:17"}
+    by_hand = HandSource(tmp_path / "hand")
+    by_hand.write(HandPod(PodSpec(key("box"), SandboxSpec(infra_image="infra:1"))))
+    wanted = Wanted([DirectorySource(folder, clock=FakeClock()), by_hand])
+    assert wanted.images() == {"busybox:1", "data:1", "postgres:17", "infra:1"}
