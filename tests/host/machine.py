@@ -39,12 +39,14 @@ POD_NAMES = ("pa",)
 
 @dataclass
 class Operator:
-    """``wanted``: pods and containers made by hand, with whether they are to run; absent names are not there."""
+    """``wanted``: pods and containers made by hand, with whether they are to run; absent names are not there.
+    ``shapes``: the manifests that are in the folder."""
 
     instance: Instance
     folder: Path
     image: str
     effects: tuple[str, ...]
+    shapes: dict[str, int] = field(default_factory=dict)
     wanted: dict[str, bool] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
     history: list[str] = field(default_factory=list)
@@ -63,8 +65,10 @@ class Operator:
         self.history.append(f"write {name} {shape}")
         path = self.folder / f"{name}.yaml"
         if shape is None:
+            self.shapes.pop(name, None)
             path.unlink(missing_ok=True)
         else:
+            self.shapes[name] = shape
             put(path, self.manifest(name, shape))
 
     def words(self, verb: str, name: str, variant: int) -> list[str]:
@@ -260,14 +264,20 @@ class Operator:
             assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
 
     def _apply(self) -> None:
-        """Two pods may want the same port: then the later one waits, and says so."""
-        done = self.run(["apply", "--wait", "--yes-prune", "--timeout", "20", str(self.folder)])
-        if done.returncode != 0:
-            assert "18500" in done.stderr + done.stdout or "18501" in done.stderr + done.stdout, done.stderr
-            for name in FOLDER_NAMES:
-                self.write(name, 0)
-            done = self.run(["apply", "--wait", "--yes-prune", "--timeout", "60", str(self.folder)])
-        assert done.returncode == 0, done.stderr
+        """Of two pods that want one port the later one would wait for it: here it does without."""
+        taken = {
+            port.host_port
+            for key, have in self.everything()
+            if key.name in {*HAND_NAMES, *POD_NAMES} and have.sandbox is not None
+            for port in have.sandbox.applied.sandbox.ports
+        }
+        for name, shape in sorted(self.shapes.items()):
+            if shape & 2 and PORTS[shape & 1] in taken:
+                self.write(name, shape & ~2)
+            elif shape & 2:
+                taken.add(PORTS[shape & 1])
+        done = self.run(["apply", "--wait", "--yes-prune", "--timeout", "60", str(self.folder)])
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def _expect_by_hand(self, name: str, running: bool) -> None:
         have = self.instance.engine.observe(Key("default", name), None)
