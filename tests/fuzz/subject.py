@@ -6,27 +6,33 @@ is promised of a manifest that was read and does not hold (``Broken``).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import unicodedata
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
+from reconciler.cli.description import describe
 from reconciler.controller.binding import bind
 from reconciler.controller.generated import generated
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
 from reconciler.engine.oci import linux, mounts, process
 from reconciler.engine.records import PodRecord
+from reconciler.flags.beside import Beside, over
+from reconciler.flags.sandbox import Network
 from reconciler.kube import Loaded, load
 from reconciler.kube.present import pod_object
 from reconciler.kube.problem import Reason
 from reconciler.model.desired import Present
 from reconciler.model.errors import ReconcilerError
+from reconciler.model.harmless import JOINERS
 from reconciler.model.key import PodId, SourceId
 from reconciler.model.objects import FindObject, Object
 from reconciler.model.observed import HostFacts, Observed
-from reconciler.model.spec import PodSpec
+from reconciler.model.spec import PodSpec, PortBinding
 from reconciler.model.typed import decoder
 from reconciler.plan.disruption import highest, pod_changes, tell
 from reconciler.plan.pod_actions import compute_pod_actions
@@ -37,6 +43,15 @@ from tests.fuzz.corpus import seeds
 from tests.unit.oci.samples import FACTS, bundle
 
 OWNER = SourceId("dir:/fuzz")
+BESIDE = Beside(
+    network=Network(),
+    ports=(PortBinding(1, 80),),
+    every_port=True,
+    annotations=(("a", "b"),),
+    no_hosts=True,
+    host_users=True,
+)
+KEPT = ("Zs", "Co", "Cn")
 IMAGE = Image("0", (), (Path("/l"),), cmd=("run",), env=("PATH=/bin", "A=b"))
 
 
@@ -77,6 +92,7 @@ def _of_pod(spec: PodSpec, case: Case, objects: tuple[Object, ...]) -> None:
     _comes_back_from_its_record(present.spec)
     _is_planned(present)
     _is_run(present.spec)
+    _is_played(spec)
     if len(case.data) % 8 == 0 or case.in_folder:  # it takes as long as all the rest
         _comes_back_as_manifest(spec)
 
@@ -116,10 +132,24 @@ def _differs(before: PodSpec, spec: PodSpec) -> None:
 
 
 def _is_planned(present: Present) -> None:
+    """What is to be done and told of it, in a manifest's shape and in describe's."""
     have = Observed(present.spec.key)
     compute_pod_actions(present, have, HostFacts(), 0.0)
     pod = pod_object(present.spec, pod_status(present, have, HostFacts(), 0.0))
     msgspec.json.encode(pod)
+    text = describe(pod, [], node="n", owner=present.owner, word="Pending", now=0.0)
+    _expect(all(line.replace("\t", "").isprintable() for line in map(_without_kept, text.split("\n"))), "not harmless")
+
+
+def _without_kept(line: str) -> str:
+    """Without what is not printable in Python's eyes and no terminal obeys."""
+    return "".join(c for c in line if unicodedata.category(c) not in KEPT and c not in JOINERS)
+
+
+def _is_played(spec: PodSpec) -> None:
+    """With what may be said beside it on a command line."""
+    with contextlib.suppress(ReconcilerError):
+        _comes_back_from_its_record(over(spec, BESIDE))
 
 
 def _is_run(spec: PodSpec) -> None:

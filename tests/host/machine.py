@@ -83,6 +83,8 @@ class Operator:
                 return ["pod", "create", "--name", name, *port, *network]
             case "join", True:
                 return ["run", "-d", "--pod", name, *sleeper]
+            case "join", False:
+                return ["exec", name, "true"]
             case "rm", _:
                 return [*self._pods(name), "rm", "-f", "-t", "0", "-i", name]
             case "stop" | "restart", False:
@@ -100,12 +102,13 @@ class Operator:
     def command(self, verb: str, name: str, variant: int) -> None:
         """One command by itself: what it says is so afterwards."""
         done = self.run(self.words(verb, name, variant))
+        if verb == "rm":
+            assert done.returncode == 0, f"{name} is not removed: {done.stderr}"
+            self.doubtful.discard(name)
         if done.returncode == 0 and name not in self.doubtful:
             self._believe(verb, name)
-        elif verb == "rm":
-            raise AssertionError(f"{name} is not removed: {done.stderr}")
-        elif name in self.wanted and verb in ("stop", "kill", "restart", "start"):
-            self.doubtful.add(name)  # it may be half done: a port of another, say
+        elif done.returncode != 0 and name in self.wanted and verb in ("stop", "kill", "restart", "start"):
+            self.doubtful.add(name)  # it may be half done: its port may be another's, say
 
     def _believe(self, verb: str, name: str) -> None:
         match verb:
