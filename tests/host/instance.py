@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reconciler.engine import cgroups, processes
+from reconciler.engine import cgroups, check, processes
 from reconciler.engine.context import Settings
 from reconciler.engine.engine import Engine
 from reconciler.engine.layout import Layout
@@ -34,7 +35,7 @@ from tests.slowness import seconds
 
 T = TypeVar("T")
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that anything a test waits for may take on a busy machine; usually it takes a tenth of one."""
 
 CONMON = Path(os.environ["RECONCILER_TEST_CONMON"]) if "RECONCILER_TEST_CONMON" in os.environ else None
@@ -95,6 +96,18 @@ class Instance:
         assert done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def in_vain(self, folder: Path, *said: str | re.Pattern[str], limit: int = 4) -> subprocess.CompletedProcess[str]:
+        """``apply --wait`` of what does not get as it is wanted, which is to say all of this: with more and more time,
+        as a busy machine needs it to come so far."""
+        for seconds_given in (limit, 4 * limit, 16 * limit):
+            done = self.run("apply", "--wait", "--timeout", seconds_given, folder, timeout=seconds_given + 90)
+            told = done.stdout + done.stderr
+            assert done.returncode == 1, told
+            missing = [each for each in said if not re.search(re.escape(each) if isinstance(each, str) else each, told)]
+            if not missing:
+                return done
+        raise AssertionError(f"{missing} is not in {told}")
+
     def watch(self, *folders: Path | str) -> subprocess.Popen[str]:
         """A controller in the background (options of ``watch`` may come first); its log is ``controller.log`` in the
         root."""
@@ -128,6 +141,10 @@ class Instance:
         if have.sandbox and have.sandbox.infra_up and have.sandbox.infra:
             everything["infra"] = have.sandbox.infra
         return {name: c.pid for name, c in everything.items() if c.pid is not None}
+
+    def leaks(self) -> tuple[check.Leak, ...]:
+        """What ``system check`` would still find when a busy machine has had its time."""
+        return check.check(self.engine.context, DEADLINE)
 
     def remove_everything(self) -> None:
         """Kill and remove all pods, by the plan that a removed manifest gets, with no grace."""
@@ -168,11 +185,13 @@ def checked(made: Instance) -> Iterator[Instance]:
     """For a fixture: afterwards controllers are stopped, pods killed and removed, and ``system check`` must have
     nothing to say."""
     yield made
-    made.stop_controllers()
-    leaks = made.engine.check()
-    made.remove_everything()
+    try:
+        made.stop_controllers()
+        leaks = made.leaks()
+    finally:
+        made.remove_everything()
     assert leaks == (), f"while pods were there: {[str(leak) for leak in leaks]}"
-    after = made.engine.check()
+    after = made.leaks()
     assert after == (), f"after their removal: {[str(leak) for leak in after]}"
 
 
@@ -266,7 +285,7 @@ def expect_nothing_left(root: Path) -> None:
     """No process, cgroup, link, nft table or mount of the instance at ``root`` may be there."""
     tag = Layout.at(root).tag
     end_zygote(root)
-    until(lambda: _removed_instance(tag), "nobody is in the instance's cgroup: what was killed may still be dying", 10)
+    until(lambda: _removed_instance(tag), "nobody is in the instance's cgroup: what was killed may still be dying")
     left: list[str] = []
 
     def look() -> bool:
@@ -274,7 +293,7 @@ def expect_nothing_left(root: Path) -> None:
         return not left
 
     try:
-        until(look, "nothing is left", 10)
+        until(look, "nothing is left")
     except AssertionError:
         raise AssertionError(f"left behind by the instance {tag} at {root}: {left}") from None
 

@@ -18,7 +18,7 @@ from reconciler.model.key import Key
 from tests.fakes.engine import FakeEngine
 from tests.slowness import seconds
 
-DEADLINE = seconds(20.0)
+DEADLINE = seconds(60.0)
 SETTLE = 0.3
 
 

@@ -58,9 +58,12 @@ def monitor_of(instance: Instance, one: Container) -> PidRef:
 
 def zygote_of(instance: Instance) -> PidRef:
     """The process that monitors are forked from."""
-    found = [process.pid for process in processes_of(instance.root) if "--zygote" in process.command]
-    assert len(found) == 1, f"zygotes: {found}"
-    return reference(found[0])
+
+    def look() -> list[int]:
+        found = [process.pid for process in processes_of(instance.root) if "--zygote" in process.command]
+        return found if len(found) == 1 else []  # a fork of it has its name for a moment
+
+    return reference(*until(look, "there is one zygote"))
 
 
 def infra_of(instance: Instance, pod: str) -> Container:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 HOST_IP, OUTSIDE_IP = "198.51.100.1", "198.51.100.2"
 HOST_IP6, OUTSIDE_IP6 = "2001:db8:51::1", "2001:db8:51::2"
 NETWORK, NETWORK6 = IPv4Network("10.101.0.0/24"), IPv6Network("fd10:101::/64")
-PATIENCE = seconds(5.0)
+PATIENCE = seconds(30.0)
 
 
 @dataclass

@@ -32,7 +32,7 @@ from reconciler.model.spec import ContainerSpec, Mount, SandboxSpec, Security, V
 from tests.slowness import seconds
 
 OPS = Path(__file__).with_name("prepare_ops.py")
-DEADLINE = seconds(20.0)
+DEADLINE = seconds(60.0)
 PLAIN = Security()
 ALONE = SandboxSpec()
 HOST_USR = Mount("/usr", Volume("usr", VolumeKind.HOST_PATH, "/usr"), read_only=True)

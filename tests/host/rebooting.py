@@ -37,6 +37,7 @@ def rebooting(instance: Instance, directory: Path) -> Iterator[Callable[[], None
         instance.__dict__["engine"] = instance.opened(instance.runtime)
 
     yield pretend
+    instance.stop_controllers()  # or they would make again what is removed
     instance.remove_everything()
     for _ in range(mounted):
         subprocess.run(["umount", BOOT_ID], check=True, timeout=30)

@@ -121,11 +121,11 @@ def test_backoff_goes_on_where_it_was(instance: Instance, image: str, folder: Pa
     instance.watch(folder)
     until(lambda: log_of(instance).count("controller starts") == 2, "the second controller is there")
     until(lambda: row_of(instance, "loop")[2] == "CrashLoopBackOff", "the back-off is shown")
-    until(lambda: crashes(instance)[0] == 2, "the second restart", 20)
+    until(lambda: crashes(instance)[0] == 2, "the second restart")
     last = container_status(instance, "loop", "app")
     assert last["restartCount"] == 2
     again = until(lambda: instance.containers("loop")["app"].started, "it has started")
-    assert 10.0 <= again - crashed.finished < 10.0 + seconds(2.0)
+    assert 10.0 <= again - crashed.finished < 20.0, "neither at once nor as after a third crash"
 
 
 @ENDS
@@ -148,9 +148,16 @@ def test_a_grace_period_goes_on_without_the_controller(
     end_controller(first, number)
 
     instance.watch(folder)
-    replaced(instance, "slow", "app", before["app"])
-    new = instance.containers("slow")["app"]
-    assert 0.0 <= new.started - deadline < seconds(1.5)
+    seen = set()
+
+    def is_replaced() -> bool:
+        now = stopping_of(instance, before)
+        seen.update({now.stopping.deadline} if now and now.stopping and not now.stopping.killed else ())
+        return instance.running("slow").get("app") not in (None, before["app"])
+
+    until(is_replaced, "the new version runs")
+    assert seen <= {deadline}, "nobody begins to count anew"
+    assert instance.containers("slow")["app"].started >= deadline
     assert instance.running("slow")["side"] == before["side"]
     stopped, *killed = [e.message for e in events(instance, "slow") if e.reason == "Killing"]
     assert stopped.startswith("Stopping container app: env")
@@ -160,7 +167,7 @@ def test_a_grace_period_goes_on_without_the_controller(
 
 def test_a_deadline_that_passed_unwatched_is_kept_at_once(instance: Instance, image: str, folder: Path) -> None:
     manifest = pod("slow", sleeper("app", image, command=STUBBORN))
-    manifest["spec"]["terminationGracePeriodSeconds"] = round(seconds(1))
+    manifest["spec"]["terminationGracePeriodSeconds"] = round(seconds(3))
     put(folder / "slow.yaml", manifest)
     first = instance.watch(folder)
     until(lambda: is_ready(instance, "slow"), "it ignores TERM")

@@ -62,7 +62,7 @@ def there(request: pytest.FixtureRequest, root: Path, image: str) -> Iterator[In
     made = Instance(root, "--runtime", request.param)
     yield made
     made.remove_everything()
-    assert made.engine.check() == ()
+    assert made.leaks() == ()
 
 
 def test_each_container_is_under_the_profile_that_its_manifest_names(there: Instance, image: str, folder: Path) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.host.conftest import IMAGE, OTHER_IMAGE
-from tests.host.instance import Instance, until
+from tests.host.instance import DEADLINE, Instance, until
 from tests.host.manifests import container, pod, put
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.host
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_ctrl_c(
         try:
             until(lambda: begun in (tmp_path / "output").read_text(), f"it says {begun!r}")
             os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(20) == code
+            assert process.wait(DEADLINE) == code
         finally:
             process.kill()
     said = (tmp_path / "output").read_text()
@@ -194,9 +194,7 @@ def test_a_full_disk_stops_nothing_and_heals(small_disk: Path, folder: Path, arc
         before = instance.running("web")
         fill(small_disk / "full")
         put(folder / "next.yaml", pod("next", container("app", IMAGE)))
-        done = instance.run("apply", "--wait", "--timeout", 3, folder)
-        assert done.returncode == 1
-        assert re.search("not ready: pod default/next: .*(disk is full|[Nn]o space left)", done.stderr), done.stderr
+        instance.in_vain(folder, re.compile("not ready: pod default/next: .*(disk is full|[Nn]o space left)"), limit=3)
         loaded = instance.run("image", "load", "-i", archive)
         assert loaded.returncode == 1
         assert re.search("disk is full|[Nn]o space left", loaded.stderr), loaded.stderr
@@ -207,7 +205,7 @@ def test_a_full_disk_stops_nothing_and_heals(small_disk: Path, folder: Path, arc
         assert instance.running("web") == before
     finally:
         instance.stop_controllers()
-        assert instance.engine.check() == ()
+        assert instance.leaks() == ()
         instance.remove_everything()
 
 

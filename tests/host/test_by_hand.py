@@ -45,7 +45,7 @@ def test_a_pod_that_is_not_started_takes_members_and_runs_later(instance: Instan
     pod.perform(StartContainer(one.id, "one", ASKED))
     assert pod.member("one").pid == one.pid
     until(lambda: pod.log(one) == "box\n", "it runs in the pod's namespaces")
-    assert instance.engine.check() == ()
+    assert instance.leaks() == ()
 
 
 def test_a_member_that_waits_is_killed(instance: Instance, image: str) -> None:

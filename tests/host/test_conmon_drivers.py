@@ -20,7 +20,7 @@ from conmon.logs import dated
 from reconciler.engine.monitors import Monitors
 from reconciler.linux.syscalls import KERNEL, MountFlag
 from reconciler.model.key import ContainerId
-from tests.host.conmon_box import DEADLINE, Box, monitors_of, parent, pidfd, readable, wait_gone
+from tests.host.conmon_box import DEADLINE, Box, hurry_packers, monitors_of, parent, pidfd, readable, wait_gone
 from tests.host.instance import until
 from tests.host.test_conmon import BOTH, OURS, Run
 from tests.host.test_replacement import Watched
@@ -302,7 +302,7 @@ def test_a_monitor_that_takes_anothers_place_says_so(box: Box, syslog: socket.so
 def packers_ended(cid: ContainerId) -> None:
     """Until nobody changes the logs any more. A packer has its monitor's name at first."""
     until(lambda: not monitors_of([cid]), "the monitor has ended, and its packers have names of their own")
+    hurry_packers()
     for pid in monitors_of([ContainerId("conmon gzip")]):
         with contextlib.suppress(ProcessLookupError), pidfd(pid) as ending:  # it has ended already
-            os.setpriority(os.PRIO_PROCESS, pid, 0)  # where others are at work it would take minutes
             wait_gone(ending)

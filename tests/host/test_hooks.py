@@ -17,6 +17,8 @@ pytestmark = pytest.mark.host
 
 KEY = Key("default", "hooks")
 LIVE = 'trap "echo TERM >>/keep/log; exit 0" TERM; echo up >>/keep/log; while :; do sleep 1000 & wait; done'
+UP = "until grep -q up /keep/log; do sleep 0.05; done"
+"""By then the container hears TERM."""
 WAIT = "until [ -e /keep/go ]; do sleep 0.05; done"
 
 
@@ -82,7 +84,7 @@ def test_a_container_is_there_when_its_hook_has_ended_and_stops_when_the_other_h
 
 
 def test_a_hook_that_fails_ends_the_container(instance: Instance, image: str, folder: Path, keep: Path) -> None:
-    put(folder / "hooks.yaml", hooked(image, keep, {"restartPolicy": "Never"}, postStart=runs("exit 7")))
+    put(folder / "hooks.yaml", hooked(image, keep, {"restartPolicy": "Never"}, postStart=runs(f"{UP}; exit 7")))
     assert instance.run("apply", "--wait", "--timeout", 60, folder).returncode == 1
     assert said(keep)[-1:] == ["TERM"]
     assert "terminated" in status(instance)["state"]
@@ -149,5 +151,6 @@ def test_a_hook_that_takes_too_long_does_not_keep_the_container(
     slow = runs("echo begun >>/keep/log; sleep 999")
     put(folder / "hooks.yaml", hooked(image, keep, {"terminationGracePeriodSeconds": 1}, preStop=slow))
     instance.ok("apply", "--wait", "--timeout", 60, folder)
+    until(lambda: said(keep) == ["up"], "it hears TERM")
     instance.ok("down", folder)
     assert said(keep) == ["up", "begun", "TERM"]

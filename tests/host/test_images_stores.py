@@ -92,7 +92,7 @@ def test_a_pod_runs_from_what_buildah_built_and_takes_up_what_is_built_again(
     (folder / "pod.yaml").write_text(POD)
     instance.watch(folder)
     first = until(lambda: instance.running("built").get("c"), "it runs")
-    assert instance.ok("logs", "built") == "first\n"
+    until(lambda: instance.ok("logs", "built") == "first\n", "it is of what was built")
     build(buildah, "second", "localhost/mine:latest")
     assert instance.running("built")["c"] == first, "what runs is not touched"
     os.kill(first.pid, 9)

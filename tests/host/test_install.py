@@ -48,7 +48,7 @@ echo "LEFT"; touch "$SCRATCH/before-uninstall"
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_install_upgrade_and_uninstall(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     words = ["git", "-c", f"safe.directory={CHECKOUT}", "ls-files", "-z"]  # it may be somebody else's than root's
@@ -73,7 +73,7 @@ def test_install_upgrade_and_uninstall(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine.effects import FAULT, TRACE
-from tests.host.instance import Instance, fresh_instance
+from tests.host.instance import DEADLINE, Instance, fresh_instance
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(900 if os.environ.get("RECONCILER_KILLS") != "all" else 7200)]
 
@@ -106,7 +106,7 @@ def test_random_kills_in_churn_lose_nothing(instance: Instance, image: str, fold
             _churn(folder, dice)
             _pause(controller, dice.uniform(0.02, 0.5))
         os.kill(controller.pid, signal.SIGKILL)
-        controller.wait(10)
+        controller.wait(DEADLINE)
         after = f"random kill {kill}"
         _converge(instance, folder, after=after)
         _verify(instance, folder, after=after)

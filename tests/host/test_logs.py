@@ -15,10 +15,11 @@ from typing import IO
 import pytest
 
 from conmon.logs import dated
+from tests.host.conmon_box import hurry_packers
 from tests.host.instance import DEADLINE, OURS_ONLY, Instance, until
 from tests.host.manifests import Manifest, container, pod, put
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.host
 
 
 @pytest.fixture
@@ -148,6 +149,7 @@ def test_following_goes_on_over_rotations(instance: Instance, image: str, folder
 
 
 def _packed(log: Path) -> list[str]:
+    hurry_packers()
     kept = dated.kept(str(log))
     return kept if len(kept) == 2 and kept[0].endswith(".gz") else []
 
@@ -175,7 +177,9 @@ def test_following_goes_on_over_restarts(instance: Instance, image: str, folder:
 def test_several_containers_at_once(instance: Instance, image: str, folder: Path) -> None:
     put(folder / "web.yaml", pod("web", container("app", image), container("side", image)))
     instance.ok("apply", "--wait", folder)
-    assert instance.ok("logs", "web", "--all-containers").splitlines() == ["app is up", "side is up"]
+    both = ["app is up", "side is up"]
+    until(lambda: sorted(instance.ok("logs", "web", "--all-containers").splitlines()) == both, "both have spoken")
+    assert instance.ok("logs", "web", "--all-containers").splitlines() == both
     assert instance.ok("logs", "pod/web", "--all-containers", "--prefix").splitlines() == [
         "[pod/web/app] app is up",
         "[pod/web/side] side is up",

@@ -79,7 +79,7 @@ def test_a_pod_waits_for_its_network_and_lives_in_it(instance: Instance, image: 
     assert refused.returncode == 1
     assert "cannot remove network inner: pods are in it: default/a" in refused.stderr
     assert instance.ok("network", "rm", "-f", "inner").splitlines()[-1] == "inner"
-    assert instance.engine.check() == ()
+    assert instance.leaks() == ()
     assert not bridge.stands(shown["network_interface"])
     assert set(instance.running("b")) == {"one", "infra"}
     assert ips_of(instance, "b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from tests.host.netlab import (
     NETWORK6,
     OUTSIDE_IP,
     OUTSIDE_IP6,
+    PATIENCE,
     Lab,
     Node,
     ask,
@@ -105,7 +107,7 @@ def test_attaching_is_quick(lab: Lab) -> None:
         pod.attach(lab.config, node.id, node.ref, f"10.101.0.{n}")
         took.append(time.perf_counter() - begun)
     print("attach ms:", [round(t * 1e3, 1) for t in took])
-    assert min(took) < seconds(0.050), "6 ms on an idle machine; a busy one gets some slack"
+    assert min(took) < seconds(0.150), "6 ms on an idle machine; a busy one gets some slack"
 
 
 def test_many_pods_are_attached_at_the_same_time(lab: Lab) -> None:
@@ -370,9 +372,8 @@ def test_a_pod_in_a_new_life_answers_at_once_at_its_old_address(lab: Lab) -> Non
     new = lab.pod("10.101.0.2")
     serve(lab, new, "new", TCP, 80)
     for who in (None, neighbour):
-        begun = time.monotonic()
+        assert repeats(who, "10.101.0.2", 80) == 0, "a SYN was lost: that costs a second"
         assert ask(who, TCP, "10.101.0.2", 80)[0] == "new"
-        assert time.monotonic() - begun < 0.9, "a lost SYN is sent again only after 1 s"
 
 
 def test_a_pod_cannot_take_the_mac_of_another(lab: Lab) -> None:
@@ -389,15 +390,25 @@ def test_a_pod_cannot_take_the_mac_of_another(lab: Lab) -> None:
 
     assert ask(None, TCP, victim.ip, 80)[0] == "victim"  # the host knows the MAC: it will not ask, and so mend, again
     thief.run(spoof)
-    begun = time.monotonic()
+    assert repeats(None, victim.ip, 80) == 0
     assert ask(None, TCP, victim.ip, 80)[0] == "victim"
-    assert time.monotonic() - begun < 0.9
+
+
+def repeats(where: Node | None, ip: str, port: int) -> int:
+    """How often something was sent again until a connection stood (tcpi_total_retrans of linux/tcp.h)."""
+
+    def connect() -> int:
+        with socket.create_connection((ip, port), PATIENCE) as one:
+            told = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+            return int.from_bytes(told[100:104], sys.byteorder)
+
+    return where.run(connect) if where else connect()
 
 
 def test_a_link_dies_with_its_pod(lab: Lab) -> None:
     kept, gone = lab.pod("10.101.0.2"), lab.pod("10.101.0.3")
     gone.kill()
-    assert pod.leaked_links("tst2", [kept.id], patience=5.0) == ()
+    assert pod.leaked_links("tst2", [kept.id], patience=PATIENCE) == ()
     assert [link.pod for link in pod.links("tst2")] == [kept.id]
 
 

@@ -235,7 +235,7 @@ def test_shared_processes_are_seen_and_reaped_by_the_infra_container(runtime_nam
         made.runtime.start(member.id)
         orphan = member.read().split()[0]
         seen = made.shell(
-            f"i=0; while test -e /proc/{orphan} && test $i -lt 100; do i=$((i+1)); sleep 0.05; done;"
+            f"i=0; while test -e /proc/{orphan} && test $i -lt 600; do i=$((i+1)); sleep 0.05; done;"
             f"test -e /proc/{orphan} || echo reaped"
         )
         assert seen == "reaped\n"

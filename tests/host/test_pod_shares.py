@@ -159,7 +159,7 @@ def ask(port: int) -> str:
         client.connect(("127.0.0.1", port))
         try:
             client.send(b"hello")
-            ready, _, _ = select.select([client], [], [], seconds(5))
+            ready, _, _ = select.select([client], [], [], seconds(30))
             return client.recv(64).decode() if ready else ""
         except ConnectionRefusedError:
             return "nobody"

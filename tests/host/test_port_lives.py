@@ -82,7 +82,7 @@ def test_a_recreated_pod_keeps_its_address_and_its_clients(
         second = _infra(instance, first.ref)
         assert _addresses(second) == before, "addresses and MAC are the same"
         with closing(serve(host, second, "second", socket.SOCK_DGRAM, 80)):
-            until(lambda: said("second"), "the same socket of the client meets the second life", 5)
+            until(lambda: said("second"), "the same socket of the client meets the second life")
 
 
 def _infra(instance: Instance, before: PidRef | None) -> Node:

@@ -108,7 +108,7 @@ def test_ports_that_are_chosen_are_nobody_elses_from_then_on(instance: Instance,
     words = [instance.command("run", "-d", "--name", f"p{n}", "-p", "80", image, "sleep", "1000") for n in range(4)]
     try:
         commands = [subprocess.Popen(w, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for w in words]
-        said = [command.communicate(timeout=DEADLINE) for command in commands]
+        said = [command.communicate(timeout=3 * DEADLINE) for command in commands]
     finally:
         RANGE.write_text(before)
     assert [(command.returncode, err) for command, (_, err) in zip(commands, said, strict=True)] == [(0, "")] * 4

@@ -41,12 +41,19 @@ BACK = {
 OVER = ("job", "retry", "long")
 
 
+def _ended(instance: Instance, name: str) -> bool:
+    """Whether the pod's containers, which are there, have ended."""
+    found = instance.containers(name).values()
+    return bool(found) and all(c.exit for c in found)
+
+
 @pytest.mark.parametrize("by", ["watch", "apply"])
 def test_all_pods_come_back(by: str, instance: Instance, image: str, folder: Path, reboot: Callable[[], None]) -> None:
     _fill(folder, image)
     instance.ok("apply", "--wait", "--timeout", 60, folder) if by == "apply" else instance.watch(folder)
     until(lambda: all(set(instance.running(p)) == names for p, names in BACK.items()), "the pods run")
-    until(lambda: all(c.exit for p in OVER[:2] for c in instance.containers(p).values()), "the jobs are done")
+    until(lambda: all(_ended(instance, p) for p in OVER[:2]), "the jobs are done")
+    until(lambda: "one" in instance.running("long"), "the long one runs")
     pods = (*BACK, *OVER)
     addresses = {p: ip_of(instance, p) for p in pods}
     before = {p: instance.running(p) for p in pods}

@@ -85,7 +85,7 @@ def test_a_container_is_the_same_one_in_each_of_its_lives(pod: ByHand) -> None:
     assert _ended(_let_go(pod, third)).code == 5
     assert pod.log(third) == "1\n2\n3\n"
     assert third.log_path == first.log_path
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
 
 
 def test_one_that_lives_is_left_alone(pod: ByHand) -> None:
@@ -129,6 +129,7 @@ def test_an_end_that_nobody_saw_stays_unknown(pod: ByHand, instance: Instance) -
 
     one = pod.member("one")
     assert one.pid is not None
+    _await_count(pod, one, 1, "the start")
     end([zygote_of(instance), monitor_of(instance, one), one.pid])
     assert _ended(pod.await_end(one)).code == -1
     fault = "monitor.create:after:1"
@@ -152,7 +153,7 @@ def test_killed_at_any_moment_it_has_ended_and_is_made_again(pod: ByHand) -> Non
     _await_count(pod, pod.member("one"), lives, "the last kill")
     assert _ended(_let_go(pod, pod.member("one"))).code == lives + 2
     pod.engine.tidy()
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
 
 
 def test_killed_at_any_effect_it_has_ended_as_before_and_is_made_again(pod: ByHand, tmp_path: Path) -> None:
@@ -181,4 +182,4 @@ def test_killed_at_any_effect_it_has_ended_as_before_and_is_made_again(pod: ByHa
         _await_count(pod, one, lives, fault)
         assert monitor_of(pod.instance, one), fault
         pod.engine.tidy()
-        assert pod.engine.check() == (), fault
+        assert pod.instance.leaks() == (), fault

@@ -94,7 +94,7 @@ def test_a_stopped_pod_is_started_again_as_the_same_one(pod: ByHand) -> None:
     assert (pod.infra.state, pod.member("one").state) == (E, E)
     assert _is_free(PORT.host_port)
     assert "default/box" not in _names(pod)
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
     pod.revive()
     assert (pod.infra.state, pod.sandbox.networked, pod.infra.stopping) == (R, False, None)
     assert pod.infra.pid != infra.pid
@@ -104,7 +104,7 @@ def test_a_stopped_pod_is_started_again_as_the_same_one(pod: ByHand) -> None:
     until(lambda: _ask() == "kept\nkept\n", "it answers with what it wrote in both of its lives")
     assert _identity(pod) == before
     assert "default/box" in _names(pod)
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
 
 
 def test_renewed_and_not_started_it_holds_its_ports_and_waits(pod: ByHand) -> None:
@@ -134,11 +134,11 @@ def test_ports_of_a_stopped_pod_are_anybody_s(pod: ByHand, image: str) -> None:
     assert recorded.record_of_pod(pod.engine.context, pod.sandbox.id) == record
     assert pod.infra.state is E
     assert [str(h) for h in pod.engine.host_facts(pod.spec.key, pod.spec).port_holders] == ["pod default/other"]
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
     other.stop()
     pod.revive()
     pod.set_up()
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
 
 
 def test_an_infra_container_that_is_killed_takes_its_ports_along_when_that_is_seen(pod: ByHand) -> None:
@@ -171,7 +171,7 @@ def test_a_pod_is_renewed_by_another_spec(pod: ByHand) -> None:
     assert Path(f"/proc/{one.pid.pid}/root/etc/hostname").read_text() == "moved\n"
     assert _is_free(PORT.host_port)
     assert not _is_free(18321)
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
 
 
 def test_members_of_a_user_namespace_keep_their_files(instance: Instance, image: str) -> None:
@@ -206,7 +206,7 @@ def test_a_reboot_is_an_end_like_another(pod: ByHand, reboot: Callable[[], None]
     pod.again("one")
     until(lambda: _ask() == "kept\nkept\n", "it answers with what it wrote before the reboot")
     assert _identity(pod) == before
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
 
 
 def test_another_pod_takes_the_ports_after_a_reboot(pod: ByHand, image: str, reboot: Callable[[], None]) -> None:
@@ -219,7 +219,7 @@ def test_another_pod_takes_the_ports_after_a_reboot(pod: ByHand, image: str, reb
     until(lambda: _ask() == "other\n", "the other one answers")
     with pytest.raises(PortTaken):
         pod.revive()
-    assert pod.engine.check() == ()
+    assert pod.instance.leaks() == ()
 
 
 def test_killed_at_any_effect_it_has_ended_and_is_renewed(pod: ByHand, tmp_path: Path) -> None:
@@ -247,5 +247,5 @@ def test_killed_at_any_effect_it_has_ended_and_is_renewed(pod: ByHand, tmp_path:
         assert processes.alive(one.pid), fault
         assert _identity(pod) == before, fault
         pod.engine.tidy()
-        assert pod.engine.check() == (), fault
+        assert pod.instance.leaks() == (), fault
     assert pod.engine.keys() == (Key("default", "box"),)

@@ -299,8 +299,8 @@ def filled(directory: Path) -> None:
 
 
 def test_an_end_is_told_soon_however_many_monitors_have_died(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the next monitor is to wait for long: here a minute."""
-    altered(box, monkeypatch, "wards", "_FIRST = _MOST = 60.0")
+    """Also where the next monitor is to wait for long: here ten minutes."""
+    altered(box, monkeypatch, "wards", "_FIRST = _MOST = 600.0")
     monitors = Monitors(box.layout, enter_cgroup=box.own)
     container = Watched(box, monitors, box.container("sleep 1000"))
     box.start(container.cid)

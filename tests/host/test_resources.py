@@ -174,9 +174,13 @@ def test_a_limit_below_what_is_in_use_replaces_the_container(instance: Instance,
     group = group_of(before["app"].pid)
     until(lambda: cgroups.memory_usage(group) > 24 * MIB, "the memory is in use")  # type: ignore[operator]
     put(folder / "pods.yaml", manifest("8Mi"))
-    instance.run("apply", "--wait", "--timeout", 10, folder)
-    after = instance.running("p")
-    assert {name for name in before if before[name] != after.get(name)} == {"app"}
+
+    def replaced() -> bool:
+        instance.run("apply", "--wait", "--timeout", 5, folder)
+        after = instance.running("p")
+        return {name for name in before if before[name] != after.get(name)} == {"app"}
+
+    until(replaced, "it alone is replaced")
     told = instance.ok("events")
     assert "in use" in told
     assert "it cannot be done live" in told

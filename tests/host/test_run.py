@@ -31,7 +31,7 @@ def there(request: pytest.FixtureRequest, loaded_images: Path) -> Iterator[Insta
             made.stop_controllers()
             made.run("pod", "rm", "-f", "-t", "0", "-a")
             made.run("rm", "-f", "-t", "0", "-a")
-            assert made.engine.check() == ()
+            assert made.leaks() == ()
 
 
 def states(there: Instance) -> dict[str, str]:
@@ -139,7 +139,10 @@ def test_create_start_wait_and_logs(there: Instance, image: str):
 
 
 def test_pause_and_kill(there: Instance, image: str):
-    there.ok("run", "-d", "--name", "one", image, "sh", "-c", "trap 'exit 9' HUP; while :; do sleep 0.1; done")
+    there.ok(
+        "run", "-d", "--name", "one", image, "sh", "-c", "trap 'exit 9' HUP; echo hears; while :; do sleep 0.1; done"
+    )
+    until(lambda: there.ok("logs", "one") == "hears\n", "its trap is set")
     there.ok("pause", "one")
     assert states(there) == {"one": "paused"}
     there.ok("unpause", "one")
@@ -191,7 +194,7 @@ def _ended_after_restart(there: Instance) -> dict[str, object] | None:
 
 def test_it_is_restarted_again_when_its_back_off_is_over(there: Instance, image: str):
     there.ok("run", "-d", "--name", "crash", "--restart", "always", image, "false")
-    until(lambda: _restarts(there) == 2, "the first restart came at once, the second after ten seconds")
+    until(lambda: _restarts(there) == 2, "the first restart came at once, the second after ten seconds", 60)
     there.ok("stop", "crash")
     assert states(there) == {"crash": "exited"}
 

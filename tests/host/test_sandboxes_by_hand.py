@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +37,7 @@ def pod(instance: Instance) -> Hand:
 @pytest.fixture
 def parent() -> Iterator[str]:
     """A cgroup that is somebody else's."""
-    name = f"/theirs-{os.getpid()}"
+    name = f"/theirs-{secrets.token_hex(4)}"
     where = [hierarchy.root / name.lstrip("/") for hierarchy in cgroups.current().made()]
     for path in where:
         path.mkdir()
@@ -66,7 +66,7 @@ def test_no_network_but_its_own(pod: Hand, image: str) -> None:
     inside(pod, "one", "busybox", "ping", "-c", "1", "-W", "5", "127.0.0.1")
     assert pod.sandbox.ip == ""
     assert pod.sandbox.networked
-    assert pod.instance.engine.check() == ()
+    assert pod.instance.leaks() == ()
     pod.remove()
 
 
@@ -105,7 +105,7 @@ def test_a_pod_below_a_cgroup_of_others(pod: Hand, instance: Instance, image: st
     mine = f"{parent}/reconciler_{instance.engine.layout.tag}_pod{pod.sandbox.id}"
     (line,) = [row for row in Path(f"/proc/{pod.pid('one')}/cgroup").read_text().splitlines() if ":memory:" in row]
     assert line.partition(":memory:")[2] == f"{mine}/{pod.member('one').id}"
-    assert instance.engine.check() == ()
+    assert instance.leaks() == ()
     pod.remove()
     assert cgroups.elsewhere(instance.engine.layout.tag) == ()
 

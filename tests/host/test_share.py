@@ -77,7 +77,7 @@ def test_a_network_of_its_own(pod: Hand, instance: Instance, image: str) -> None
     table = "".join(path.read_text() for path in instance.engine.layout.dns_tables.iterdir())
     assert f" {address(pod, 'one')}" in table
     assert "one.default.svc" in table
-    assert instance.engine.check() == ()
+    assert instance.leaks() == ()
 
 
 def test_it_keeps_its_address_when_it_is_started_again(pod: Hand, instance: Instance, image: str) -> None:
@@ -90,7 +90,7 @@ def test_it_keeps_its_address_when_it_is_started_again(pod: Hand, instance: Inst
     pod.apply(shell("one", image), sandbox=box, keep=True, restart_policy=RestartPolicy.ALWAYS)
     until(lambda: _runs(pod.member("one"), ref), "it runs again")
     assert (pod.member("one").id, address(pod, "one")) == before
-    assert instance.engine.check() == ()
+    assert instance.leaks() == ()
 
 
 def _runs(container: Container, before: PidRef) -> bool:
@@ -109,9 +109,9 @@ def test_a_pod_without_an_infra_container(pod: Hand, instance: Instance, image: 
     ps = instance.ok("pod", "ps", "--format", "{{.Name}} {{.NumberOfContainers}} {{.InfraID}}")
     assert ps.split() == ["box", "2"]
     assert "infra" not in instance.ok("ps", "-a")
-    assert instance.engine.check() == ()
+    assert instance.leaks() == ()
     pod.apply(sandbox=box, keep=True)
-    assert instance.engine.check() == ()
+    assert instance.leaks() == ()
     assert len(links.links(instance.engine.layout.tag)) == 0
     pod.remove()
 
@@ -124,4 +124,4 @@ def test_a_link_that_somebody_took_away_is_put_right(pod: Hand, instance: Instan
     assert [leak.why for leak in instance.engine.check()] != []
     assert instance.engine.mend_network() == ("the link of container one is gone: put right",)
     assert address(pod, "one") == before
-    assert instance.engine.check() == ()
+    assert instance.leaks() == ()

@@ -94,19 +94,24 @@ def test_removed_and_put_back_at_the_same_time(instance: Instance, image: str, f
 def test_a_later_command_ends_an_earlier_contrary_one(instance: Instance, image: str, folder: Path) -> None:
     """`apply` starts while `down` waits for a stubborn container: its pod is wanted again. And the other way round."""
     stubborn = container("one", image, command=["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
-    put(folder / "a.yaml", pod("a", stubborn, terminationGracePeriodSeconds=3))
+    put(folder / "a.yaml", pod("a", stubborn, terminationGracePeriodSeconds=600))
     instance.ok("apply", "--wait", "--timeout", 60, folder)
     before = instance.running("a")
     down = take_down(instance, folder)
     events = instance.engine.events
     until(lambda: any(event.reason == "Killing" for event in events()), "down has begun")
     apply = begin(instance, folder)
+    turns = instance.engine.layout.turns
+    until(lambda: any(f'"pid": {apply.pid}' in file.read_text() for file in turns.iterdir()), "apply has come")
+    os.kill(before["one"].pid, signal.SIGKILL)
     said, _ = down.communicate(timeout=DEADLINE)
     assert (down.returncode, "`apply` of" in said and "came later" in said) == (1, True), said
     said, _ = apply.communicate(timeout=2 * DEADLINE)
     assert apply.returncode == 0, said
     assert instance.running("a") != before
 
+    put(folder / "a.yaml", pod("a", stubborn, terminationGracePeriodSeconds=1))
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
     put(folder / "b.yaml", pod("b", container("one", image, args=["-c", "exit 1"], command=["sh"])))
     waiting = begin(instance, folder)  # for ever: a crash loop
     until(lambda: instance.containers("b"), "apply has begun")

@@ -103,9 +103,14 @@ def child_and_parent(there: Instance, name: str, command: list[str]) -> tuple[li
 
 def test_a_pods_processes_are_those_of_all_its_containers(there: Instance, apply: Apply) -> None:
     apply(pod("two", member("a", SERVE), member("b", SERVE), shareProcessNamespace=True))
-    shown = [
-        line.split() for line in there.ok("pod", "top", "two", "container", "pid", "ppid", "comm").splitlines()[1:]
-    ]
+
+    def five() -> list[list[str]]:
+        """The infra container's, and of each member a shell and what it waits for."""
+        told = there.ok("pod", "top", "two", "container", "pid", "ppid", "comm").splitlines()[1:]
+        seen = [line.split() for line in told]
+        return seen if [row[3] for row in seen].count("sleep") == 2 else []
+
+    shown = until(five, "both wait for their children")
     infra = there.engine.look(Key("default", "two")).sandbox.infra
     assert shown[0] == [infra.name, "1", "0", "catatonit"]
     assert {(row[0], row[3]) for row in shown[1:]} == {("a", "sh"), ("a", "sleep"), ("b", "sh"), ("b", "sleep")}
@@ -136,6 +141,7 @@ def test_names_are_the_containers_own_whatever_it_makes_of_them(
 
 def test_what_does_not_run_has_no_processes(there: Instance, apply: Apply) -> None:
     apply(pod("over", member("app", SERVE)))
+    until(lambda: "is up" in there.ok("logs", "over/app"), "it hears TERM")
     there.run("exec", "over/app", "--", "sh", "-c", "kill 1")
     until(lambda: there.run("top", "over/app").returncode == 125, "it has ended")
     failed = there.run("top", "over/app")

@@ -24,7 +24,7 @@ from tests.host.conformance.programs import Program
 from tests.host.conmon_box import pidfd, wait_gone
 from tests.slowness import seconds
 
-DEADLINE = seconds(30.0)
+DEADLINE = seconds(60.0)
 
 RUNTIME = r"""#!/bin/sh
 here=${0%/*}
