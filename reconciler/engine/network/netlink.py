@@ -34,6 +34,9 @@ NODAD = 0x02
 PATIENCE = 20.0
 """Seconds until a socket is given up, from its opening on: of what is waited for there, the longest takes 0.1 s."""
 
+AGAIN = 0.1
+"""Seconds after which who is to be given up, and goes on, is given up once more."""
+
 Socket = Any
 """pyroute2's IPRoute, which is not typed."""
 
@@ -72,6 +75,7 @@ def bounded(one: Socket, doing: str, patience: float = PATIENCE) -> Iterator[Non
     def give_up() -> None:
         for task in asyncio.all_tasks(loop):
             task.cancel()
+        loop.call_later(AGAIN, give_up)  # pyroute2 may pass over one, and wait for something else
 
     loop.call_later(patience, give_up)
     try:

@@ -98,6 +98,20 @@ def test_nor_one_of_the_connection_table() -> None:
         list(table.dump())
 
 
+def test_a_deadline_that_passes_in_the_middle_of_a_request_is_one_all_the_same() -> None:
+    """pyroute2 passes over a cancellation at some of its steps, and then waits for what does not come."""
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
+
+    for step in range(60):
+        with (
+            pytest.raises(TryLater, match="the kernel has not answered"),
+            NFCTSocket() as table,
+            netlink.bounded(table, "look", step * 25e-6),
+        ):
+            table.asyncore.send = len
+            list(table.dump())
+
+
 def test_nftables_is_not_asked_with_a_socket_that_it_cannot_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would end the process."""
     monkeypatch.setattr(nft, "_SELECTABLE", 0)
