@@ -1,4 +1,5 @@
-"""Pods with more on the disk than their emptyDirs' sizeLimit allows, found by counting now and then.
+"""Pods with more on the disk than sizeLimit of an emptyDir or limits.ephemeral-storage of a container allow, found by
+counting now and then.
 
 The kubelet's rule (pkg/kubelet/eviction: localStorageEviction), and about its pace: it looks at figures that are up to
 a minute old. Nothing holds back who writes faster. What was found is on record, once: the plan stops the pod for good,
@@ -9,14 +10,15 @@ the pod's lock anyway, at most once a minute.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from reconciler.engine import recorded
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
+from reconciler.model.key import PodId
 from reconciler.model.observed import Eviction, Observed, Sandbox
-from reconciler.model.spec import Volume
 from reconciler.model.words import show_bytes
 
 EACH = 55.0
@@ -30,12 +32,26 @@ def notice(ctx: Context, have: Observed) -> Observed:
     sandbox = have.sandbox
     if sandbox is None or not sandbox.infra_up or sandbox.removing or _stands(sandbox):
         return have
+    found = next(_too_much(ctx, have, sandbox), None)
+    if found is None:
+        return have
+    _write_down(ctx, sandbox, found)
+    return replace(have, sandbox=replace(sandbox, evicted=found))
+
+
+def _too_much(ctx: Context, have: Observed, sandbox: Sandbox) -> Iterator[Eviction]:
     for volume in sandbox.applied.bounded:
-        found = _over(ctx, sandbox, volume)
-        if found is not None:
-            _write_down(ctx, sandbox, found)
-            return replace(have, sandbox=replace(sandbox, evicted=found))
-    return have
+        top = ctx.layout.pod(sandbox.id) / "volumes" / volume.name
+        if volume.size_limit is not None and _is_over(ctx, (sandbox.id, volume.name), (top,), volume.size_limit):
+            text = f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{show_bytes(volume.size_limit)}".'
+            yield Eviction(volume.name, volume.size_limit, text)
+    for container in have.containers:
+        spec = sandbox.applied.container(container.name)
+        limit = spec.storage_limit if spec is not None else None
+        own = (ctx.layout.container(container.id) / "upper", Path(container.log_path).parent)
+        if limit is not None and container.log_path and _is_over(ctx, (sandbox.id, container.id), own, limit):
+            text = f'Container {container.name} exceeded its local ephemeral storage limit "{show_bytes(limit)}".'
+            yield Eviction("", limit, text, container.name)
 
 
 def usage(top: Path) -> int:
@@ -66,16 +82,12 @@ def _stands(sandbox: Sandbox) -> bool:
     return sandbox.evicted is not None and sandbox.evicted.holds(sandbox.applied)
 
 
-def _over(ctx: Context, sandbox: Sandbox, volume: Volume) -> Eviction | None:
-    last, now = ctx.cache.counted.get((sandbox.id, volume.name)), ctx.clock.now()
+def _is_over(ctx: Context, what: tuple[PodId, str], places: Sequence[Path], limit: int) -> bool:
+    last, now = ctx.cache.counted.get(what), ctx.clock.now()
     if last is not None and now - last < EACH:
-        return None
-    ctx.cache.counted[sandbox.id, volume.name] = now
-    top, limit = ctx.layout.pod(sandbox.id) / "volumes" / volume.name, volume.size_limit
-    if limit is None or not top.is_dir() or usage(top) <= limit:
-        return None
-    text = f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{show_bytes(limit)}".'
-    return Eviction(volume.name, limit, text)
+        return False
+    ctx.cache.counted[what] = now
+    return sum(usage(place) for place in places if place.is_dir()) > limit
 
 
 @effect("pod.evict")

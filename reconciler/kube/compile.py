@@ -15,7 +15,7 @@ from reconciler.kube.lifecycle import GRACE_SECONDS, hook_of, stop_signal_of
 from reconciler.kube.names import default_pull_policy
 from reconciler.kube.objects import DEFAULT_NAMESPACE
 from reconciler.kube.probes import compile_probe
-from reconciler.kube.resources import PIDS_LIMIT, compile_resources, with_resources
+from reconciler.kube.resources import PIDS_LIMIT, compile_resources, compile_storage_limit, with_resources
 from reconciler.kube.security import compile_security, sysctls
 from reconciler.kube.volumes import compile_mount, compile_volume, contents
 from reconciler.model import publish
@@ -131,6 +131,7 @@ def _container(c: dict[str, Any], pod: dict[str, Any], volumes: dict[str, Volume
         stop_signal=stop_signal_of(c),
         message_path=clean_path(c.get("terminationMessagePath") or MESSAGE_PATH),
         message_policy=MessagePolicy(c.get("terminationMessagePolicy") or MessagePolicy.FILE),
+        storage_limit=compile_storage_limit(c.get("resources", {})),
         resize_restarts=tuple(
             sorted(p["resourceName"] for p in c.get("resizePolicy", ()) if p["restartPolicy"] == RESTART_CONTAINER)
         ),

@@ -115,7 +115,7 @@ def _container(c: ContainerSpec) -> Json:
     out |= environment.present(c.program)
     if c.ports:
         out["ports"] = [_port(p) for p in c.ports]
-    if resources := present_resources(c.resources):
+    if resources := present_resources(c.resources, c.storage_limit):
         out["resources"] = resources
     if c.resize_restarts:
         restarts = ({"resourceName": name, "restartPolicy": "RestartContainer"} for name in c.resize_restarts)

@@ -10,6 +10,9 @@ from decimal import ROUND_CEILING, Context, Decimal
 
 from reconciler.model.words import show_bytes
 
+STORAGE = "ephemeral-storage"
+"""The resource that is a container's own part of the disk."""
+
 _FORM = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:([eE][+-]?\d{1,9})|([A-Za-z]{1,2}))?\Z", re.ASCII)
 
 _SUFFIX = {

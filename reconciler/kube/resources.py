@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.kube import quantity
 from reconciler.kube.problem import Flaw, Path, Reason
-from reconciler.kube.quantity import show_cpu, show_memory
+from reconciler.kube.quantity import STORAGE, show_cpu, show_memory
 from reconciler.kube.volume_rules import bad, everyone, items, unique
 from reconciler.model.qos import pod_resources
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources, RestartPolicy
@@ -80,7 +80,8 @@ def check_pod_resources(spec: Json) -> Flaws:
 
 def _check(resources: Json, at: Path) -> Flaws:
     limits, requests = resources.get("limits", {}), resources.get("requests", {})
-    for name, (parse, _) in _COUNTED.items():
+    parsers = {name: parse for name, (parse, _) in _COUNTED.items()} | {STORAGE: quantity.whole}
+    for name, parse in parsers.items():
         amounts: dict[str, int] = {}
         for kind, chosen in (("limits", limits), ("requests", requests)):
             if name not in chosen:
@@ -133,6 +134,11 @@ def compile_resources(resources: Json, pids: str | None = None) -> Resources:
     return Resources(cpu[0], cpu[1], memory[0], memory[1], limit if limit > 0 else None)
 
 
+def compile_storage_limit(resources: Json) -> int | None:
+    """The bytes of disk that one container may have."""
+    return _amounts(None, resources.get("limits", {}).get(STORAGE), quantity.whole)[1]
+
+
 def _amounts(request: Any, limit: Any, parse: Callable[[str], int]) -> tuple[int | None, int | None]:
     """Request and limit. A request not set is the limit; a limit of 0 is none, as the kubelet has it."""
     ceiling = parse(quantity.written(limit)) or None if limit is not None else None
@@ -167,7 +173,7 @@ def _inheriting(own: Resources, pods: Resources) -> Resources:
     )
 
 
-def present_resources(resources: Resources) -> Json:
+def present_resources(resources: Resources, storage_limit: int | None = None) -> Json:
     """What compiles to the same again; limits of a pod are said by the pod."""
     own = resources.own
 
@@ -175,8 +181,9 @@ def present_resources(resources: Resources) -> Json:
         out = {} if cpu is None else {"cpu": show_cpu(cpu)}
         return out if memory is None else {**out, "memory": show_memory(memory)}
 
+    storage = {} if storage_limit is None else {STORAGE: show_memory(storage_limit)}
     both = {
-        "limits": amounts(own.cpu_limit, own.memory_limit),
+        "limits": amounts(own.cpu_limit, own.memory_limit) | storage,
         "requests": amounts(own.cpu_request, own.memory_request),
     }
     return {name: chosen for name, chosen in both.items() if chosen}

@@ -118,14 +118,19 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """More was found in an emptyDir than its ``limit`` of bytes; ``text`` says so in the kubelet's words."""
+    """More was found in an emptyDir, or in what a ``container`` has for itself, than its ``limit`` of bytes; ``text``
+    says so in the kubelet's words."""
 
     volume: str
     limit: int
     text: str
+    container: str = ""
 
     def holds(self, spec: PodSpec) -> bool:
         """Whether it still counts for a pod that runs by ``spec``: not where the limit is another by now."""
+        if self.container:
+            limited = spec.container(self.container)
+            return limited is not None and limited.storage_limit == self.limit
         return any(v.name == self.volume and v.size_limit == self.limit for v in spec.bounded)
 
 

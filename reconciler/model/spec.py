@@ -304,6 +304,8 @@ class ContainerSpec:
     ulimits: Pairs = costs(Cost.CONTAINER, ())
     message_path: str = costs(Cost.CONTAINER, MESSAGE_PATH)
     message_policy: MessagePolicy = costs(Cost.RECORD, MessagePolicy.FILE)
+    storage_limit: int | None = costs(Cost.RECORD, None)
+    """Bytes of the disk that its writable layer and its logs may take together."""
     resize_restarts: tuple[str, ...] = costs(Cost.RECORD, ())
     """``cpu`` and ``memory``, sorted: of which a change is to replace the container, instead of being applied live."""
     post_start: Handler | None = costs(Cost.CONTAINER, None)

@@ -11,6 +11,7 @@ from math import inf
 
 from reconciler.model.actions import Reason, Why
 from reconciler.model.observed import ContainerState, Eviction, Instant
+from reconciler.model.spec import PodSpec
 from reconciler.plan.situation import Situation, is_over, newest
 
 EXCEEDED, EVICTED = "DeadlineExceeded", "Evicted"
@@ -58,12 +59,16 @@ def is_exceeded(s: Situation) -> bool:
 
 
 def next_look(s: Situation) -> Instant | None:
-    """When to see again what is in the pod's emptyDirs, or whether it has been active for long enough."""
+    """When to see again what the pod has on the disk, or whether it has been active for long enough."""
     at = deadline_of(s)
     looks = [at] if at is not None and s.now < at else []
-    if s.sandbox is not None and s.sandbox.infra_up and s.target.bounded and not is_exceeded(s):
+    if s.sandbox is not None and s.sandbox.infra_up and _is_counted(s.target) and not is_exceeded(s):
         looks.append(s.now + LOOK)
     return min(looks, default=None)
+
+
+def _is_counted(pod: PodSpec) -> bool:
+    return bool(pod.bounded) or any(c.storage_limit is not None for c in pod.everyone)
 
 
 def has_failed(s: Situation) -> bool:

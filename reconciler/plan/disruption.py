@@ -90,6 +90,7 @@ USER_PATHS: dict[str, str] = {
     "ContainerSpec.pre_stop": "lifecycle.preStop",
     "ContainerSpec.message_path": "terminationMessagePath",
     "ContainerSpec.message_policy": "terminationMessagePolicy",
+    "ContainerSpec.storage_limit": "resources.limits.ephemeral-storage",
     "ContainerSpec.resize_restarts": "resizePolicy",
     "ContainerSpec.liveness": "livenessProbe",
     "ContainerSpec.readiness": "readinessProbe",

@@ -259,6 +259,25 @@ def test_a_pod_with_more_on_the_disk_than_its_limit_is_evicted(instance: Instanc
     assert inside(instance, "app", "/scratch/file").stat().st_size == 1000000
 
 
+def test_a_container_with_more_on_the_disk_than_its_own_limit(instance: Instance, image: str, folder: Path) -> None:
+    """What it has in volumes does not count; and it begins again under a limit that it keeps to."""
+    app = container("app", image, volumeMounts=[mount("scratch", "/scratch")])
+    manifest = pod("web", app, volumes=[{"name": "scratch", "emptyDir": {}}])
+    app["resources"] = {"limits": {"ephemeral-storage": "256Ki"}}
+    apply(instance, folder, manifest)
+    instance.ok("exec", "web/app", "--", "sh", "-c", "head -c 1000000 /dev/zero > /scratch/file; sync")
+    apply(instance, folder, manifest)
+    instance.ok("exec", "web/app", "--", "sh", "-c", "head -c 1000000 /dev/zero > /file; sync")
+    instance.run("apply", "--wait", "--timeout", 30, folder)
+    until(lambda: instance.running("web").keys() <= {"infra"}, "it is stopped")
+    shown = json.loads(instance.ok("get", "pod", "web", "-o", "json"))
+    assert (shown["status"]["phase"], shown["status"]["reason"]) == ("Failed", "Evicted")
+    assert shown["status"]["message"] == 'Container app exceeded its local ephemeral storage limit "256Ki".'
+    app["resources"]["limits"]["ephemeral-storage"] = "8Mi"
+    apply(instance, folder, manifest)
+    assert "app" in instance.running("web")
+
+
 def test_what_a_container_mounts_outside_is_detached_when_its_pod_goes(
     instance: Instance, image: str, folder: Path, tmp_path: Path
 ) -> None:

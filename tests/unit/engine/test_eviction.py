@@ -8,7 +8,7 @@ from pathlib import Path
 from reconciler.engine.eviction import usage
 from reconciler.model.key import Key
 from reconciler.model.observed import Eviction
-from reconciler.model.spec import PodSpec, Volume, VolumeKind
+from reconciler.model.spec import ContainerSpec, PodSpec, Volume, VolumeKind
 
 KIB = 1024
 
@@ -34,3 +34,15 @@ def test_it_holds_until_the_limit_is_another() -> None:
     assert not found.holds(pod(size_limit=6))
     assert not found.holds(pod(size_limit=5, memory=True))
     assert not found.holds(pod())
+
+
+def test_one_of_a_container_holds_until_its_limit_is_another() -> None:
+    found = Eviction("", 5, "too much", "app")
+
+    def pod(limit: int | None) -> PodSpec:
+        return PodSpec(Key("default", "web"), containers=(ContainerSpec("app", "b:1", storage_limit=limit),))
+
+    assert found.holds(pod(5))
+    assert not found.holds(pod(6))
+    assert not found.holds(pod(None))
+    assert not found.holds(PodSpec(Key("default", "web")))

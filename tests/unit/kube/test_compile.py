@@ -351,6 +351,13 @@ def test_restart_rules_read_back() -> None:
     assert spec_of(pod_manifest(spec)) == spec
 
 
+def test_a_limit_of_the_disk_reads_back() -> None:
+    spec = spec_of(pod(resources={"limits": {"ephemeral-storage": "2Gi"}, "requests": {"ephemeral-storage": "1Gi"}}))
+    assert spec.containers[0].storage_limit == 2 << 30
+    assert spec_of(pod_manifest(spec)) == spec
+    assert spec_of(pod(resources={"limits": {"ephemeral-storage": 0}})).containers[0].storage_limit is None
+
+
 def test_resize_policies_read_back() -> None:
     policies = [("memory", "RestartContainer"), ("cpu", "NotRequired")]
     spec = spec_of(pod(resizePolicy=[{"resourceName": name, "restartPolicy": policy} for name, policy in policies]))

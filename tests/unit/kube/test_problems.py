@@ -167,6 +167,13 @@ TABLE: list[tuple[dict[str, Any], list[str]]] = [
     (pod(ports=[{"containerPort": "80"}]), [
         f"{C}.ports[0].containerPort: must be a whole number, not a string (remove the quotes)"
     ]),
+    (pod(resources={"limits": {"ephemeral-storage": "much"}}), [
+        f"{C}.resources.limits.ephemeral-storage: 'much' is not a quantity such as 500m, 0.5 or 128Mi"
+    ]),
+    (pod(resources={"limits": {"ephemeral-storage": "1Gi"}, "requests": {"ephemeral-storage": "2Gi"}}), [
+        f"{C}.resources.requests.ephemeral-storage: 2Gi is more than the limit of 1Gi",
+        f"{C}.resources.requests.ephemeral-storage: has no effect here: only a cluster uses it",
+    ]),
     (pod(ports=[{"containerPort": 8.5}]), [f"{C}.ports[0].containerPort: must be a whole number, not 8.5"]),
     (pod({"restartPolicy": "always"}), [
         "spec.restartPolicy: 'always' must be one of Always, OnFailure, Never, did you mean Always?"

@@ -123,6 +123,12 @@ ROWS: list[tuple[str, PodSpec, Cost, str]] = [
         Cost.RECORD,
         "spec.containers[web].restartPolicyRules",
     ),
+    (
+        "a limit of the disk",
+        web(storage_limit=5),
+        Cost.RECORD,
+        "spec.containers[web].resources.limits.ephemeral-storage",
+    ),
     ("a resize policy", web(resize_restarts=("cpu",)), Cost.RECORD, "spec.containers[web].resizePolicy"),
     ("image", web(image="busybox:2"), Cost.CONTAINER, "spec.containers[web].image"),
     ("command", web(command=("x",)), Cost.CONTAINER, "spec.containers[web].command"),
