@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -43,9 +44,9 @@ class Limits:
 class K8sFile(Driver):
     """An open log. A record is never cut in two by another, nor by the end of a file.
 
-    When the disk is full, lines are lost, which is said once, and how many when there is space again; the container
-    and its exit code go on. When a full log cannot be replaced, it grows, which is said once, too, and tried again
-    after as much again.
+    When the disk is full, lines are lost, which is said once, and how many when there is space again, also in the log;
+    the container and its exit code go on. When a full log cannot be replaced, it grows, which is said once, too, and
+    tried again after as much again.
     """
 
     def __init__(self, path: str, limits: Limits | None = None, *, sync: bool = True) -> None:
@@ -54,6 +55,7 @@ class K8sFile(Driver):
         self._clock = Clock()
         self._failing = False
         self._lost = 0
+        self._cause = ""
         self._limits = limits or Limits()
         self._keeper: Keeper | None = None
         self._sync = sync
@@ -167,15 +169,27 @@ class K8sFile(Driver):
     def _write(self, text: bytes) -> None:
         done = 0
         try:
+            if self._failing:
+                self._tell_what_is_lost(text)
             while done < len(text):
                 done += os.write(self._fd, text[done:] if done else text)
         except OSError as error:
             self._lose(text, done, error)
-            return
-        if self._failing:
-            say.warn(f"log {self.path} can be written again; {self._lost} records were lost")
-            self._failing = False
-            self._lost = 0
+
+    def _tell_what_is_lost(self, text: bytes) -> None:
+        """A record of it stands where the lost ones would, before ``text``: who reads the log must know. Raises
+        OSError, also where there is no room for all of it."""
+        stamp = text[: text.index(b" ")]
+        lines = "1 line was" if self._lost == 1 else f"{self._lost} lines were"
+        note = stamp + f" stderr F [conmon: {lines} lost here: {self._cause}]\n".encode()
+        done = os.write(self._fd, note)
+        if done < len(note):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - done)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        say.warn(f"log {self.path} can be written again; {self._lost} records were lost")
+        self._size += done
+        self._failing = False
+        self._lost = 0
 
     def _lose(self, text: bytes, done: int, error: OSError) -> None:
         """Only ``done`` bytes of ``text`` were written: half a record at their end is taken back."""
@@ -184,6 +198,7 @@ class K8sFile(Driver):
         if not self._failing:
             say.warn(f"cannot write log {self.path}: {error.strerror}; output is lost")
         self._failing = True
+        self._cause = error.strerror or str(error)
         try:
             if done > whole:
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size - (done - whole))

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 
+from reconciler.engine.boundary import hint
 from reconciler.engine.effects import effect
 from reconciler.model.errors import TryLater
 
@@ -37,7 +38,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     except OSError as e:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108 (as above)
-        raise TryLater(f"cannot write {path}: {e.strerror}") from e
+        raise TryLater(f"cannot write {path}: {e.strerror}", hint=hint(e)) from e
 
 
 def read_or_none(path: str | Path) -> bytes | None:

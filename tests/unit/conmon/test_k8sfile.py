@@ -129,11 +129,32 @@ def test_a_disk_with_space_again_has_whole_records_only_and_it_is_told(
     small(1 << 60)
     log.write(b"stdout", b"after\n")
     log.close()
-    assert [line.split(b" ", 3)[3] for line in path.read_bytes().splitlines()] == [b"before", b"one", b"after"]
+    assert [line.split(b" ", 3)[3] for line in path.read_bytes().splitlines()] == [
+        b"before",
+        b"one",
+        b"[conmon: 3 lines were lost here: No space left on device]",
+        b"after",
+    ]
+    assert path.read_bytes().splitlines()[2].split(b" ")[1:3] == [b"stderr", b"F"]
     assert capfd.readouterr().err == (
         f"[conmon:w]: cannot write log {path}: No space left on device; output is lost\n"
         f"[conmon:w]: log {path} can be written again; 3 records were lost\n"
     )
+
+
+def test_where_there_is_room_for_half_of_that_there_is_none_of_it(tmp_path: Path, small: Callable[[int], None]) -> None:
+    path = tmp_path / "log"
+    log = K8sFile(str(path))
+    small(0)
+    log.write(b"stdout", b"one\n")
+    small(50)
+    log.write(b"stdout", b"two\n")
+    assert path.read_bytes() == b""
+    small(1 << 60)
+    log.write(b"stdout", b"after\n")
+    log.close()
+    said = [line.split(b" ", 3)[3] for line in path.read_bytes().splitlines()]
+    assert said == [b"[conmon: 2 lines were lost here: No space left on device]", b"after"]
 
 
 def test_a_record_that_a_killed_monitor_left_half_written_ends_there(tmp_path: Path) -> None:
