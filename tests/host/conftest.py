@@ -35,7 +35,7 @@ IMAGE = "localhost/reconciler/busybox:1"
 OTHER_IMAGE = "localhost/reconciler/busybox:2"
 
 
-ORDER = os.environ.get("RECONCILER_TEST_ORDER", "test_kills.py test_reboot.py *").split()
+ORDER = os.environ.get("RECONCILER_TEST_ORDER", "test_kills.py test_torture.py test_reboot.py *").split()
 """Files in the order of their running; * for all others. Those whose tests take minutes are begun first: so they are
 through when the many short ones are."""
 

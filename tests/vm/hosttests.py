@@ -32,7 +32,7 @@ OWN = (
 )
 """First comes what the machine's kernel, systemd and cgroups decide; last what takes hours and is the same anywhere."""
 
-ORDER = (*(f"test_{name}.py" for name in OWN), "*", "test_network_kills.py", "test_kills.py")
+ORDER = (*(f"test_{name}.py" for name in OWN), "*", "test_network_kills.py", "test_torture.py", "test_kills.py")
 KILLS = {"tcg": "some", "kvm": ""}
 DONE = f"{PLACE}/.cache/host-tests-done"
 """Not below /tmp, in whose place the tests have one of their own."""
