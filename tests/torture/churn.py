@@ -163,7 +163,7 @@ def _fault(dice: random.Random, points: Sequence[str]) -> str:
     """A place of a name, or the n-th effect whatever its name: a controller begins with some fifty."""
     when = dice.choice(("before", "after"))
     if dice.random() < 0.6:
-        return f"{ANY}:{when}:{dice.randint(10, 150)}"
+        return f"{ANY}:{when}:{dice.randint(5, 80)}"
     return f"{dice.choice(points)}:{when}:{dice.choice((1, 1, 2, 3))}"
 
 

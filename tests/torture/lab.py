@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,13 @@ class Lab:
                 start_new_session=True,  # Ctrl-C is for the run alone
             )
 
+    def last_words(self) -> str:
+        """What the controller that was started last has said, and where its threads are, if it lives."""
+        if self.controller is not None and self.controller.poll() is None:
+            self.controller.send_signal(signal.SIGUSR1)  # it answers with its threads' stacks, and goes on
+            self.rest(1.0)
+        return self.log.read_text(errors="replace").rpartition("--- ")[2]
+
     def kill(self) -> bool:
         """SIGKILL to the controller; False where it had ended by itself."""
         if self.controller is None:
@@ -100,8 +108,8 @@ class Lab:
         return False
 
     def rest(self, duration: float) -> None:
-        """Let everybody work for a while."""
-        time.sleep(duration)  # the moment at which a kill strikes is drawn by lot: nothing is waited for
+        """Let everybody work for a while: for a moment that is drawn by lot, or when nothing is at stake any more."""
+        time.sleep(duration)  # nothing is waited for
 
     def edit(self, act: Write | Remove | Move | Command) -> None:
         match act:
@@ -155,7 +163,9 @@ def lab(archive: Path, environment: dict[str, str], wishes: Wishes) -> Iterator[
     try:
         made.instance.ok("image", "load", "--input", archive)
         yield made
-    except BaseException:
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt) and made.log.exists():
+            print(f"the last controller's words: {made.last_words()}", file=sys.stderr, flush=True)
         if wishes.keep:
             _show(made)
             raise

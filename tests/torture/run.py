@@ -19,7 +19,7 @@ from tests.torture.kernel import Sight
 from tests.torture.lab import Lab
 from tests.torture.world import World, manifest
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds within which all must be well after a kill."""
 NOBODY = "nobody was there to be killed"
 
