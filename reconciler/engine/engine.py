@@ -91,14 +91,15 @@ class Engine:
     def tidy(self, *, names: bool = True) -> None:
         """Collect what killed predecessors left where no plan looks: trash, rows and leases and lock files of pods
         that are not there, logs of what is gone, the network of an instance without pods. Cheap where there is nothing.
-        ``names``: see to the name server, too, where nobody else does now and then.
+        ``names``: see to the name server, too, where nobody else does now and then. Tells of a reboot first.
 
         Raises ReconcilerError.
         """
-        from reconciler.engine import files, firewalls, locks, nameserver, networks, oldlogs, sandboxes
+        from reconciler.engine import files, firewalls, locks, nameserver, networks, oldlogs, reboot, sandboxes
 
         ctx = self.context
         with boundary.told("tidy up"):
+            reboot.tell(ctx)
             files.empty(ctx.layout.trash)
             files.empty(ctx.layout.run_trash)
             ctx.images.tidy()

@@ -69,9 +69,12 @@ def test_all_pods_come_back(by: str, instance: Instance, image: str, folder: Pat
         until(lambda: all(set(instance.running(p)) == names for p, names in BACK.items()), "the pods run again")
     else:
         done = instance.run("apply", "--wait", "--timeout", 60, folder)
+        assert f"reconciler: this machine was started again: {len(pods)} pods are" in done.stderr
         assert done.returncode == 1, "the Never pod whose process was lost has failed"
         assert "pod default/long" in done.stdout + done.stderr
         assert {p: set(instance.running(p)) for p in BACK} == BACK
+    told = [e.message for e in instance.engine.events(about="state") if e.reason == "Rebooted"]
+    assert told == [f"This machine was started again: {len(pods)} pods are brought back as recorded"]
     assert {p: ip_of(instance, p) for p in pods} == addresses
     now = {p: instance.running(p) for p in pods}
     assert not any(set(before[p].values()) & set(now[p].values()) for p in pods)
