@@ -294,6 +294,16 @@ def _rm(bench: Bench, target: Target, force: bool, grace: float | None) -> None:
     making.remove_members(bench, target.key, target.names, grace)
 
 
+def remove_ended(engine: Engine) -> int:
+    """Remove the containers made by hand that have ended, as podman's `container prune`; the exit code."""
+    found = []
+    for target in targets(engine, Which(everything=True)):
+        ended = [c for c in current(target.pod) if c.name in target.names and c.state is ContainerState.EXITED]
+        if target.by_hand and ended:
+            found.append(replace(target, names=tuple(c.name for c in ended), said=tuple(c.id for c in ended)))
+    return on_each(engine, found, lambda bench, t: _rm(bench, t, False, None))
+
+
 @click.command()
 @choosing("CONTAINER", "latest", "long_ignore")
 @click.option(

@@ -70,6 +70,69 @@ def _shown(found: list[tuple[Leak, str]], form: str, *, repaired: bool) -> int:
     return 1 if any(left for _, left in found) else 0
 
 
+@system.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@pass_options
+def df(options: Options, form: str) -> int:
+    """Show what images, containers and named volumes take of the disk, and what of that nobody uses.
+
+    An image is used by each container made from it, running or not; what images share counts once. What nobody uses
+    goes by `system prune`, or by the controller's doing where the disk is full.
+
+    \b
+    Example:  reconciler system df
+    """
+    uses = options.engine().disk_use()
+    if form == "json":
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(use) for use in uses], indent=2))
+        return 0
+    from reconciler.cli.units import size
+
+    rows = [
+        (u.kind, u.total, u.active, size(u.size), f"{size(u.reclaimable)} ({u.reclaimable * 100 // (u.size or 1)}%)")
+        for u in uses
+    ]
+    click.echo(table(["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"], rows))
+    return 0
+
+
+@system.command()
+@click.option("-a", "--all", "everything", is_flag=True, help="All images that no container uses, named ones too.")
+@click.option("--volumes", is_flag=True, help="The named volumes that no container mounts, too, with what is in them.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.pass_context
+@pass_options
+def prune(options: Options, context: click.Context, everything: bool, volumes: bool, force: bool) -> int:
+    """Remove what was made by hand and has ended, containers and pods, and the images without a name that no container
+    uses.
+
+    What manifests define stays, and so does what a PersistentVolumeClaim has.
+
+    \b
+    Example:  reconciler system prune --all --force
+    """
+    from reconciler.cli import image, life, podlife, volume
+    from reconciler.cli.units import size
+
+    engine = options.engine()
+    what = ["containers made by hand that have ended, and pods of which nothing runs"]
+    what.append(f"{'all images' if everything else 'images without a name'} that no container uses")
+    what += ["named volumes that no container mounts, with all that is in them"] if volumes else []
+    if not force and not click.confirm("This removes\n- " + "\n- ".join(what) + "\nGo on?", err=True):
+        return 1
+    before = sum(use.size for use in engine.disk_use())
+    code: int = context.invoke(podlife.prune, force=True)
+    code = life.remove_ended(engine) or code
+    if volumes:
+        context.invoke(volume.prune, force=True, filters=())
+    context.invoke(image.prune, everything=everything, force=True, filters=())
+    click.echo(f"Total reclaimed space: {size(max(0, before - sum(use.size for use in engine.disk_use())))}")
+    return code
+
+
 @system.command(hidden=True)
 @click.argument("container")
 @pass_options

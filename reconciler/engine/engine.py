@@ -24,6 +24,7 @@ from reconciler.model.key import ContainerId, Key, NamedPod
 
 if TYPE_CHECKING:
     from reconciler.engine.check import Leak
+    from reconciler.engine.diskuse import Use
     from reconciler.engine.halt import OnStop
     from reconciler.engine.images.images import Images
     from reconciler.engine.inside import Inside
@@ -292,6 +293,13 @@ class Engine:
         from reconciler.engine import reset
 
         return reset.holdings(self.context)
+
+    def disk_use(self) -> tuple[Use, ...]:
+        """What this instance takes of the disk, and what of that nobody uses (see ``diskuse``)."""
+        from reconciler.engine import diskuse
+
+        with boundary.told("see what takes the disk"):
+            return diskuse.of_instance(self.context)
 
     def erase(self) -> None:
         """Take everything of this instance away, by its name. Nothing else may be done with this engine after it."""

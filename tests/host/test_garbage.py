@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
@@ -202,3 +203,37 @@ def test_logs_of_what_is_gone_go(instance: Instance, image: str, folder: Path) -
     assert list(logs.iterdir()) == [web]
     assert [path.name for path in web.iterdir()] == ["one"]
     assert "one is up" in instance.ok("logs", "web")
+
+
+def use(instance: Instance) -> dict[str, dict[str, int]]:
+    return {one["kind"]: one for one in json.loads(instance.ok("system", "df", "--format", "json"))}
+
+
+def test_what_is_told_to_be_reclaimable_is_what_prune_reclaims(
+    instance: Instance, image: str, archive: Path, tmp_path: Path
+) -> None:
+    """The unused image shares its lower layer with one that is used: only its own counts."""
+    size = 1 << 20
+    instance.ok("image", "load", "--input", more(archive, tmp_path, "unused", size))
+    instance.ok("run", "-d", "--name", "web", "-v", "data:/data", image, "sh", "-c", "echo a > /data/a; sleep 100000")
+    instance.ok("run", "--name", "over", image, "dd", "if=/dev/zero", "of=/file", "bs=1k", "count=256")
+    instance.ok("volume", "create", "idle")
+    until(lambda: instance.run("exec", "web", "cat", "/data/a").stdout == "a\n", "it has written")
+    before = use(instance)
+    assert (before["Images"]["total"], before["Images"]["active"]) == (2, 1)
+    assert 2 * size <= before["Images"]["reclaimable"] < 2 * size + 200_000, "packed and unpacked"
+    assert (before["Containers"]["total"], before["Containers"]["active"]) == (2, 1)
+    assert 256 << 10 <= before["Containers"]["reclaimable"] < 300 << 10
+    assert (before["Local Volumes"]["total"], before["Local Volumes"]["active"]) == (2, 1)
+    table = instance.ok("system", "df").splitlines()
+    assert table[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
+    assert [line.split("   ")[0] for line in table[1:]] == ["Images", "Containers", "Local Volumes"]
+    assert instance.run("system", "prune", input="n\n").returncode == 1
+    assert use(instance) == before, "nobody said yes"
+    said = instance.ok("system", "prune", "--all", "--volumes", "--force")
+    assert "Total reclaimed space: " in said
+    after = use(instance)
+    assert {kind: one["reclaimable"] for kind, one in after.items()} == dict.fromkeys(after, 0)
+    assert after["Images"]["size"] == before["Images"]["size"] - before["Images"]["reclaimable"]
+    assert [one["total"] for one in after.values()] == [1, 1, 1]
+    assert instance.ok("exec", "web", "cat", "/data/a") == "a\n"

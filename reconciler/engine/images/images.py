@@ -28,7 +28,7 @@ from reconciler.engine.images.ledger import Entry, entries, seen
 from reconciler.engine.images.processes import Processes
 from reconciler.engine.images.pulls import Errand, Pulls
 from reconciler.engine.images.reference import Reference, id_prefix, new_name, parse
-from reconciler.engine.images.removal import leftovers, name_meant, prune_images, remove_image, sweep
+from reconciler.engine.images.removal import leftovers, name_meant, places, prune_images, remove_image, sweep
 from reconciler.engine.images.save import ArchiveForm, save_images
 from reconciler.engine.images.shortnames import short_names
 from reconciler.engine.images.stores import DOCKER, PODMAN, Offer, Stores
@@ -294,6 +294,11 @@ class Images:
     def leftovers(self) -> tuple[Path, ...]:
         """What ``tidy`` would delete."""
         return leftovers(self._disk, self._index, KEPT)
+
+    def places(self, image_ids: Collection[str]) -> frozenset[Path]:
+        """The directories and files that these images are kept in, without those that are not there."""
+        known = self._index.records()
+        return places(self._disk, (known[one] for one in image_ids if one in known))
 
     def overlay_lowers(self, image: Image) -> tuple[Path, tuple[str, ...]]:
         """For ``lowerdir=``: the directory to change to, and the layers' names relative to it, uppermost first."""

@@ -78,6 +78,15 @@ def sweep(disk: Disk, index: Index, kept: float = 0.0) -> bool:
     return True
 
 
+def places(disk: Disk, records: Iterable[Record]) -> frozenset[Path]:
+    """The layers and files of images; those that several share are there once."""
+    found: set[Path] = set()
+    for record in records:
+        found |= {disk.layer(layer.key) for layer in record.layers}
+        found |= {disk.blobs / "sha256" / name for name in _blobs(record)}
+    return frozenset(found)
+
+
 def leftovers(disk: Disk, index: Index, kept: float) -> tuple[Path, ...]:
     """What ``sweep`` would delete; nothing while somebody transfers. Only looks."""
     if not disk.locks.is_dir():
