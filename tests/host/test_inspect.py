@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.host.instance import Instance
+from tests.host.instance import Instance, until
 from tests.host.manifests import container, pod, put
 
 pytestmark = pytest.mark.host
@@ -31,7 +31,8 @@ def test_what_is_said_is_what_is_so(instance: Instance, image: str, folder: Path
     once = container("once", image, command=["sh", "-c", "exit 3"])
     volumes = [{"name": "tmp", "hostPath": {"path": "/tmp"}}]
     put(folder / "web.yaml", pod("web", app, once, restartPolicy="Never", volumes=volumes))
-    assert instance.run("apply", "--wait", "--timeout", 60, folder).returncode == 1  # one container fails on purpose
+    instance.run("apply", "--wait", "--timeout", 60, folder)
+    until(lambda: instance.containers("web")["once"].exit, "one container fails, on purpose")
 
     running, ended = shown(instance, "inspect", "web/app", "web/once")
     process = instance.running("web")["app"]
