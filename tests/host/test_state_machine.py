@@ -29,7 +29,7 @@ from tests.host.machine import FOLDER_NAMES, HAND_NAMES, NETWORKS, POD_NAMES, Op
 
 RUNS = int(os.environ.get("RECONCILER_STATE_RUNS", "0"))
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(600 + 300 * RUNS)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(900 + 600 * RUNS)]
 
 SETTINGS = settings(
     max_examples=RUNS or 3,
