@@ -103,6 +103,7 @@ install_venv() {
     if [[ -x $VENV/bin/python3 ]] && why=$("$VENV/bin/python3" -I scripts/installed.py "$lock" 2>&1); then
         return
     fi
+    [[ ! -L $VENV ]] || die ".venv is a link to an environment that is not this checkout's (${why:-it is not there}): remove the link"
     say "installing into .venv (${why:-there is none yet})"
     # --clear where the interpreter is gone or the environment was moved here: its scripts point elsewhere.
     if ! "$VENV/bin/python3" -I -c '' 2>/dev/null || ! grep -qsxF "#!$VENV/bin/python3" "$VENV/bin/pip"; then

@@ -268,8 +268,13 @@ def told_to(progress: Progress) -> Callable[[Key, Action], None]:
     return tell
 
 
+WARM_AFTER = 1.5
+"""Seconds that pods which run have to themselves at the start: one interpreter runs one thread at a time."""
+
+
 def _warm(engine: Engine, log: Log) -> None:
-    """Get ready what the first pod would wait for, while the folders are read."""
+    """Get ready what the first pod would wait for, while the folders are read; where there are pods, when they have
+    been looked at."""
     import threading
 
     from reconciler.model.errors import ReconcilerError
@@ -280,7 +285,9 @@ def _warm(engine: Engine, log: Log) -> None:
         except ReconcilerError as error:
             log.error("not ready for containers", cause=error.message, hint=error.hint)
 
-    threading.Thread(target=body, name="warm", daemon=True).start()
+    timer = threading.Timer(WARM_AFTER if engine.keys() else 0.0, body)
+    timer.name, timer.daemon = "warm", True
+    timer.start()
 
 
 def _owners_at(engine: Engine, places: tuple[Path, ...]) -> list[DirectorySource]:

@@ -5,8 +5,6 @@ Pure functions of a name. The kubelet runs editors' backup files as pods (kubern
 
 from __future__ import annotations
 
-from pathlib import PurePath
-
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -24,4 +22,5 @@ def is_manifest(name: str) -> bool:
     """
     if is_hidden(name) or name.startswith(("#", "~$")) or name.endswith("#"):
         return False
-    return PurePath(name).suffix.lower() in SUFFIXES
+    stem, dot, suffix = name.rpartition(".")
+    return bool(stem and dot) and f".{suffix.lower()}" in SUFFIXES
