@@ -64,9 +64,10 @@ class Flaw:
     pod: PodId | None = None
 
 
-def flaws(ctx: Context) -> tuple[Flaw, ...]:
-    """What is wrong now; changes nothing. Raises TryLater or HostUnfit where it cannot be looked at."""
-    pods = _attached(ctx)
+def flaws(ctx: Context, attached: list[PodRecord] | None = None) -> tuple[Flaw, ...]:
+    """What is wrong now; changes nothing. ``attached``: where the caller has just looked. Raises TryLater or HostUnfit
+    where it cannot be looked at."""
+    pods = _attached(ctx) if attached is None else attached
     if not pods:
         return ()
     with locks.exclusive(ctx.layout.network_lock):
@@ -84,7 +85,7 @@ def mend(ctx: Context, lock: LockKey, by: str = "") -> tuple[str, ...]:
     1. bridges, sysctls and the table    2. flows that went astray meanwhile    3. pods' links back on their bridge
     """
     pods = _attached(ctx)
-    found = flaws(ctx)
+    found = flaws(ctx, pods)
     if not found:
         if pods:
             networks.follow(ctx)
@@ -124,8 +125,9 @@ def _flaws(ctx: Context, pods: list[PodRecord]) -> Iterator[Flaw]:
             yield Flaw(Part.BRIDGE, f"the bridge {one.name} {wrong}")
     yield from _sysctl_flaws([one for one in configs if one])
     there = links.links(tag)
+    by_id = {link.pod: link for link in there}
     for pod, identity, who in (linked for record in pods for linked in _linked(ctx, record)):
-        link = next((link for link in there if link.belongs_to(identity)), None)
+        link = by_id.get(identity) or next((link for link in there if link.belongs_to(identity)), None)
         if link is None or not (link.on_bridge and link.hairpin):
             what = "is gone" if link is None else "has left its bridge" if not link.on_bridge else "has lost hairpin"
             yield Flaw(Part.LINK, f"the link of {who} {what}", pod)

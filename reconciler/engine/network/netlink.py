@@ -59,9 +59,9 @@ def here(doing: str, patience: float = PATIENCE) -> Iterator[Socket]:
         with IPRoute() as ip, bounded(ip, doing, patience):
             yield ip
     except NetlinkError as e:
-        raise _ours(doing, e.code) from e
+        raise failure(doing, e.code) from e
     except OSError as e:
-        raise _ours(doing, e.errno or 0) from e
+        raise failure(doing, e.errno or 0) from e
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def inside(doing: str, fd: int, work: Callable[[Socket], T]) -> T:
     try:
         return in_network(fd, body)
     except OSError as e:
-        raise _ours(doing, e.errno or 0) from e
+        raise failure(doing, e.errno or 0) from e
 
 
 def index_of(ip: Socket, name: str) -> int | None:
@@ -137,7 +137,8 @@ def is_error(e: Exception, *numbers: int) -> bool:
     return getattr(e, "code", getattr(e, "errno", None)) in numbers
 
 
-def _ours(doing: str, number: int) -> TryLater | HostUnfit:
+def failure(doing: str, number: int) -> TryLater | HostUnfit:
+    """The error for what the kernel refused with this errno. ``doing`` completes "cannot …"."""
     message = f"cannot {doing}: {os.strerror(number)}"
     if number in (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP):
         return HostUnfit(message)

@@ -14,11 +14,11 @@ import socket
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ipv6, names, netlink
 from reconciler.engine.network.bridge import BridgeConfig
+from reconciler.linux import rtlinks
 from reconciler.model.errors import TryLater
 from reconciler.model.key import ContainerId, PodId
 from reconciler.model.observed import PidRef
@@ -87,24 +87,17 @@ def remove_link(name: str) -> None:
 
 def links(tag: str) -> tuple[LinkInfo, ...]:
     """Every link of this instance, by our naming rule."""
-    with netlink.here("list the links of pods") as ip:
-        everything = list(ip.get_links())
-        parsed_bridges = ((names.parse_bridge(m.get("ifname") or ""), m["index"]) for m in everything)
-        bridges = {index for parsed, index in parsed_bridges if parsed and parsed[0] == tag}
-        found = []
-        for message in everything:
-            name = message.get("ifname") or ""
-            if (parsed := names.parse_link(name)) and parsed[0] == tag:
-                on_bridge = message.get("master") in bridges
-                up = message.get("operstate") == "UP"
-                alias = message.get("ifalias") or ""
-                found.append(LinkInfo(name, message["index"], alias, up, on_bridge, _reflects(message)))
-        return tuple(found)
-
-
-def _reflects(message: Any) -> bool:
-    data = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA")
-    return data is not None and data.get_attr("IFLA_BRPORT_MODE") == _HAIRPIN
+    try:
+        everything = rtlinks.dump()
+    except OSError as e:
+        raise netlink.failure("list the links of pods", e.errno or 0) from e
+    parsed_bridges = ((names.parse_bridge(link.name), link.index) for link in everything)
+    bridges = {index for parsed, index in parsed_bridges if parsed and parsed[0] == tag}
+    return tuple(
+        LinkInfo(link.name, link.index, link.alias, link.up, link.master in bridges, link.hairpin)
+        for link in everything
+        if (parsed := names.parse_link(link.name)) and parsed[0] == tag
+    )
 
 
 def leaked_links(tag: str, known: Collection[PodId | ContainerId], patience: float = 2.0) -> tuple[LinkInfo, ...]:
