@@ -74,7 +74,7 @@ def markdown(result: Result) -> str:
     """The table of README.md: no figure without its ratio, where there is another to compare with."""
     of = result["medians"][CRUN]
     rows = [
-        f"Medians of one run of `scripts/bench all` ({headline(result['facts']).removeprefix('medians; ')}):",
+        f"Medians of one run ({headline(result['facts']).removeprefix('medians; ')}):",
         "",
         "| | reconciler | bare runtime | `podman kube play` | of podman's | to reach |",
         "|---|---|---|---|---|---|",
