@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from reconciler.engine.descriptors import out_of_the_way
 from reconciler.linux.inotify import Inotify, Mask
 from reconciler.model.clock import Clock
 from reconciler.model.errors import ReconcilerError
@@ -185,7 +186,7 @@ def _pidfd(ref: PidRef) -> int | None:
     if start_time(ref.pid) != ref.start:
         os.close(descriptor)
         return None
-    return descriptor
+    return out_of_the_way(descriptor)
 
 
 def start_time(pid: int) -> int | None:

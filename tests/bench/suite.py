@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection
+import traceback
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +76,28 @@ def measure(cases: Collection[str], options: argparse.Namespace) -> dict[str, Nu
     work = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))  # podman wants a short name
     work.chmod(0o711)
     runtime, found = options.runtime or CRUN, []
+
+    def case(measured: Callable[[], Numbers]) -> None:
+        """Of several, one that fails is told, and is no reason to lose the others."""
+        try:
+            found.append(measured())
+        except Exception:
+            if options.case != "all":
+                raise
+            traceback.print_exc()
+
     try:
         archive = work / "busybox.tar"
         line = [sys.executable, CHECKOUT / "scripts/example-image", archive]
         subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
         if "pod3" in cases:
-            found.append(pod3.measure(_room(work, "pod3"), archive, runtime, options.without, options.runs))
+            case(lambda: pod3.measure(_room(work, "pod3"), archive, runtime, options.without, options.runs))
         if "forty" in cases:
             runs = min(options.runs, FORTY_RUNS)
-            found.append(forty.measure(_room(work, "forty"), archive, runtime, options.without, runs))
+            case(lambda: forty.measure(_room(work, "forty"), archive, runtime, options.without, runs))
         if CROWD & {*cases}:
             room = _room(work, "crowd")
-            found.append(crowd.measure(room, archive, runtime, cases, options.seconds, options.scale))
+            case(lambda: crowd.measure(room, archive, runtime, cases, options.seconds, options.scale))
         by_runtime = {runtime: merged(found)}
         if options.case == "all" and not options.runtime:
             room, runs = _room(work, "runc"), min(options.runs, RUNC_RUNS)
