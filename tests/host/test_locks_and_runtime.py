@@ -91,11 +91,11 @@ def test_no_lock_but_the_pods_own_is_held_while_a_runtime_works(
 
         return once
 
-    until(handled(lambda: len(instance.running("web")) == 3), "the pod runs")
+    until(handled(lambda: len(instance.running("web")) == 3), "the pod runs", 150)
     put(folder / "web.json", pod("web", container("one", image, **port), container("two", image, args=["other"])))
-    until(handled(lambda: instance.containers("web")["two"].spec.args == ("other",)), "a member is replaced")
+    until(handled(lambda: instance.containers("web")["two"].spec.args == ("other",)), "a member is replaced", 150)
     (folder / "web.json").unlink()
-    until(handled(lambda: not engine.keys()), "the pod is gone")
+    until(handled(lambda: not engine.keys()), "the pod is gone", 150)
     assert {name for name, _ in held.met} == {"create", "run"}
     assert len(held.met) >= 4 + 4, "created and started"
     assert [met for met in held.met if met[1]] == []
