@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import tarfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -219,6 +220,7 @@ def registry(directory: Path, *, password: str = "") -> Iterator[Registry]:
         argv = ["docker-registry", "serve", str(directory / "config.yml")]
         ours = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")}  # it takes those for settings
         process = subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE, text=True, env=ours)
+    drain = None
     try:
         assert process.stderr
         for line in process.stderr:
@@ -226,6 +228,8 @@ def registry(directory: Path, *, password: str = "") -> Iterator[Registry]:
                 break
         else:
             raise AssertionError("docker-registry did not come up")
+        drain = threading.Thread(target=process.stderr.read, daemon=True)  # it stands still where nobody reads its log
+        drain.start()
         address = match.group(1)
         conf = f'[[registry]]\nlocation = "{address}"\ninsecure = {"false" if password else "true"}\n'
         (directory / "registries.conf").write_text(conf)
@@ -233,6 +237,8 @@ def registry(directory: Path, *, password: str = "") -> Iterator[Registry]:
     finally:
         process.kill()
         process.wait(30)
+        if drain:
+            drain.join(30)
         if process.stderr:
             process.stderr.close()
 
