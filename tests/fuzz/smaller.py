@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,21 +13,31 @@ TRIES = 400
 SECONDS = 60.0
 
 
+class _Enough(Exception):
+    """Tries or time are used up."""
+
+
 def smaller(data: bytes, fails: Callable[[bytes], bool]) -> bytes:
     """Leave out lines, then bytes, as long as ``fails``: halves first, single ones last. Bounded in tries and time."""
     end = time.monotonic() + SECONDS
     tries = 0
 
     def still(candidate: bytes) -> bool:
-        nonlocal tries
+        nonlocal data, tries
         tries += 1
-        return tries <= TRIES and time.monotonic() < end and fails(candidate)
+        if tries > TRIES or time.monotonic() > end:
+            raise _Enough
+        if failed := fails(candidate):
+            data = candidate
+        return failed
 
-    data = b"".join(_reduced(data.splitlines(keepends=True), lambda rows: still(b"".join(rows))))
-    return bytes(_reduced(list(data), lambda some: still(bytes(some))))
+    with suppress(_Enough):
+        _reduce(data.splitlines(keepends=True), lambda rows: still(b"".join(rows)))
+        _reduce(list(data), lambda some: still(bytes(some)))
+    return data
 
 
-def _reduced(items: list[T], still: Callable[[list[T]], bool]) -> list[T]:
+def _reduce(items: list[T], still: Callable[[list[T]], bool]) -> None:
     size = len(items) // 2
     while size:
         at = 0
@@ -37,4 +48,3 @@ def _reduced(items: list[T], still: Callable[[list[T]], bool]) -> list[T]:
             else:
                 at += size
         size //= 2
-    return items
