@@ -123,11 +123,11 @@ def _fifo(path: str, again: bool) -> int:
     Raises Fail."""
     try:
         try:
-            os.mkfifo(path, 0o600)
+            os.mkfifo(path, 0o660)
         except FileExistsError:
             if not again:
                 os.unlink(path)
-                os.mkfifo(path, 0o600)
+                os.mkfifo(path, 0o660)
         return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Fail(f"Failed to mkfifo at {path}: {error.strerror}") from None

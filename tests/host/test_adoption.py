@@ -103,7 +103,7 @@ def test_what_happened_while_nobody_watched(
     assert codes == {"well": 0, "badly": 3}
     assert [row_of(instance, p)[1:4] for p in ("always", "onfailure", "never")] == [
         ["2/2", "Running", "1"],
-        ["1/2", "Running", "1"],
+        ["1/2", "NotReady", "1"],
         ["0/2", "Error", "0"],
     ]
     expect_settled(instance, folder)

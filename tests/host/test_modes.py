@@ -80,7 +80,7 @@ def test_the_state_is_roots_and_containers_have_what_they_need(
 
 
 def is_secret(path: Path, layout: Layout) -> bool:
-    return path.name in SECRET_NAMES or path.is_socket() or path.is_fifo() or layout.hand in path.parents
+    return path.name in SECRET_NAMES or path.is_socket() or layout.hand in path.parents
 
 
 def entries(layout: Layout) -> Iterator[tuple[Path, int]]:

@@ -68,7 +68,7 @@ def test_the_pipes_are_made_anew(tmp_path: Path) -> None:
     for name in ("ctl", "winsz"):
         mode = (tmp_path / name).stat().st_mode
         assert stat.S_ISFIFO(mode)
-        assert mode & 0o777 == 0o600
+        assert mode & 0o777 == 0o640
     assert seen.done == []
 
 
