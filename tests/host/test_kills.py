@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(900 if os.environ.get("RECON
 ALL = os.environ.get("RECONCILER_KILLS") == "all"
 SAMPLE = 8 if os.environ.get("RECONCILER_KILLS") == "some" else 1
 """One of so many."""
-RANDOM_KILLS = 50 // SAMPLE
+RANDOM_KILLS = 20 // SAMPLE
 
 
 def _pod(name: str, words: str, *, port: int = 0, side: bool = True, label: str = "") -> str:
