@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.engine import cgroups, firewalls, nameserver, networks, records, upkeep
+from reconciler.engine import cgroups, files, firewalls, nameserver, networks, records, upkeep
 from reconciler.engine.cgroups import names
 from reconciler.engine.context import Context
 from reconciler.engine.network import bridge, portmap
@@ -84,11 +84,11 @@ def _look(ctx: Context) -> Iterator[Leak]:
 
 def known_of(ctx: Context) -> Known:
     pods, containers = {}, {}
-    for directory in _entries(ctx.layout.pods):
+    for directory in files.entries(ctx.layout.pods):
         pod = records.read(directory, RECORD, PodRecord)
         if pod is not None:
             pods[pod.id] = pod
-    for directory in _entries(ctx.layout.containers):
+    for directory in files.entries(ctx.layout.containers):
         container = records.read(directory, RECORD, ContainerRecord)
         if container is not None and container.pod in pods:
             containers[container.id] = container
@@ -102,13 +102,19 @@ def _processes(ctx: Context, known: Known) -> Iterator[Leak]:
         if container and container not in known.containers:
             why = f"monitor of container {container[:12]}, which has no record"
             yield Leak("process", str(pid), why, container)
+    for pod, inside in strange_groups(ctx, known):
+        container = cgroups.container_of(inside)
+        for pid in cgroups.pids(inside):
+            why = f"in the cgroup of container {container[:12]}, which has no record"
+            yield Leak("process", str(pid), why, container or pod)
+
+
+def strange_groups(ctx: Context, known: Known) -> Iterator[tuple[PodId, str]]:
+    """The cgroups of containers that have no record, or whose pod has none, with the pod's id."""
     for pod, paths in cgroups.pods(ctx.layout.tag).items():
         for inside in (inside for path in paths for inside in cgroups.containers(path)):
-            container = cgroups.container_of(inside)
-            if pod not in known.pods or container not in known.containers:
-                for pid in cgroups.pids(inside):
-                    why = f"in the cgroup of container {container[:12]}, which has no record"
-                    yield Leak("process", str(pid), why, container or pod)
+            if pod not in known.pods or cgroups.container_of(inside) not in known.containers:
+                yield pod, inside
 
 
 def watched_by(pid: int) -> str:
@@ -169,7 +175,7 @@ def _directories(ctx: Context, known: Known) -> Iterator[Leak]:
     logs = {f"{r.key.namespace}_{r.key.name}_{r.uid}" for r in known.pods.values()}
     if layout.owns_logs:
         yield from _strangers("directory", layout.logs, logs, "logs of a pod that has no record")
-    for runtime in _entries(layout.run / "runtime"):
+    for runtime in files.entries(layout.run / "runtime"):
         yield from _strangers("directory", runtime, known.containers, "runtime state without a record")
 
 
@@ -196,13 +202,6 @@ def _rows(ctx: Context, known: Known) -> Iterator[Leak]:
 
 
 def _strangers(kind: str, directory: Path, known: Container[str], why: str) -> Iterator[Leak]:
-    for entry in _entries(directory):
+    for entry in files.entries(directory):
         if entry.name not in known:
             yield Leak(kind, str(entry), why, entry.name.removesuffix(".oom"))
-
-
-def _entries(directory: Path) -> list[Path]:
-    try:
-        return sorted(directory.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -81,6 +81,14 @@ def read_with_time(path: str | Path) -> tuple[bytes, float]:
         raise TryLater(f"cannot read {path}: {e.strerror}") from e
 
 
+def entries(directory: Path) -> list[Path]:
+    """What lies in a directory, sorted; nothing where there is none."""
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 @effect("tree.discard")
 def discard(tree: Path, trash: Path) -> None:
     """Take a file or directory out of sight in one step (rename into ``trash``, on its file system), then delete it.

@@ -25,7 +25,7 @@ def sweep(ctx: Context, lock: Callable[[Key], AbstractContextManager[Any]]) -> N
             files.delete(directory)
     named = index.names_by_pod(ctx.store)
     for row in index.all_pods(ctx.store):
-        if any(entry.name not in named.get(row.id, ()) for entry in _entries(_logs(ctx, row.key, row.id))):
+        if any(entry.name not in named.get(row.id, ()) for entry in files.entries(_logs(ctx, row.key, row.id))):
             with lock(row.key):
                 for entry in tuple(_of_nobody(ctx, row.key, row.id)):
                     files.delete(entry)
@@ -34,8 +34,8 @@ def sweep(ctx: Context, lock: Callable[[Key], AbstractContextManager[Any]]) -> N
 def _strangers(ctx: Context) -> list[Path]:
     """Whose pod has neither a row nor a directory, of which it has both before it logs. What is there is listed first:
     pods may come meanwhile."""
-    found = _entries(ctx.layout.logs)
-    pods = {entry.name for entry in _entries(ctx.layout.pods)} | {row.id for row in index.all_pods(ctx.store)}
+    found = files.entries(ctx.layout.logs)
+    pods = {entry.name for entry in files.entries(ctx.layout.pods)} | {row.id for row in index.all_pods(ctx.store)}
     known = {_uid(PodId(pod)) for pod in pods}
     return [entry for entry in found if entry.name.rpartition("_")[2] not in known]
 
@@ -45,7 +45,7 @@ def _of_nobody(ctx: Context, key: Key, pod: PodId) -> Iterator[Path]:
     if record is None:
         return
     known = {c.name for c in record.spec.everyone} | index.names_by_pod(ctx.store).get(pod, frozenset())
-    yield from (entry for entry in _entries(_logs(ctx, key, pod)) if entry.name not in known)
+    yield from (entry for entry in files.entries(_logs(ctx, key, pod)) if entry.name not in known)
 
 
 def _logs(ctx: Context, key: Key, pod: PodId) -> Path:
@@ -58,10 +58,3 @@ def _uid(pod: PodId) -> str:
         return records.uid_of(pod)
     except ValueError:
         return "-"
-
-
-def _entries(directory: Path) -> list[Path]:
-    try:
-        return sorted(directory.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reconciler.engine import podgroups, records
+from reconciler.engine import files, podgroups, records
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, PodRecord, PodState
@@ -26,7 +26,7 @@ JUST_NOW = 60.0
 def make_again(ctx: Context) -> None:
     """File every record, in a new database or one whose filing was cut short; tell what that means where pods were
     not known any more; then say in it that it is whole."""
-    lost = sum(_is_record(directory) for directory in _directories(ctx.layout.pods)) - len(index.all_pods(ctx.store))
+    lost = sum(_is_record(directory) for directory in files.entries(ctx.layout.pods)) - len(index.all_pods(ctx.store))
     file_all(ctx)
     if lost > 0:
         text = _told(ctx, lost)
@@ -53,12 +53,12 @@ def _told(ctx: Context, lost: int) -> str:
 @effect("store.reindex")
 def file_all(ctx: Context) -> None:
     """File every pod, lease and container that has a record; what is filed already stays as it is."""
-    for directory in _directories(ctx.layout.pods):
+    for directory in files.entries(ctx.layout.pods):
         record = records.read(directory, RECORD, PodRecord)
         if record is not None:
             _file_pod(ctx, record, records.read(directory, STATE, PodState) or PodState())
     pods = {row.id for row in index.all_pods(ctx.store)}
-    for directory in _directories(ctx.layout.containers):
+    for directory in files.entries(ctx.layout.containers):
         container = records.read(directory, RECORD, ContainerRecord)
         if container is not None and container.pod in pods:
             name = "" if container.infra else container.name
@@ -81,7 +81,3 @@ def _file_lease(ctx: Context, container: ContainerRecord) -> None:
     if container.ip and pod is not None:
         key = Key(container.key.namespace, container.id, CONTAINER)
         addresses.file(ctx.store, key, Lease(container.ip, container.ip6, pod.spec.sandbox.network or DEFAULT))
-
-
-def _directories(parent: Path) -> list[Path]:
-    return sorted(parent.iterdir()) if parent.is_dir() else []

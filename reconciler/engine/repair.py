@@ -22,6 +22,7 @@ from reconciler.engine import (
     cgroups,
     containers,
     endings,
+    files,
     firewalls,
     nameserver,
     networks,
@@ -31,7 +32,7 @@ from reconciler.engine import (
     upkeep,
     verdicts,
 )
-from reconciler.engine.check import Known, Leak, check, known_of, watched_by
+from reconciler.engine.check import Leak, check, known_of, strange_groups, watched_by
 from reconciler.engine.context import Context
 from reconciler.engine.network import pod as links
 from reconciler.engine.store import pods as index
@@ -127,14 +128,14 @@ def _living(ctx: Context) -> frozenset[str]:
 def _strange_containers(ctx: Context) -> frozenset[ContainerId]:
     """Those of which there is something, but no record."""
     layout = ctx.layout
-    places = (layout.containers, layout.exits, layout.verdicts, layout.pids, *_entries(layout.run / "runtime"))
-    names = {entry.name.removesuffix(".oom") for place in places for entry in _entries(place)}
+    places = (layout.containers, layout.exits, layout.verdicts, layout.pids, *files.entries(layout.run / "runtime"))
+    names = {entry.name.removesuffix(".oom") for place in places for entry in files.entries(place)}
     names |= set(index.all_containers(ctx.store))
     return frozenset(ContainerId(name) for name in names if _ID.fullmatch(name)) - set(known_of(ctx).containers)
 
 
 def _strange_pods(ctx: Context) -> frozenset[PodId]:
-    names = {entry.name for entry in _entries(ctx.layout.pods)} | set(cgroups.pods(ctx.layout.tag))
+    names = {entry.name for entry in files.entries(ctx.layout.pods)} | set(cgroups.pods(ctx.layout.tag))
     names |= {row.id for row in index.all_pods(ctx.store)}
     return frozenset(PodId(name) for name in names if _ID.fullmatch(name)) - set(known_of(ctx).pods)
 
@@ -184,20 +185,13 @@ def _locked(ctx: Context, lock: LockKey, pod: PodId | None) -> Iterator[None]:
 def _end_strangers(ctx: Context) -> None:
     """Kill whatever runs without a record, and wait for its end. Its monitor then ends by itself."""
     known = known_of(ctx)
-    for path in _strange_groups(ctx, known):
+    for _, path in strange_groups(ctx, known):
         _kill(path)
     for pid in cgroups.monitors(ctx.layout.tag):
         container, ref = watched_by(pid), processes.pid_ref(pid)
         if container and container not in known.containers and ref and not processes.wait_gone(ref, MONITOR_SECONDS):
             processes.send_signal(ref, signal.SIGKILL)
             processes.wait_gone(ref, KILL_SECONDS)
-
-
-def _strange_groups(ctx: Context, known: Known) -> Iterator[str]:
-    for pod, paths in cgroups.pods(ctx.layout.tag).items():
-        for inside in (inside for path in paths for inside in cgroups.containers(path)):
-            if pod not in known.pods or cgroups.container_of(inside) not in known.containers:
-                yield inside
 
 
 def _kill(path: str) -> None:
@@ -211,7 +205,3 @@ def _kill(path: str) -> None:
 def _holds_files(tree: Path) -> bool:
     """Whether anything with a content lies there: a runtime leaves empty ones, to mount at."""
     return any((Path(top) / name).lstat().st_size for top, _, names in os.walk(tree) for name in names)
-
-
-def _entries(directory: Path) -> list[Path]:
-    return sorted(directory.iterdir()) if directory.is_dir() else []

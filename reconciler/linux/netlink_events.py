@@ -14,9 +14,10 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+
+from reconciler.linux.netlink_messages import LINK, attributes, messages, text
 
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
@@ -37,11 +38,6 @@ _NEWLINK, _DELLINK, _NEWADDR, _DELADDR, _NEWNETCONF = 16, 17, 20, 21, 80
 _IFLA_IFNAME, _IFLA_MASTER = 3, 10
 _NETCONFA_IFINDEX, _NETCONFA_FORWARDING = 1, 2
 _IFF_UP = 1
-
-_HEAD = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
-_KIND = 0x3FFF
-"""Attribute types without NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
 
 
 ALL = -1
@@ -106,7 +102,8 @@ class Notices:
         found: list[Notice] = []
         for one, parse in zip(self._sockets, (_firewall, _network), strict=True):
             while (data := _receive(one)) is not None:
-                found += [notice for m in messages(data) if (notice := parse(*m))] if data else [_LOST]
+                told = (parse(kind, port, body) for kind, _, port, body in messages(data))
+                found += filter(None, told) if data else [_LOST]
         return found
 
     def close(self) -> None:
@@ -134,41 +131,20 @@ def _receive(one: socket.socket) -> bytes | None:
         raise
 
 
-def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, port and body of each message of a datagram."""
-    at = 0
-    while at + _HEAD.size <= len(data):
-        length, kind, _, _, port = _HEAD.unpack_from(data, at)
-        if length < _HEAD.size:
-            return
-        yield kind, port, data[at + _HEAD.size : at + length]
-        at += (length + 3) & ~3
-
-
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & _KIND, data[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
-
-
 def _firewall(kind: int, port: int, body: bytes) -> Notice | None:
     if kind >> 8 != _NFNL_SUBSYS_NFTABLES:
         return None
     there = dict(attributes(body[4:]))  # after struct nfgenmsg
     if kind & 0xFF == _NEWGEN:
-        return Notice(What.COMMIT, _text(there.get(_GEN_PROC_NAME)), port)
-    return Notice(What.TABLE, _text(there.get(_TABLE)), port)
+        return Notice(What.COMMIT, text(there.get(_GEN_PROC_NAME)), port)
+    return Notice(What.TABLE, text(there.get(_TABLE)), port)
 
 
 def _network(kind: int, _port: int, body: bytes) -> Notice | None:
     if kind in (_NEWLINK, _DELLINK):
-        _, _, index, flags, _ = struct.unpack_from("=BxHiII", body)  # struct ifinfomsg
-        there = dict(attributes(body[16:]))
-        name = _text(there.get(_IFLA_IFNAME))
+        _, _, index, flags, _ = LINK.unpack_from(body)
+        there = dict(attributes(body[LINK.size :]))
+        name = text(there.get(_IFLA_IFNAME))
         if kind == _DELLINK and body[0] == 0:  # AF_UNSPEC; as AF_BRIDGE it tells of a port that left its bridge
             return Notice(What.NO_LINK, name, index=index)
         master = 0 if kind == _DELLINK else int.from_bytes(there.get(_IFLA_MASTER, b""), "little")
@@ -181,7 +157,3 @@ def _network(kind: int, _port: int, body: bytes) -> Notice | None:
             index = int(struct.unpack("=i", there[_NETCONFA_IFINDEX])[0])
             return Notice(What.FORWARDING, index=index, on=any(there[_NETCONFA_FORWARDING]))
     return None
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").rstrip(b"\0").decode(errors="replace")

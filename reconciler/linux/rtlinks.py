@@ -10,14 +10,9 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-_HEAD = struct.Struct("=IHHII")
-_LINK = struct.Struct("=BxHiII")
-_ATTRIBUTE = struct.Struct("=HH")
-_KIND = 0x3FFF
-"""Attribute types without NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
+from reconciler.linux.netlink_messages import ATTRIBUTE, HEAD, LINK, attributes, messages, text
 
 _ERROR, _DONE, _NEWLINK, _GETLINK = 2, 3, 16, 18
 _REQUEST, _DUMP, _INTERRUPTED = 0x1, 0x300, 0x10
@@ -56,15 +51,15 @@ def dump() -> tuple[Link, ...]:
 
 def _dump() -> tuple[tuple[Link, ...], bool]:
     """Also whether nothing changed meanwhile."""
-    asks = _ATTRIBUTE.pack(8, _FILTER) + struct.pack("=I", _WITHOUT_STATISTICS)
-    body = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + asks
+    asks = ATTRIBUTE.pack(8, _FILTER) + struct.pack("=I", _WITHOUT_STATISTICS)
+    body = LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + asks
     found: list[Link] = []
     whole = True
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as asked:
         asked.settimeout(_PATIENCE)
-        asked.send(_HEAD.pack(_HEAD.size + len(body), _GETLINK, _REQUEST | _DUMP, 1, 0) + body)
+        asked.send(HEAD.pack(HEAD.size + len(body), _GETLINK, _REQUEST | _DUMP, 1, 0) + body)
         while True:
-            for kind, flags, content in messages(asked.recv(1 << 17)):
+            for kind, flags, _, content in messages(asked.recv(1 << 17)):
                 whole = whole and not flags & _INTERRUPTED
                 if kind == _DONE:
                     return tuple(found), whole
@@ -75,41 +70,16 @@ def _dump() -> tuple[tuple[Link, ...], bool]:
                     found.append(link(content))
 
 
-def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, flags and content of each message."""
-    at = 0
-    while at + _HEAD.size <= len(data):
-        length, kind, flags, _, _ = _HEAD.unpack_from(data, at)
-        if length < _HEAD.size:
-            return
-        yield kind, flags, data[at + _HEAD.size : at + length]
-        at += (length + 3) & ~3
-
-
 def link(content: bytes) -> Link:
     """What follows the head of an RTM_NEWLINK message."""
-    _, _, index, _, _ = _LINK.unpack_from(content)
-    told = dict(_attributes(content[_LINK.size :]))
-    port = dict(_attributes(dict(_attributes(told.get(_INFO, b""))).get(_SLAVE_DATA, b"")))
+    _, _, index, _, _ = LINK.unpack_from(content)
+    told = dict(attributes(content[LINK.size :]))
+    port = dict(attributes(dict(attributes(told.get(_INFO, b""))).get(_SLAVE_DATA, b"")))
     return Link(
         index=index,
-        name=_text(told.get(_NAME, b"")),
-        alias=_text(told.get(_ALIAS, b"")),
+        name=text(told.get(_NAME, b"")),
+        alias=text(told.get(_ALIAS, b"")),
         master=int.from_bytes(told.get(_MASTER, b"\0"), sys.byteorder),
         up=told.get(_OPERSTATE, b"")[:1] == bytes([_OPER_UP]),
         hairpin=port.get(_MODE, b"")[:1] == b"\x01",
     )
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & _KIND, data[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
-
-
-def _text(value: bytes) -> str:
-    return value.rstrip(b"\0").decode(errors="replace")

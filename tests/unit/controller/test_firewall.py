@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from reconciler.controller.firewall import FirewallWatcher, Judge, Limit
-from reconciler.linux.netlink_events import ALL, Notice, What, attributes, messages
+from reconciler.linux.netlink_events import ALL, Notice, What
+from reconciler.linux.netlink_messages import attributes, messages
 from reconciler.model.clock import SystemClock
 from reconciler.model.errors import TryLater
 from tests.fakes.engine import FakeEngine

@@ -6,6 +6,7 @@ import socket
 import struct
 
 from reconciler.linux import rtlinks
+from reconciler.linux.netlink_messages import messages
 from reconciler.linux.rtlinks import Link
 
 
@@ -41,5 +42,5 @@ def test_one_that_is_down_and_hangs_on_nothing() -> None:
 
 def test_messages_that_are_cut_short_are_none() -> None:
     whole = struct.pack("=IHHII", 20, 3, 2, 1, 0) + b"\0\0\0\0"
-    assert list(rtlinks.messages(whole + whole[:10])) == [(3, 2, b"\0\0\0\0")]
-    assert list(rtlinks.messages(struct.pack("=IHHII", 3, 3, 2, 1, 0))) == []
+    assert list(messages(whole + whole[:10])) == [(3, 2, 0, b"\0\0\0\0")]
+    assert list(messages(struct.pack("=IHHII", 3, 3, 2, 1, 0))) == []

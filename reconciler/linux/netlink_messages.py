@@ -1,0 +1,43 @@
+"""The shape of netlink(7)'s messages and of the attributes in them, for readers that need a few of many."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+HEAD = struct.Struct("=IHHII")
+"""struct nlmsghdr: length, type, flags, sequence number, port."""
+LINK = struct.Struct("=BxHiII")
+"""struct ifinfomsg: family, type of device, index, flags, which of them change."""
+ATTRIBUTE = struct.Struct("=HH")
+"""struct nlattr: length, type."""
+
+_KIND = 0x3FFF
+"""Attribute types without NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, port and body of each message of a datagram; what is damaged ends them."""
+    at = 0
+    while at + HEAD.size <= len(data):
+        length, kind, flags, _, port = HEAD.unpack_from(data, at)
+        if length < HEAD.size:
+            return
+        yield kind, flags, port, data[at + HEAD.size : at + length]
+        at += (length + 3) & ~3
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and value of each attribute; what is damaged ends them."""
+    at = 0
+    while at + ATTRIBUTE.size <= len(data):
+        length, kind = ATTRIBUTE.unpack_from(data, at)
+        if length < ATTRIBUTE.size:
+            return
+        yield kind & _KIND, data[at + ATTRIBUTE.size : at + length]
+        at += (length + 3) & ~3
+
+
+def text(value: bytes | None) -> str:
+    """A string of C; "" for none."""
+    return (value or b"").rstrip(b"\0").decode(errors="replace")
