@@ -1,4 +1,5 @@
-"""List what tests could leave behind: one sorted line for each process, mount, link, nft table, cgroup and directory.
+"""List what tests could leave behind: one sorted line for each process, mount, loop device, link, nft table, cgroup
+and directory.
 
 Run before and after the tests in the namespaces they ran in; what is new is a leak. With ``--settle FILE`` it waits a
 moment for processes that are on their way out (not in FILE). Only the standard library is used.
@@ -12,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "reconciler-"
@@ -59,6 +61,29 @@ def mounts() -> Iterator[str]:
         yield f"mount {line.split()[4]}"
 
 
+def loops() -> Iterator[str]:
+    """Loop devices, which are the whole machine's, with a file of ours: those that do not go with their last mount, and
+    those that a process has mounted (of others' runs, whose go with their mounts, no process is seen)."""
+    for device in Path("/sys/block").glob("loop*/loop"):
+        name = f"/dev/{device.parent.name}"
+        try:
+            file = (device / "backing_file").read_text().strip()
+            stays = (device / "autoclear").read_text().strip() == "0"
+        except OSError:  # it has none, or none any more
+            continue
+        if PREFIX in file and (stays or is_mounted(name)):
+            yield f"loop device {name} {file}"
+
+
+def is_mounted(device: str) -> bool:
+    """In any mount namespace that a process is in."""
+    for table in Path("/proc").glob("[0-9]*/mountinfo"):
+        with suppress(OSError):
+            if f" {device} " in table.read_text():
+                return True
+    return False
+
+
 def links() -> Iterator[str]:
     for line in Path("/proc/net/dev").read_text().splitlines()[2:]:
         yield f"link {line.partition(':')[0].strip()}"
@@ -92,7 +117,7 @@ def directories() -> Iterator[str]:
 
 
 def listing() -> list[str]:
-    return sorted({*processes(), *mounts(), *links(), *tables(), *cgroups(), *directories()})
+    return sorted({*processes(), *mounts(), *loops(), *links(), *tables(), *cgroups(), *directories()})
 
 
 def main() -> None:

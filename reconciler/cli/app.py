@@ -186,6 +186,7 @@ def _asks_for_tracebacks(arguments: Sequence[str]) -> bool:
 
 
 def _told(error: Exception) -> int:
+    from reconciler.engine.boundary import hint_in
     from reconciler.model.errors import ReconcilerError
 
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -201,8 +202,10 @@ def _told(error: Exception) -> int:
     if isinstance(error, ReconcilerError):
         complain(error.message, error.hint)
         return 1
-    if isinstance(error, OSError) and error.filename:
-        complain(f"cannot use {error.filename}: {error.strerror}", "")
+    if isinstance(error, OSError) and (error.filename or hint_in(str(error))):
+        complain(
+            f"cannot {f'use {error.filename}' if error.filename else 'go on'}: {error.strerror}", hint_in(str(error))
+        )
         return 1
     complain(f"cannot go on: {type(error).__name__}: {error}", "this is a mistake in reconciler itself: -v shows where")
     return 1

@@ -7,6 +7,7 @@ place than usual. Errors of this program itself (TypeError, AssertionError…) a
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -54,3 +55,9 @@ def cause(error: OSError) -> str:
 def hint(error: OSError) -> str:
     """What to do about it, or ""."""
     return _HINTS.get(error.errno or 0, "")
+
+
+def hint_in(said: str) -> str:
+    """The same where another program said it."""
+    disk = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return next((_HINTS[number] for number in disk if os.strerror(number).lower() in said.lower()), "")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.engine import files, records
+from reconciler.engine.boundary import hint
 from reconciler.engine.contents import DataOf, NotThere, of_objects
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
@@ -204,8 +205,9 @@ def _key(place: Path) -> bytes:
 def _make_key(place: Path) -> bytes:
     """Two who make it at the same time agree: the first link stays."""
     own = place.with_name(f".{place.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    files.write_atomic(own, os.urandom(KEY_BYTES))
     try:
+        own.touch(0o600, exist_ok=False)
+        own.write_bytes(os.urandom(KEY_BYTES))
         if place.exists() and place.stat().st_size != KEY_BYTES:
             own.replace(place)  # a power failure left less than a key
         else:
@@ -213,7 +215,7 @@ def _make_key(place: Path) -> bytes:
                 place.hardlink_to(own)
         return place.read_bytes()
     except OSError as e:
-        raise TryLater(f"cannot write {place}: {e.strerror}") from e
+        raise TryLater(f"cannot write {place}: {e.strerror}", hint=hint(e)) from e
     finally:
         own.unlink(missing_ok=True)
 

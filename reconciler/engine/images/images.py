@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from reconciler.engine.boundary import told
 from reconciler.engine.images.archive import images_in, spooled
 from reconciler.engine.images.details import details
 from reconciler.engine.images.disk import Disk
@@ -172,10 +173,11 @@ class Images:
                 raise ImageProblem(f"cannot pull {reference}: {_not_here(reference)}")
             return found.image(self._disk)
         *first, last = self._ways(reference, access or self._access, logins)
-        for wanted, by in first:
-            with suppress(NotOffered):
-                return self._pull(reference, wanted, progress or _silent, by, logins, platform)
-        return self._pull(reference, last[0], progress or _silent, last[1], logins, platform)
+        with told(f"pull {reference}"):
+            for wanted, by in first:
+                with suppress(NotOffered):
+                    return self._pull(reference, wanted, progress or _silent, by, logins, platform)
+            return self._pull(reference, last[0], progress or _silent, last[1], logins, platform)
 
     def renew(self, reference: str, *, progress: Progress | None = None, logins: Logins = ()) -> Image:
         """Have the newest image of this name, from wherever the one that is here came (``apply --pull``); one that was
@@ -196,7 +198,7 @@ class Images:
         """
         loaded: list[Image] = []
         tell = progress or _silent
-        with self._disk.work() as work:
+        with told(f"load {archive if isinstance(archive, Path) else 'an image'}"), self._disk.work() as work:
             place = archive if isinstance(archive, Path) else spooled(archive, work)
             for held in images_in(place, work, self._processes):
                 skopeo = Skopeo(held.source, self._disk, work, self._processes)

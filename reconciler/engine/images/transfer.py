@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconciler.engine.boundary import hint_in
 from reconciler.engine.effects import effect
 from reconciler.engine.images.disk import Disk, remove_tree, write_file
 from reconciler.engine.images.manifest import Config, Manifest, Part, document, is_list, listed
@@ -336,8 +337,9 @@ _UNKNOWN = re.compile(r"(?:manifest|name) unknown|repository name not known|not 
 def explain(source: Source, stderr: str) -> ReconcilerError:
     """What a failed skopeo means, in one line: its last message, and which kind of trouble it is."""
     said = _last_message(stderr)
-    if source.by_digest is None:
-        return source.problem(said)
+    full = hint_in(said)
+    if source.by_digest is None or full:
+        return source.problem(said, hint=full)
     if _UNREACHABLE.search(said):
         return source.unreachable(f"its registry cannot be reached: {said}")
     if _REFUSED.search(said):
@@ -354,6 +356,7 @@ def _last_message(stderr: str) -> str:
     match = re.search(r'msg="((?:[^"\\]|\\.)*)"', lines[-1])
     text = match.group(1).replace('\\"', '"').replace("\\n", " ") if match else lines[-1]
     text = re.sub(r'^Error [a-z ]+(?:"[^"]*")?:\s*', "", text)
+    text = re.sub(r"(oci-put-blob)\d+", r"\1", text)  # a name at random would make each try another event
     return re.sub(r"^(?:initializing source docker:\S+: |pinging container registry )", "", text).strip()
 
 

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.engine.boundary import hint_in
 from reconciler.engine.effects import effect
 from reconciler.engine.images.disk import Disk, place_layer, remove_tree, short, sync_filesystem
 from reconciler.engine.images.layerfilter import Found, LayerFilter
@@ -137,12 +138,16 @@ def unpack(blob: Path, diff_id: str, place: Path, processes: Processes, lowers: 
         _mark(tree, found, lowers or ())
     except ImageProblem as error:
         processes.check()
-        raise ImageProblem(f"cannot unpack layer {_brief(blob.name)}: {error.message}") from error
+        raise _unpackable(blob, error.message) from error
     except OSError as error:
-        raise ImageProblem(f"cannot unpack layer {_brief(blob.name)}: {error.strerror}") from error
+        raise _unpackable(blob, error.strerror or str(error)) from error
     facts = {"diff_id": diff_id, "size": found.size, "entries": found.entries}
     (place / "layer.json").write_text(json.dumps(facts))
     return place
+
+
+def _unpackable(blob: Path, cause: str) -> ImageProblem:
+    return ImageProblem(f"cannot unpack layer {_brief(blob.name)}: {cause}", hint=hint_in(cause))
 
 
 def _size(disk: Disk, layer: Layer) -> int:

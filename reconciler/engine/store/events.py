@@ -4,7 +4,8 @@ The rules are simpler than those of client-go (tools/record/events_cache.go), wi
 any process: they go by what the log says. So commands and a controller count together, and a restart changes nothing.
 What says the same again is counted, not repeated; from the 25th time on at most once in five minutes, and not counted
 in between. What differs in its text alone is one event after 25 in ten minutes, and shows the latest. (client-go: 10,
-but of each container; here all of a pod's are about the pod.)
+but of each container; here all of a pod's are about the pod.) A complaint says the same also where only the id
+of what that try made is another; it shows the latest.
 
 Each write costs the same, however much is in the log: it looks at ``PER_OBJECT`` rows at most. What is deleted leaves
 pages that are used again, so the file is as large as its fullest moment, 10 MB at most.
@@ -12,6 +13,7 @@ pages that are used again, so the file is as large as its fullest moment, 10 MB 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 from reconciler.engine.store.tx import Store
@@ -45,6 +47,9 @@ RECENT = 10
 """Events of one object among which a complaint is looked for."""
 
 REPEATED = frozenset({"BackOff", "Pulling"})
+
+_AT_RANDOM = re.compile(r"(?<![0-9a-f:@])[0-9a-f]{12,}")
+"""An id, or a name for the time being; but no digest, which says which image is meant."""
 
 _BATCH = 500
 _COLUMNS = "about, type, reason, message, first_wall, last_wall, count, seq"
@@ -91,11 +96,19 @@ def shortened(message: str) -> str:
 
 def _same(tx: sqlite3.Connection, said: tuple[str, str, str], message: str) -> Event | None:
     about, type_, reason = said
-    limit = RECENT if type_ == EventType.WARNING or reason in REPEATED else 1
+    complains = type_ == EventType.WARNING
+    limit = RECENT if complains or reason in REPEATED else 1
     rows = tx.execute(f"SELECT {_COLUMNS} FROM events WHERE about = ? ORDER BY seq DESC LIMIT ?", (about, limit))
-    return next(
-        (e for e in map(_event, rows.fetchall()) if (e.type, e.reason, e.message) == (*said[1:], message)), None
-    )
+    meant = _meant(message) if complains else message
+    for event in map(_event, rows.fetchall()):
+        text = _meant(event.message) if complains else event.message
+        if (event.type, event.reason, text) == (type_, reason, meant):
+            return event
+    return None
+
+
+def _meant(message: str) -> str:
+    return _AT_RANDOM.sub("…", message)
 
 
 def _similar(tx: sqlite3.Connection, said: tuple[str, str, str], since: float) -> int:

@@ -105,6 +105,14 @@ def test_a_file_error_names_the_file(command, capsys):
     assert capsys.readouterr().err == "reconciler: cannot use /etc/x: Permission denied\n"
 
 
+@pytest.mark.parametrize(("where", "doing"), [(("/x",), "use /x"), ((), "go on")], ids=["of a file", "of no file"])
+def test_a_full_disk_is_no_mistake_of_ours(command, capsys, where, doing):
+    """A write or a sync names no file."""
+    assert command(raising(OSError(28, "No space left on device", *where))) == 1
+    hint = "free some space on that file system"
+    assert capsys.readouterr().err == f"reconciler: cannot {doing}: No space left on device\nhint: {hint}\n"
+
+
 def test_the_exit_code_is_what_the_command_returns(command):
     assert command(lambda: 7) == 7
     assert command(lambda: None) == 0

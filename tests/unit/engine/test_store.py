@@ -186,6 +186,24 @@ def test_what_is_said_again_and_again_is_written_once_in_five_minutes(store: Sto
     assert len(written) == event.count == events.BURST + 3575 // events.AGAIN
 
 
+def test_a_complaint_of_what_each_try_makes_anew_is_counted(store: Store) -> None:
+    """Its id is another each time; the digest of an image is none such."""
+    clock = FakeClock()
+    for made in ("4b47dff8dea6", "a" * 64):
+        message = f"cannot write /state/pods/{made}/hostname: No space left on device"
+        events.emit(store, clock, "default/web", EventType.WARNING, "FailedSync", message)
+    for image in ("b" * 64, "c" * 64):
+        events.emit(
+            store, clock, "default/web", EventType.WARNING, "Failed", f"cannot pull app@sha256:{image}: it is away"
+        )
+    counted, *images = events.read(store)
+    assert (counted.count, counted.message) == (
+        2,
+        f"cannot write /state/pods/{'a' * 64}/hostname: No space left on device",
+    )
+    assert [event.count for event in images] == [1, 1]
+
+
 def test_what_differs_in_its_text_alone_becomes_one_event_that_shows_the_latest(store: Store) -> None:
     clock = FakeClock()
     events.emit(store, clock, "default/web", EventType.NORMAL, "Started", "Started container app")
