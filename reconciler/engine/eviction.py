@@ -48,8 +48,10 @@ def _too_much(ctx: Context, have: Observed, sandbox: Sandbox) -> Iterator[Evicti
     for container in have.containers:
         spec = sandbox.applied.container(container.name)
         limit = spec.storage_limit if spec is not None else None
+        if limit is None or not container.log_path:
+            continue
         own = (ctx.layout.container(container.id) / "upper", Path(container.log_path).parent)
-        if limit is not None and container.log_path and _is_over(ctx, (sandbox.id, container.id), own, limit):
+        if _is_over(ctx, (sandbox.id, container.id), own, limit):
             text = f'Container {container.name} exceeded its local ephemeral storage limit "{show_bytes(limit)}".'
             yield Eviction("", limit, text, container.name)
 

@@ -55,12 +55,13 @@ def read_or_none(path: str | Path) -> bytes | None:
 
 
 def read_small(path: str | Path) -> bytes:
-    """A small file's content, a third of what ``Path.read_bytes`` costs: a look at a pod reads dozens. Raises
-    OSError."""
+    """A small file's content, a third of what ``Path.read_bytes`` costs: a look at a pod reads dozens. Of /proc and of
+    cgroups only what is short: less than what was asked for counts as the end. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        content = os.read(fd, _PIECE)
-        while piece := os.read(fd, _PIECE):
+        content = piece = os.read(fd, _PIECE)
+        while len(piece) == _PIECE:
+            piece = os.read(fd, _PIECE)
             content += piece
         return content
     finally:

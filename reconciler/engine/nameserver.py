@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,12 @@ def addresses(ctx: Context, record: PodRecord) -> tuple[str, ...]:
     network = netrecords.read(ctx, record.spec.sandbox.network)
     if network is None or not network.dns:
         return ()
-    return (network.gateway or str(IPv4Network(network.subnet)[1]),)
+    return (network.gateway or _first_address(network.subnet),)
+
+
+@cache
+def _first_address(subnet: str) -> str:
+    return str(IPv4Network(subnet)[1])
 
 
 def why_not(ctx: Context) -> str:
@@ -86,7 +92,7 @@ def why_not(ctx: Context) -> str:
         return "[dns] enabled is false in the configuration file"
     if server.program() is None:
         return "there is no aardvark-dns on this machine (Debian package aardvark-dns)"
-    return table.read(ctx.layout.dns / _TROUBLE)
+    return (files.read_or_none(f"{ctx.layout.dns}/{_TROUBLE}") or b"").decode(errors="replace")
 
 
 def port(ctx: Context) -> int:
@@ -188,8 +194,8 @@ def tend(ctx: Context) -> PidRef | None:
             _end(ctx)
             return None
         _require_program(ctx)
-        found = {record.spec.sandbox.network: _network_of(ctx, record) for record in pods}
-        wanted = tuple(network for network in found.values() if network is not None)
+        one_of_each = {record.spec.sandbox.network: record for record in pods}
+        wanted = tuple(filter(None, (_network_of(ctx, record) for record in one_of_each.values())))
         fresh = _unheard(ctx, wanted)
         changed = [_write_all(ctx, network, pods) for network in wanted]
         files = {network.file for network in wanted}

@@ -13,6 +13,7 @@ from pathlib import Path
 from reconciler.engine import nameserver
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names, resolver
+from reconciler.engine.files import read_small
 from reconciler.engine.network import files
 from reconciler.engine.network.files import PodFiles
 from reconciler.engine.records import PodRecord, PodState
@@ -20,7 +21,7 @@ from reconciler.engine.store import events
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.events import EventType
 
-_ETC = Path("/etc")
+_RESOLV_CONF, _HOSTS = Path("/etc/resolv.conf"), Path("/etc/hosts")
 _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 """What systemd-resolved asks itself, where /etc/resolv.conf names only its stub on loopback."""
 
@@ -52,8 +53,8 @@ def stale(ctx: Context, record: PodRecord, state: PodState) -> bool:
 
 def _facts(ctx: Context, record: PodRecord) -> object:
     """All that the files follow from: they are put together again only when something of it is another."""
-    host = (_text(_ETC / "resolv.conf"), _text(_RESOLVED), platform.node())
-    hosts = _text(_ETC / "hosts") if record.spec.sandbox.host_network else ""
+    host = (_text(_RESOLV_CONF), _text(_RESOLVED), platform.node())
+    hosts = _text(_HOSTS) if record.spec.sandbox.host_network else ""
     return record, host, hosts, nameserver.addresses(ctx, record), ctx.config.dns
 
 
@@ -61,11 +62,11 @@ def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, 
     """The files, and events to tell: reason and text."""
     spec, key, sandbox = record.spec, record.key, record.spec.sandbox
     domain = ctx.config.dns.domain
-    host = _text(_ETC / "resolv.conf")
+    host = _text(_RESOLV_CONF)
     if sandbox.host_network:
         base = resolver.parse(host)
         # the pod has the host's own name (kubelet: GeneratePodHostNameAndDomain, UTS of the node)
-        hostname, hosts = platform.node(), files.host_hosts(_text(_ETC / "hosts"), spec.host_aliases)
+        hostname, hosts = platform.node(), files.host_hosts(_text(_HOSTS), spec.host_aliases)
     else:
         base = resolver.for_pods(host, _text(_RESOLVED), ctx.config.dns.servers)
         hostname = names.kernel_name(key, sandbox, domain)
@@ -82,6 +83,6 @@ def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return read_small(path).decode(errors="replace")
     except OSError:
         return ""

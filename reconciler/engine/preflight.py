@@ -27,7 +27,7 @@ def images(ctx: Context, specs: Collection[PodSpec]) -> dict[str, ImageState]:
         for image, policy in container.images:
             if policies.get(image) is not PullPolicy.ALWAYS:
                 policies[image] = policy
-            logins[image], _ = ctx.logins(key, container.pull_secrets)
+            logins[image] = ctx.logins(key, container.pull_secrets)[0] if container.pull_secrets else ()
     for image in {spec.sandbox.infra_image for spec in specs} - {"", *policies}:
         policies[image], logins[image] = PullPolicy.IF_NOT_PRESENT, ()
     return {image: ctx.images.state(image, policy, logins[image]) for image, policy in policies.items()}

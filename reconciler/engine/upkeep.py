@@ -11,7 +11,7 @@ begins, so nothing that is just being made or taken away looks damaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +26,8 @@ from reconciler.engine.network.bridge import CONF, BridgeConfig
 from reconciler.engine.records import PodRecord
 from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
+from reconciler.linux import rtlinks
+from reconciler.linux.rtlinks import Link
 from reconciler.model.errors import TryLater
 from reconciler.model.events import EventType
 from reconciler.model.interfaces import KeyLock
@@ -35,9 +37,6 @@ ABOUT = "network"
 """What events about the host's network are about."""
 
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-
-_UP = 1
-"""IFF_UP of <linux/if.h>."""
 
 LockKey = Callable[[Key], AbstractContextManager[KeyLock]]
 
@@ -119,12 +118,13 @@ def _flaws(ctx: Context, pods: list[PodRecord]) -> Iterator[Flaw]:
     if wrong := portmap.flaw(tag, networks.known(ctx), networks.published(ctx)):
         part = Part.TABLE if wrong == portmap.GONE else Part.RULES
         yield Flaw(part, f"the nftables table {names.table_name(tag)} {wrong}")
+    everybodys = links.everybodys()
     configs = [_config(ctx, name) for name in sorted({record.spec.sandbox.network for record in pods})]
     for one in filter(None, configs):
-        if wrong := _bridge_flaw(one):
+        if wrong := _bridge_flaw(one, everybodys):
             yield Flaw(Part.BRIDGE, f"the bridge {one.name} {wrong}")
     yield from _sysctl_flaws([one for one in configs if one])
-    there = links.links(tag)
+    there = links.ours(tag, everybodys)
     by_id = {link.pod: link for link in there}
     for pod, identity, who in (linked for record in pods for linked in _linked(ctx, record)):
         link = by_id.get(identity) or next((link for link in there if link.belongs_to(identity)), None)
@@ -153,16 +153,18 @@ def _config(ctx: Context, name: str) -> BridgeConfig | None:
     return netrecords.bridge_of(ctx, record) if record else None
 
 
-def _bridge_flaw(one: BridgeConfig) -> str:
-    with netlink.here(f"look at the bridge {one.name}") as ip:
-        index_of = netlink.index_of(ip, one.name)
-        if index_of is None:
-            return "is gone"
-        if not any(link["flags"] & _UP for link in ip.get_links(index_of)):
-            return "is down"
-        addresses = {ip_address(message.get("address")) for message in ip.get_addr(index=index_of)}
-        lost = [address for address in (one.gateway, one.gateway6) if address and ip_address(address) not in addresses]
-        return f"has lost its address {' and '.join(lost)}" if lost else ""
+def _bridge_flaw(one: BridgeConfig, everybodys: Sequence[Link]) -> str:
+    bridge = next((link for link in everybodys if link.name == one.name), None)
+    if bridge is None:
+        return "is gone"
+    if not bridge.enabled:
+        return "is down"
+    try:
+        there = rtlinks.addresses(bridge.index)
+    except OSError as e:
+        raise netlink.failure(f"look at the bridge {one.name}", e.errno or 0) from e
+    lost = [address for address in (one.gateway, one.gateway6) if address and ip_address(address) not in there]
+    return f"has lost its address {' and '.join(lost)}" if lost else ""
 
 
 def _sysctl_flaws(configs: list[BridgeConfig]) -> Iterator[Flaw]:

@@ -20,9 +20,11 @@ def references(spec: PodSpec) -> frozenset[tuple[str, str]]:
 
 
 def _references(spec: PodSpec) -> Iterator[tuple[str, str]]:
-    for container in spec.everyone:
-        yield from ((SECRET, name) for name in container.pull_secrets)
-        yield from ((source.kind, source.name) for source in sources_of(container.program))
+    for container in spec.everyone:  # most refer to nothing, and each look at a pod asks
+        if container.pull_secrets:
+            yield from ((SECRET, name) for name in container.pull_secrets)
+        if container.program:
+            yield from ((source.kind, source.name) for source in sources_of(container.program))
     for volume in spec.volumes:
         yield from volume_references(volume, spec.key.namespace)
 

@@ -468,7 +468,7 @@ class PodSpec:
     @property
     def everyone(self) -> tuple[ContainerSpec, ...]:
         """All containers, in the order in which they begin."""
-        return (*self.init, *self.containers)
+        return self.init + self.containers if self.init else self.containers
 
     @property
     def images(self) -> frozenset[str]:

@@ -153,15 +153,15 @@ def numbers(box: Box, cid: ContainerId) -> list[int]:
 
 def output(box: Box, cid: ContainerId) -> bytes:
     """What all logs say, the oldest first, pieces put together."""
-    joined = b""
+    pieces: list[bytes] = []
     for name in (*dated.kept(str(box.log(cid))), str(box.log(cid))):
         if Path(name).exists():
             raw = Path(name).read_bytes()
             raw = gzip.decompress(raw) if name.endswith(".gz") else raw
             for line in raw.split(b"\n")[:-1]:  # behind the last: nothing, or what a killed monitor left half written
                 _, _, tag, content = line.split(b" ", 3)
-                joined += content + (b"\n" if tag == b"F" else b"")
-    return joined
+                pieces += [content, b"\n"] if tag == b"F" else [content]
+    return b"".join(pieces)
 
 
 def test_full_logs_are_kept_as_the_kubelet_does(box: Box) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from reconciler.engine.effects import effect
@@ -32,8 +31,8 @@ class Entry:
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        four = ",".join(ip for ip in self.ips if ip_address(ip).version == 4)
-        six = ",".join(ip for ip in self.ips if ip_address(ip).version == 6)
+        four = ",".join(ip for ip in self.ips if ":" not in ip)
+        six = ",".join(ip for ip in self.ips if ":" in ip)
         return f"{_id(self.key)} {four} {six} {','.join(self.names)}"
 
 

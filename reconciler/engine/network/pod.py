@@ -12,13 +12,14 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ipv6, names, netlink
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.linux import rtlinks
+from reconciler.linux.rtlinks import Link
 from reconciler.model.errors import TryLater
 from reconciler.model.key import ContainerId, PodId
 from reconciler.model.observed import PidRef
@@ -87,10 +88,19 @@ def remove_link(name: str) -> None:
 
 def links(tag: str) -> tuple[LinkInfo, ...]:
     """Every link of this instance, by our naming rule."""
+    return ours(tag, everybodys())
+
+
+def everybodys() -> tuple[Link, ...]:
+    """Every link of this host."""
     try:
-        everything = rtlinks.dump()
+        return rtlinks.dump()
     except OSError as e:
         raise netlink.failure("list the links of pods", e.errno or 0) from e
+
+
+def ours(tag: str, everything: Sequence[Link]) -> tuple[LinkInfo, ...]:
+    """Those of ``everything`` that are this instance's, by our naming rule."""
     parsed_bridges = ((names.parse_bridge(link.name), link.index) for link in everything)
     bridges = {index for parsed, index in parsed_bridges if parsed and parsed[0] == tag}
     return tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from ipaddress import ip_address
 
 from reconciler.linux import rtlinks
 from reconciler.linux.netlink_messages import messages
@@ -22,6 +23,12 @@ def test_every_link_of_this_namespace_is_there() -> None:
     assert {(link.index, link.name) for link in rtlinks.dump()} == set(socket.if_nameindex())
 
 
+def test_the_addresses_of_loopback() -> None:
+    there = rtlinks.addresses(socket.if_nametoindex("lo"))
+    assert ip_address("127.0.0.1") in there
+    assert rtlinks.addresses(1 << 30) == frozenset()
+
+
 def test_a_port_of_a_bridge_with_hairpin() -> None:
     port = attribute(
         18 | 0x8000, attribute(4, b"bridge\0") + attribute(5 | 0x8000, attribute(1, b"\3") + attribute(4, b"\1"))
@@ -34,6 +41,11 @@ def test_a_port_of_a_bridge_with_hairpin() -> None:
         port,
     )
     assert rtlinks.link(told) == Link(7, "rc-1234", "the whole id", 3, up=True, hairpin=True)
+
+
+def test_one_that_is_switched_on_and_carries_nothing() -> None:
+    told = struct.pack("=BxHiII", 0, 1, 7, 0x1, 0) + attribute(3, b"dummy0\0")
+    assert rtlinks.link(told) == Link(7, "dummy0", enabled=True)
 
 
 def test_one_that_is_down_and_hangs_on_nothing() -> None:
