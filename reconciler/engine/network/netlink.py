@@ -72,16 +72,21 @@ def bounded(one: Socket, doing: str, patience: float = PATIENCE) -> Iterator[Non
     one.asyncore.local.keep_event_loop = True  # one loop for all requests, as the deadline is the loop's
     loop: asyncio.AbstractEventLoop = one.asyncore.get_loop()
 
+    due: asyncio.TimerHandle
+
     def give_up() -> None:
+        nonlocal due
         for task in asyncio.all_tasks(loop):
             task.cancel()
-        loop.call_later(AGAIN, give_up)  # pyroute2 may pass over one, and wait for something else
+        due = loop.call_later(AGAIN, give_up)  # pyroute2 may pass over one, and wait for something else
 
-    loop.call_later(patience, give_up)
+    due = loop.call_later(patience, give_up)
     try:
         yield
     except asyncio.CancelledError:
         raise TryLater(f"cannot {doing}: the kernel has not answered within {patience:g} s") from None
+    finally:
+        due.cancel()  # the socket's closing, which comes next, is not to be given up
 
 
 @contextmanager

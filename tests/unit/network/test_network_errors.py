@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -110,6 +111,20 @@ def test_a_deadline_that_passes_in_the_middle_of_a_request_is_one_all_the_same()
         ):
             table.asyncore.send = len
             list(table.dump())
+
+
+def test_what_comes_after_a_request_that_was_given_up_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the next step may come later than another try to give up would: that would be no error of
+    ours, and end the thread."""
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
+
+    monkeypatch.setattr(netlink, "AGAIN", 0.0)
+    with NFCTSocket() as table:
+        with pytest.raises(TryLater, match="the kernel has not answered"), netlink.bounded(table, "look", 0.01):
+            table.asyncore.send = len
+            list(table.dump())
+        loop = table.asyncore.local.event_loop
+        loop.run_until_complete(asyncio.sleep(0.001))
 
 
 def test_nftables_is_not_asked_with_a_socket_that_it_cannot_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
