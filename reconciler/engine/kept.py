@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from reconciler.engine.boundary import hint
 from reconciler.engine.contents import DataOf, NotThere, of_objects
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
+from reconciler.engine.layout import Layout
 from reconciler.engine.network.hostips import host_ips
 from reconciler.engine.recorded import record_of, record_of_pod
 from reconciler.engine.records import ContainerRecord, PodRecord
@@ -51,9 +53,10 @@ _keeping = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The newest of a name first."""
+    """The newest of a name first. ``key``: by which the pod's digests are made; empty in what older versions wrote."""
 
     objects: tuple[Object, ...] = ()
+    key: bytes = b""
 
 
 def with_environment(
@@ -149,7 +152,8 @@ def keep(ctx: Context, pod: PodRecord, spec: ContainerSpec | None, objects: Iter
     """Write objects down beside those that the pod may need again: for what runs, for what was applied last, for the
     volumes that it has."""
     with _keeping:
-        before = kept_by(ctx, pod.id)
+        kept = _kept_by(ctx, pod.id)
+        before = kept.objects
         specs = [*((spec,) if spec else ()), *pod.spec.everyone, *_made(ctx, pod)]
         objects = tuple(objects)
         newest = _newest((*objects, *before))
@@ -160,8 +164,9 @@ def keep(ctx: Context, pod: PodRecord, spec: ContainerSpec | None, objects: Iter
             return (name in shown and newest[name] is one) or _is_needed(ctx, one, specs)
 
         needed = tuple(dict.fromkeys((*objects, *filter(is_needed, before))))
-        if needed != before:
-            records.write(ctx.layout.pod(pod.id), KEPT, Kept(needed))
+        now = Kept(needed, _key(ctx.layout)) if needed else Kept()
+        if now != kept:
+            records.write(ctx.layout.pod(pod.id), KEPT, now)
 
 
 def _volumes(pod: PodRecord, specs: Iterable[ContainerSpec]) -> set[Volume]:
@@ -170,8 +175,11 @@ def _volumes(pod: PodRecord, specs: Iterable[ContainerSpec]) -> set[Volume]:
 
 def kept_by(ctx: Context, pod: PodId) -> tuple[Object, ...]:
     """What was written down for a pod."""
-    found = records.read(ctx.layout.pod(pod), KEPT, Kept)
-    return found.objects if found else ()
+    return _kept_by(ctx, pod).objects
+
+
+def _kept_by(ctx: Context, pod: PodId) -> Kept:
+    return records.read(ctx.layout.pod(pod), KEPT, Kept) or Kept()
 
 
 @effect("kept.inherit")
@@ -189,27 +197,63 @@ def digest(ctx: Context, data: bytes) -> str:
     """A name for these bytes that tells nothing of them to who does not have this instance's key."""
     import hmac
 
-    made: bytes = hmac.digest(_key(ctx.layout.digest_key), data, "sha256")
+    made: bytes = hmac.digest(_key(ctx.layout), data, "sha256")
     return made.hex()[:SHOWN]
 
 
-def _key(place: Path) -> bytes:
-    """This instance's key, made by whoever needs it first. Raises TryLater."""
-    key = files.read_or_none(place)
-    if key is not None and len(key) == KEY_BYTES:
-        return key
-    return _make_key(place)
+def _key(layout: Layout) -> bytes:
+    """This instance's key, made by whoever needs it first. Where its file is lost, or has another than that by which
+    pods were made, it is what those have written down. Raises TryLater."""
+    place = layout.digest_key
+    stamp = _stamp(place)
+    known = _known.get(place)
+    if known is not None and stamp is not None and known[0] == stamp:
+        return known[1]
+    key = _found_key(layout) or _make_key(place, None)
+    if stamp is not None:
+        _known[place] = stamp, key
+    return key
+
+
+def _found_key(layout: Layout) -> bytes | None:
+    """The file's where a pod confirms it or none knows better; otherwise that of most pods, which the file gets."""
+    key = files.read_or_none(layout.digest_key)
+    told: Counter[bytes] = Counter()
+    for path in layout.pods.glob(f"*/{KEPT}"):
+        kept = records.read(path.parent, KEPT, Kept)
+        if kept is None or len(kept.key) != KEY_BYTES:
+            continue
+        if kept.key == key:
+            return key
+        told[kept.key] += 1
+    if told:
+        return _make_key(layout.digest_key, told.most_common(1)[0][0])
+    return key if key is not None and len(key) == KEY_BYTES else None
+
+
+def _stamp(place: Path) -> tuple[int, int, int] | None:
+    """Another one after every write; None where there is no such file."""
+    try:
+        found = place.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+_known: dict[Path, tuple[tuple[int, int, int], bytes]] = {}
+"""Keys that were compared with those of pods, with their files' stamps. Any thread may write: they agree."""
 
 
 @effect("digest.key")
-def _make_key(place: Path) -> bytes:
-    """Two who make it at the same time agree: the first link stays."""
+def _make_key(place: Path, known: bytes | None) -> bytes:
+    """Write the known key in place of whatever is there, or else a new one: two who make it at the same time agree, as
+    the first link stays."""
     own = place.with_name(f".{place.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         own.touch(0o600, exist_ok=False)
-        own.write_bytes(os.urandom(KEY_BYTES))
-        if place.exists() and place.stat().st_size != KEY_BYTES:
-            own.replace(place)  # a power failure left less than a key
+        own.write_bytes(known or os.urandom(KEY_BYTES))
+        if known or (place.exists() and place.stat().st_size != KEY_BYTES):
+            own.replace(place)
         else:
             with suppress(FileExistsError):
                 place.hardlink_to(own)
