@@ -25,6 +25,9 @@ USAGE = """Kill the controller, and whatever else, again and again while pods ar
 must be as if nothing had happened. A seed always plans the same edits and kills; the moment at which a kill strikes is
 the machine's share."""
 
+STEPS_TOLD = 25
+"""Where there is no terminal, progress is told after so many."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/torture", description=USAGE)
@@ -74,7 +77,7 @@ def _through(
                 run.begin(made, step.world)
                 stuck = False
                 for step in steps:
-                    progress.say(f"step {step.number}: {_sum(tally)} killed")
+                    _show(progress, step.number, tally)
                     run.carry_out(made, step, last.world, tally)
                     last = step
                 progress.done()
@@ -88,6 +91,15 @@ def _through(
                 return code
             stuck, last = step is last, step
     return code
+
+
+def _show(progress: Progress, step: int, tally: Tally) -> None:
+    """Elsewhere than on a terminal one line of many: Progress keeps what differs in numbers alone for the end there."""
+    text = f"step {step}: {_sum(tally)} killed"
+    if sys.stderr.isatty():
+        progress.say(text)
+    elif step % STEPS_TOLD == 0:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _sum(tally: Tally) -> int:
