@@ -5,6 +5,7 @@ churn     a seed's plan: edits and kills, pure
 kernel    what runs, as the kernel says it
 checks    where the two differ, and what was not kept
 kills     a plan's kills, done
+execs     who runs a program, told by the kernel
 lab       an instance, a registry, controllers one after the other
 run       a plan carried out, failures told
 """

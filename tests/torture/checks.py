@@ -16,6 +16,7 @@ from pathlib import Path
 from reconciler.cli.strictness import as_before
 from reconciler.controller import converge, looking
 from reconciler.engine.network import portmap
+from reconciler.engine.runtime import Runtime
 from reconciler.sources.suspended import Suspensions
 from tests.host.instance import Instance
 from tests.host.many import addresses
@@ -175,16 +176,18 @@ def _ask(port: int) -> str:
         return ""
 
 
-def runtime(name: str, states: Path, sight: Sight) -> list[str]:
+def runtime(oci: Runtime, sight: Sight) -> list[str]:
     """Whether the OCI runtime knows just the containers that run, by their processes."""
-    words = [name, "--root", str(states), "list", "--format", "json"]
+    words = oci.argv("list", "--format", "json")
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     rows = json.loads(done.stdout or "[]") or []
     knows = {row["id"]: row["pid"] for row in rows if row["status"] == "running"}
     runs = {c.id: c.first.ref.pid for c in sight.containers if _is_settled(c)}
     wrong = [one for one in {*knows, *runs} if knows.get(one) != runs.get(one)]
     crashing = {row["id"] for row in rows} - set(runs)
-    return [f"{name} has {one[:12]} as {knows.get(one)}, it is {runs.get(one)}" for one in wrong if one not in crashing]
+    return [
+        f"{oci.name} has {one[:12]} as {knows.get(one)}, it is {runs.get(one)}" for one in wrong if one not in crashing
+    ]
 
 
 def _is_settled(one: Running) -> bool:

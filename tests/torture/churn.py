@@ -64,13 +64,21 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoil:
+    """The key by which the instance tells objects' values apart is deleted, or overwritten with this."""
+
+    rubbish: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Strike:
-    """``nth``: of the runtime's processes that are seen from now on."""
+    """``nth``: of the runtime's processes that are seen from now on; ``after``: seconds of its life."""
 
     victim: Victim
     pod: str = ""
     member: str = ""
     nth: int = 1
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class End:
     """The controller is killed, unless it met its fault before."""
 
 
-Edit = Write | Remove | Move | Command
+Edit = Write | Remove | Move | Command | Spoil
 Act = Edit | Strike | End
 
 
@@ -105,6 +113,8 @@ class Draft:
     touched: set[tuple[str, str]] = field(default_factory=set)
     busy: set[str] = field(default_factory=set)
     """Pods that this step edits: how far a controller comes with that before it is killed is chance."""
+    parted: bool = False
+    """Whether a file is removed, or a pod's name is in none any more."""
 
     def next_edit(self) -> int:
         self.world = replace(self.world, edits=self.world.edits + 1)
@@ -151,12 +161,19 @@ def _step(number: int, draft: Draft, points: Sequence[str], calm: bool) -> Step:
         tries += 1
     if dice.random() < 0.5:
         _strike(draft)
-    draft.acts.insert(dice.randint(1, len(draft.acts)), End())
+    earliest = 1
+    if any(map(_is_of_runtime, draft.acts)):  # a controller must be there to run it
+        fault, earliest = "", len(draft.acts)
+    draft.acts.insert(dice.randint(earliest, len(draft.acts)), End())
     timed = []
     for act in draft.acts:
-        now = dice.random() < 0.3 or (isinstance(act, Strike) and act.victim is Victim.RUNTIME)
+        now = dice.random() < 0.3 or _is_of_runtime(act)
         timed.append((0.0 if now else round(dice.uniform(0.01, 0.7 if isinstance(act, End) else 0.3), 3), act))
     return Step(number, fault, tuple(timed), frozenset(draft.touched), draft.world)
+
+
+def _is_of_runtime(act: Act) -> bool:
+    return isinstance(act, Strike) and act.victim is Victim.RUNTIME
 
 
 def _fault(dice: random.Random, points: Sequence[str]) -> str:
@@ -168,7 +185,7 @@ def _fault(dice: random.Random, points: Sequence[str]) -> str:
 
 
 def _any_of(draft: Draft, edit: Callable[[Draft], None]) -> None:
-    if edit is not _remove or not any(isinstance(act, Remove) for act in draft.acts):
+    if edit not in (_remove, _call_otherwise) or not draft.parted:
         edit(draft)
 
 
@@ -193,6 +210,7 @@ def _remove(draft: Draft) -> None:
         return
     draft.touch(pod.name)
     draft.busy.add(pod.name)
+    draft.parted = True
     draft.world = draft.world.without(pod.name)
     draft.acts.append(Remove(pod.file))
 
@@ -267,12 +285,29 @@ def _rename(draft: Draft) -> None:
     draft.acts.append(Move(pod.file, moved.file))
 
 
+def _call_otherwise(draft: Draft) -> None:
+    """Another name in the same file is another pod, which has to wait for the first one's port."""
+    pod = draft.pick(lambda pod: pod.name not in draft.busy)
+    free = [name for name in NAMES if name not in draft.world.pods and name not in draft.busy]
+    if pod is None or not free:
+        return
+    edit = draft.next_edit()
+    members = tuple(replace(m, version=edit, crashed=False) for m in pod.members)
+    for name in (pod.name, free[0]):
+        draft.touch(name)
+    draft.busy.add(pod.name)
+    draft.parted = True
+    draft.world = draft.world.without(pod.name)
+    draft.put(replace(pod, name=free[0], life=edit, members=members, again=False))
+
+
 def _unlink_and_write(draft: Draft) -> None:
     """As git does it. Where the machine is busy the folder may be quiet for long enough in between."""
     pod = draft.pick(lambda _: True)
     if pod is None:
         return
     draft.acts.append(Remove(pod.file))
+    draft.parted = True
     draft.touch(pod.name)
     draft.put(replace(pod, life=draft.next_edit(), again=True))
 
@@ -354,6 +389,11 @@ def _prune_images(draft: Draft) -> None:
     draft.acts.append(Command(("image", "prune", "--all", "--force")))
 
 
+def _spoil_key(draft: Draft) -> None:
+    """It is told by what was kept for pods, and nothing is restarted."""
+    draft.acts.append(Spoil(draft.dice.choice(("", "rubbish", "r" * 32))))
+
+
 EDITS: dict[Callable[[Draft], None], float] = {
     _add: 2,
     _remove: 1,
@@ -364,6 +404,7 @@ EDITS: dict[Callable[[Draft], None], float] = {
     _change_port: 1,
     _swap_ports: 1,
     _rename: 1,
+    _call_otherwise: 1,
     _unlink_and_write: 1,
     _label: 1,
     _break: 0.7,
@@ -373,8 +414,9 @@ EDITS: dict[Callable[[Draft], None], float] = {
     _run: 1,
     _by_hand: 1.5,
     _prune_images: 0.5,
+    _spoil_key: 0.5,
 }
-SLOW = (_remove, _drop_member, _edit_image, _prune_images, _by_hand)
+SLOW = (_remove, _call_otherwise, _drop_member, _edit_image, _prune_images, _by_hand)
 
 
 # --- kills
@@ -395,9 +437,7 @@ def _struck(draft: Draft, victim: Victim) -> Strike | None:
     if victim in (Victim.ZYGOTE, Victim.NAMES):
         return Strike(victim)
     if victim is Victim.RUNTIME:
-        for name in draft.busy:
-            _may_run_again(draft, name)
-        return Strike(victim, nth=draft.dice.choice((1, 1, 2, 3)))
+        return _struck_runtime(draft)
     if victim is Victim.MEMBER and draft.dice.random() < 0.3:
         return _struck_by_hand(draft)
     pod = draft.pick(lambda pod: pod.name not in draft.busy)
@@ -415,6 +455,17 @@ def _struck(draft: Draft, victim: Victim) -> Strike | None:
         draft.touch(pod.name, member.name)
         draft.world = draft.world.having(pod.with_member(replace(member, crashed=True)))
     return Strike(victim, pod.name, member.name)
+
+
+def _struck_runtime(draft: Draft) -> Strike | None:
+    """With an edit for which a controller makes a container at least, starts it, and deletes another."""
+    before = len(draft.acts)
+    _edit_member(draft)
+    if len(draft.acts) == before:
+        return None
+    for name in draft.busy:
+        _may_run_again(draft, name)
+    return Strike(Victim.RUNTIME, nth=draft.dice.choice((1, 1, 2, 3)), after=round(draft.dice.uniform(0, 0.01), 4))
 
 
 def _struck_by_hand(draft: Draft) -> Strike | None:

@@ -31,11 +31,6 @@ class Process:
     name: str
     cgroup: str
 
-    @property
-    def command(self) -> str:
-        """Its words, each followed by a space."""
-        return _text(self.ref.pid, "cmdline").replace("\0", " ")
-
     def environment(self) -> dict[str, str]:
         items = _text(self.ref.pid, "environ").rstrip("\0").split("\0")
         return dict(item.partition("=")[::2] for item in items)
@@ -94,7 +89,7 @@ def look(tag: str) -> Sight:
             inside[process.cgroup].append(process)
         elif process.name == ZYGOTE:
             zygotes.append(process.ref)
-        elif found := MONITOR.search(process.command):
+        elif found := MONITOR.search(command(process.ref.pid)):
             monitors[found[1]] = process.ref
     return Sight(tuple(_running(path, crowd) for path, crowd in inside.items()), monitors, tuple(zygotes))
 
@@ -129,11 +124,9 @@ def _process(pid: int, tag: str) -> Process | None:
     return Process(PidRef(pid, int(fields[19])), name, ours)
 
 
-def runtimes() -> Iterator[tuple[int, str]]:
-    """Pids and command lines of OCI runtimes that are at work in this process namespace."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal() and _text(int(entry.name), "comm").strip() in ("crun", "runc"):
-            yield int(entry.name), _text(int(entry.name), "cmdline").replace("\0", " ")
+def command(pid: int) -> str:
+    """A process's words, each followed by a space; "" when it is gone."""
+    return _text(pid, "cmdline").replace("\0", " ")
 
 
 def hostname(pid: int) -> str:

@@ -6,16 +6,23 @@ import os
 import select
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+from reconciler.engine.runtime import Runtime
 from reconciler.model.process import PidRef
 from tests.host.instance import start_time
 from tests.slowness import seconds
-from tests.torture import kernel
+from tests.torture import execs, kernel
 from tests.torture.churn import INFRA, Strike, Victim
 
-RUNTIME_SECONDS = 1.5
-"""How long a process of the OCI runtime is waited for."""
+RUNTIME_SECONDS = 5.0
+"""How long a process of the OCI runtime is waited for; it comes when a pod was edited."""
+EXEC_SECONDS = 1.0
+"""How long who was about to run a program may take to be it."""
+VERBS = ("create", "start", "delete")
+_PACE = {"crun": 1.0, "runc": 4.0}
+"""How long each takes for a container, beside the other."""
 
 _POINTS = """
     bundle.write cgroup.kill cgroup.set container.forget file.write lock.open log.prepare message.make monitor.create
@@ -26,10 +33,10 @@ POINTS = tuple(_POINTS.split())
 """Effects that a controller often passes through in a run's churn (engine/effects.py)."""
 
 
-def strike(tag: str, what: Strike) -> bool:
-    """Kill who is meant; False where nobody is there."""
+def strike(tag: str, runtime: Runtime, what: Strike) -> bool:
+    """Kill who is meant; False where nobody is there. ``runtime``: the one with which the instance makes containers."""
     if what.victim is Victim.RUNTIME:
-        return _kill_runtime(what.nth)
+        return _kill_runtime(runtime, what)
     sight = kernel.look(tag)
     if what.victim is Victim.NAMES:
         return _kill(*(p.ref for p in kernel.processes(tag) if p.name == "aardvark-dns"))
@@ -63,19 +70,44 @@ def _kill(*refs: PidRef) -> bool:
     return done
 
 
-def _kill_runtime(nth: int) -> bool:
-    """The n-th of its processes that creates or starts a container from now on. It lives for milliseconds, and nobody
-    tells of it: so it is looked for all the time, for a moment."""
+def _kill_runtime(runtime: Runtime, what: Strike) -> bool:
+    """The n-th of its processes from now on that makes, starts or deletes a container, a while after its exec; where
+    it has ended by then, the next one at once."""
     end = time.monotonic() + seconds(RUNTIME_SECONDS)
     seen: set[int] = set()
-    while time.monotonic() < end:
-        for pid, command in kernel.runtimes():
-            if pid in seen or not (" create " in command or " start " in command):
-                continue
-            seen.add(pid)
-            if len(seen) == nth:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    return True
-        select.select([], [], [], 0.001)
+    with execs.execs(runtime.path) as heard:
+        while (left := end - time.monotonic()) > 0 and select.select([heard], [], [], left)[0]:
+            for pid in execs.pids(heard):
+                with suppress(ProcessLookupError), _pidfd(pid) as process:
+                    if pid in seen or not _is_at_work(runtime, pid, process):
+                        continue  # crun runs itself once more
+                    seen.add(pid)
+                    after = what.after * _PACE[runtime.name] if len(seen) == what.nth else 0
+                    if len(seen) >= what.nth and not _has_ended(process, after):
+                        signal.pidfd_send_signal(process, signal.SIGKILL)
+                        return True
     return False
+
+
+def _is_at_work(runtime: Runtime, pid: int, process: int) -> bool:
+    """Whether the process, as soon as it is the runtime, does something to a container of ours."""
+    end = time.monotonic() + seconds(EXEC_SECONDS)
+    while time.monotonic() < end and not _has_ended(process, 0.0005):
+        command = kernel.command(pid)
+        if command.partition(" ")[0].endswith(runtime.name):
+            return str(runtime.state_dir) in command and any(f" {verb} " in command for verb in VERBS)
+    return False
+
+
+def _has_ended(process: int, within: float) -> bool:
+    """``process``: a pidfd."""
+    return bool(select.select([process], [], [], within)[0])
+
+
+@contextmanager
+def _pidfd(pid: int) -> Iterator[int]:
+    fd = os.pidfd_open(pid)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.engine.effects import FAULT
+from reconciler.engine.runtime import Runtime
 from tests.host import imagelab
 from tests.host.instance import Instance, expect_nothing_left
 from tests.slowness import seconds
 from tests.torture import world as shadow
-from tests.torture.churn import Command, Move, Remove, Write
+from tests.torture.churn import Command, Edit, Move, Remove, Spoil, Write
 from tests.torture.world import IMAGES, RAN, REGISTRY, STAMP
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,10 @@ class Lab:
     @property
     def tag(self) -> str:
         return self.instance.engine.layout.tag
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.instance.engine.context.runtime
 
     @property
     def folder(self) -> Path:
@@ -111,7 +116,7 @@ class Lab:
         """Let everybody work for a while: for a moment that is drawn by lot, or when nothing is at stake any more."""
         time.sleep(duration)  # nothing is waited for
 
-    def edit(self, act: Write | Remove | Move | Command) -> None:
+    def edit(self, act: Edit) -> None:
         match act:
             case Write():
                 self.write(act.file, act.text, in_place=act.in_place)
@@ -119,10 +124,19 @@ class Lab:
                 (self.folder / act.file).unlink()
             case Move():
                 (self.folder / act.file).rename(self.folder / act.to)
+            case Spoil():
+                self.spoil_key(act.rubbish)
             case Command():
                 done = self.instance.run(*act.words, env=os.environ | self.environment)
                 if done.returncode:
                     self.complaints.append(f"{' '.join(act.words)}: exit code {done.returncode}: {done.stderr.strip()}")
+
+    def spoil_key(self, rubbish: str) -> None:
+        key = self.instance.engine.layout.digest_key
+        if rubbish:
+            key.write_text(rubbish)
+        else:
+            key.unlink(missing_ok=True)
 
     def write(self, name: str, text: str, *, in_place: bool = False) -> None:
         text = text.replace(f'"path": "{RAN}"', f'"path": "{self.ran}"')

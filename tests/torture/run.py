@@ -87,7 +87,7 @@ def carry_out(lab: Lab, step: Step, old: World, tally: Tally) -> None:
 def _do(lab: Lab, act: Edit | Strike | End, step: Step, tally: Tally) -> None:
     match act:
         case Strike():
-            hit = kills.strike(lab.tag, act)
+            hit = kills.strike(lab.tag, lab.runtime, act)
             tally.kills[act.victim if hit else f"{act.victim}: {NOBODY}"] += 1
         case End() if step.fault and lab.await_fault():
             lab.kill()
@@ -111,13 +111,12 @@ def _settle(lab: Lab, world: World, number: int) -> Sight:
     def look_closely() -> list[str]:
         sight = kernel.look(lab.tag)
         layout = lab.instance.engine.layout
-        runtime = lab.instance.engine.context.runtime.name
         return [
             *checks.differences(world, sight),
             *checks.contents(world, sight, lab.ran, layout.logs),
             *checks.network(world, sight, lab.tag),
             *checks.unanswered(world),
-            *checks.runtime(runtime, layout.runtime_state(runtime), sight),
+            *checks.runtime(lab.runtime, sight),
             *checks.undone(lab.instance, lab.folder, world),
         ]
 

@@ -71,6 +71,16 @@ def test_a_step_ends_one_controller_and_removes_one_pod_at_most(seed: int) -> No
         assert len(ports) == len(set(ports))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_there_is_a_controller_that_runs_the_runtime_to_be_killed(seed: int) -> None:
+    for step in steps(seed):
+        acts = [act for _, act in step.acts]
+        for place, act in enumerate(acts):
+            if isinstance(act, Strike) and act.victim is Victim.RUNTIME:
+                assert isinstance(acts[place - 1], Write)
+                assert End() in acts[place:] and not step.fault
+
+
 def test_every_kind_of_kill_and_of_command_comes_up() -> None:
     acts = [act for seed in SEEDS for step in steps(seed) for _, act in step.acts]
     assert {act.victim for act in acts if isinstance(act, Strike)} == set(Victim)
