@@ -123,7 +123,9 @@ def apply(
     """
     from reconciler.controller import converge
 
-    engine = options.engine()
+    if wait and timeout is None:
+        timeout = WAIT_SECONDS
+    engine = options.engine(patience=timeout)
     sources = converge.open_sources(
         places,
         engine.layout,
@@ -132,8 +134,6 @@ def apply(
         strictness=chosen(engine, strictness),
     )
     progress = Progress()
-    if wait and timeout is None:
-        timeout = WAIT_SECONDS
     try:
         report = converge.apply(
             engine,
@@ -211,7 +211,7 @@ def down(options: Options, places: tuple[Path, ...], timeout: float | None, also
     from reconciler.controller import converge
     from reconciler.controller.lock import holder
 
-    engine = options.engine()
+    engine = options.engine(patience=timeout)
     sources = _owners_at(engine, places)
     progress = Progress()
     claims = _claims_of(engine, sources) if also_volumes else ()

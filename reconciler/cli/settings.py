@@ -29,10 +29,12 @@ class Options:
     conmon: Path | None = None
     verbose: bool = False
 
-    def engine(self, *, mend: bool = True, say: Callable[[str], None] | None = None) -> Engine:
-        """The engine of this instance; ``mend`` and ``say`` (default: a line on standard error) as ``Engine.open`` has
-        them. Raises HostUnfit without root's rights,
-        InvalidInput for a root that cannot be used."""
+    def engine(
+        self, *, mend: bool = True, say: Callable[[str], None] | None = None, patience: float | None = None
+    ) -> Engine:
+        """The engine of this instance; ``mend``, ``say`` (default: a line on standard error) and ``patience`` as
+        ``Engine.open`` has them. Raises HostUnfit without root's rights, InvalidInput for a root that cannot be used.
+        """
         if os.geteuid() != 0:
             raise HostUnfit("cannot work on containers: this needs root", hint="run it with sudo")
         if self.root is not None and ":" in str(self.root.absolute()):  # conmon's --log-path ends at a colon
@@ -44,7 +46,7 @@ class Options:
         umask.take_ours()
 
         settings = Settings(root=self.root, runtime=self.runtime, conmon=self.conmon, ended=self._ended())
-        engine = Engine.open(settings, mend=mend, say=say or _say)
+        engine = Engine.open(settings, mend=mend, say=say or _say, patience=patience)
         click.get_current_context().call_on_close(engine.close)
         return engine
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,9 @@ Tell = Callable[[str], None]
 
 TRIES = 3
 """Failures in a row after which a command without --wait gives a pod up."""
+
+ENDING = 0.5
+"""Seconds that a step under way has left when the time is over. It may be held up by another process."""
 
 STABLE = 0.3
 """Seconds that what was started must go on for ``wait``: what cannot run (a bad option, a missing file) ends sooner."""
@@ -220,6 +224,8 @@ class _Once:
         self.complaints = Complaints(engine, self.core.log) if complain else None
 
     def run(self, wait: bool, timeout: float | None, pull: Tell | None = None) -> Report:
+        end = None if timeout is None else self.clock.now() + timeout
+        timed_out = False
         self.core.adopt()
         keys = sorted(self.core.wanted.keys())
         if self.complaints:
@@ -227,8 +233,8 @@ class _Once:
                 self.complaints.tell(source)
         if pull:
             self._renew(keys, pull)
-        end = None if timeout is None else self.clock.now() + timeout
-        network = self._host("mend the network", self.core.engine.mend_network)
+        network = self._host("mend the network", self.core.engine.mend_network, end)
+        network += self._host("tidy up", self._tidied, end)
         self.core.start()
         try:
             for key in keys:
@@ -237,17 +243,33 @@ class _Once:
             while wait and self.steps and not timed_out and not self._stays_through(keys):
                 timed_out = not self._wait_until(lambda: self._all_through(keys, wait), end)
         finally:
-            self.core.stop()
+            self.core.stop(*((ENDING,) if timed_out else ()))
         self.core.wanted.check_turn()
-        network += self._host("look at the firewalls", self.core.engine.review_firewalls)
+        network += self._host("look at the firewalls", self.core.engine.review_firewalls, end)
         return Report(tuple(self._row(key, wait) for key in keys), self._problems(), self.steps, timed_out, network)
 
-    def _host(self, doing: str, question: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-        """What concerns no pod in particular; pods are worked on even where it fails."""
+    def _host(self, doing: str, question: Callable[[], tuple[str, ...]], end: float | None) -> tuple[str, ...]:
+        """What concerns no pod in particular; pods are worked on even where it fails. In a thread of its own, which is
+        left to itself when the time is over: another process may hold it up."""
+        answer: Future[tuple[str, ...]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(question())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, name="host", daemon=True).start()
         try:
-            return question()
+            return answer.result(None if end is None else max(ENDING, end - self.clock.now()))
         except ReconcilerError as error:
             return (f"cannot {doing}: {error.message.partition(': ')[2] or error.message}",)
+        except TimeoutError:
+            return (f"cannot {doing}: another process holds it up",)
+
+    def _tidied(self) -> tuple[str, ...]:
+        self.core.tidy()
+        return ()
 
     def _renew(self, keys: Sequence[Key], tell: Tell) -> None:
         for key in keys:

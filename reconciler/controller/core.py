@@ -120,12 +120,15 @@ class Core:
         self.wanted.adopt(owners)
         return set(owners)
 
-    def start(self) -> None:
-        """Begin to work: exits first, so that none is missed between a look and the wait for the next event."""
+    def tidy(self) -> None:
+        """Collect what killed predecessors left; before ``start``."""
         try:
             self.engine.tidy()
         except ReconcilerError as error:
             self.log.warning("cannot tidy up", cause=error.message)
+
+    def start(self) -> None:
+        """Begin to work: exits first, so that none is missed between a look and the wait for the next event."""
         self.engine.listeners.append(self.queue.add)
         if self._exits:
             self._exits.start()

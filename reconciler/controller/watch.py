@@ -163,6 +163,7 @@ def _run(
     garbage = Housekeeper(engine, core.wanted, clock, options.log, core.health)
     adopted = core.adopt()
     options.log.info("controller starts", watching=[s.path for s in sources], adopted=len(adopted))
+    core.tidy()
     core.start()
     try:
         if firewall:

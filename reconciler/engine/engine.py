@@ -8,6 +8,7 @@ passes.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -71,9 +72,11 @@ class Engine:
         *,
         mend: bool = True,
         say: Callable[[str], None] = lambda _text: None,
+        patience: float | None = None,
     ) -> Engine:
         """The instance at ``settings.root``, its directories made where they are missing, and its index where it is
         lost (``mend``), now and whenever that is noticed. ``say`` is told, in a sentence, what its owner must know.
+        ``patience``: seconds after which nothing waits any more for another process that has the index locked.
 
         Raises HostUnfit when they cannot be.
         """
@@ -84,6 +87,8 @@ class Engine:
         except OSError as e:
             raise HostUnfit(f"cannot use {e.filename}: {e.strerror}", hint=boundary.hint(e)) from e
         context = Context(settings, layout, clock or SystemClock(), say=say)
+        if patience is not None:
+            context.store.until = time.monotonic() + patience
         if mend:
             context.store.fill = partial(_fill, context)
             _fill(context)

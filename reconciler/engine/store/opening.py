@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import sqlite3
 import time
@@ -24,6 +25,8 @@ from reconciler.engine.store.migrations import migrate, refuse_newer
 from reconciler.model.errors import ReconcilerError, TryLater
 
 BUSY_SECONDS = 60.0
+MOMENT = 0.25
+"""Seconds that are waited for others even when the time is over: others' transactions take milliseconds."""
 _AGAIN = 0.005
 """Seconds after which is tried again what SQLite does not wait for."""
 
@@ -43,8 +46,14 @@ def identity(path: Path) -> Identity | None:
     return (there.st_dev, there.st_ino) if there.st_size else None
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def patience(until: float) -> float:
+    """Seconds to wait for another process's lock; ``until``: an instant (``time.monotonic``), for no longer."""
+    return min(BUSY_SECONDS, max(MOMENT, until - time.monotonic()))
+
+
+def connect(path: Path, until: float = math.inf) -> sqlite3.Connection:
     """A connection with a whole, migrated database, made where it is missing and made anew where it is damaged.
+    ``until``: as ``patience`` has it.
 
     Raises TryLater, and HostUnfit for a database that a newer program wrote.
     """
@@ -53,9 +62,9 @@ def connect(path: Path) -> sqlite3.Connection:
             with _alone(path):
                 if identity(path) is None:
                     _begin_anew(path)
-                return _opened(path)  # migrated while we are alone: an empty file is nobody's work in progress
+                return _opened(path, until)  # migrated while we are alone: an empty file is nobody's work in progress
         try:
-            return _opened(path)
+            return _opened(path, until)
         except sqlite3.DatabaseError as e:
             if not is_damage(e):
                 raise
@@ -63,7 +72,7 @@ def connect(path: Path) -> sqlite3.Connection:
     except OSError as e:
         raise TryLater(f"cannot open {path}: {e.strerror}", hint=hint(e)) from e
     except sqlite3.Error as e:
-        raise TryLater(f"cannot open {path}: {e}", hint=advice(path, e)) from e
+        raise refused("open", path, e) from e
 
 
 def mend(path: Path) -> sqlite3.Connection:
@@ -88,19 +97,30 @@ def is_damage(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
 
 
-def advice(path: Path, error: sqlite3.Error) -> str:
-    """What to do about an error, in one sentence."""
-    if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"another process has held it for {BUSY_SECONDS:g} s: fuser {path} shows which"
-    return "is the disk full or mounted read-only?"
+def is_read_only(error: sqlite3.Error) -> bool:
+    """Whether the file could be opened for reading alone."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_READONLY
+
+
+def refused(doing: str, path: Path, error: sqlite3.Error) -> TryLater:
+    """What SQLite refuses, and what to do about it, in one sentence each."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return TryLater(
+                f"cannot {doing} {path}: another process has locked it for long", hint=f"fuser {path} shows which"
+            )
+        case sqlite3.SQLITE_READONLY:
+            return TryLater(f"cannot {doing} {path}: {error}", hint="the file, or its file system, is read-only")
+        case _:
+            return TryLater(f"cannot {doing} {path}: {error}", hint="is the disk full or mounted read-only?")
 
 
 @effect("store.open")
-def _opened(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+def _opened(path: Path, until: float = math.inf) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience(until), isolation_level=None, check_same_thread=False)
     try:
         refuse_newer(connection, path)  # before anything is written
-        _write_ahead(connection)
+        _write_ahead(connection, until)
         connection.execute("PRAGMA synchronous = NORMAL")  # record.json carries the facts; see tx's text
         migrate(connection, path)
     except (sqlite3.Error, ReconcilerError):
@@ -109,13 +129,13 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _write_ahead(connection: sqlite3.Connection, until: float) -> None:
     """Have it in WAL mode, which stays with the file. Where another is just doing the same (the file has got its first
     bytes) SQLite does not wait, as it does everywhere else, but says at once that the database is locked.
 
     Raises sqlite3.Error.
     """
-    deadline = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + patience(until)
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")

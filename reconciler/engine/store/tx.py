@@ -9,6 +9,7 @@ thread, none across a fork, and no transaction is open while a runtime is called
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
@@ -26,12 +27,14 @@ class Store:
     """A handle on the database at ``path``; made on first use. May be shared between threads.
 
     ``fill`` is called with each new connection, in its thread, before anything else is asked of it: there the index is
-    made whole. Where the file was deleted, cut short or replaced, the next use has a new connection.
+    made whole. Where the file was deleted, cut short or replaced, the next use has a new connection. ``until``: the
+    instant (``time.monotonic``) after which nobody waits any more for another process that has it locked.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fill: Callable[[], None] = lambda: None
+        self.until = math.inf
         self._local = threading.local()
         self._pid = os.getpid()
         self._foreign: list[threading.local] = []
@@ -40,11 +43,11 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A write transaction, committed at the end and rolled back on any exception.
 
-        Raises TryLater when the database cannot be written (disk full, read-only, locked for a minute).
+        Raises TryLater when the database cannot be written (disk full, read-only, locked for long).
         """
         connection = self._connection()
         try:
-            _begin(connection)
+            _begin(connection, opening.patience(self.until))
         except sqlite3.Error as e:
             raise self._failed("write", e) from e
         try:
@@ -66,6 +69,9 @@ class Store:
             return self._connection().execute(sql, arguments).fetchall()
         except sqlite3.Error as e:
             raise self._failed("read", e) from e
+        finally:
+            if getattr(self._local, "read_only", False):
+                self.close()
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -86,9 +92,10 @@ class Store:
         return connection or self._opened(local)
 
     def _opened(self, local: threading.local) -> sqlite3.Connection:
+        local.read_only = False
         while True:
             before = opening.identity(self.path)
-            local.connection = opening.connect(self.path)
+            local.connection = opening.connect(self.path, self.until)
             local.identity = opening.identity(self.path)
             if before in (None, local.identity):
                 break
@@ -99,18 +106,23 @@ class Store:
             self.close()  # nobody may see an index that is not whole
             raise
         connection: sqlite3.Connection = local.connection
+        # What it cannot write, SQLite opens for reading, and stays with that in all of a process for as long as any of
+        # its threads has it open: what was read-only for a moment would be for ever.
+        local.read_only = not os.access(self.path, os.W_OK)
         return connection
 
     def _failed(self, doing: str, error: sqlite3.Error) -> ReconcilerError:
+        if opening.is_read_only(error):
+            self.close()
         if not opening.is_damage(error):
-            return TryLater(f"cannot {doing} {self.path}: {error}", hint=opening.advice(self.path, error))
+            return opening.refused(doing, self.path, error)
         self.close()
         try:
             opening.mend(self.path).close()
         except OSError as e:
             return TryLater(f"cannot {doing} {self.path}: {error}", hint=hint(e))
         except sqlite3.Error as e:
-            return TryLater(f"cannot {doing} {self.path}: {error}", hint=opening.advice(self.path, e))
+            return opening.refused(doing, self.path, e)
         except ReconcilerError as e:
             return e
         kept = opening.damaged(self.path).name
@@ -120,7 +132,8 @@ class Store:
         )
 
 
-def _begin(connection: sqlite3.Connection) -> None:
+def _begin(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
     connection.execute("BEGIN IMMEDIATE")
 
 
