@@ -120,11 +120,16 @@ def captured(
 def _prepared(
     ctx: Context, container: ContainerId, argv: Sequence[str], env: Sequence[str], cwd: str | None, tty: bool
 ) -> tuple[Runtime, dict[str, Any]]:
-    """The runtime that is to do it, and the process. Raises InvalidInput where the container is paused."""
+    """The runtime that is to do it, and the process. Raises InvalidInput where the container is paused, NotStarted
+    where no runtime knows it any more: somebody cleared the run directory."""
     if pulse.was_paused(ctx.layout, container):
         _expect_goes_on(ctx, container)
-    maker = runtime.maker_of(container, ctx.layout) or ctx.runtime
-    return maker, _process(ctx, container, argv, env, cwd, tty)
+    maker, process = runtime.maker_of(container, ctx.layout), _process(ctx, container, argv, env, cwd, tty)
+    if maker is None:
+        cause = f"what its OCI runtime knew of the container, in {ctx.layout.run / 'runtime'}, is gone"
+        remedy = f"it goes on running, and can be made anew: reconciler restart {container[:12]}"
+        raise NotStarted(f"cannot run {argv[0]}: {cause}; {remedy}", NOT_RUNNABLE, told=False)
+    return maker, process
 
 
 def _timed_out(command: str, seconds: float | None) -> TimedOut:

@@ -22,6 +22,7 @@ from tests.host.lives import (
     expect_settled,
     infra_of,
     ip_of,
+    log_of,
     monitor_of,
     replaced,
     row_of,
@@ -201,6 +202,34 @@ def test_emptydirs_outlive_the_infra_container_but_not_a_changed_pod(
     replaced(instance, "a", "one", before["one"])
     expect_settled(instance, folder)
     assert "mark" not in Path(instance.containers("a")["one"].log_path).read_text()
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["watched", "unwatched"])
+def test_the_run_directory_is_cleared(watched: bool, running: Instance, folder: Path) -> None:
+    """While all runs: it goes on and is looked after. What only the runtime's state allows, as `exec`, is told in a
+    sentence with what to do, which helps."""
+    before = running.running("a")
+    if watched:
+        running.watch(folder)
+        until(lambda: "controller starts" in log_of(running), "it watches")
+    for entry in running.engine.layout.run.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    running.ok("apply", "--wait", "--timeout", 60, folder)
+    assert running.running("a") == before
+    one = running.containers("a")["one"].id[:12]
+    done = running.run("exec", "a/one", "--", "true")
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.startswith("reconciler: cannot run true: what its OCI runtime knew of the container")
+    assert done.stderr.endswith(f"; it goes on running, and can be made anew: reconciler restart {one}\n")
+    running.ok("restart", one)
+    replaced(running, "a", "one", before["one"])
+    assert running.ok("exec", "a/one", "--", "echo", "works") == "works\n"
+    end([before["two"]])
+    if not watched:
+        running.ok("apply", "--wait", "--timeout", 60, folder)
+    replaced(running, "a", "two", before["two"])
+    assert running.running("a")["infra"] == before["infra"]
+    expect_settled(running, folder)
 
 
 def test_the_runtime_state_is_lost(running: Instance, image: str, folder: Path) -> None:
