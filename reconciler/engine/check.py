@@ -142,9 +142,12 @@ def _links(ctx: Context, known: Known) -> Iterator[Leak]:
     for link in links.leaked_links(ctx.layout.tag, (*known.pods, *known.containers), patience=0):
         yield Leak("link", link.name, f"of pod {link.pod[:12] or '?'}, which has no record", link.pod)
     recorded = {network.name for network in networks.known(ctx)}
-    for name in bridge.bridges(ctx.layout.tag):
-        if name not in recorded:
-            yield Leak("link", name, "bridge of a network that has no record")
+    strange = [name for name in bridge.bridges(ctx.layout.tag) if name not in recorded]
+    lost = networks.lost(ctx) if strange else {}
+    for name in strange:
+        of, _ = lost.get(name, ("", ""))
+        why = f"bridge of network {of}, whose record is lost" if of else "bridge of a network that has no record"
+        yield Leak("link", name, why)
 
 
 def _nft(ctx: Context) -> Iterator[Leak]:

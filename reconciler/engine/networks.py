@@ -257,6 +257,19 @@ def known(ctx: Context) -> tuple[BridgeConfig, ...]:
     return tuple(netrecords.bridge_of(ctx, record) for record in netrecords.every(ctx))
 
 
+def lost(ctx: Context) -> dict[str, tuple[str, str]]:
+    """The networks that pods have addresses in, but that are not on record any more: name, and the command that makes
+    it again, by the bridge that stands. It is the user's to call: whether the network had a way out, nobody knows."""
+    recorded = {record.name for record in netrecords.every(ctx)} | {"", DEFAULT}
+    found = {}
+    for name in sorted({lease.network for lease in addresses.leases(ctx.store).values()} - recorded):
+        standing = names.bridge_name(ctx.layout.tag, NetworkRecord(name, "").id)
+        options = [f"--subnet {own.network} --gateway {own.ip}" for own in bridge.own_addresses(standing)]
+        if options:
+            found[standing] = (name, f"reconciler network create {' '.join(options)} {name}")
+    return found
+
+
 def remove_if_last(ctx: Context, close_firewalls: Callable[[Context], None]) -> None:
     """Take bridges and table away when no pod is left, and before them what others' firewalls let through for them.
     Not a part of any removal: it takes 50 ms."""

@@ -28,6 +28,7 @@ from reconciler.engine import (
     networks,
     podgroups,
     processes,
+    records,
     sandboxes,
     upkeep,
     verdicts,
@@ -35,6 +36,7 @@ from reconciler.engine import (
 from reconciler.engine.check import Leak, check, known_of, strange_groups, watched_by
 from reconciler.engine.context import Context
 from reconciler.engine.network import pod as links
+from reconciler.engine.records import RECORD, ContainerRecord, PodRecord
 from reconciler.engine.store import pods as index
 from reconciler.engine.upkeep import LockKey
 from reconciler.model.errors import ReconcilerError, TryLater
@@ -66,9 +68,9 @@ def repair(ctx: Context, lock: LockKey, tidy: Callable[[], None], *, kill: bool 
     if not found:
         return ()
     failures = [failure for step in _steps(ctx, lock, tidy, kill=kill) if (failure := _tried(step))]
-    left, living = check(ctx), _living(ctx)
-    return tuple(Repaired(one, _advice(one, living, failures) if one in left else "") for one in found) + tuple(
-        Repaired(one, _advice(one, living, failures)) for one in left if one not in found
+    left, advice = check(ctx), partial(_advice, living=_living(ctx), lost=networks.lost(ctx), failures=failures)
+    return tuple(Repaired(one, advice(one) if one in left else "") for one in found) + tuple(
+        Repaired(one, advice(one)) for one in left if one not in found
     )
 
 
@@ -100,7 +102,9 @@ def _tried(step: Callable[[], object]) -> str:
     return ""
 
 
-def _advice(leak: Leak, living: frozenset[str], failures: list[str]) -> str:
+def _advice(leak: Leak, *, living: frozenset[str], lost: dict[str, tuple[str, str]], failures: list[str]) -> str:
+    if leak.name in lost:
+        return f"with --internal or --disable-dns, where it had them: {lost[leak.name][1]}"
     if leak.kind == "process" or leak.of in living:
         return END
     if leak.kind == "mount":
@@ -144,7 +148,7 @@ def _remove_container(ctx: Context, lock: LockKey, container: ContainerId) -> No
     """What lies about of a container that has ended, but what it has written."""
     pod = index.pod_of(ctx.store, container)
     with _locked(ctx, lock, pod):
-        if container in known_of(ctx).containers or container in _living(ctx):
+        if _is_recorded(ctx, container) or container in _living(ctx):
             return
         if not _holds_files(ctx.layout.container(container) / "upper"):
             containers.remove(ctx, container, keep_volumes=True)
@@ -155,10 +159,20 @@ def _remove_container(ctx: Context, lock: LockKey, container: ContainerId) -> No
         index.remove_container(ctx.store, container)
 
 
+def _is_recorded(ctx: Context, container: ContainerId) -> bool:
+    """As ``known_of`` has it."""
+    record = records.read(ctx.layout.container(container), RECORD, ContainerRecord)
+    return record is not None and _is_recorded_pod(ctx, record.pod)
+
+
+def _is_recorded_pod(ctx: Context, pod: PodId) -> bool:
+    return records.read(ctx.layout.pod(pod), RECORD, PodRecord) is not None
+
+
 def _remove_pod(ctx: Context, lock: LockKey, pod: PodId) -> None:
     """The same of a pod."""
     with _locked(ctx, lock, pod):
-        if pod in known_of(ctx).pods or pod in _living(ctx):
+        if _is_recorded_pod(ctx, pod) or pod in _living(ctx):
             return
         if _holds_files(ctx.layout.pod(pod) / sandboxes.VOLUMES):
             podgroups.remove(ctx, pod)

@@ -185,6 +185,32 @@ def test_what_others_did_to_the_network_is_mended(running: Instance, folder: Pat
     expect_settled(running, folder)
 
 
+def test_the_record_of_a_network_is_lost(instance: Instance, image: str, folder: Path) -> None:
+    """Its pods go on. Whether it was to be internal nobody knows any more, so it is not remade unasked, but the command
+    is told which does."""
+    instance.ok("network", "create", "--ipv6", "--gateway", "10.79.3.9", "--subnet", "10.79.3.0/24", "inner")
+    for name in "ab":
+        manifest = pod(name, sleeper("one", image))
+        manifest["metadata"]["annotations"] = {"reconciler/network": "inner"}
+        put(folder / f"{name}.yaml", manifest)
+    instance.ok("apply", "--wait", "--timeout", 60, folder / "a.yaml")
+    before, address = instance.running("a"), ip_of(instance, "a")
+    (shown,) = json.loads(instance.ok("network", "inspect", "inner"))
+    (instance.engine.layout.networks / "inner.json").unlink()
+    assert "bridge of network inner, whose record is lost" in instance.run("system", "check").stdout
+    code, found = repair(instance)
+    told = found[("link", shown["network_interface"])]
+    advice, _, command = told.partition(": reconciler ")
+    assert (code, advice) == (1, "with --internal or --disable-dns, where it had them")
+    instance.ok(*command.split())
+    (again,) = json.loads(instance.ok("network", "inspect", "inner"))
+    assert {**again, "created": 0} == {**shown, "created": 0}
+    instance.ok("apply", "--wait", "--timeout", 60, folder)
+    assert (instance.running("a"), ip_of(instance, "a")) == (before, address)
+    assert ip_of(instance, "b") in {f"10.79.3.{last}" for last in range(1, 255)} - {address}
+    expect_settled(instance, folder)
+
+
 @pytest.mark.parametrize("point", ["tree.bury:after", "cgroup.remove:after"])
 def test_a_repair_that_is_killed_is_begun_again(point: str, running: Instance, folder: Path) -> None:
     expected = litter(running)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
 from pathlib import Path
 
 from reconciler.engine.effects import effect
@@ -103,13 +103,17 @@ def stands(name: str) -> bool:
 
 def find_network(name: str) -> IPv4Network | None:
     """The network of the bridge that stands, or None: the kernel's word where the records have lost theirs."""
+    return next((one.network for one in own_addresses(name) if isinstance(one, IPv4Interface)), None)
+
+
+def own_addresses(name: str) -> tuple[IPv4Interface | IPv6Interface, ...]:
+    """The addresses of the bridge, with their networks; none where it does not stand."""
     with netlink.here(f"look at the bridge {name}") as ip:
         index = netlink.index_here(name)
         if index is None:
-            return None
-        for address in ip.get_addr(index=index, family=socket.AF_INET):
-            return IPv4Network((address.get("address"), address["prefixlen"]), strict=False)
-    return None
+            return ()
+        found = [ip_interface((one.get("address"), one["prefixlen"])) for one in ip.get_addr(index=index)]
+    return tuple(one for one in found if not one.is_link_local)
 
 
 def bridges(tag: str) -> tuple[str, ...]:
