@@ -465,7 +465,8 @@ def _struck_runtime(draft: Draft) -> Strike | None:
         return None
     for name in draft.busy:
         _may_run_again(draft, name)
-    return Strike(Victim.RUNTIME, nth=draft.dice.choice((1, 1, 2, 3)), after=round(draft.dice.uniform(0, 0.01), 4))
+    nth = draft.dice.choice((1, 1, 2, 3))  # it makes one, starts it, deletes the other: each takes less time
+    return Strike(Victim.RUNTIME, nth=nth, after=round(draft.dice.uniform(0, 0.01 / nth), 4))
 
 
 def _struck_by_hand(draft: Draft) -> Strike | None:
