@@ -73,7 +73,8 @@ def _of_member(pod: Pod, member: Member, mine: list[Running], world: World) -> I
 
 
 def lost(step: Step, before: Sight, after: Sight, old: World) -> list[str]:
-    """Containers that the step had no reason to touch, and that are not the same processes as before."""
+    """Containers that the step had no reason to touch, and that are not the same processes as before. Of a pod that was
+    over the infra container may have been killed before: it comes back with an edit of a member."""
     found = []
     for pod in old.pods.values():
         now = step.world.pods.get(pod.name)
@@ -81,7 +82,7 @@ def lost(step: Step, before: Sight, after: Sight, old: World) -> list[str]:
             if now is None or {(pod.name, ALL), (pod.name, name)} & step.touched:
                 continue
             was, is_ = _first(pod.name, name, before), _first(pod.name, name, after)
-            if was != is_:
+            if was and was != is_:
                 found.append(f"{pod.name}/{name} was not kept: process {was}, then {is_}")
     for hand in old.hands.values():
         if hand.running and (hand.name, ALL) not in step.touched:

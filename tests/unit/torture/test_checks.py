@@ -68,3 +68,14 @@ def test_what_was_not_touched_has_to_be_the_same() -> None:
     ]
     touched = frozenset({("a", "main"), ("hand0", "*")})
     assert checks.lost(replace(step, touched=touched), before, after, WORLD) == []
+
+
+def test_what_was_not_there_any_more_may_come_back() -> None:
+    job = Member("job", Role.ONCE, 1)
+    over = World({"a": Pod("a", Shape.ONCE, "a.yaml", 1, (job,), again=True)})
+    edited = over.having(over.pods["a"].with_member(replace(job, version=3)))
+    step = Step(1, "", (), frozenset({("a", "job")}), edited)
+    there = (INFRA_A, seen("p1", "a/job/3", 12))  # whose pod it is, its members tell
+    another = (seen("p1", "", 13), seen("p1", "a/job/3", 12))
+    assert checks.lost(step, Sight((), {}, ()), Sight(there, {}, ()), over) == []
+    assert checks.lost(step, Sight(there, {}, ()), Sight(another, {}, ()), over) != []
