@@ -16,7 +16,7 @@ EXAMPLE_IMAGE=localhost/reconciler/busybox:1
 PACKAGES=(crun runc skopeo nftables catatonit aardvark-dns busybox-static libseccomp2
     golang-github-containers-common ca-certificates zstd xz-utils bzip2 python3 python3-venv)
 # What tests and benchmarks compare with.
-TEST_PACKAGES=(apparmor openssl iproute2 podman netavark iptables conmon buildah docker-registry dbus-daemon python3-dbus python3-gi rsync)
+TEST_PACKAGES=(apparmor openssl iproute2 podman netavark iptables conmon buildah docker-registry dbus-daemon python3-dbus python3-gi rsync e2fsprogs)
 # Firewalls that tests run in namespaces of their own, from .cache: installing one would switch it on where systemd runs.
 UNPACKED_PACKAGES=(ufw firewalld python3-firewall python3-nftables)
 

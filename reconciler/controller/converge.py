@@ -38,8 +38,9 @@ Tell = Callable[[str], None]
 TRIES = 3
 """Failures in a row after which a command without --wait gives a pod up."""
 
-ENDING = 0.5
-"""Seconds that a step under way has left when the time is over. It may be held up by another process."""
+ENDING, MOMENT = 1.0, 0.25
+"""Seconds that steps under way have left when the time is over, and what concerns no pod: either may be held up by
+another process."""
 
 STABLE = 0.3
 """Seconds that what was started must go on for ``wait``: what cannot run (a bad option, a missing file) ends sooner."""
@@ -261,7 +262,7 @@ class _Once:
 
         threading.Thread(target=ask, name="host", daemon=True).start()
         try:
-            return answer.result(None if end is None else max(ENDING, end - self.clock.now()))
+            return answer.result(None if end is None else max(MOMENT, end - self.clock.now()))
         except ReconcilerError as error:
             return (f"cannot {doing}: {error.message.partition(': ')[2] or error.message}",)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""A root on a small disk of its own, which can be full, or read-only: an ext4 in a file, by a loop device. Its run
+"""A root on a small disk of its own, which can be full: an ext4 in a file, by a loop device. Its run
 directory is in memory, as a machine's is, and what its controllers say goes elsewhere.
 
 Loop devices are the machine's, not a namespace's. The kernel releases one that ``mount -o loop`` made with its last
@@ -48,10 +48,6 @@ class SmallDisk:
 
     def make_room(self) -> None:
         self._ballast.unlink(missing_ok=True)
-
-    def remount(self, how: str) -> None:
-        """``how``: "ro" or "rw"."""
-        subprocess.run(["mount", "-o", f"remount,{how}", self.root], check=True, timeout=30)
 
 
 def _takes(fd: int, offset: int, length: int) -> bool:
