@@ -76,4 +76,5 @@ def code_of(error: ReconcilerError) -> int:
     text = error.message.lower()
     if "is not in image" in text or "executable file not found" in text or "no such file or directory" in text:
         return NOT_THERE
-    return NOT_RUNNABLE if "permission denied" in text else FAILED_AS_PODMAN
+    is_refused = "permission denied" in text or "is not executable" in text  # the latter says a later crun
+    return NOT_RUNNABLE if is_refused else FAILED_AS_PODMAN

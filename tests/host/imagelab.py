@@ -44,7 +44,11 @@ def shown(tmp_path: Path) -> Iterator[Shown]:
         (tmp_path / "empty").mkdir()
         options = "lowerdir=" + ":".join((*names, str(tmp_path / "empty")))
         subprocess.run(
-            ["mount", "-t", "overlay", "overlay", "-o", options, place], cwd=directory, check=True, timeout=30
+            ["mount", "-t", "overlay", "overlay", "-o", options, place],
+            cwd=directory,
+            env={**os.environ, "LIBMOUNT_FORCE_MOUNT2": "always"},  # fsconfig(2) takes no option of more than 255 bytes
+            check=True,
+            timeout=30,
         )
         mounted.append(place)
         return place

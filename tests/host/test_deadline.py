@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from reconciler.model.key import Key
 from tests.host.instance import Instance, until
 from tests.host.manifests import container, pod, put
+from tests.slowness import seconds
 
 pytestmark = pytest.mark.host
 
@@ -42,7 +44,8 @@ def begun(instance: Instance) -> float:
 
 
 def test_a_pod_is_stopped_for_good_and_goes_on_when_it_may(instance: Instance, image: str, folder: Path) -> None:
-    manifest = pod("short", container("app", image), container("side", image), activeDeadlineSeconds=2)
+    time = math.ceil(seconds(2))  # both containers are made by then
+    manifest = pod("short", container("app", image), container("side", image), activeDeadlineSeconds=time)
     put(folder / "short.yaml", manifest)
     controller = instance.watch(folder)
     until(lambda: has_failed(instance), "it has failed")

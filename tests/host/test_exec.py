@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -96,14 +97,14 @@ def test_a_command_that_is_quick_enough(there: Instance) -> None:
 @pytest.mark.parametrize(
     ("command", "code", "cause"),
     [
-        pytest.param("nosuch", 127, "not found in $PATH", id="it is not there"),
-        pytest.param("/etc/hosts", 126, "ermission denied", id="it cannot be run"),
+        pytest.param("nosuch", 127, r"not found in \$PATH", id="it is not there"),
+        pytest.param("/etc/hosts", 126, "ermission denied|not executable", id="it cannot be run"),
     ],
 )
 def test_a_command_that_cannot_be_run_is_told_once(there: Instance, command: str, code: int, cause: str) -> None:
     done = there.run("exec", "web", "--", command)
     assert done.returncode == code
-    assert [cause in line for line in done.stderr.splitlines()] == [True], done.stderr
+    assert [bool(re.search(cause, line)) for line in done.stderr.splitlines()] == [True], done.stderr
     seen, shown = on_terminal(there.command("exec", "-t", "web", "--", command))
     assert seen == code
-    assert [cause in line for line in shown.split("\r\n") if line] == [True], shown
+    assert [bool(re.search(cause, line)) for line in shown.split("\r\n") if line] == [True], shown

@@ -72,8 +72,9 @@ def test_a_short_link_leads_there(bench: Bench, conmon: Program, length: int) ->
     links = bench.directory / "l"
     links.mkdir()
     uuid = "u" * max(1, length - len(str(links)) - 1)
-    link = links / uuid
-    link = Path(str(link)[:-1]) if len(str(link)) == 107 else link
+    whole = links / uuid
+    is_cut = len(str(whole)) == 107
+    link = Path(str(whole)[:-1]) if is_cut else whole
     link.symlink_to("/stale")
     words = [word for word in bench.words() if word != "--full-attach"]
     launched = bench.launch("-b", str(bundle), "-u", uuid, "--socket-dir-path", str(links), words=words)
@@ -83,7 +84,7 @@ def test_a_short_link_leads_there(bench: Bench, conmon: Program, length: int) ->
     bench.start()
     assert records(client) == []
     launched.over()
-    if conmon.version >= (2, 1, 7):
+    if conmon.ours or (conmon.version >= (2, 1, 7) and not is_cut):  # 2.1.12 removes what has the whole name
         assert not link.is_symlink()
 
 
