@@ -49,12 +49,15 @@ def write(volume: int, files: Mapping[str, Content], owners: Owners) -> None:
         with suppress(FileNotFoundError):
             os.unlink(BESIDE, dir_fd=volume)
         os.symlink(new, BESIDE, dir_fd=volume)
+        _own_link(volume, BESIDE, owners)
         os.rename(BESIDE, DATA, src_dir_fd=volume, dst_dir_fd=volume)
         old = new
     tops = {path.partition("/")[0] for path in files}
     for name in sorted(tops):
         with suppress(FileExistsError):
             os.symlink(f"{DATA}/{name}", name, dir_fd=volume)
+    for name in (DATA, *sorted(tops)):
+        _own_link(volume, name, owners)
     for name in set(os.listdir(volume)) - {*tops, DATA, old}:
         _remove(volume, name)
 
@@ -125,6 +128,13 @@ def _own(volume: int, path: str, owners: Owners) -> None:
     if owners.shared and (info.st_gid != owners.group or mode & _GROUP_ENTERS != _GROUP_ENTERS):
         os.chown(path, -1, owners.group, dir_fd=volume)
         os.chmod(path, mode | _GROUP_ENTERS, dir_fd=volume)
+
+
+def _own_link(volume: int, name: str, owners: Owners) -> None:
+    """Where everybody may write, as in the top, a link leads only its owner on, or whoever finds the directory's owner
+    to be the link's (proc(5): protected_symlinks)."""
+    if os.stat(name, dir_fd=volume, follow_symlinks=False).st_uid != owners.user:
+        os.chown(name, owners.user, owners.group, dir_fd=volume, follow_symlinks=False)
 
 
 def _remove(volume: int, name: str) -> None:

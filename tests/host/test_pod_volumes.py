@@ -146,6 +146,8 @@ def test_objects_are_files_of_their_modes(instance: Instance, image: str, folder
     apply(instance, folder, manifest, config_map("conf", a="A", b="B"), secret("pass", word="dont-tell"))
     told = instance.ok("exec", "web/app", "--", "sh", "-c", "cd /all; stat -Lc '%n %a %u:%g' * sub/a; cat word sub/a")
     assert told.splitlines() == ["sub 2755 0:33", "word 640 0:33", "sub/a 444 0:33", "dont-tellA"]
+    links = instance.ok("exec", "web/app", "--", "sh", "-c", "cd /all; stat -c '%F %u' sub word ..data")
+    assert set(links.splitlines()) == {"symbolic link 0"}, "of others, no link is followed in a sticky directory"
     assert instance.ok("exec", "web/app", "--", "sh", "-c", "cat /etc/one /plain/*") == "AAB"
     assert mounted(instance, "app", "/all")[-3] == "tmpfs"
     written = subprocess.run(
