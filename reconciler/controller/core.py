@@ -90,6 +90,8 @@ class Core:
         self._on_step = on_step
         self._on_change = on_change
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        """Looks are Python and tiny files: of two at the same time each would have the interpreter for one file."""
         self._results: dict[Key, Result] = {}
         self._failures: dict[Key, Failure] = {}
         self._threads: list[threading.Thread] = []
@@ -195,6 +197,7 @@ class Core:
                 pool=self._pool,
                 on_step=self._stepped,
                 rest=before.rest if before else None,
+                turn=self._turn,
             )
             self._ended(result)
         except ReconcilerError as error:

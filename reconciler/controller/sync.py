@@ -8,6 +8,7 @@ are synced at the same time by different workers; one key by one worker (the que
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -45,6 +46,10 @@ ROUNDS = 30
 
 PULL_RECHECK = 2.0
 """Seconds until a pull is looked at again: its end is an event, unless another process pulls."""
+
+
+ANY_TIME = nullcontext()
+"""For who looks alone."""
 
 
 class Resolver(Protocol):
@@ -132,6 +137,7 @@ def sync_pod(
     pool: Pool | None = None,
     on_step: OnStep | None = None,
     rest: Rest | None = None,
+    turn: AbstractContextManager[Any] = ANY_TIME,
 ) -> Result:
     """Make the pod of ``key`` match what is wanted of it, as far as that is possible now.
 
@@ -141,19 +147,22 @@ def sync_pod(
     4. Again from 2 until a plan has no steps, a step failed, or it is the others' turn.
     5. Tell what is waited for; say when to look again.
 
-    ``on_step`` is called after each step that succeeded, from this thread. ``rest``: of the last sync. Raises
-    ReconcilerError where the lock or the observation fails; failures of steps are in the result.
+    ``on_step`` is called after each step that succeeded, from this thread. ``rest``: of the last sync. ``turn`` is
+    held while it looks. Raises ReconcilerError where the lock or the observation fails; failures of steps are in the
+    result.
     """
     tally = _Tally()
     with engine.lock(key) as lock:
         for _ in range(ROUNDS):
-            seen = _look(key, wanted, engine, clock, rest)
+            with turn:
+                seen = _look(key, wanted, engine, clock, rest)
             narrator.images(key, seen.have.images)
             if not seen.plan.steps:
                 break
             _carry_out(lock, engine, seen.plan.steps, pool, tally, narrator, on_step)
             if tally.errors:
-                seen = _look(key, wanted, engine, clock)
+                with turn:
+                    seen = _look(key, wanted, engine, clock)
                 break
     settling, runs = _is_settling(seen.resolution), seen.have.sandbox is not None
     if not seen.resolution.foreign:
