@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import secrets
@@ -203,7 +204,13 @@ def field(pid: int, name: str) -> str:
 
 @contextlib.contextmanager
 def pidfd(pid: int) -> Iterator[int]:
-    fd = os.pidfd_open(pid)
+    """Raises ProcessLookupError where it is gone, which Linux says with EINVAL of what is a session's number still."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ProcessLookupError(errno.ESRCH, f"process {pid} is gone") from error
     try:
         yield fd
     finally:

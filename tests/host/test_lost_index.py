@@ -248,6 +248,7 @@ def by_hand(instance: Instance, image: str) -> Iterator[Instance]:
     instance.run("run", "--name", "failed", image, "sh", "-c", "exit 3")
     instance.ok("run", "-d", "--name", "own", image, "sleep", "1000")
     instance.ok("create", "--name", "idle", image, "true")
+    until(lambda: not described(instance)["failed"][-1], "who waited for its end has been told, and its pod rests")
     yield instance
 
 

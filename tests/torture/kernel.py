@@ -19,6 +19,8 @@ from tests.torture.world import MARK, PASSWORD
 
 _DEAD = ("Z", "X")
 MONITOR = re.compile(r" -c ([0-9a-f]{64}) ")
+_BELOW_SCOPE = re.compile(r"(?<=\.scope)/.*")
+"""Where crun has the processes of a container to which systemd gave a scope."""
 ZYGOTE = "conmon-zygote"
 INFRA = "catatonit"
 
@@ -117,6 +119,7 @@ def _process(pid: int, tag: str) -> Process | None:
     lines = _text(pid, "cgroup").splitlines()
     paths = {line.split(":", 2)[2] for line in lines}
     ours = max((path for path in paths if names.is_ours(path) and names.tag_of(path) == tag), key=len, default="")
+    ours = _BELOW_SCOPE.sub("", ours)
     name, _, rest = _text(pid, "stat").partition("(")[2].rpartition(")")
     fields = rest.split()
     if not ours or not fields or fields[0] in _DEAD:

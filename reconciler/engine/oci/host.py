@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -30,7 +31,8 @@ class HostCapabilities:
     ``rlimits`` are what every process gets, as far as we may set it, and ``clamped`` says what is less than wanted;
     ``oom_score_adj_min`` is the lowest score that we may set; ``memory`` the machine's memory in bytes;
     ``seccomp_profile`` is None where this kernel cannot filter, and ``seccomp_root`` holds the profiles of manifests;
-    ``apparmor`` is the default profile, ``selinux`` the default label, each None where the kernel has it not or off.
+    ``apparmor`` is the default profile, ``selinux`` the default label, each None where the kernel has it not or off;
+    ``version`` is the runtime's.
     """
 
     runtime: str
@@ -49,6 +51,14 @@ class HostCapabilities:
     seccomp_root: Path = Path("/var/lib/reconciler/seccomp")
     apparmor: str | None = None
     selinux: str | None = None
+    version: str = ""
+
+    @property
+    def reads_joined_users(self) -> bool:
+        """Whether the runtime reads the mappings of a user namespace that it joins. runc does since 1.1.11; where it is
+        given them all the same, its warning comes with the container's output."""
+        numbers = tuple(map(int, re.findall(r"\d+", self.version)[:3]))
+        return self.runtime != "runc" or numbers >= (1, 1, 11)
 
     @property
     def bpf(self) -> bool:

@@ -78,8 +78,8 @@ def member_linux(bundle: Bundle, spec: ContainerSpec, facts: HostCapabilities) -
     if facts.selinux is not None and spec.security.selinux:
         level = selinux_label(spec.security.selinux, facts.selinux).split(":", 3)[3]
         linux["mountLabel"] = f"system_u:object_r:container_file_t:{level}"
-    if facts.runtime == "runc":
-        linux |= _id_mappings(bundle)  # before 1.2 it does not read them from the namespace that it joins
+    if not facts.reads_joined_users:
+        linux |= _id_mappings(bundle)
     if given:
         linux["devices"] = [node for node, _ in given]
     if privileged:

@@ -248,7 +248,9 @@ def test_a_pod_with_users_of_its_own() -> None:
     config = member_config(there, spec, IMAGE, User(), FACTS)
     assert namespaces(config)["user"] == "/proc/42/ns/user"
     assert "uidMappings" not in config["linux"]
-    assert member_config(there, spec, IMAGE, User(), replace(FACTS, runtime="runc"))["linux"]["uidMappings"] == mapping
+    for version, given in (("1.1.5+ds1", mapping), ("", mapping), ("1.1.15+ds1", None), ("1.2.0-rc.3", None)):
+        runc = replace(FACTS, runtime="runc", version=version)
+        assert member_config(there, spec, IMAGE, User(), runc)["linux"].get("uidMappings") == given
     sources = {m["destination"]: m.get("source") for m in config["mounts"]}
     assert sources["/e"] == "/state/containers/c/mapped-pod/volumes/e"
     assert sources["/etc/hosts"] == "/state/containers/c/mapped-pod/hosts"
