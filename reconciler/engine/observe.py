@@ -303,14 +303,15 @@ def _in_this_boot(facts: ContainerFacts, end: Exit) -> Exit:
 
 
 def _exit(ctx: Context, facts: ContainerFacts, code: int, wall: float) -> Exit:
-    """The instant comes from the file's age, unless the wall clock jumped meanwhile."""
+    """The instant comes from the file's age, unless the wall clock jumped meanwhile. Nothing ends before its start,
+    which is written down a moment after the fact."""
     now = ctx.clock.now()
     if facts.boot != processes.boot_id():
         return Exit(code, 0.0, wall, facts.started_wall)
     age = ctx.clock.wall() - wall
     finished = now - age if 0 <= age <= now - facts.started else now
     ran_for = max(0.0, finished - facts.started) if facts.started else 0.0
-    return Exit(code, finished, wall, facts.started_wall, ran_for)
+    return Exit(code, finished, max(wall, facts.started_wall), facts.started_wall, ran_for)
 
 
 def _with_resources(spec: ContainerSpec, facts: ContainerFacts) -> ContainerSpec:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine import cgroups
+from reconciler.engine.cgroups import names
 from reconciler.model.errors import ImageProblem, InvalidInput
 from reconciler.model.observed import ImageStatus
 from reconciler.model.spec import Device, Resources, SandboxSpec
@@ -24,6 +25,8 @@ from tests.host.lives import end, ip_of
 pytestmark = pytest.mark.host
 
 MIB = 1 << 20
+SYSTEMD = bool(os.environ.get("RECONCILER_TEST_SYSTEMD"))
+"""Whether systemd makes the cgroups."""
 
 
 @pytest.fixture(params=["crun", "runc"])
@@ -38,7 +41,12 @@ def pod(instance: Instance) -> Hand:
 
 @pytest.fixture
 def parent() -> Iterator[str]:
-    """A cgroup that is somebody else's."""
+    """A cgroup that is somebody else's; a slice where systemd makes them."""
+    if SYSTEMD:
+        name = f"theirs{secrets.token_hex(4)}.slice"
+        yield name
+        subprocess.run(["systemctl", "stop", name], check=True, timeout=60)
+        return
     name = f"/theirs-{secrets.token_hex(4)}"
     where = [hierarchy.root / name.lstrip("/") for hierarchy in cgroups.current().made()]
     for path in where:
@@ -98,14 +106,15 @@ def test_a_pod_has_the_addresses_that_it_asks_for(pod: Hand, instance: Instance,
 def test_a_pod_below_a_cgroup_of_others(pod: Hand, instance: Instance, image: str, parent: str) -> None:
     """It goes with the pod; what it was made in stays (the fixture removes that, and could not if it were gone)."""
     pod.apply(shell("one", image), sandbox=SandboxSpec(hostname="box", cgroup_parent=parent))
-    mine = f"{parent}/reconciler_{instance.engine.layout.tag}_pod{pod.sandbox.id}"
-    assert groups.group_of(pod.pid("one")) == f"{mine}/{pod.member('one').id}"
+    mine, own = names.pod_below(instance.engine.layout.tag, pod.sandbox.id, parent), groups.group_of(pod.pid("one"))
+    assert own.startswith(f"{mine}/")
+    assert names.container_of(own.removesuffix("/container")) == pod.member("one").id
     assert instance.leaks() == ()
     pod.remove()
     assert cgroups.elsewhere(instance.engine.layout.tag) == ()
 
 
-@pytest.mark.skipif(bool(os.environ.get("RECONCILER_TEST_SYSTEMD")), reason="systemd makes slices here")
+@pytest.mark.skipif(SYSTEMD, reason="systemd makes slices here")
 def test_a_slice_where_systemd_makes_no_cgroups(pod: Hand, image: str) -> None:
     pod.apply(sandbox=SandboxSpec(hostname="box", cgroup_parent="mine.slice"))
     wanted = pod.bench().source.read(pod.key)
