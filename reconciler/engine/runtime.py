@@ -28,6 +28,11 @@ NAMES = ("crun", "runc")
 
 LIVING = ("created", "running", "paused")
 
+_FIFO = "exec.fifo"
+"""What a created container waits at, in the runtime's directory of it."""
+_PID = {"runc": ("state.json", "init_process_pid"), "crun": ("status", "pid")}
+"""Where a runtime keeps the number of a container's first process: file and key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -63,6 +68,8 @@ class Runtime:
 
         Raises RuntimeFailed with the runtime's words (the command is not in the image…).
         """
+        if self._finishes_a_start(container):
+            return
         done = self._effect_start(container)
         if done.returncode and (self.state(container) or {}).get("status") not in ("running", "paused"):
             raise _failed("start", container, done)
@@ -93,6 +100,26 @@ class Runtime:
             return tuple(ContainerId(p.name) for p in self.state_dir.iterdir() if p.is_dir())
         except FileNotFoundError:
             return ()
+
+    def _finishes_a_start(self, container: ContainerId) -> bool:
+        """Whether a ``start`` that was killed had let the process go on already; what it had left to do is done.
+
+        Process and ``start`` meet at a FIFO, which the latter removes then. As long as it lies there the container
+        counts as created, and the next ``start`` waits at it for ever (runc: libcontainer/container_linux.go, exec;
+        crun: status.c, libcrun_status_write_exec_fifo)."""
+        known = self.state_dir / container
+        if not (known / _FIFO).exists():
+            return False
+        file, key = _PID[self.name]
+        try:
+            pid = json.loads((known / file).read_bytes())[key]
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError, KeyError):
+            return False  # the runtime says what is wrong
+        if len(words) < 2 or words[1] == b"init" or container.encode() in words:
+            return False  # it has ended, or is still runc's or crun's
+        (known / _FIFO).unlink(missing_ok=True)
+        return True
 
     def _knows(self, container: ContainerId) -> bool:
         return (self.state_dir / container).exists()

@@ -21,6 +21,7 @@ from reconciler.engine.layout import Layout
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.model.errors import HostUnfit, RuntimeFailed
 from reconciler.model.spec import ContainerSpec, Resources
+from tests.host.instance import until
 from tests.host.oci_pod import DEADLINE, HostPod, Running, left_cgroups, pod
 
 pytestmark = pytest.mark.host
@@ -53,6 +54,21 @@ def test_a_container_from_created_to_gone_with_every_verb_twice(one: HostPod) ->
     assert made.id not in one.runtime.known()
     with pytest.raises(RuntimeFailed, match="cannot start container"):
         one.runtime.start(made.id)
+
+
+def test_a_start_that_was_killed_when_it_had_let_the_process_go_is_finished(one: HostPod) -> None:
+    """Here by who does the half of it: meets the process at the FIFO where it waits, and leaves that there."""
+    made = one.create(FOREVER)
+    fifo = one.runtime.state_dir / made.id / "exec.fifo"
+    if one.runtime.name == "runc":
+        assert fifo.read_bytes() == b"0"
+    else:
+        fifo.write_bytes(b"0")
+    until(lambda: Path(f"/proc/{made.pid.pid}/comm").read_text() == "sleep\n", "the program runs")
+    for _ in range(2):
+        one.runtime.start(made.id)
+        assert (one.runtime.state(made.id) or {})["status"] == "running"
+    one.end(made)
 
 
 def test_a_living_container_is_deleted_by_force(one: HostPod) -> None:
