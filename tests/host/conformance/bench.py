@@ -143,6 +143,10 @@ class Bench:
         os.close(self._start)
 
 
+PARTS = (b"conmon", b"runtime", b"init", b"container")
+"""One of these stands in the command line of each process of a bench, beside its directory."""
+
+
 class Launched:
     """A conmon that was started, with a sync pipe (a packet socket, as podman's: one message is one packet)."""
 
@@ -204,13 +208,16 @@ class Launched:
         return said
 
     def clear(self) -> None:
-        """A monitor or container that is still there is one that a failed test left; a runtime's child may not have
-        become it yet."""
+        """A monitor or container that is still there is one that a failed test left, or a monitor that failed: its
+        runtime's child may not have become it yet. So they are looked for until there is none."""
         self.sync.close()
-        for name in (b"conmon", b"runtime", b"init", b"container"):
-            for pid in naming(os.fsencode(self._bench.directory), name):
+        deadline = time.monotonic() + DEADLINE
+        while left := [pid for name in PARTS for pid in naming(os.fsencode(self._bench.directory), name)]:
+            assert time.monotonic() < deadline, f"processes that do not end: {left}"
+            for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            select.select([], [], [], 0.005)
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
