@@ -118,7 +118,7 @@ class Runtime:
             return False  # the runtime says what is wrong
         if len(words) < 2 or words[1] == b"init" or container.encode() in words:
             return False  # it has ended, or is still runc's or crun's
-        (known / _FIFO).unlink(missing_ok=True)
+        self._effect_started(container)
         return True
 
     def _knows(self, container: ContainerId) -> bool:
@@ -130,6 +130,10 @@ class Runtime:
     @effect("runtime.start")
     def _effect_start(self, container: ContainerId) -> subprocess.CompletedProcess[bytes]:
         return self._run("start", container)
+
+    @effect("runtime.started")
+    def _effect_started(self, container: ContainerId) -> None:
+        (self.state_dir / container / _FIFO).unlink(missing_ok=True)
 
     @effect("runtime.kill")
     def _effect_kill(self, container: ContainerId, signal: int) -> subprocess.CompletedProcess[bytes]:
