@@ -6,11 +6,11 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from reconciler.engine.runtime import Runtime
 from reconciler.model.process import PidRef
+from tests.host.conmon_box import pidfd
 from tests.host.instance import start_time
 from tests.slowness import seconds
 from tests.torture import execs, kernel
@@ -78,7 +78,7 @@ def _kill_runtime(runtime: Runtime, what: Strike) -> bool:
     with execs.execs(runtime.path) as heard:
         while (left := end - time.monotonic()) > 0 and select.select([heard], [], [], left)[0]:
             for pid in execs.pids(heard):
-                with suppress(ProcessLookupError), _pidfd(pid) as process:
+                with suppress(ProcessLookupError), pidfd(pid) as process:
                     if pid in seen or not _is_at_work(runtime, pid, process):
                         continue  # crun runs itself once more
                     seen.add(pid)
@@ -102,12 +102,3 @@ def _is_at_work(runtime: Runtime, pid: int, process: int) -> bool:
 def _has_ended(process: int, within: float) -> bool:
     """``process``: a pidfd."""
     return bool(select.select([process], [], [], within)[0])
-
-
-@contextmanager
-def _pidfd(pid: int) -> Iterator[int]:
-    fd = os.pidfd_open(pid)
-    try:
-        yield fd
-    finally:
-        os.close(fd)

@@ -3,13 +3,13 @@ returns what is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from reconciler.model.desired import Desired
-from reconciler.model.observed import ImageState, ImageStatus, PortHolder, Problem
+from reconciler.model.observed import PortHolder, Problem
 from reconciler.model.spec import PodSpec, PortBinding, PullPolicy, RestartPolicy, RestartRule
 from tests.fakes.engine import FakeEngine
+from tests.unit.plan import scenes
 from tests.unit.plan.driver import (
     KEY,
     NEVER,
@@ -21,19 +21,11 @@ from tests.unit.plan.driver import (
     settled,
     with_ports,
 )
-
-POD = pod()
-WEB2 = pod(container("web", "busybox:2"), container("side"))
-Given = Callable[[FakeEngine], Desired]
+from tests.unit.plan.scenes import POD, Given, here
 
 
 def with_policy(policy: RestartPolicy) -> PodSpec:
     return replace(POD, restart_policy=policy)
-
-
-def here(engine: FakeEngine) -> None:
-    for ref in ("busybox:1", "busybox:2"):
-        engine.images[ref] = ImageState(ImageStatus.PRESENT, id=f"sha256:{ref}")
 
 
 def running(spec: PodSpec = POD, want: Desired | None = None, *, after: int = 0) -> Given:
@@ -41,8 +33,7 @@ def running(spec: PodSpec = POD, want: Desired | None = None, *, after: int = 0)
         here(engine)
         settled(spec, engine=engine)
         wanted = want or present(spec)
-        for _ in range(after):
-            one_round(engine, wanted)
+        scenes.rounds(engine, wanted, after)
         return wanted
 
     return given
@@ -51,8 +42,7 @@ def running(spec: PodSpec = POD, want: Desired | None = None, *, after: int = 0)
 def rounds(count: int, spec: PodSpec = POD) -> Given:
     def given(engine: FakeEngine) -> Desired:
         here(engine)
-        for _ in range(count):
-            one_round(engine, present(spec))
+        scenes.rounds(engine, present(spec), count)
         return present(spec)
 
     return given

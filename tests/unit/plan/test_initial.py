@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +28,7 @@ from tests.unit.plan.driver import (
     settle,
     status,
 )
-from tests.unit.plan.scenes import Row, check, here, rows
+from tests.unit.plan.scenes import Given, Row, check, here, rows
 
 
 def plain(name: str, image: str = "busybox:1", **fields: object) -> ContainerSpec:
@@ -47,8 +46,6 @@ def begun_by(*init: ContainerSpec, members: tuple[ContainerSpec, ...] = (), **fi
 TWO = begun_by(plain("one"), plain("two"))
 CAR = begun_by(plain("one"), sidecar("car"), plain("two"))
 CARS = begun_by(sidecar("car"), sidecar("bus"))
-
-Given = Callable[[FakeEngine], Desired]
 
 
 def at(spec: PodSpec, *events: str, rounds: int = 40) -> Given:

@@ -26,9 +26,6 @@ from tests.unit.plan.driver import (
     status,
 )
 from tests.unit.plan.given import (
-    POD,
-    WEB2,
-    Given,
     crash_loop,
     deaf,
     ends,
@@ -43,6 +40,7 @@ from tests.unit.plan.given import (
     rounds,
     running,
 )
+from tests.unit.plan.scenes import POD, WEB2, Given
 
 
 @dataclass(frozen=True)
