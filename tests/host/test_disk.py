@@ -18,7 +18,7 @@ from tests.host import imagelab as lab
 from tests.host.imagelab import Entry, layer
 from tests.host.instance import Instance, checked, until
 from tests.host.lives import container_status, end, events, log_of, replaced, sleeper
-from tests.host.manifests import container, pod, put
+from tests.host.manifests import Manifest, container, pod, put
 from tests.host.smalldisk import SmallDisk, mounted
 
 pytestmark = pytest.mark.host
@@ -52,9 +52,7 @@ def image(instance: Instance, archive: Path) -> str:
 def test_a_pod_on_a_full_disk_is_a_clear_error_and_comes_up_when_there_is_space(
     disk: SmallDisk, instance: Instance, image: str, folder: Path
 ) -> None:
-    put(folder / "old.yaml", pod("old", container("app", image)))
-    instance.watch(folder)
-    before = until(lambda: _running(instance, "old"), "the first pod runs")
+    before = _watched(instance, folder, pod("old", container("app", image)))
     disk.fill()
     put(folder / "new.yaml", pod("new", container("app", image)))
     done = instance.run("apply", folder)  # while the folder is watched, and the disk is full
@@ -74,9 +72,7 @@ def test_whatever_of_a_pod_there_is_no_room_for_is_told_and_made_when_there_is(
     disk: SmallDisk, instance: Instance, image: str, folder: Path
 ) -> None:
     """With a few blocks more each time, another of its records and files is the one that does not fit."""
-    put(folder / "old.yaml", pod("old", sleeper("app", image)))
-    instance.watch(folder)
-    before = until(lambda: _running(instance, "old"), "the first pod runs")
+    before = _watched(instance, folder, pod("old", sleeper("app", image)))
     names = [f"with-{left}" for left in range(0, 40, 8)]
     for name in names:
         disk.fill(left=int(name.removeprefix("with-")))
@@ -214,6 +210,13 @@ def _whole_log(instance: Instance) -> list[str]:
     lines = instance.ok("logs", "talks").splitlines()
     told = any(line.startswith("[conmon: ") for line in lines)
     return lines if told and lines[-1].startswith("line ") else []
+
+
+def _watched(instance: Instance, folder: Path, old: Manifest) -> dict[str, object]:
+    """What runs of the pod "old", which a controller has made before the disk is full."""
+    put(folder / "old.yaml", old)
+    instance.watch(folder)
+    return until(lambda: _running(instance, "old"), "the first pod runs")
 
 
 def _running(instance: Instance, name: str) -> dict[str, object]:
