@@ -87,6 +87,7 @@ def test_it_keeps_its_address_when_it_is_started_again(pod: Hand, instance: Inst
     ref = pod.member("one").pid
     assert ref is not None
     end([ref], signal.SIGKILL)
+    until(lambda: pod.member("one").exit, "its monitor has told of the end")
     pod.apply(shell("one", image), sandbox=box, keep=True, restart_policy=RestartPolicy.ALWAYS)
     until(lambda: _runs(pod.member("one"), ref), "it runs again")
     assert (pod.member("one").id, address(pod, "one")) == before
