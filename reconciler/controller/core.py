@@ -14,12 +14,13 @@ from pathlib import Path
 
 from reconciler.controller.exits import ExitWatcher
 from reconciler.controller.health import Health
+from reconciler.controller.lead import Lead
 from reconciler.controller.log import Log, Silent, told
 from reconciler.controller.names import NameKeeper
 from reconciler.controller.narrate import Narrator
 from reconciler.controller.probes import Prober
 from reconciler.controller.queue import WorkQueue
-from reconciler.controller.sync import OnStep, Result, sync_pod
+from reconciler.controller.sync import OnStep, Result, nothing, sync_pod
 from reconciler.controller.troubles import save, troubles_in
 from reconciler.controller.wanted import Wanted
 from reconciler.model.actions import Action, RemoveSandbox, Why
@@ -90,6 +91,7 @@ class Core:
         self._on_step = on_step
         self._on_change = on_change
         self._lock = threading.Lock()
+        self._lead = threading.Lock()
         self._turn = threading.Lock()
         """Looks are Python and tiny files: of two at the same time each would have the interpreter for one file."""
         self._results: dict[Key, Result] = {}
@@ -173,19 +175,28 @@ class Core:
             self._names.look()
 
     def _work(self) -> None:
-        while (key := self.queue.get()) is not None:
-            with self.health.at(f"pod {key}"):
-                try:
-                    self.handle(key)
-                finally:
-                    self.queue.done(key)
-                if self._on_change:
-                    self._on_change(key)
+        lead = Lead(self._lead)
+        try:
+            while (key := self._next(lead)) is not None:
+                with self.health.at(f"pod {key}"):
+                    try:
+                        self.handle(key, lead.give_up)
+                    finally:
+                        self.queue.done(key)
+                    if self._on_change:
+                        self._on_change(key)
+        finally:
+            lead.give_up()
+
+    def _next(self, lead: Lead) -> Key | None:
+        lead.take()
+        return self.queue.get()
 
     # --- one key -----------------------------------------------------------------------------------------------
 
-    def handle(self, key: Key) -> None:
-        """Sync one key and see to what follows. Never raises: whatever goes wrong is told and tried again."""
+    def handle(self, key: Key, before_waiting: Callable[[], None] = nothing) -> None:
+        """Sync one key and see to what follows; ``before_waiting`` as ``sync_pod`` has it. Never raises: whatever goes
+        wrong is told and tried again."""
         before = self.result(key)
         try:
             result = sync_pod(
@@ -198,6 +209,7 @@ class Core:
                 on_step=self._stepped,
                 rest=before.rest if before else None,
                 turn=self._turn,
+                before_waiting=before_waiting,
             )
             self._ended(result)
         except ReconcilerError as error:

@@ -52,6 +52,10 @@ ANY_TIME = nullcontext()
 """For who looks alone."""
 
 
+def nothing() -> None:
+    """For whom nobody follows."""
+
+
 class Resolver(Protocol):
     """What is wanted (see ``wanted.Wanted``)."""
 
@@ -138,6 +142,7 @@ def sync_pod(
     on_step: OnStep | None = None,
     rest: Rest | None = None,
     turn: AbstractContextManager[Any] = ANY_TIME,
+    before_waiting: Callable[[], None] = nothing,
 ) -> Result:
     """Make the pod of ``key`` match what is wanted of it, as far as that is possible now.
 
@@ -148,17 +153,19 @@ def sync_pod(
     5. Tell what is waited for; say when to look again.
 
     ``on_step`` is called after each step that succeeded, from this thread. ``rest``: of the last sync. ``turn`` is
-    held while it looks. Raises ReconcilerError where the lock or the observation fails; failures of steps are in the
-    result.
+    held while it looks. ``before_waiting`` is called, once or more often, before anything that may take its time: the
+    lock while others hold it, steps. Raises ReconcilerError where the lock or the observation fails; failures of steps
+    are in the result.
     """
     tally = _Tally()
-    with engine.lock(key) as lock:
+    with engine.lock(key, before_waiting) as lock:
         for _ in range(ROUNDS):
             with turn:
                 seen = _look(key, wanted, engine, clock, rest)
             narrator.images(key, seen.have.images)
             if not seen.plan.steps:
                 break
+            before_waiting()
             _carry_out(lock, engine, seen.plan.steps, pool, tally, narrator, on_step)
             if tally.errors:
                 with turn:

@@ -119,7 +119,7 @@ class Engine:
             networks.remove_if_last(ctx, firewalls.close)
 
     @contextmanager
-    def lock(self, key: Key) -> Iterator[KeyLock]:
+    def lock(self, key: Key, before_waiting: Callable[[], None] = lambda: None) -> Iterator[KeyLock]:
         from reconciler.engine import locks
         from reconciler.engine.store import pods as index
 
@@ -131,7 +131,7 @@ class Engine:
             there = index.pods_of(ctx.store, key)
             return not there
 
-        with locks.hold(ctx.layout.key_lock(key), key, gone) as held:
+        with locks.hold(ctx.layout.key_lock(key), key, gone, before_waiting) as held:
             self._held.key = key
             try:
                 yield held

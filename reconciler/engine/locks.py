@@ -31,9 +31,12 @@ class HeldKey:
 
 
 @contextmanager
-def hold(path: Path, key: Key, gone: Callable[[], bool]) -> Iterator[HeldKey]:
-    """Hold the lock file at ``path``, waiting for other holders. ``gone`` says at the end that it is not needed."""
-    fd = _locked(path)
+def hold(
+    path: Path, key: Key, gone: Callable[[], bool], before_waiting: Callable[[], None] = lambda: None
+) -> Iterator[HeldKey]:
+    """Hold the lock file at ``path``, waiting for other holders, and calling ``before_waiting`` then. ``gone`` says at
+    the end that it is not needed."""
+    fd = _locked(path, before_waiting)
     try:
         yield HeldKey(key)
     finally:
@@ -113,10 +116,12 @@ def _takes(fd: int) -> bool:
     return True
 
 
-def _locked(path: Path) -> int:
+def _locked(path: Path, before_waiting: Callable[[], None]) -> int:
     while True:
         fd = _open(path)
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        if not _takes(fd):
+            before_waiting()
+            fcntl.flock(fd, fcntl.LOCK_EX)
         if _is_at(fd, path):
             return fd
         os.close(fd)

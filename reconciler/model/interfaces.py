@@ -35,8 +35,9 @@ class PodEngine(Protocol):
     def digest(self, data: bytes) -> str:
         """A name for these bytes, another one for any other, that tells nothing of them. Raises TryLater."""
 
-    def lock(self, key: Key) -> AbstractContextManager[KeyLock]:
-        """Hold the key against every other process. Never held through a grace period or a pull."""
+    def lock(self, key: Key, before_waiting: Callable[[], None] = ...) -> AbstractContextManager[KeyLock]:
+        """Hold the key against every other process. Never held through a grace period or a pull. ``before_waiting`` is
+        called where another one holds it."""
 
     def keys(self) -> tuple[Key, ...]:
         """Every key that has a pod recorded here."""

@@ -94,11 +94,16 @@ class FakeEngine(FakeStock):
     # --- PodEngine ---------------------------------------------------------------------------------------------
 
     @contextmanager
-    def lock(self, key: Key) -> Iterator[FakeLock]:
+    def lock(self, key: Key, before_waiting: Callable[[], None] = lambda: None) -> Iterator[FakeLock]:
         with self._lock:
             held = self._key_locks.setdefault(key, threading.Lock())
-        with held:
+        if not held.acquire(blocking=False):
+            before_waiting()
+            held.acquire()
+        try:
             yield FakeLock(key)
+        finally:
+            held.release()
 
     def keys(self) -> tuple[Key, ...]:
         with self._lock:
