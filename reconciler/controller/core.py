@@ -94,6 +94,7 @@ class Core:
         self._lead = threading.Lock()
         self._turn = threading.Lock()
         """Looks are Python and tiny files: of two at the same time each would have the interpreter for one file."""
+        self._afterwards: list[Callable[[], None]] = []
         self._results: dict[Key, Result] = {}
         self._failures: dict[Key, Failure] = {}
         self._threads: list[threading.Thread] = []
@@ -133,6 +134,7 @@ class Core:
 
     def start(self) -> None:
         """Begin to work: exits first, so that none is missed between a look and the wait for the next event."""
+        self.engine.stay()
         self.engine.listeners.append(self.queue.add)
         if self._exits:
             self._exits.start()
@@ -174,6 +176,22 @@ class Core:
         if self._names:
             self._names.look()
 
+    def afterwards(self, do: Callable[[], None]) -> None:
+        """Have ``do`` called, once, when no key waits to be looked at any more; it must return at once. So what a
+        resync looks at besides pods is not looked at in their midst: each would have the interpreter for a moment, and
+        both would take longer."""
+        with self._lock:
+            self._afterwards.append(do)
+        self._do_afterwards()
+
+    def _do_afterwards(self) -> None:
+        if not self._afterwards or self.queue.is_waited_in():
+            return
+        with self._lock:
+            due, self._afterwards = self._afterwards, []
+        for do in due:
+            do()
+
     def _work(self) -> None:
         lead = Lead(self._lead)
         try:
@@ -185,6 +203,7 @@ class Core:
                         self.queue.done(key)
                     if self._on_change:
                         self._on_change(key)
+                    self._do_afterwards()
         finally:
             lead.give_up()
 

@@ -86,6 +86,11 @@ class WorkQueue(Generic[K]):
             self._promote()
             return not self._ready and not self._working
 
+    def is_waited_in(self) -> bool:
+        """Something is ready that no worker has taken yet."""
+        with self._changed:
+            return bool(self._ready)
+
     def holds(self, key: K) -> bool:
         """``key`` is ready or being worked on."""
         with self._changed:

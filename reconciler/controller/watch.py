@@ -137,12 +137,12 @@ def _run(
     def everything() -> None:
         for key in (*engine.keys(), *core.wanted.keys()):
             core.queue.add(key)
-        core.look_at_names()
+        core.afterwards(core.look_at_names)
 
     def resync() -> None:
         everything()
         if firewall:
-            firewall.look()
+            core.afterwards(firewall.look)
 
     def scanned(source: DirectorySource) -> None:
         complaints.tell(source)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from reconciler.engine import processes
 from reconciler.engine.layout import Layout
 from reconciler.engine.store.tx import Store
 from reconciler.model.clock import Clock, SystemClock
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from reconciler.engine.config import Config
     from reconciler.engine.hooks import Hooks
     from reconciler.engine.images.images import Images
+    from reconciler.engine.living import Living
     from reconciler.engine.monitors import Monitors
     from reconciler.engine.oci.host import HostCapabilities
     from reconciler.engine.records import ContainerRecord
@@ -94,6 +96,8 @@ class Context:
     objects_for: ObjectsFor = lambda _user, _owner: lambda _kind, _name: None
     """What manifests define for pods to refer to; given by whoever reads them."""
 
+    living: Living | None = None
+    """For a program that stays."""
     tell: Callable[[Key], None] = lambda _key: None
     """Tells whoever listens that something has ended of a pod; given by the engine."""
     say: Callable[[str], None] = lambda _text: None
@@ -105,6 +109,10 @@ class Context:
         from reconciler.engine.hooks import Hooks
 
         return Hooks()
+
+    def lives(self, ref: PidRef) -> bool:
+        """Whether that very process lives; a zombie does not."""
+        return self.living.has(ref) if self.living else processes.alive(ref)
 
     @once
     def config(self) -> Config:

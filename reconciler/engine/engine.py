@@ -243,6 +243,11 @@ class Engine:
             renewal.mark(self.context, key, spec)
         return failures
 
+    def stay(self) -> None:
+        from reconciler.engine.living import Living
+
+        self.context.living = self.context.living or Living()
+
     def close(self) -> None:
         """Let go of the index; for the thread that opened it."""
         self.context.store.close()

@@ -249,7 +249,7 @@ def state_of(
     if facts.boot != processes.boot_id():
         return ContainerState.EXITED, Exit(UNKNOWN_EXIT, 0.0, facts.started_wall, facts.started_wall)
     monitored = watched.await_successor if held else watched.monitored  # what is held is written down
-    if not processes.alive(PidRef(facts.pid, facts.pid_start)) and not monitored(ctx, container, facts.life):
+    if not ctx.lives(PidRef(facts.pid, facts.pid_start)) and not monitored(ctx, container, facts.life):
         code, wall = _exit_code(ctx, container)  # again: its last act may have been the exit file
         return ContainerState.EXITED, _exit(ctx, facts, UNKNOWN_EXIT if code is None else code, wall)
     return (ContainerState.RUNNING if facts.started_wall else ContainerState.CREATED), None

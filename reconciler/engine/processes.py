@@ -122,10 +122,13 @@ def opened(ref: PidRef) -> int | None:
         if e.errno in _NO_PROCESS:
             return None
         raise
-    if not alive(ref):  # looked at after the open: the number cannot be given away any more
-        os.close(fd)
-        return None
-    return fd
+    lives = False
+    try:
+        lives = alive(ref)  # looked at after the open: the number cannot be given away any more
+    finally:
+        if not lives:
+            os.close(fd)
+    return fd if lives else None
 
 
 def _stat(pid: int) -> list[bytes] | None:

@@ -28,7 +28,7 @@ SUCCESSOR_SECONDS = 1.0
 
 def lives(ctx: Context, container: ContainerId) -> bool:
     """Whether its process runs."""
-    return processes.alive(process_of(recorded.facts_of(ctx, container)))
+    return ctx.lives(process_of(recorded.facts_of(ctx, container)))
 
 
 def process_of(facts: ContainerFacts) -> PidRef:
@@ -41,7 +41,7 @@ def process_of(facts: ContainerFacts) -> PidRef:
 def monitored(ctx: Context, container: ContainerId, life: int) -> bool:
     """Whether the monitor of that life of the container is there, and so will tell how it ended."""
     known = ctx.cache.monitors.get(container)
-    if known is not None and known[0] == life and processes.alive(known[1]):
+    if known is not None and known[0] == life and ctx.lives(known[1]):
         return True  # a process that was its monitor stays that until it ends
     monitor = monitor_of(ctx.layout.container(container), life)
     if monitor is None or not processes.alive(monitor) or not watches(monitor, container):

@@ -32,6 +32,9 @@ class PodEngine(Protocol):
     def use_objects(self, objects_for: ObjectsFor) -> None:
         """Have the objects that specs refer to looked up by it, whenever they are needed."""
 
+    def stay(self) -> None:
+        """Be ready to be asked for the same pods again and again, for as long as this process lives."""
+
     def digest(self, data: bytes) -> str:
         """A name for these bytes, another one for any other, that tells nothing of them. Raises TryLater."""
 

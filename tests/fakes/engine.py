@@ -105,6 +105,9 @@ class FakeEngine(FakeStock):
         finally:
             held.release()
 
+    def stay(self) -> None:
+        """It looks nothing up."""
+
     def keys(self) -> tuple[Key, ...]:
         with self._lock:
             return tuple(self._pods)

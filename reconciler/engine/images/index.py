@@ -22,6 +22,8 @@ from reconciler.engine.images.shortnames import ShortNames, short_names
 from reconciler.engine.images.unpack import Layer
 from reconciler.model.errors import ImageProblem
 
+_JUST_NOW = 0.1
+"""Seconds."""
 _RACY = 50_000_000
 """Nanoseconds: a directory changed this recently may change again without a new time stamp (git's racy index)."""
 
@@ -92,6 +94,7 @@ class Index:
         self._records: dict[str, Record] = {}
         self._names: dict[str, str] = {}
         self._meanings = _Meanings(self._records, short_names())
+        self._looked = time.monotonic()
 
     def records(self) -> dict[str, Record]:
         """By id. The dictionary is never changed once given out."""
@@ -114,10 +117,18 @@ class Index:
     def _meant_now(self) -> _Meanings:
         """What references were found to mean, as long as neither the records nor the short names are others: a look at
         a pod asks for each of its images."""
-        records, short = self._load()[0], short_names()
+        records, short = self._load()[0], self._short()
         if self._meanings.records is not records or self._meanings.short is not short:
             self._meanings = _Meanings(records, short)
         return self._meanings
+
+    def _short(self) -> ShortNames:
+        """What is written about short names, as of just now: of many looks at the same time one reads it."""
+        now = time.monotonic()
+        if now - self._looked < _JUST_NOW:
+            return self._meanings.short
+        self._looked = now
+        return short_names()
 
     def _find(self, text: str) -> Record | None:
         records, names = self._load()

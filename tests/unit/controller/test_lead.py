@@ -68,6 +68,22 @@ def test_a_step_that_takes_its_time_and_a_lock_that_is_held_keep_no_other_pod_wa
     assert through[slow].is_set()
 
 
+def test_what_is_to_be_done_afterwards_is_done_once_when_no_key_waits(tmp_path: Path) -> None:
+    engine = FakeEngine(FakeClock())
+    through: list[str] = []
+    done = threading.Event()
+    core = Core(engine, Wanted([]), engine.clock, on_change=lambda k: through.append(k.name))
+    core.afterwards(lambda: through.append("at once"))
+    for name in ("one", "two"):
+        core.queue.add(key(name))
+    core.afterwards(lambda: (through.append("afterwards"), done.set()))
+    assert through == ["at once"]
+    core.start()
+    assert done.wait(PATIENCE)
+    assert core.stop()
+    assert through == ["at once", "one", "two", "afterwards"]
+
+
 def _waits(slow: Key, go_on: threading.Event) -> Callable[[Key, Action], None]:
     def step(at: Key, _: Action) -> None:
         if at == slow:
