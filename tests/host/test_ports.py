@@ -349,17 +349,21 @@ def test_a_held_port_cannot_be_stolen(plain: Lab, kind: int) -> None:
     """In neither family, by nobody."""
     (held,) = ports.hold([binding(kind)])
     with held:
-        for option in (None, socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-            for address in ("0.0.0.0", "127.0.0.1", "::", "::1"):
-                with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as thief:
-                    if option:
-                        thief.setsockopt(socket.SOL_SOCKET, option, 1)
-                    if ":" in address:
-                        thief.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                    with pytest.raises(OSError, match="in use"):
-                        thief.bind((address, 8080))
+        expect_not_to_be_had(kind)
     (again,) = ports.hold([binding(kind)])
     again.close()
+
+
+def expect_not_to_be_had(kind: int) -> None:
+    for option in (None, socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        for address in ("0.0.0.0", "127.0.0.1", "::", "::1"):
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as thief:
+                if option:
+                    thief.setsockopt(socket.SOL_SOCKET, option, 1)
+                if ":" in address:
+                    thief.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                with pytest.raises(OSError, match="in use"):
+                    thief.bind((address, 8080))
 
 
 def test_ports_of_one_family_are_held_in_that_family_alone(plain: Lab) -> None:
@@ -392,7 +396,10 @@ def test_a_port_in_time_wait_can_be_held(plain: Lab) -> None:
     with socket.socket() as plain_bind, pytest.raises(OSError, match="in use"):
         plain_bind.bind(("0.0.0.0", 8080))
     (held,) = ports.hold([binding(TCP)])
-    held.close()
+    with held:
+        expect_not_to_be_had(TCP)
+        with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+            client.connect(("127.0.0.1", 8080))
 
 
 @pytest.mark.parametrize("how", ["listening", "dual-stack", "IPv6 alone", "bound", "udp", "connected"])

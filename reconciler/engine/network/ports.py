@@ -193,12 +193,8 @@ def _refusal(binding: PortBinding, e: OSError) -> TryLater | InvalidInput | Host
 
 
 def _bound(binding: PortBinding, ipv6: bool) -> socket.socket:
-    """A socket that has the port for itself; where it is asked for on every address, in both families.
-
-    For TCP with SO_REUSEADDR while it binds, or connections in TIME_WAIT would refuse us for a minute; without
-    afterwards, or the next one who sets it could bind as well. The others have no TIME_WAIT, and two sockets with the
-    option share a port: so it is left away where any port will do. The mark of a UDP socket is what the rules know it
-    by, to refuse what strays in here.
+    """A socket that has the port for itself; where it is asked for on every address, in both families. The mark of a
+    UDP socket is what the rules know it by, to refuse what strays in here.
     """
     address = binding.host_ip or ("::" if ipv6 else "0.0.0.0")
     kind, protocol = _KINDS[binding.protocol]
@@ -207,17 +203,35 @@ def _bound(binding: PortBinding, ipv6: bool) -> socket.socket:
         if ":" in address:
             holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(binding.host_ip != ""))
         if binding.protocol is Protocol.TCP and binding.host_port:
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind((address, binding.host_port))
-        if binding.protocol is Protocol.TCP:
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        elif binding.protocol is Protocol.UDP:
+            _bind_tcp(holder, address, binding.host_port)
+        else:
+            holder.bind((address, binding.host_port))
+        if binding.protocol is Protocol.UDP:
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # nobody will read what strays in here
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, HELD)
     except BaseException:
         holder.close()
         raise
     return holder
+
+
+def _bind_tcp(holder: socket.socket, address: str, port: int) -> None:
+    """Connections in TIME_WAIT would refuse us for a minute; not with SO_REUSEADDR. But two sockets that have the
+    option share a port, and some kernels (Debian 12's 6.1; no more 6.12) take a port for shared as long as anybody has
+    it where the first one to bind had the option, whatever became of that since (inet_csk_get_port: ``fastreuse``). A
+    listener ends this, so we are one for a moment; who connects just then is reset, as at any other time.
+    """
+    try:
+        holder.bind((address, port))
+        return
+    except OSError as e:
+        if e.errno != errno.EADDRINUSE:
+            raise
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((address, port))
+    holder.listen(0)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    holder.shutdown(socket.SHUT_RDWR)
 
 
 def _family(address: str) -> socket.AddressFamily:
