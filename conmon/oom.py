@@ -31,6 +31,7 @@ class Watch:
         self._count_file = count_file
         self._counter = -1
         self._peak = ""
+        self._highest = 0
         self._event = -1
         self._above: _Above | None = None
         self._seen = 0
@@ -55,7 +56,7 @@ class Watch:
         for path in self._files:
             _leave(path, "")
         if self._count_file is not None:
-            _leave(self._count_file, f"{kills} {_number(self._peak)}")
+            _leave(self._count_file, f"{kills} {self._note_peak()}")
         return True
 
     def _open(self, pid: int) -> None:
@@ -76,8 +77,15 @@ class Watch:
             process.write(f"{self._directory}/cgroup.event_control", f"{self._event} {self._counter}".encode())
             self._loop.watch(self._event, self._reached)
 
+    def _note_peak(self) -> int:
+        """The most memory that was in use. Of a cgroup that is gone, what was seen when the limit was reached: systemd
+        removes a scope's when the last process has ended."""
+        self._highest = max(self._highest, _number(self._peak))
+        return self._highest
+
     def _changed(self) -> None:
         """v2: some count has changed; or the cgroup is gone, which is told for ever."""
+        self._note_peak()
         if self._count() > self._kills:
             self._soon(_MOMENTS)
         elif not os.path.exists(self._directory):
