@@ -33,7 +33,7 @@ scripts/install
 echo "SECOND"; scripts/install
 echo "MANIFEST"; cp "$CHECKOUT/manifests/hello.yaml" /etc/reconciler/manifests/
 mv "$CHECKOUT/reconciler" "$CHECKOUT/elsewhere"   # the checkout may go
-reconciler validate /etc/reconciler/manifests
+reconciler validate /etc/reconciler/manifests/hello.yaml
 reconciler validate /nowhere && exit 9
 mv "$CHECKOUT/elsewhere" "$CHECKOUT/reconciler"
 echo "UPGRADE"; sed -i 's/^__version__ = .*/__version__ = "9.9.9"/' reconciler/__init__.py
