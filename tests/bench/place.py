@@ -2,6 +2,7 @@
 
 crun 1.8 refuses a cgroup2 mount beside v1 controllers, so that mount is detached there. /run, /dev/shm and CNI's
 state are empty file systems of its own: podman's locks, network namespaces and addresses are never this machine's.
+The journal, which podman insists on where there is one, stays in sight.
 So is /dev/null, which `podman exec` gives away to the user of a container (crun before 1.24).
 """
 
@@ -24,9 +25,19 @@ CGROUPS = Path("/sys/fs/cgroup")
 SCRIPT = f"""
 set -e
 mountpoint -q {CGROUPS}/unified && umount -l {CGROUPS}/unified
+journal=/run/systemd/journal
+if [ -d $journal ]; then
+    aside=$(mktemp -d)
+    mount --bind $journal $aside
+fi
 for own in /run /dev/shm /var/lib/cni; do
     [ ! -d $own ] || mount -t tmpfs -o mode=755 tmpfs $own
 done
+if [ "$aside" ]; then
+    mkdir -p $journal
+    mount --move $aside $journal
+    rmdir $aside
+fi
 mknod -m 666 /run/null c 1 3
 mount --bind /run/null /dev/null
 echo {READY}

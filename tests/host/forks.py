@@ -3,6 +3,7 @@
 Only with RECONCILER_TEST_FORKS, and only what ``Instance.run`` calls in the plain way: what a test starts for itself,
 what monitors call and what a service manager starts is what a user has. A server of each pytest worker has all of
 reconciler imported; it forks a keeper for each command, which forks the command, waits for it and tells how it ended.
+The command is in the network namespace of who asked, which a test may have for itself (``netlab``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from reconciler.linux.syscalls import KERNEL, Namespace
+
 WANTED = "RECONCILER_TEST_FORKS" in os.environ
 _MOST = 1 << 17
 
@@ -33,8 +36,10 @@ def run(arguments: list[str], timeout: float) -> subprocess.CompletedProcess[str
         heard, told = os.pipe2(os.O_CLOEXEC)
         with os.fdopen(heard, "rb") as ended:
             request = json.dumps({"arguments": arguments, "environ": dict(os.environ), "cwd": str(Path.cwd())})
-            socket.send_fds(_server()[0], [request.encode()], [out.fileno(), errors.fileno(), told])
+            network = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            socket.send_fds(_server()[0], [request.encode()], [out.fileno(), errors.fileno(), told, network])
             os.close(told)
+            os.close(network)
             pid = int(ended.readline())
             if not select.select([ended], [], [], timeout)[0]:
                 os.kill(pid, signal.SIGKILL)
@@ -76,7 +81,7 @@ def serve(requests: socket.socket) -> None:
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        packet, fds, _, _ = socket.recv_fds(requests, _MOST, 3)
+        packet, fds, _, _ = socket.recv_fds(requests, _MOST, 4)
         if not packet:
             return
         if os.fork() == 0:
@@ -91,7 +96,9 @@ def _keep(requests: socket.socket, request: dict[str, object], fds: list[int]) -
     requests.close()
     command = os.fork()
     if command == 0:
-        os.close(fds[2])
+        KERNEL.setns(fds[3], Namespace.NETWORK)
+        for fd in fds[2:]:
+            os.close(fd)
         _be(request, *fds[:2])
     os.write(fds[2], f"{command}\n".encode())
     _, status = os.waitpid(command, 0)

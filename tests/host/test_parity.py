@@ -177,8 +177,7 @@ class Podman:
         shipped = tomllib.loads(Path("/usr/share/containers/containers.conf").read_text()).get("containers", {})
         kept = {key: shipped[key] for key in ("default_capabilities", "default_sysctls") if key in shipped}
         ulimits = [f"{name}={':'.join(limits[row])}" for name, row in (("nofile", OPEN), ("nproc", PROCESSES))]
-        own = {"default_ulimits": ulimits, "log_driver": "k8s-file"}  # the journal is out of sight (Place)
-        lines = [f"{key} = {json.dumps(value)}" for key, value in {**kept, **own}.items()]
+        lines = [f"{key} = {json.dumps(value)}" for key, value in {**kept, "default_ulimits": ulimits}.items()]
         rest = f'[engine]\nevents_logger = "file"\n[network]\nnetwork_config_dir = "{work}/networks"\n'
         (work / "containers.conf").write_text("\n".join(["[containers]", *lines, rest]))
         self._environment = {**os.environ, "CONTAINERS_CONF": str(work / "containers.conf")}
