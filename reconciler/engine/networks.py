@@ -285,7 +285,7 @@ def remove_if_last(ctx: Context, close_firewalls: Callable[[Context], None]) -> 
 
 def published(ctx: Context) -> tuple[Published, ...]:
     """What the maps should hold, by the index."""
-    leases = addresses.leases(ctx.store)
+    leases = addresses.leases(ctx.store, published=True)
     rows = (row for row in index.all_pods(ctx.store, with_ports=True) if row.published)
     found = ((row, leases.get(row.key, Lease(""))) for row in rows)
     return tuple(Published(row.id, lease.ip, row.ports, lease.ip6) for row, lease in found if lease.ip)

@@ -21,8 +21,10 @@ _REQUEST, _DUMP, _INTERRUPTED = 0x1, 0x300, 0x10
 """NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR (links came or went meanwhile) of <linux/netlink.h>."""
 
 _NAME, _MASTER, _OPERSTATE, _INFO, _ALIAS, _FILTER = 3, 10, 16, 18, 20, 29
-_SLAVE_DATA, _MODE = 5, 4
-"""IFLA_… of <linux/if_link.h>; IFLA_INFO_SLAVE_DATA in IFLA_LINKINFO, IFLA_BRPORT_MODE in that."""
+_SLAVE_DATA, _STATE, _MODE = 5, 1, 4
+"""IFLA_… of <linux/if_link.h>; IFLA_INFO_SLAVE_DATA in IFLA_LINKINFO, IFLA_BRPORT_STATE and _MODE in that."""
+_FORWARDING = 3
+"""BR_STATE_FORWARDING of <linux/if_bridge.h>."""
 _UP, _OPER_UP, _WITHOUT_STATISTICS = 1, 6, 8
 
 _HOME = struct.Struct("=BBBBI")
@@ -51,8 +53,23 @@ class Link:
 
 def dump() -> tuple[Link, ...]:
     """Every link of the calling thread's network namespace. Raises OSError."""
-    asks = ATTRIBUTE.pack(8, _FILTER) + struct.pack("=I", _WITHOUT_STATISTICS)
-    return tuple(map(link, _everything(_GETLINK, LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + asks, _NEWLINK)))
+    return tuple(map(link, _everything(_GETLINK, _asks(0), _NEWLINK)))
+
+
+def forwards(index: int) -> bool:
+    """Whether the port of a bridge lets through what it gets; of a link that is none, too. Raises OSError where there
+    is no link of this index."""
+    with _kernel() as kernel:
+        _send(kernel, _GETLINK, _REQUEST, _asks(index))
+        _, _, _, content = next(messages(_checked(kernel.recv(1 << 17))))
+    state = _port(dict(attributes(content[LINK.size :]))).get(_STATE)
+    return state is None or state[0] == _FORWARDING
+
+
+def _asks(index: int) -> bytes:
+    """The body of a question about a link, 0 for all of them."""
+    without = ATTRIBUTE.pack(8, _FILTER) + struct.pack("=I", _WITHOUT_STATISTICS)
+    return LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + without
 
 
 def addresses(index: int) -> frozenset[IPv4Address | IPv6Address]:
@@ -75,27 +92,40 @@ def _dump(asked: int, body: bytes, wanted: int) -> tuple[list[bytes], bool]:
     """Also whether nothing changed meanwhile."""
     found: list[bytes] = []
     whole = True
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as kernel:
-        kernel.settimeout(_PATIENCE)
-        kernel.send(HEAD.pack(HEAD.size + len(body), asked, _REQUEST | _DUMP, 1, 0) + body)
+    with _kernel() as kernel:
+        _send(kernel, asked, _REQUEST | _DUMP, body)
         while True:
-            for kind, flags, _, content in messages(kernel.recv(1 << 17)):
+            for kind, flags, _, content in messages(_checked(kernel.recv(1 << 17))):
                 whole = whole and not flags & _INTERRUPTED
                 if kind == _DONE:
                     return found, whole
-                if kind == _ERROR:
-                    number = -int.from_bytes(content[:4], sys.byteorder, signed=True)
-                    raise OSError(number, os.strerror(number))
                 if kind == wanted:
                     found.append(content)
+
+
+def _kernel() -> socket.socket:
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    kernel.settimeout(_PATIENCE)
+    return kernel
+
+
+def _send(kernel: socket.socket, kind: int, flags: int, body: bytes) -> None:
+    kernel.send(HEAD.pack(HEAD.size + len(body), kind, flags, 1, 0) + body)
+
+
+def _checked(answer: bytes) -> bytes:
+    """The same. Raises OSError for what it refuses."""
+    for kind, _, _, content in messages(answer):
+        if kind == _ERROR:
+            number = -int.from_bytes(content[:4], sys.byteorder, signed=True)
+            raise OSError(number, os.strerror(number))
+    return answer
 
 
 def link(content: bytes) -> Link:
     """What follows the head of an RTM_NEWLINK message."""
     _, _, index, flags, _ = LINK.unpack_from(content)
     told = dict(attributes(content[LINK.size :]))
-    port = dict(attributes(told.get(_INFO, b""))).get(_SLAVE_DATA, b"")
-    mode = next((value for kind, value in attributes(port) if kind == _MODE), b"")
     return Link(
         index=index,
         name=text(told.get(_NAME, b"")),
@@ -103,5 +133,10 @@ def link(content: bytes) -> Link:
         master=int.from_bytes(told.get(_MASTER, b"\0"), sys.byteorder),
         enabled=bool(flags & _UP),
         up=told.get(_OPERSTATE, b"")[:1] == bytes([_OPER_UP]),
-        hairpin=mode[:1] == b"\x01",
+        hairpin=_port(told).get(_MODE, b"")[:1] == b"\x01",
     )
+
+
+def _port(told: dict[int, bytes]) -> dict[int, bytes]:
+    """What a link says of itself as a bridge's port."""
+    return dict(attributes(dict(attributes(told.get(_INFO, b""))).get(_SLAVE_DATA, b"")))

@@ -27,8 +27,6 @@ from reconciler.model.observed import PidRef
 INSIDE = "eth0"
 _LOOPBACK = 1
 _HAIRPIN = 1
-_FORWARDING = 3
-"""BR_STATE_FORWARDING of <linux/if_bridge.h>."""
 
 _STATIC = 0x40 | 0x02
 _IN_MASTER, _STICKY = 0x04, 0x40
@@ -69,7 +67,7 @@ def attach(
         if not _is_linked(names.link_name(config.tag, pod), fd, doing):
             _create(host, config, pod, fd, mac, doing)
         netlink.inside(doing, fd, lambda pod_side: _configure(pod_side, config, ip, ip6))
-        _await_forwarding(host, _finish(host, config, pod, mac, doing))
+        _await_forwarding(_finish(host, config, pod, mac, doing))
 
 
 @effect("link.delete")
@@ -178,14 +176,12 @@ def _finish(ip: netlink.Socket, config: BridgeConfig, pod: PodId | ContainerId, 
     return index
 
 
-def _await_forwarding(ip: netlink.Socket, index: int) -> None:
+def _await_forwarding(index: int) -> None:
     """The kernel opens the port a moment (1 ms) after the link came up. A packet before that would be lost, and an
     ARP request is repeated only after 1 s. Waits 0.1 s at most: the link may also have gone again."""
     for _ in range(50):
-        for message in ip.get_links(index):
-            data = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA")
-            if data is None or data.get_attr("IFLA_BRPORT_STATE") == _FORWARDING:
-                return
+        if rtlinks.forwards(index):
+            return
         time.sleep(0.002)
 
 

@@ -41,6 +41,16 @@ def test_a_key_keeps_its_addresses_until_it_is_released(store: Store) -> None:
     assert addresses.lease(store, Key("other", "x"), DUAL) == first
 
 
+def test_leases_of_pods_whose_host_ports_are_published(store: Store) -> None:
+    for number, key in enumerate((WEB, DB)):
+        addresses.lease(store, key, DUAL)
+        index.add_pod(store, PodId(f"{number}" * 64), key, [PortBinding(80 + number, 80)])
+    index.set_published(store, PodId("1" * 64), True)
+    assert set(addresses.leases(store, published=True)) == {DB}
+    index.set_ports(store, PodId("1" * 64), [])
+    assert addresses.leases(store, published=True) == {}
+
+
 def test_addresses_taken_elsewhere_are_not_leased(store: Store) -> None:
     assert addresses.lease(store, WEB, NET, taken=("10.9.0.2", "10.9.0.3")).ip == "10.9.0.4"
     assert addresses.lease(store, DB, DUAL, taken=("fd00:9::2",)).ips == ("10.9.0.2", "fd00:9::3")

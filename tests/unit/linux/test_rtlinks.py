@@ -6,6 +6,8 @@ import socket
 import struct
 from ipaddress import ip_address
 
+import pytest
+
 from reconciler.linux import rtlinks
 from reconciler.linux.netlink_messages import messages
 from reconciler.linux.rtlinks import Link
@@ -27,6 +29,12 @@ def test_the_addresses_of_loopback() -> None:
     there = rtlinks.addresses(socket.if_nametoindex("lo"))
     assert ip_address("127.0.0.1") in there
     assert rtlinks.addresses(1 << 30) == frozenset()
+
+
+def test_what_is_no_port_of_a_bridge_lets_everything_through() -> None:
+    assert rtlinks.forwards(socket.if_nametoindex("lo"))
+    with pytest.raises(OSError, match="No such device"):
+        rtlinks.forwards(1 << 30)
 
 
 def test_a_port_of_a_bridge_with_hairpin() -> None:
