@@ -2,7 +2,7 @@
 
 crun 1.8 refuses a cgroup2 mount beside v1 controllers, so that mount is detached there. /run, /dev/shm and CNI's
 state are empty file systems of its own: podman's locks, network namespaces and addresses are never this machine's.
-The journal, which podman insists on where there is one, stays in sight.
+Systemd and its journal, which podman insists on where there is one, stay in sight.
 So is /dev/null, which `podman exec` gives away to the user of a container (crun before 1.24).
 """
 
@@ -25,19 +25,17 @@ CGROUPS = Path("/sys/fs/cgroup")
 SCRIPT = f"""
 set -e
 mountpoint -q {CGROUPS}/unified && umount -l {CGROUPS}/unified
-journal=/run/systemd/journal
-if [ -d $journal ]; then
-    aside=$(mktemp -d)
-    mount --bind $journal $aside
-fi
+aside=$(mktemp -d)
+for kept in systemd dbus; do
+    [ ! -d /run/$kept ] || {{ mkdir $aside/$kept; mount --bind /run/$kept $aside/$kept; }}
+done
 for own in /run /dev/shm /var/lib/cni; do
     [ ! -d $own ] || mount -t tmpfs -o mode=755 tmpfs $own
 done
-if [ "$aside" ]; then
-    mkdir -p $journal
-    mount --move $aside $journal
-    rmdir $aside
-fi
+for kept in systemd dbus; do
+    [ ! -d $aside/$kept ] || {{ mkdir /run/$kept; mount --move $aside/$kept /run/$kept; rmdir $aside/$kept; }}
+done
+rmdir $aside
 mknod -m 666 /run/null c 1 3
 mount --bind /run/null /dev/null
 echo {READY}

@@ -182,7 +182,8 @@ class Podman:
         (work / "containers.conf").write_text("\n".join(["[containers]", *lines, rest]))
         self._environment = {**os.environ, "CONTAINERS_CONF": str(work / "containers.conf")}
         self._podman = ["podman", "--root", str(work / "root"), "--runroot", str(work / "run")]
-        self._podman += ["--tmpdir", str(work / "tmp"), "--runtime", runtime, "--cgroup-manager", "cgroupfs"]
+        manager = "systemd" if "RECONCILER_TEST_SYSTEMD" in os.environ else "cgroupfs"
+        self._podman += ["--tmpdir", str(work / "tmp"), "--runtime", runtime, "--cgroup-manager", manager]
         self._place = place
 
     def run(self, *words: str | Path) -> str:
