@@ -82,7 +82,15 @@ def test_layers_too_many_for_a_page_are_mounted_one_by_one_or_in_groups(
     directory, names = images.overlay_lowers(image)
     argv = [sys.executable, "-c", MOUNT, kernel, directory, tmp_path, *names]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    if kernel == "new" and not _takes_one_by_one():
+        groups = "1"
     assert done.stdout.split() == ["end", "197", "went", "new", "8", groups], done.stderr
+
+
+def _takes_one_by_one() -> bool:
+    """Whether overlayfs knows lowerdir+: since Linux 6.7."""
+    major, minor, *_ = os.uname().release.split(".")
+    return (int(major), int(minor)) >= (6, 7)
 
 
 CAPABILITY = b"\x01\x00\x00\x02\x01\x00\x00\x00" + bytes(12)
