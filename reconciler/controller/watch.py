@@ -31,6 +31,7 @@ from reconciler.controller.wanted import Wanted
 from reconciler.engine.images.disk import Disk
 from reconciler.engine.layout import Layout
 from reconciler.kube import Problem, load
+from reconciler.linux import memory
 from reconciler.linux.notify import Notifier
 from reconciler.model.clock import Clock, SystemClock
 from reconciler.model.errors import ReconcilerError
@@ -41,6 +42,7 @@ from reconciler.model.strictness import Strictness
 from reconciler.sources.directory import SETTLE, DirectorySource
 from reconciler.sources.suspended import Suspensions
 
+ARENAS = 2
 RESYNC = 60.0
 """Seconds; the kubelet's is a minute, too."""
 
@@ -79,15 +81,16 @@ def watch(
 
     Raises Busy where another controller is live on this root.
     """
+    memory.share_arenas(ARENAS)
     clock = clock or SystemClock()
     stop = stop or threading.Event()
-    memory = options.layout.state / "sources"
+    remembered = options.layout.state / "sources"
     sources = [
         DirectorySource(
             path,
             clock=clock,
             settle=options.settle,
-            memory_dir=memory,
+            memory_dir=remembered,
             prune=options.prune,
             network=options.network,
             strictness=options.strictness,
