@@ -20,7 +20,7 @@ from reconciler.controller.names import NameKeeper
 from reconciler.controller.narrate import Narrator
 from reconciler.controller.probes import Prober
 from reconciler.controller.queue import WorkQueue
-from reconciler.controller.sync import OnStep, Result, nothing, sync_pod
+from reconciler.controller.sync import OnStep, Result, sync_pod
 from reconciler.controller.troubles import save, troubles_in
 from reconciler.controller.wanted import Wanted
 from reconciler.model.actions import Action, RemoveSandbox, Why
@@ -54,11 +54,11 @@ class Failure:
 
 class Core:
     """See the module. ``on_step`` is called from a worker after each step that succeeded, ``on_change`` after each
-    sync, however it ended. ``exits``: the directory where exit files appear (None: nobody watches it); ``images``:
-    the directory of which a file is replaced when an image was loaded or pulled, by whichever process; ``troubles``:
-    where lookers find what a sync ran into; ``names``: the directory where a start of the name server shows (None:
-    nobody keeps it running). ``probing``: whether containers are probed; ``verdicts``: the directory where it shows
-    what another process finds that does so."""
+    sync, however it ended: what may wait there gives up ``lead`` before. ``exits``: the directory where exit files
+    appear (None: nobody watches it); ``images``: the directory of which a file is replaced when an image was loaded or
+    pulled, by whichever process; ``troubles``: where lookers find what a sync ran into; ``names``: the directory where
+    a start of the name server shows (None: nobody keeps it running). ``probing``: whether containers are probed;
+    ``verdicts``: the directory where it shows what another process finds that does so."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Core:
         self._on_step = on_step
         self._on_change = on_change
         self._lock = threading.Lock()
-        self._lead = threading.Lock()
+        self.lead = Lead()
         self._turn = threading.Lock()
         """Looks are Python and tiny files: of two at the same time each would have the interpreter for one file."""
         self._afterwards: list[Callable[[], None]] = []
@@ -193,29 +193,27 @@ class Core:
             do()
 
     def _work(self) -> None:
-        lead = Lead(self._lead)
         try:
-            while (key := self._next(lead)) is not None:
+            while (key := self._next()) is not None:
                 with self.health.at(f"pod {key}"):
                     try:
-                        self.handle(key, lead.give_up)
+                        self.handle(key)
                     finally:
                         self.queue.done(key)
                     if self._on_change:
                         self._on_change(key)
                     self._do_afterwards()
         finally:
-            lead.give_up()
+            self.lead.give_up()
 
-    def _next(self, lead: Lead) -> Key | None:
-        lead.take()
+    def _next(self) -> Key | None:
+        self.lead.take()
         return self.queue.get()
 
     # --- one key -----------------------------------------------------------------------------------------------
 
-    def handle(self, key: Key, before_waiting: Callable[[], None] = nothing) -> None:
-        """Sync one key and see to what follows; ``before_waiting`` as ``sync_pod`` has it. Never raises: whatever goes
-        wrong is told and tried again."""
+    def handle(self, key: Key) -> None:
+        """Sync one key and see to what follows. Never raises: whatever goes wrong is told and tried again."""
         before = self.result(key)
         try:
             result = sync_pod(
@@ -228,7 +226,7 @@ class Core:
                 on_step=self._stepped,
                 rest=before.rest if before else None,
                 turn=self._turn,
-                before_waiting=before_waiting,
+                before_waiting=self.lead.give_up,
             )
             self._ended(result)
         except ReconcilerError as error:

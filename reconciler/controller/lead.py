@@ -10,21 +10,20 @@ import threading
 
 
 class Lead:
-    """One worker's part in it. ``lock`` is that of all of them, and held by who goes ahead; only the worker itself may
-    call."""
+    """What the workers share: each calls it for itself."""
 
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-        self._is_mine = False
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._worker = 0
 
     def take(self) -> None:
-        """Go ahead, when it is this worker's turn; at once where it does so already."""
-        if not self._is_mine:
+        """Go ahead, when it is this thread's turn; at once where it does so already."""
+        if self._worker != threading.get_ident():
             self._lock.acquire()
-            self._is_mine = True
+            self._worker = threading.get_ident()
 
     def give_up(self) -> None:
-        """Let another one go ahead, before anything that may take its time."""
-        if self._is_mine:
-            self._is_mine = False
+        """Let another one go ahead, before anything that may take its time. Nothing happens where it does already."""
+        if self._worker == threading.get_ident():
+            self._worker = 0
             self._lock.release()

@@ -52,10 +52,6 @@ ANY_TIME = nullcontext()
 """For who looks alone."""
 
 
-def nothing() -> None:
-    """For whom nobody follows."""
-
-
 class Resolver(Protocol):
     """What is wanted (see ``wanted.Wanted``)."""
 
@@ -142,7 +138,7 @@ def sync_pod(
     on_step: OnStep | None = None,
     rest: Rest | None = None,
     turn: AbstractContextManager[Any] = ANY_TIME,
-    before_waiting: Callable[[], None] = nothing,
+    before_waiting: Callable[[], None] = lambda: None,
 ) -> Result:
     """Make the pod of ``key`` match what is wanted of it, as far as that is possible now.
 

@@ -113,7 +113,7 @@ def _run(
     bench = Bench(engine, options.layout, clock)
 
     def changed(key: Key) -> None:
-        if _follows_by_hand(bench, key, options.log):
+        if _follows_by_hand(bench, key, options.log, core.lead.give_up):
             core.queue.add(key)
         line.tell(key)
         if options.on_change:
@@ -191,10 +191,12 @@ def _run(
     return 0 if ended else 1
 
 
-def _follows_by_hand(bench: Bench, key: Key, log: Log) -> bool:
-    """See to what follows the end of a container made by hand; whether its pod is to be looked at again."""
+def _follows_by_hand(bench: Bench, key: Key, log: Log, before_waiting: Callable[[], None]) -> bool:
+    """See to what follows the end of a container made by hand, which takes its pod's lock; whether the pod is to be
+    looked at again."""
     if not bench.source.asked_for(key):
         return False
+    before_waiting()
     try:
         return after_sync(bench, key)
     except ReconcilerError as error:

@@ -20,21 +20,28 @@ PATIENCE = 60
 
 
 def test_who_goes_ahead_keeps_that_until_it_gives_it_up() -> None:
-    lock = threading.Lock()
-    first, second = Lead(lock), Lead(lock)
-    first.take()
-    first.take()
-    taken = threading.Event()
-    thread = threading.Thread(target=lambda: (second.take(), taken.set()))
+    lead = Lead()
+    lead.take()
+    lead.take()
+    taken, done = threading.Event(), threading.Event()
+
+    def follow() -> None:
+        lead.give_up()  # it is not its own
+        lead.take()
+        taken.set()
+        done.wait(PATIENCE)
+        lead.give_up()
+
+    thread = threading.Thread(target=follow)
     thread.start()
     assert not taken.is_set()
-    first.give_up()
+    lead.give_up()
     assert taken.wait(PATIENCE)
-    first.give_up()  # it is another's by now
-    assert lock.locked()
-    second.give_up()
-    assert not lock.locked()
+    lead.give_up()  # it is the other's by now
+    done.set()
     thread.join(PATIENCE)
+    lead.take()
+    lead.give_up()
 
 
 def test_a_step_that_takes_its_time_and_a_lock_that_is_held_keep_no_other_pod_waiting(tmp_path: Path) -> None:
