@@ -72,10 +72,13 @@ def _reading(ctx: Context, pod: PodId, container: ContainerId) -> Reading | None
     for path in podgroups.container_places(ctx, pod, container):
         own = cgroups.read(path)
         if own != Reading():
-            return replace(own, limit=_limit(own, path.rpartition("/")[0]))
+            return replace(own, limit=_limit(path))
     return None
 
 
-def _limit(own: Reading, pod: str) -> int:
+def _limit(path: str) -> int:
+    """What a container may have of memory: the machine's, or what its cgroup, the pod's, or the one that crun makes
+    inside a scope (crun 1.8 writes the limit there alone) lets it have."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(limit for limit in (machine, own.limit, cgroups.memory_limit(pod)) if limit is not None)
+    limits = (cgroups.memory_limit(one) for one in (cgroups.leaf_of(path), path, path.rpartition("/")[0]))
+    return min([machine, *(limit for limit in limits if limit is not None)])

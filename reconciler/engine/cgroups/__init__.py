@@ -45,6 +45,7 @@ from reconciler.engine.cgroups.tree import remove_instance as remove_instance
 from reconciler.engine.cgroups.tree import remove_pod as remove_pod
 from reconciler.engine.cgroups.tree import tops as tops
 from reconciler.engine.cgroups.values import LimitBelowUsage as LimitBelowUsage
+from reconciler.engine.cgroups.values import leaf_of as leaf_of
 from reconciler.engine.cgroups.values import memory_limit as memory_limit
 from reconciler.engine.cgroups.values import memory_usage as memory_usage
 from reconciler.engine.cgroups.values import set_level as set_level

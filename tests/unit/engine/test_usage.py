@@ -146,7 +146,16 @@ def test_the_limit_is_the_lowest_around(
     put(v2, {"memory.max": own})
     (v2 / GROUP[1:]).parent.joinpath("memory.max").write_text(pod)
     monkeypatch.setattr(usage.os, "sysconf", sizes.__getitem__)
-    assert usage._limit(cgroups.read(GROUP), GROUP.rpartition("/")[0]) == limit
+    assert usage._limit(GROUP) == limit
+
+
+def test_the_limit_may_stand_in_what_crun_makes_inside_a_scope(v2: Path) -> None:
+    scope = f"/reconciler.slice/reconciler-abcd.slice/reconciler-abcd-{'1' * 64}.slice/crun-{'2' * 64}.scope"
+    inner = v2 / scope[1:] / "container"
+    inner.mkdir(parents=True)
+    for directory, text in ((inner, "1048576"), (inner.parent, "max"), (inner.parent.parent, "max")):
+        (directory / "memory.max").write_text(text)
+    assert usage._limit(scope) == 1 << 20
 
 
 INFRA, MEMBER = PidRef(10, 1), PidRef(20, 2)
