@@ -129,7 +129,7 @@ class Crowd:
     def _is_as_edited(self, number: int) -> bool:
         have = self.ours.instance.engine.observe(Key("default", _name(number)), None)
         mine = [c for c in have.containers if c.name == MEMBERS[0]]
-        edited = [c for c in mine if str(self._edition) in c.spec.args]
+        edited = [c for c in mine if str(self._edition) in (c.spec.args or ())]  # none: its record is not there yet
         return len(mine) == 1 and bool(edited) and edited[0].state is ContainerState.RUNNING
 
 
