@@ -2,8 +2,8 @@
 
 crun 1.8 refuses a cgroup2 mount beside v1 controllers, so that mount is detached there. /run, /dev/shm and CNI's
 state are empty file systems of its own: podman's locks, network namespaces and addresses are never this machine's.
-Systemd and its journal, which podman insists on where there is one, stay in sight.
-So is /dev/null, which `podman exec` gives away to the user of a container (crun before 1.24).
+So is /dev/null, which `podman exec` gives away to the user of a container (crun before 1.24). Systemd and its journal,
+which podman insists on where there is one, stay in sight.
 """
 
 from __future__ import annotations

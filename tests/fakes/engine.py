@@ -42,7 +42,7 @@ from reconciler.model.observed import (
 from reconciler.model.probe import Handler, Outcome, Verdict
 from reconciler.model.qos import qos_of, resources_of
 from reconciler.model.spec import ContainerSpec, PodSpec, Resources
-from tests.fakes import hooks
+from tests.fakes import hooks, parts
 from tests.fakes.clock import FakeClock
 from tests.fakes.parts import FakeLock, Fault, Killed, Moment, Pod, Violation, after_reboot, made_again, quota
 from tests.fakes.stock import FakeStock
@@ -97,13 +97,8 @@ class FakeEngine(FakeStock):
     def lock(self, key: Key, before_waiting: Callable[[], None] = lambda: None) -> Iterator[FakeLock]:
         with self._lock:
             held = self._key_locks.setdefault(key, threading.Lock())
-        if not held.acquire(blocking=False):
-            before_waiting()
-            held.acquire()
-        try:
+        with parts.waited_for(held, before_waiting):
             yield FakeLock(key)
-        finally:
-            held.release()
 
     def stay(self) -> None:
         """It looks nothing up."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -25,6 +28,18 @@ class FakeLock:
     """What ``FakeEngine.lock`` gives: the key that is held."""
 
     key: Key
+
+
+@contextmanager
+def waited_for(lock: threading.Lock, before_waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock, calling ``before_waiting`` where somebody else does."""
+    if not lock.acquire(blocking=False):
+        before_waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(slots=True)
