@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -84,7 +83,7 @@ def loaded_images(archive: Path, own_namespaces: None) -> Iterator[Path]:
     images.load(archive)
     images.load(make_image(archive.with_name("other.tar"), "--name", OTHER_IMAGE))
     yield Layout.at(root).images
-    shutil.rmtree(root)
+    instances.remove_tree(root)
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ def root() -> Iterator[Path]:
     try:
         instances.expect_nothing_left(path)
     finally:
-        shutil.rmtree(path)
+        instances.remove_tree(path)
 
 
 @pytest.fixture

@@ -211,7 +211,17 @@ def fresh_instance(images: Path, *options: str) -> Iterator[Instance]:
             made.remove_everything()
         expect_nothing_left(root)
     finally:
-        shutil.rmtree(root)
+        remove_tree(root)
+
+
+def remove_tree(path: Path) -> None:
+    """Also while the interpreter collects an engine of this process, whose index takes its -wal and -shm with it."""
+
+    def gone(_function: object, _name: str, failure: tuple[object, BaseException, object]) -> None:
+        if not isinstance(failure[1], FileNotFoundError):
+            raise failure[1]
+
+    shutil.rmtree(path, onerror=gone)
 
 
 def patient(words: list[str]) -> list[str]:

@@ -188,7 +188,8 @@ def test_a_command_with_a_terminal(instance: Instance, seats: list[Seat], image:
     here = seat(instance, seats, "exec", "-it", "p/app", "--", "sh")
     until(here.raw, "the terminal is raw")
     here.type(b"tty; id -u\r")
-    here.sees(b"/dev/pts/0\r\n1000\r\n")
+    here.sees(b"/dev/pts/0\r")  # runc may give \r twice: it takes that from a terminal that the shell has read already
+    here.sees(b"\n1000\r")
     here.has_size(30, 90)
     here.resize(50, 120)
     here.has_size(50, 120)

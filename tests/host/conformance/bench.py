@@ -212,7 +212,7 @@ class Launched:
         runtime's child may not have become it yet. So they are looked for until there is none."""
         self.sync.close()
         deadline = time.monotonic() + DEADLINE
-        while left := [pid for name in PARTS for pid in naming(os.fsencode(self._bench.directory), name)]:
+        while left := processes_of(self._bench.directory):
             assert time.monotonic() < deadline, f"processes that do not end: {left}"
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
@@ -223,14 +223,16 @@ class Launched:
         self.process.communicate()
 
 
-def naming(*words: bytes) -> list[int]:
-    """The processes whose command line names all of these."""
+def processes_of(directory: Path) -> list[int]:
+    """The processes of a bench: by where they are (one that becomes another program has no command line for a moment),
+    and by their command line (a monitor is elsewhere)."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 command = (entry / "cmdline").read_bytes()
-                if all(word in command for word in words):
+                named = os.fsencode(directory) in command and any(part in command for part in PARTS)
+                if named or (entry / "cwd").readlink() == directory:
                     found.append(int(entry.name))
     return found
 
