@@ -37,7 +37,8 @@ class FolderWatcher:
     """Watches the trees of ``sources``; ``add`` gets each key about which they say something new.
 
     ``resync``: seconds after which everything is read and every key looked at although nothing was heard (0: never);
-    ``on_resync`` is called then. ``on_scan`` is called after each look at a source. ``health`` hears what the thread is
+    ``on_resync`` is called then. ``before_scan`` is called when something was
+    heard, ``on_scan`` after each look at a source. ``health`` hears what the thread is
     at.
     """
 
@@ -50,6 +51,7 @@ class FolderWatcher:
         resync: float,
         on_resync: Callable[[], None],
         on_scan: Callable[[DirectorySource], None],
+        before_scan: Callable[[], None] = lambda: None,
         log: Log | None = None,
         health: Health | None = None,
     ) -> None:
@@ -59,6 +61,7 @@ class FolderWatcher:
         self._resync = resync
         self._on_resync = on_resync
         self._on_scan = on_scan
+        self._before_scan = before_scan
         self._log = log or Silent()
         self._health = health or Health()
         self._inotify = Inotify()
@@ -152,6 +155,8 @@ class FolderWatcher:
                 concerned |= self._watchers(change.watch)
             if change.mask & Mask.IGNORED:
                 self._dropped(change.watch)
+        if concerned:
+            self._before_scan()
         for source in self._sources:
             if source in concerned:
                 source.touched()

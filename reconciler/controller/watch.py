@@ -159,6 +159,7 @@ def _run(
         resync=options.resync,
         on_resync=resync,
         on_scan=scanned,
+        before_scan=engine.expect_containers,
         log=options.log,
         health=core.health,
     )

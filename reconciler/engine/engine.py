@@ -243,6 +243,12 @@ class Engine:
             renewal.mark(self.context, key, spec)
         return failures
 
+    def expect_containers(self) -> None:
+        """Containers are about to be created, or may be: what that would wait for begins (see ``cgroups.moves``)."""
+        from reconciler.engine import cgroups
+
+        cgroups.expect_moves()
+
     def stay(self) -> None:
         from reconciler.engine.living import Living
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import apart, containers, envfile, kept, named, projected, sandboxes, security
+from reconciler.engine import apart, cgroups, containers, envfile, kept, named, projected, sandboxes, security
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.images.image import Image
@@ -39,6 +39,7 @@ def create(ctx: Context, action: CreateContainer) -> ContainerId:
 
     Raises TryLater when its image or the pod's infra container went away, RuntimeFailed.
     """
+    cgroups.expect_moves()
     pod = require_pod(ctx, action.pod)
     _, infra = sandboxes.living_infra(ctx, action.pod)
     spec = spec_of(action.spec, action.name)

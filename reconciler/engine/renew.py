@@ -51,6 +51,7 @@ def member(ctx: Context, action: RenewContainer) -> None:
 
     Raises ImageProblem when its image went away, TryLater when the pod's infra container did, RuntimeFailed.
     """
+    cgroups.expect_moves()
     pod = recorded.require_pod(ctx, action.pod)
     _, infra_process = sandboxes.living_infra(ctx, action.pod)
     before = _record(ctx, action.container)
@@ -75,6 +76,7 @@ def sandbox(ctx: Context, action: RenewSandbox) -> None:
 
     Raises PortTaken before anything is changed; TryLater, RuntimeFailed.
     """
+    cgroups.expect_moves()
     old = recorded.require_pod(ctx, action.pod)
     before = _infra_of(ctx, old)
     spec = action.spec

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from reconciler.engine import (
     apart,
+    cgroups,
     containers,
     files,
     infra,
@@ -66,6 +67,7 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId, *, start: bool = True) 
 
     Raises PortTaken before anything is written; RuntimeFailed.
     """
+    cgroups.expect_moves()
     nameserver.make_room(ctx, spec)
     _end_unrecorded(ctx, spec.key)
     held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))

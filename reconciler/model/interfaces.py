@@ -35,6 +35,9 @@ class PodEngine(Protocol):
     def stay(self) -> None:
         """Be ready to be asked for the same pods again and again, for as long as this process lives."""
 
+    def expect_containers(self) -> None:
+        """Containers may be about to be created: begin what that would wait for. Returns at once."""
+
     def digest(self, data: bytes) -> str:
         """A name for these bytes, another one for any other, that tells nothing of them. Raises TryLater."""
 

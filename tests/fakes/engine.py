@@ -103,6 +103,8 @@ class FakeEngine(FakeStock):
     def stay(self) -> None:
         """It looks nothing up."""
 
+    expect_containers = stay
+
     def keys(self) -> tuple[Key, ...]:
         with self._lock:
             return tuple(self._pods)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine import cgroups, processes
+from reconciler.engine.cgroups import moves
 from reconciler.engine.layout import Layout
 from reconciler.model.errors import Busy
 from reconciler.model.key import PodId
@@ -145,3 +146,11 @@ def test_what_runs_at_the_same_time_does_not_trip_over_the_other(layout: Layout)
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(live) for _ in range(4)]:
             future.result(DEADLINE)
+
+
+def test_who_expects_moves_stays_in_its_cgroup() -> None:
+    before = Path("/proc/self/cgroup").read_text()
+    assert moves._own(before) is not None, "this host's tree is what the kernel speaks of"
+    cgroups.expect_moves()
+    moves._stay()
+    assert Path("/proc/self/cgroup").read_text() == before

@@ -3,6 +3,7 @@
     hierarchies  what is mounted where: v1, hybrid, v2
     names        where a pod's cgroup lies, by driver and quality of service
     tree         cgroups made, entered, emptied, removed, found
+    moves        processes enter others without waiting for it
     freezer      processes stand still, and go on
     values       shares, quotas and limits: written, and read back
     readings     what is used: read
@@ -22,6 +23,7 @@ from reconciler.engine.cgroups.hierarchies import Hierarchies as Hierarchies
 from reconciler.engine.cgroups.hierarchies import Hierarchy as Hierarchy
 from reconciler.engine.cgroups.hierarchies import current as current
 from reconciler.engine.cgroups.hierarchies import parse as parse
+from reconciler.engine.cgroups.moves import expect_moves as expect_moves
 from reconciler.engine.cgroups.names import Driver as Driver
 from reconciler.engine.cgroups.names import container_of as container_of
 from reconciler.engine.cgroups.names import container_path as container_path

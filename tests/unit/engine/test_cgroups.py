@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from reconciler.engine import cgroups
-from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies, names, parse, systemd
+from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies, moves, names, parse, systemd
 from reconciler.engine.cgroups import values as cgroup_values
 from reconciler.engine.cgroups.driver import Wish, choose
 from reconciler.engine.cgroups.names import Driver
@@ -386,3 +387,40 @@ def test_pods_elsewhere_are_found_by_their_names(tmp_path: Path, monkeypatch: py
     cgroups.remove_pod("/mine/deep/reconciler_abcd_podff")
     assert (tmp_path / "mine/deep").is_dir()
     assert cgroups.elsewhere("abcd") == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said", "expected"),
+    [
+        pytest.param([V2], "0::/a.service\n", "sys/fs/cgroup/a.service", id="v2"),
+        pytest.param([V2], "0::/\n", "sys/fs/cgroup", id="the root"),
+        pytest.param(
+            [CPU, NAMED],
+            "9:name=systemd:/user.slice\n3:cpu,cpuacct:/b\n0::/c\n",
+            "sys/fs/cgroup/cpu,cpuacct/b",
+            id="v1",
+        ),
+        pytest.param([V2], "0::/elsewhere\n", None, id="not below what is mounted"),
+    ],
+)
+def test_where_this_process_is(
+    lines: list[str], said: str, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = parse("\n".join(lines).replace("/sys/fs/cgroup", f"{tmp_path}/sys/fs/cgroup"))
+    monkeypatch.setattr(hierarchies, "current", lambda: there)
+    if expected:
+        (tmp_path / expected).mkdir(parents=True)
+        (tmp_path / expected / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
+    moves._own.cache_clear()
+    assert moves._own(said) == (tmp_path / expected / "cgroup.procs" if expected else None)
+
+
+def test_a_cgroup_of_the_same_name_in_which_this_process_is_not_is_left_alone(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it looks in a container that sees its host's tree."""
+    (tree / "cgroup.procs").write_text(f"{os.getpid() + 1}\n")
+    monkeypatch.setattr(moves, "read_small", lambda _file: b"0::/\n")
+    moves._own.cache_clear()
+    moves._stay()
+    assert (tree / "cgroup.procs").read_text() == f"{os.getpid() + 1}\n"

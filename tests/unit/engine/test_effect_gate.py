@@ -48,6 +48,7 @@ QUALIFIED = frozenset(
 """Those whose name alone says too little."""
 
 EXCEPTED = {
+    "cgroups.moves:_stay": "this process stays where it is",
     "children:run": "its callers are looked at as if they had started the program themselves",
     "effects:_trace": "it is the gate",
     "effects:_fault": "it is the gate",

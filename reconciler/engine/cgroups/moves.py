@@ -1,0 +1,58 @@
+"""The wait of whoever changes cgroups, over before they come.
+
+The kernel moves a process only after an RCU grace period, 5 to 15 ms, unless another was moved within the last one
+(kernel/cgroup/cgroup.c: cgroup_attach_lock; kernel/rcu/sync.c). An OCI runtime meets that in the midst of creating a
+container. So where one is near, this process moves to where it is already, in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from reconciler.engine.cgroups import hierarchies
+from reconciler.engine.files import read_small
+
+_near = threading.Event()
+
+
+def expect_moves() -> None:
+    """Processes are about to be moved, or may be. Returns at once; where nothing can be done for it, nothing is."""
+    _near.set()
+    _mover()
+
+
+@cache
+def _mover() -> threading.Thread:
+    thread = threading.Thread(target=_move_each_time, name="cgroup moves", daemon=True)
+    thread.start()
+    return thread
+
+
+def _move_each_time() -> None:
+    while _near.wait():
+        _near.clear()
+        with suppress(OSError, ValueError):
+            _stay()
+
+
+def _stay() -> None:
+    """Move to where we are."""
+    if (place := _own(read_small("/proc/self/cgroup").decode())) is not None:
+        place.write_bytes(b"0")  # whoever writes it
+
+
+@cache
+def _own(cgroups: str) -> Path | None:
+    """The cgroup.procs of this process, by the text of /proc/self/cgroup; None where what is mounted here is not what
+    that speaks of (a container that sees its host's tree)."""
+    for hierarchy in hierarchies.current().made():
+        for line in cgroups.splitlines():
+            _, controllers, path = line.split(":", 2)
+            if frozenset(filter(None, controllers.split(","))) == hierarchy.controllers:
+                procs = hierarchy.root / path.lstrip("/") / "cgroup.procs"
+                return procs if procs.exists() and str(os.getpid()) in procs.read_text().split() else None
+    return None
