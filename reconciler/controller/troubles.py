@@ -36,11 +36,12 @@ def troubles_in(status: PodStatus, waiting: Iterable[Waiting] = ()) -> Troubles:
 
 def save(directory: Path, key: Key, troubles: Troubles) -> None:
     """Keep ``troubles`` as those of ``key``. A full or broken disk is somebody else's complaint."""
+    if not troubles and not os.access(f"{directory}/{_name(key)}", os.F_OK):
+        return  # as nearly always
     path = _path(directory, key)
     with suppress(OSError):
         if not troubles:
-            if os.access(path, os.F_OK):
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         elif load(directory, key) != troubles:
             directory.mkdir(mode=0o700, exist_ok=True)
             beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
@@ -68,4 +69,8 @@ def left_word(status: PodStatus, directory: Path, key: Key, waiting: Iterable[Wa
 
 
 def _path(directory: Path, key: Key) -> Path:
-    return directory / f"{key.kind}.{key.namespace}.{key.name}.json"
+    return directory / _name(key)
+
+
+def _name(key: Key) -> str:
+    return f"{key.kind}.{key.namespace}.{key.name}.json"

@@ -152,6 +152,8 @@ class Wanted:
         key, labels = desired.spec.key, desired.spec.labels
         selecting = (one for one in source.services_for(key) if one.selects(key, labels))
         services = tuple(sorted({ServiceName(one.key.name, one.unready_too) for one in selecting}))
+        if services == desired.services:
+            return answer
         return replace(answer, desired=replace(desired, services=services))
 
     def _bound(self, key: Key, answer: Resolution) -> Resolution:
@@ -162,6 +164,8 @@ class Wanted:
         refers_to = references(desired.spec)
         losing = any(source.is_lost(key, *name) for name in refers_to for source in self.sources)
         bound = bind(desired, self.objects_for(key, desired.owner), self.digest)
+        if bound is desired and losing == answer.losing:
+            return answer
         return replace(answer, desired=bound, losing=losing)
 
     def _unless_suspended(self, key: Key, answer: Resolution) -> Resolution:

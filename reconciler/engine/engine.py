@@ -61,6 +61,9 @@ class Engine:
         context.tell = self._tell
         self.listeners: list[Callable[[Key], None]] = []
         self._held = threading.local()
+        """The key whose lock this thread holds."""
+        self._seen: set[Key] = set()
+        """Held keys of which a pod was seen, and nothing was done since."""
         self._pulled_for: dict[str, set[Key]] = {}
         self._subscribed = threading.Lock()
 
@@ -124,15 +127,16 @@ class Engine:
         from reconciler.engine.store import pods as index
 
         ctx = self.context
-        there: tuple[PodId, ...] = ()
+        there = False
 
         def gone() -> bool:
             nonlocal there
-            there = index.pods_of(ctx.store, key)
+            there = key in self._seen or bool(index.pods_of(ctx.store, key))
             return not there
 
         with locks.hold(ctx.layout.key_lock(key), key, gone, before_waiting) as held:
             self._held.key = key
+            self._seen.discard(key)
             try:
                 yield held
             finally:
@@ -181,8 +185,12 @@ class Engine:
     def observe(self, key: Key, want: PodSpec | None) -> Observed:
         from reconciler.engine import outlook
 
+        held = getattr(self._held, "key", None) == key
         with boundary.told(f"look at pod {key}"):
-            return outlook.observe(self.context, key, want, held=getattr(self._held, "key", None) == key)
+            have = outlook.observe(self.context, key, want, held=held)
+        if held and have.sandbox is not None:
+            self._seen.add(key)
+        return have
 
     def host_facts(self, key: Key, want: PodSpec | None) -> HostFacts:
         from reconciler.engine import portfacts
@@ -203,6 +211,7 @@ class Engine:
     def perform(self, lock: KeyLock, action: Action) -> None:
         from reconciler.engine.perform import perform
 
+        self._seen.discard(lock.key)
         perform(self.context, lock, action, self._pull)
 
     def tend_names(self) -> PidRef | None:

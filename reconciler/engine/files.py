@@ -19,6 +19,19 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 """How /proc writes blanks in paths."""
 
 
+Stamp = tuple[int, int, int]
+"""A file's inode, when it was last written (nanoseconds of the wall clock), and its size."""
+
+
+def stamp(path: str | Path) -> Stamp | None:
+    """What tells a file from the one that was there before, at a third of what reading it costs; None for none."""
+    try:
+        there = os.stat(path)  # noqa: PTH116 (a look at a pod asks a dozen times; a Path costs more than the answer)
+    except OSError:
+        return None
+    return there.st_ino, there.st_mtime_ns, there.st_size
+
+
 @effect("file.write")
 def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace ``path`` with ``data`` in one step; readers see the old file or the new one.

@@ -205,7 +205,7 @@ def _key(layout: Layout) -> bytes:
     """This instance's key, made by whoever needs it first. Where its file is lost, or has another than that by which
     pods were made, it is what those have written down. Raises TryLater."""
     place = layout.digest_key
-    stamp = _stamp(place)
+    stamp = files.stamp(place)
     known = _known.get(place)
     if known is not None and stamp is not None and known[0] == stamp:
         return known[1]
@@ -231,16 +231,7 @@ def _found_key(layout: Layout) -> bytes | None:
     return key if key is not None and len(key) == KEY_BYTES else None
 
 
-def _stamp(place: Path) -> tuple[int, int, int] | None:
-    """Another one after every write; None where there is no such file."""
-    try:
-        found = place.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-_known: dict[Path, tuple[tuple[int, int, int], bytes]] = {}
+_known: dict[Path, tuple[files.Stamp, bytes]] = {}
 """Keys that were compared with those of pods, with their files' stamps. Any thread may write: they agree."""
 
 

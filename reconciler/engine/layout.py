@@ -215,7 +215,7 @@ class Layout:
         return _below(self.containers, container)
 
     def key_lock(self, key: Key) -> Path:
-        return self.locks / f"{key.kind}.{key.namespace}.{key.name}"
+        return _below(self.locks, f"{key.kind}.{key.namespace}.{key.name}")
 
     def log(self, key: Key, uid: str, container: str, attempt: int) -> Path:
         """The CRI log of one attempt, where log agents look (kubelet: BuildContainerLogsDirectory)."""

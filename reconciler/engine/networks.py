@@ -16,7 +16,7 @@ from reconciler.engine.context import Context
 from reconciler.engine.netrecords import NetworkRecord
 from reconciler.engine.network import bridge, conntrack, names, pod, portmap, subnet
 from reconciler.engine.network.bridge import BridgeConfig
-from reconciler.engine.network.portmap import Published
+from reconciler.engine.network.portmap import Published, Table
 from reconciler.engine.network.subnet import HostNetwork, Network
 from reconciler.engine.records import PodRecord
 from reconciler.engine.store import addresses, events
@@ -242,14 +242,19 @@ def follow(ctx: Context) -> None:
         _declare(ctx)
 
 
+def update(ctx: Context, table: Table) -> None:
+    """As ``follow``, by who holds the lock and has just seen the ``table``."""
+    _declare(ctx, table)
+
+
 def redeclare(ctx: Context) -> None:
     """The table after the networks on record changed; where no bridge stands there is none. For holders of the lock."""
     if bridge.bridges(ctx.layout.tag) and not index.is_empty(ctx.store):
         _declare(ctx)
 
 
-def _declare(ctx: Context) -> bool:
-    return portmap.declare(ctx.layout.tag, known(ctx), published(ctx))
+def _declare(ctx: Context, now: Table | None = None) -> bool:
+    return portmap.declare(ctx.layout.tag, known(ctx), published(ctx), now)
 
 
 def known(ctx: Context) -> tuple[BridgeConfig, ...]:

@@ -124,8 +124,8 @@ def _container(
             if state.can_signal() and not facts.unwatched:
                 _tell_if_unwatched(ctx, record, facts)
     spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
-    past = facts.past or record
-    verdict, post_start = _verdict(ctx, record, facts, pod), _post_start(ctx, record, facts)
+    past, now = facts.past or record, pod.spec.container(record.name) or record.spec
+    verdict, post_start = _verdict(ctx, record, facts, now), _post_start(ctx, record, facts)
     return Container(
         id=record.id,
         name=record.name,
@@ -152,7 +152,7 @@ def _container(
         unhealthy=verdict.unhealthy,
         judged_wall=_judged(ctx, record, state),
         post_start=post_start,
-        pre_stop=_pre_stop(record, pod),
+        pre_stop=_pre_stop(record, pod, now),
     )
 
 
@@ -164,8 +164,7 @@ def _post_start(ctx: Context, record: ContainerRecord, facts: ContainerFacts) ->
     return hooks.post_start_state(ctx, record, facts)
 
 
-def _pre_stop(record: ContainerRecord, pod: PodRecord) -> Handler | None:
-    now = pod.spec.container(record.name) or record.spec
+def _pre_stop(record: ContainerRecord, pod: PodRecord, now: ContainerSpec) -> Handler | None:
     if record.infra or (record.spec.pre_stop is None and now.pre_stop is None):
         return None
     from reconciler.engine import hooks
@@ -179,14 +178,13 @@ def _with_last_words(ctx: Context, record: ContainerRecord, pod: PodRecord, end:
     return replace(end, message=messages.of(ctx, record, pod.spec, end))
 
 
-def _verdict(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord) -> Verdict:
+def _verdict(ctx: Context, record: ContainerRecord, facts: ContainerFacts, now: ContainerSpec) -> Verdict:
     """By the probes that the pod has by now, which may be others than when the container was made."""
-    spec = pod.spec.container(record.name) or record.spec
-    if record.infra or not spec.probes:
+    if record.infra or not now.probes:
         return Verdict()
     from reconciler.engine import verdicts
 
-    return verdicts.of(ctx, record.id, facts, spec)
+    return verdicts.of(ctx, record.id, facts, now)
 
 
 def _judged(ctx: Context, record: ContainerRecord, state: ContainerState) -> float:

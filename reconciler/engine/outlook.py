@@ -25,7 +25,8 @@ def observe(ctx: Context, key: Key, want: PodSpec | None, *, held: bool) -> Obse
     if held and want is not None:
         with suppress(TryLater):  # a full disk; it is counted again, then
             have = eviction.notice(ctx, have)
-    images = preflight.images(ctx, [spec for spec in (have.applied, want) if spec is not None])
+    specs = [have.applied] if have.applied is want else [have.applied, want]
+    images = preflight.images(ctx, [spec for spec in specs if spec is not None])
     return replace(have, images=images, problems=tuple(_problems(ctx, have, want)) if want else ())
 
 

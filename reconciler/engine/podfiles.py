@@ -8,12 +8,12 @@ a process wrote there itself stays until then. Whoever holds the key's lock writ
 from __future__ import annotations
 
 import platform
-from pathlib import Path
+from functools import lru_cache
 
 from reconciler.engine import nameserver
 from reconciler.engine.context import Context
 from reconciler.engine.dns import names, resolver
-from reconciler.engine.files import read_small
+from reconciler.engine.files import Stamp, read_small, stamp
 from reconciler.engine.network import files
 from reconciler.engine.network.files import PodFiles
 from reconciler.engine.records import PodRecord, PodState
@@ -21,8 +21,8 @@ from reconciler.engine.store import events
 from reconciler.model.errors import ReconcilerError
 from reconciler.model.events import EventType
 
-_RESOLV_CONF, _HOSTS = Path("/etc/resolv.conf"), Path("/etc/hosts")
-_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
+_RESOLV_CONF, _HOSTS = "/etc/resolv.conf", "/etc/hosts"
+_RESOLVED = "/run/systemd/resolve/resolv.conf"
 """What systemd-resolved asks itself, where /etc/resolv.conf names only its stub on loopback."""
 
 
@@ -81,7 +81,13 @@ def _wanted(ctx: Context, record: PodRecord) -> tuple[PodFiles, list[tuple[str, 
     return PodFiles(hosts, f"{hostname}\n", str(conf)), told
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
+    return _text_of(path, stamp(path))
+
+
+@lru_cache(maxsize=8)
+def _text_of(path: str, _stamp: Stamp | None) -> str:
+    """The host's files, which are the same for all pods: each is read once."""
     try:
         return read_small(path).decode(errors="replace")
     except OSError:

@@ -7,6 +7,7 @@ and only by a holder of the key's lock; readers without the lock see a consisten
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from reconciler.engine.files import read_or_none, write_atomic
+from reconciler.engine.files import Stamp, read_or_none, stamp, write_atomic
 from reconciler.model.key import ContainerId, Key, PodId, SourceId
 from reconciler.model.observed import Eviction, Exit, Instant
 from reconciler.model.probe import Handler
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 MOST_KNOWN = 10_000
 """Files that are remembered, then none: those of pods that went are never asked for again."""
+
+SETTLED = 3_000_000_000
+"""Nanoseconds after which a file that was not written has another stamp when it is."""
 
 RECORD = "record.json"
 STATE = "state.json"
@@ -187,22 +191,39 @@ def write(directory: Path, name: str, value: object) -> None:
 def read(directory: Path, name: str, kind: type[T]) -> T | None:
     """The record in ``directory``, or None where it is missing or unreadable (cut short by a power failure)."""
     path = f"{directory}/{name}"
+    known, there = _known.get((path, kind)), stamp(path)
+    if known is not None and there is not None and known.stamp == there:
+        return cast(T, known.value)
     data = read_or_none(path)
     if data is None:
         return None
-    known = _known.get((path, kind))
-    if known is not None and known[0] == data:
-        return cast(T, known[1])
-    try:
-        value = decoder(kind).decode(data)
-    except msgspec.MsgspecError:
-        return None
+    if known is not None and known.data == data:
+        value = cast(T, known.value)
+    else:
+        try:
+            value = decoder(kind).decode(data)
+        except msgspec.MsgspecError:
+            return None
     if len(_known) >= MOST_KNOWN:
         _known.clear()
-    _known[path, kind] = (data, value)
+    _known[path, kind] = _Known(there if there is not None and _is_settled(there) else None, data, value)
     return value
 
 
-_known: dict[tuple[str, type], tuple[bytes, object]] = {}
-"""What was decoded last from a file, with its bytes: nearly always they are the same again. And the same object is
-equal to itself at no cost. Any thread may write; whoever comes last has read last."""
+def _is_settled(stamp: Stamp) -> bool:
+    """Whether a file that is written from now on cannot have this stamp, however coarse its file system's clock is."""
+    return time.time_ns() - stamp[1] > SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was decoded last from a file. ``stamp`` was the file's before that; None where a later one may have it."""
+
+    stamp: Stamp | None
+    data: bytes
+    value: object
+
+
+_known: dict[tuple[str, type], _Known] = {}
+"""Nearly always a file is the same again. And the same object is equal to itself at no cost. Any thread may write;
+whoever comes last has read last."""

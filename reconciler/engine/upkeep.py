@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from reconciler.engine.context import Context
 from reconciler.engine.network import conntrack, ipv6, names, netlink, portmap
 from reconciler.engine.network import pod as links
 from reconciler.engine.network.bridge import CONF, BridgeConfig
+from reconciler.engine.network.portmap import Table
 from reconciler.engine.records import PodRecord
 from reconciler.engine.store import events
 from reconciler.engine.store import pods as index
@@ -63,14 +65,20 @@ class Flaw:
     pod: PodId | None = None
 
 
-def flaws(ctx: Context, attached: list[PodRecord] | None = None) -> tuple[Flaw, ...]:
-    """What is wrong now; changes nothing. ``attached``: where the caller has just looked. Raises TryLater or HostUnfit
-    where it cannot be looked at."""
-    pods = _attached(ctx) if attached is None else attached
+def flaws(ctx: Context) -> tuple[Flaw, ...]:
+    """What is wrong now; changes nothing. Raises TryLater or HostUnfit where it cannot be looked at."""
+    return _found(ctx, _attached(ctx), lambda _table: None)
+
+
+def _found(ctx: Context, pods: list[PodRecord], if_none: Callable[[Table], object]) -> tuple[Flaw, ...]:
+    """``if_none`` is called with the table where nothing is wrong."""
     if not pods:
         return ()
     with locks.exclusive(ctx.layout.network_lock):
-        found = tuple(_flaws(ctx, pods))
+        table = portmap.look(ctx.layout.tag)
+        found = tuple(_flaws(ctx, pods, table))
+        if not found:
+            if_none(table)
     if not any(flaw.pod for flaw in found):
         return found
     still = {record.id for record in _attached(ctx)}  # a removal that began meanwhile took its link along
@@ -84,10 +92,8 @@ def mend(ctx: Context, lock: LockKey, by: str = "") -> tuple[str, ...]:
     1. bridges, sysctls and the table    2. flows that went astray meanwhile    3. pods' links back on their bridge
     """
     pods = _attached(ctx)
-    found = flaws(ctx, pods)
+    found = _found(ctx, pods, partial(networks.update, ctx))
     if not found:
-        if pods:
-            networks.follow(ctx)
         return ()
     networks.restore(ctx, {record.spec.sandbox.network for record in pods})
     told = tuple(_tell(ctx, found, by))
@@ -113,9 +119,9 @@ def _attached(ctx: Context) -> list[PodRecord]:
     return found
 
 
-def _flaws(ctx: Context, pods: list[PodRecord]) -> Iterator[Flaw]:
+def _flaws(ctx: Context, pods: list[PodRecord], table: Table) -> Iterator[Flaw]:
     tag = ctx.layout.tag
-    if wrong := portmap.flaw(tag, networks.known(ctx), networks.published(ctx)):
+    if wrong := portmap.flaw(tag, networks.known(ctx), networks.published(ctx), table):
         part = Part.TABLE if wrong == portmap.GONE else Part.RULES
         yield Flaw(part, f"the nftables table {names.table_name(tag)} {wrong}")
     everybodys = links.everybodys()

@@ -38,6 +38,20 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
+def chosen(data: bytes, kinds: frozenset[int], start: int = 0) -> dict[int, bytes]:
+    """The values of the attributes of these types, from ``start``: of a link's hundred a reader needs a few."""
+    found: dict[int, bytes] = {}
+    at, end, most, unpack = start, len(data) - ATTRIBUTE.size, len(kinds), ATTRIBUTE.unpack_from
+    while at <= end and len(found) < most:
+        length, kind = unpack(data, at)
+        if length < ATTRIBUTE.size:
+            break
+        if (kind := kind & _KIND) in kinds:
+            found[kind] = data[at + ATTRIBUTE.size : at + length]
+        at += (length + 3) & ~3
+    return found
+
+
 def text(value: bytes | None) -> str:
     """A string of C; "" for none."""
     return (value or b"").rstrip(b"\0").decode(errors="replace")

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from reconciler.linux.netlink_messages import ATTRIBUTE, HEAD, LINK, attributes, messages, text
+from reconciler.linux.netlink_messages import ATTRIBUTE, HEAD, LINK, attributes, chosen, messages, text
 
 _ERROR, _DONE, _NEWLINK, _GETLINK, _NEWADDR, _GETADDR = 2, 3, 16, 18, 20, 22
 _REQUEST, _DUMP, _INTERRUPTED = 0x1, 0x300, 0x10
@@ -23,6 +23,8 @@ _REQUEST, _DUMP, _INTERRUPTED = 0x1, 0x300, 0x10
 _NAME, _MASTER, _OPERSTATE, _INFO, _ALIAS, _FILTER = 3, 10, 16, 18, 20, 29
 _SLAVE_DATA, _STATE, _MODE = 5, 1, 4
 """IFLA_… of <linux/if_link.h>; IFLA_INFO_SLAVE_DATA in IFLA_LINKINFO, IFLA_BRPORT_STATE and _MODE in that."""
+_TOLD = frozenset({_NAME, _MASTER, _OPERSTATE, _INFO, _ALIAS})
+_SLAVE, _PORT = frozenset({_SLAVE_DATA}), frozenset({_STATE, _MODE})
 _FORWARDING = 3
 """BR_STATE_FORWARDING of <linux/if_bridge.h>."""
 _UP, _OPER_UP, _WITHOUT_STATISTICS = 1, 6, 8
@@ -62,7 +64,7 @@ def forwards(index: int) -> bool:
     with _kernel() as kernel:
         _send(kernel, _GETLINK, _REQUEST, _asks(index))
         _, _, _, content = next(messages(_checked(kernel.recv(1 << 17))))
-    state = _port(dict(attributes(content[LINK.size :]))).get(_STATE)
+    state = _port(chosen(content, frozenset({_INFO}), LINK.size)).get(_STATE)
     return state is None or state[0] == _FORWARDING
 
 
@@ -125,7 +127,7 @@ def _checked(answer: bytes) -> bytes:
 def link(content: bytes) -> Link:
     """What follows the head of an RTM_NEWLINK message."""
     _, _, index, flags, _ = LINK.unpack_from(content)
-    told = dict(attributes(content[LINK.size :]))
+    told = chosen(content, _TOLD, LINK.size)
     return Link(
         index=index,
         name=text(told.get(_NAME, b"")),
@@ -139,4 +141,4 @@ def link(content: bytes) -> Link:
 
 def _port(told: dict[int, bytes]) -> dict[int, bytes]:
     """What a link says of itself as a bridge's port."""
-    return dict(attributes(dict(attributes(told.get(_INFO, b""))).get(_SLAVE_DATA, b"")))
+    return chosen(chosen(told.get(_INFO, b""), _SLAVE).get(_SLAVE_DATA, b""), _PORT)

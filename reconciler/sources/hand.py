@@ -27,7 +27,7 @@ from reconciler.model.references import references
 from reconciler.model.service import Service
 from reconciler.model.spec import SPEC_VERSION, PodSpec
 from reconciler.model.typed import decoder
-from reconciler.sources.atomic import replace_file
+from reconciler.sources.atomic import read_bytes, replace_file
 from reconciler.sources.resolution import Resolution
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class HandSource:
         Raises TryLater where its file cannot be read.
         """
         try:
-            return decoder(HandPod).decode(self._file(key).read_bytes())
+            return decoder(HandPod).decode(read_bytes(f"{self.path}/{key.namespace}/{key.name}.json"))
         except FileNotFoundError:
             return None
         except OSError as e:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reconciler.model.errors import TryLater
 from reconciler.model.key import Key
-from reconciler.sources.atomic import replace_file
+from reconciler.sources.atomic import read_bytes, replace_file
 
 _SUFFIX = ".json"
 
@@ -21,6 +21,7 @@ class Suspensions:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._place = str(directory)
 
     def since(self, key: Key) -> float | None:
         """When it was said to leave ``key`` alone, as seconds since the epoch (0: nobody knows); None where it was not.
@@ -28,7 +29,7 @@ class Suspensions:
         Raises TryLater where that cannot be told.
         """
         try:
-            said = json.loads(self._file(key).read_bytes())
+            said = json.loads(read_bytes(f"{self._place}/{_name(key)}"))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -70,4 +71,8 @@ class Suspensions:
         return {Key(parts[1], parts[2], parts[0]) for parts in names if len(parts) == 3}
 
     def _file(self, key: Key) -> Path:
-        return self.directory / f"{key.kind}.{key.namespace}.{key.name}{_SUFFIX}"
+        return self.directory / _name(key)
+
+
+def _name(key: Key) -> str:
+    return f"{key.kind}.{key.namespace}.{key.name}{_SUFFIX}"

@@ -8,6 +8,7 @@ writers hold the ``index`` lock.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterable
@@ -89,6 +90,7 @@ class Index:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
+        self._place = str(disk.index)
         self._lock = threading.Lock()
         self._stamp = -1
         self._records: dict[str, Record] = {}
@@ -202,7 +204,7 @@ class Index:
     def _load(self) -> tuple[dict[str, Record], dict[str, str]]:
         with self._lock:
             try:
-                stamp = self._disk.index.stat().st_mtime_ns
+                stamp = os.stat(self._place).st_mtime_ns  # noqa: PTH116 (at every look at a pod)
             except FileNotFoundError:
                 return {}, {}
             if stamp != self._stamp:

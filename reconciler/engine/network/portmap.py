@@ -62,28 +62,37 @@ class Element:
         return (self.map, self.host_ip, self.protocol, self.host_port)
 
 
-def declare(tag: str, networks: Sequence[BridgeConfig], published: Iterable[Published]) -> bool:
+def declare(
+    tag: str, networks: Sequence[BridgeConfig], published: Iterable[Published], now: Table | None = None
+) -> bool:
     """Make the table say exactly ``published``, and be whole; whether anything had to be written. ``networks`` are all
-    that the instance has.
+    that the instance has; ``now`` is what the caller has just seen of it.
 
     Connections that stand are not disturbed. Raises TryLater or HostUnfit.
     """
-    return _converge(tag, networks, _index(e for one in published for e in elements(one)), _current(tag))
+    return _converge(tag, networks, _wanted(published), look(tag) if now is None else now)
 
 
 def current(tag: str) -> frozenset[Element]:
     """The ports that the kernel has published for this instance."""
-    return _current(tag).elements
+    return look(tag).elements
 
 
-def flaw(tag: str, networks: Sequence[BridgeConfig], published: Iterable[Published]) -> str:
-    """What is wrong with the table that should say exactly ``published``, or ""; nothing is changed."""
-    now = _current(tag)
+def look(tag: str) -> Table:
+    """The table as the kernel has it."""
+    objects = nft.read(f"list table {rules.FAMILY} {names.table_name(tag)}", "read the published ports")
+    return parse(objects or [])
+
+
+def flaw(tag: str, networks: Sequence[BridgeConfig], published: Iterable[Published], now: Table | None = None) -> str:
+    """What is wrong with the table that should say exactly ``published``, or ""; nothing is changed. ``now``: as in
+    ``declare``."""
+    now = look(tag) if now is None else now
     if not now.chains:
         return GONE
     if not _is_ours_whole(tag, networks, now):
         return "has lost a rule or a chain"
-    gone, new = difference(now.elements, _index(e for one in published for e in elements(one)))
+    gone, new = difference(now.elements, _wanted(published))
     if new:
         return "does not publish " + _list(new)
     return f"publishes what no pod asks for ({len(gone)})" if gone else ""
@@ -131,13 +140,15 @@ def difference(have: Iterable[Element], want: Mapping[Key, Element]) -> tuple[li
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
+    """What the kernel has of ours: the maps' elements, each rule's chain and digest, the chains."""
+
     elements: frozenset[Element] = frozenset()
     rules: tuple[tuple[str, str], ...] = ()
     chains: frozenset[str] = frozenset()
 
 
-def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Element], now: _Table) -> bool:
+def _converge(tag: str, networks: Sequence[BridgeConfig], want: Mapping[Key, Element], now: Table) -> bool:
     closed = ipv6.closed()
     whole = _is_whole(tag, networks, now, closed)
     gone, new = difference(now.elements, want)
@@ -168,14 +179,14 @@ def _anew(tag: str, networks: Sequence[BridgeConfig], closed: Sequence[str], ele
             raise whole from None
 
 
-def _is_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table, closed: Sequence[str]) -> bool:
+def _is_whole(tag: str, networks: Sequence[BridgeConfig], now: Table, closed: Sequence[str]) -> bool:
     """A table that was made for a kernel without nft_socket is whole."""
     wanted = (rules.rules(tag, networks, closed, sockets=sockets) for sockets in (True, False))
     shown = [tuple((chain, rules.digest(rule)) for chain, rule in one) for one in wanted]
     return now.rules in shown and now.chains >= {*rules.CHAINS}
 
 
-def _is_ours_whole(tag: str, networks: Sequence[BridgeConfig], now: _Table) -> bool:
+def _is_ours_whole(tag: str, networks: Sequence[BridgeConfig], now: Table) -> bool:
     """But for the rule about others' interfaces."""
     settled = tuple(rule for rule in now.rules if not rules.is_about_others(rule[1]))
     return _is_whole(tag, networks, replace(now, rules=settled), closed=())
@@ -208,17 +219,12 @@ def _key(e: Element) -> str:
     return (f"{e.host_ip} . " if e.host_ip else "") + f"{e.protocol} . {e.host_port}"
 
 
-def _index(found: Iterable[Element]) -> dict[Key, Element]:
+def _wanted(published: Iterable[Published]) -> dict[Key, Element]:
     """By key. Two pods with one port is what ``ports.hold`` prevents; the last one counts."""
-    return {e.key: e for e in found}
+    return {e.key: e for one in published for e in elements(one)}
 
 
-def _current(tag: str) -> _Table:
-    objects = nft.read(f"list table {rules.FAMILY} {names.table_name(tag)}", "read the published ports")
-    return parse(objects or [])
-
-
-def parse(objects: Iterable[Mapping[str, Any]]) -> _Table:
+def parse(objects: Iterable[Mapping[str, Any]]) -> Table:
     """Read what libnftables shows of our table (libnftables-json(5))."""
     found: list[Element] = []
     there: list[tuple[str, str]] = []
@@ -232,7 +238,7 @@ def parse(objects: Iterable[Mapping[str, Any]]) -> _Table:
             chains.append(shown["name"])
     order = list(rules.CHAINS)
     there = sorted((rule for rule in there if rule[0] in rules.CHAINS), key=lambda rule: order.index(rule[0]))
-    return _Table(frozenset(found), tuple(there), frozenset(chains))
+    return Table(frozenset(found), tuple(there), frozenset(chains))
 
 
 NUMBERS = {"6": "tcp", "17": "udp", "132": "sctp"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -158,3 +159,33 @@ def test_a_file_that_says_the_same_is_the_same_object_and_another_is_read_anew(t
     assert second.ip == "10.0.0.3"
     (tmp_path / RECORD).unlink()
     assert records.read(tmp_path, RECORD, PodRecord) is None
+
+
+def test_a_file_that_has_not_been_written_for_a_while_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.write(tmp_path, RECORD, PodRecord(PodId("aa"), "u-1", KEY, _spec(), SourceId("dir:/x"), "10.0.0.2", 1.5))
+    os.utime(tmp_path / RECORD, (1, 1))
+    first = records.read(tmp_path, RECORD, PodRecord)
+    read: list[str] = []
+    real = records.read_or_none
+    monkeypatch.setattr(records, "read_or_none", lambda path: (read.append(path), real(path))[1])
+    assert records.read(tmp_path, RECORD, PodRecord) is first
+    assert read == []
+    (tmp_path / RECORD).write_text("{")  # in its place, whoever did that
+    assert records.read(tmp_path, RECORD, PodRecord) is None
+    (tmp_path / RECORD).unlink()
+    assert records.read(tmp_path, RECORD, PodRecord) is None
+
+
+def test_what_was_written_just_now_may_be_written_again_within_the_same_tick_of_the_clock(tmp_path: Path) -> None:
+    record = PodRecord(PodId("aa"), "u-1", KEY, _spec(), SourceId("dir:/x"), "10.0.0.2", 1.5)
+    records.write(tmp_path, RECORD, record)
+    before = (tmp_path / RECORD).stat()
+    records.read(tmp_path, RECORD, PodRecord)
+    text = (tmp_path / RECORD).read_text()
+    (tmp_path / RECORD).write_text(text.replace("10.0.0.2", "10.0.0.3"))
+    os.utime(tmp_path / RECORD, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a coarse clock would have it
+    second = records.read(tmp_path, RECORD, PodRecord)
+    assert second is not None
+    assert second.ip == "10.0.0.3"

@@ -25,5 +25,6 @@ def test_the_link_of_a_pod_whose_removal_began_meanwhile_is_not_missed(
     looks: list[list[Any]] = [pods, pods[1:]]
     table, one, two = Flaw(Part.TABLE, "it is gone"), Flaw(Part.LINK, "gone", ONE), Flaw(Part.LINK, "gone", TWO)
     monkeypatch.setattr(upkeep, "_attached", lambda _ctx: looks.pop(0))
-    monkeypatch.setattr(upkeep, "_flaws", lambda _ctx, _pods: iter((table, one, two)))
+    monkeypatch.setattr(upkeep.portmap, "look", lambda _tag: None)
+    monkeypatch.setattr(upkeep, "_flaws", lambda _ctx, _pods, _table: iter((table, one, two)))
     assert upkeep.flaws(SimpleNamespace(layout=layout)) == (table, two)  # type: ignore[arg-type]

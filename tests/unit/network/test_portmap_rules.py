@@ -158,7 +158,7 @@ def test_networks_are_kept_apart_only_where_there_are_several() -> None:
 def test_a_table_is_whole_with_and_without_a_look_at_sockets(sockets: bool) -> None:
     wanted = rules.rules("abcd", [CONFIG], ("eth0", "wlan0"), sockets=sockets)
     shown = tuple((chain, rules.digest(rule)) for chain, rule in wanted)
-    table = portmap._Table(rules=shown, chains=frozenset(rules.CHAINS))
+    table = portmap.Table(rules=shown, chains=frozenset(rules.CHAINS))
     assert portmap._is_whole("abcd", [CONFIG], table, ("eth0", "wlan0"))
     assert not portmap._is_whole("abcd", [CONFIG], table, ("eth0",)), "it is to be written again"
     assert portmap._is_ours_whole("abcd", [CONFIG], table), "but nobody has damaged it"
