@@ -7,6 +7,7 @@ are synced at the same time by different workers; one key by one worker (the que
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from reconciler.model.key import ContainerId, Key, SourceId
 from reconciler.model.observed import ContainerState, HostFacts, Instant, Observed, PidRef
 from reconciler.model.spec import PodSpec, PortBinding
 from reconciler.model.status import PodStatus
+from reconciler.plan.members import READY
 from reconciler.plan.patients import Patient, patients
 from reconciler.plan.pod_actions import compute_pod_actions
 from reconciler.plan.pod_status import Troubles, pod_status, with_troubles
@@ -220,7 +222,7 @@ def _carry_out(
     narrator: Narrator,
     on_step: OnStep | None,
 ) -> None:
-    for action, error in zip(steps, _perform_all(lock, engine, steps, pool), strict=True):
+    for action, error in _perform_all(lock, engine, steps, pool):
         if error is None:
             tally.steps.append(action)
             narrator.step(lock.key, action)
@@ -232,28 +234,65 @@ def _carry_out(
             narrator.failure(lock.key, action, error)
 
 
-def _perform_all(
-    lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pool: Pool | None
-) -> list[ReconcilerError | None]:
-    """Every step is carried out, or tried; what is not one of our errors is raised when all have ended."""
-    if pool is None or len(steps) == 1:
-        return [_perform(lock, engine, step) for step in steps]
+_Done = tuple[Action, ReconcilerError | None]
+"""A step that was tried, and why it could not be done."""
+
+
+@dataclass(slots=True)
+class _Network:
+    """The pod's, for those who wait until it stands: ``over`` when it does, or cannot be set up now."""
+
+    over: threading.Event = field(default_factory=threading.Event)
+    stands: bool = False
+
+
+def _perform_all(lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pool: Pool | None) -> list[_Done]:
+    """Every step is carried out, or tried; what is not one of our errors is raised when all have ended. What was
+    created is started as soon as the pod's network stands (``CreateContainer.start``)."""
+    first, *others = sorted(steps, key=lambda step: not isinstance(step, SetUpNetwork))
+    network = _Network()
+    if pool is None or not others:
+        return [*_first(lock, engine, first, network), *(d for s in others for d in _try(lock, engine, s, network))]
     from concurrent.futures import wait
 
-    futures = [pool.submit(_perform, lock, engine, step) for step in steps[1:]]
+    futures = [pool.submit(_try, lock, engine, step, network) for step in others]
     try:
-        first = _perform(lock, engine, steps[0])
+        done = _first(lock, engine, first, network)
     finally:
         wait(futures)
-    return [first, *(future.result() for future in futures)]
+    return [*done, *(one for future in futures for one in future.result())]
 
 
-def _perform(lock: KeyLock, engine: PodEngine, action: Action) -> ReconcilerError | None:
+def _first(lock: KeyLock, engine: PodEngine, step: Action, network: _Network) -> list[_Done]:
+    """It is the one that sets up the network, where any is: by who leads, so that nobody waits for it who keeps it from
+    a place in the pool."""
+    if not isinstance(step, SetUpNetwork):
+        network.stands = True
+        network.over.set()
+        return _try(lock, engine, step, network)
     try:
-        engine.perform(lock, action)
+        done = _try(lock, engine, step, network)
+        network.stands = done[0][1] is None
+    finally:
+        network.over.set()
+    return done
+
+
+def _try(lock: KeyLock, engine: PodEngine, step: Action, network: _Network) -> list[_Done]:
+    made, error = _perform(lock, engine, step)
+    if made is None or not isinstance(step, CreateContainer) or not step.start:
+        return [(step, error)]
+    network.over.wait()
+    start = StartContainer(made, step.name, READY)
+    return [(step, None), *([(start, _perform(lock, engine, start)[1])] if network.stands else [])]
+
+
+def _perform(lock: KeyLock, engine: PodEngine, action: Action) -> tuple[ContainerId | None, ReconcilerError | None]:
+    """The member that it created, and why it could not be done."""
+    try:
+        return engine.perform(lock, action), None
     except ReconcilerError as error:
-        return error
-    return None
+        return None, error
 
 
 def _result(key: Key, seen: _Look, tally: _Tally, clock: Clock) -> Result:

@@ -208,11 +208,11 @@ class Engine:
 
         return ports.reserve(bindings, ipv6=not netrecords.why_no_ipv6(self.context))
 
-    def perform(self, lock: KeyLock, action: Action) -> None:
+    def perform(self, lock: KeyLock, action: Action) -> ContainerId | None:
         from reconciler.engine.perform import perform
 
         self._seen.discard(lock.key)
-        perform(self.context, lock, action, self._pull)
+        return perform(self.context, lock, action, self._pull)
 
     def tend_names(self) -> PidRef | None:
         """See that the name server runs where pods need it; its process."""

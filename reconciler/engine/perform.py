@@ -8,7 +8,7 @@ from reconciler.engine import boundary
 from reconciler.engine.context import Context
 from reconciler.model import actions as a
 from reconciler.model.interfaces import KeyLock
-from reconciler.model.key import Key
+from reconciler.model.key import ContainerId, Key
 
 _VERBS: dict[type[a.Action], str] = {
     a.PullImage: "pull an image for",
@@ -37,27 +37,31 @@ _MAKERS = (a.CreateSandbox, a.RenewSandbox, a.CreateContainer, a.RenewContainer)
 """Those that come with a spec, by which they are another pod's."""
 
 
-def perform(ctx: Context, lock: KeyLock, action: a.Action, pull: Callable[[Key, a.PullImage], None]) -> None:
-    """Carry out one step for the holder of a pod's lock; ``pull`` begins to pull an image.
+def perform(
+    ctx: Context, lock: KeyLock, action: a.Action, pull: Callable[[Key, a.PullImage], None]
+) -> ContainerId | None:
+    """Carry out one step for the holder of a pod's lock; ``pull`` begins to pull an image. Returns the member that it
+    created.
 
     Raises ReconcilerError, ValueError where the lock is another pod's.
     """
     if isinstance(action, _MAKERS) and action.spec.key != lock.key:
         raise ValueError(f"the lock of {lock.key} does not cover {action.spec.key}")
     with boundary.told(f"{_VERBS[type(action)]} pod {lock.key}"):
+        if isinstance(action, a.CreateContainer):
+            from reconciler.engine import members
+
+            return members.create(ctx, action)
         if isinstance(action, a.PullImage):
             pull(lock.key, action)
         else:
             _perform(ctx, action)
+    return None
 
 
 def _perform(ctx: Context, action: a.Action) -> None:
     """Each kind of step imports what does it: a stop pays for nothing that makes containers."""
     match action:
-        case a.CreateContainer():
-            from reconciler.engine import members
-
-            members.create(ctx, action)
         case a.RenewContainer() | a.RenewSandbox():
             _renew(ctx, action)
         case a.PauseContainer() | a.ResumeContainer():

@@ -149,6 +149,8 @@ class CreateContainer:
     """Make the next attempt at a member, up to and not including its start.
 
     ``spec`` is the whole pod's, of which the member ``name`` is created; ``last`` is how the attempt before ended.
+    ``start``: nothing stands in the way of its start but what this plan does for the whole pod, so who carries it out
+    may start it when both are done, and need not plan again.
     """
 
     pod: PodId
@@ -160,6 +162,7 @@ class CreateContainer:
     crashes: int = 0
     last: Exit | None = None
     turn: int = 0
+    start: bool = False
 
 
 @dataclass(frozen=True, slots=True)

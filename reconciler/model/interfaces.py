@@ -61,8 +61,8 @@ class PodEngine(Protocol):
     def host_facts(self, key: Key, want: PodSpec | None) -> HostFacts:
         """Who holds the host ports that ``want`` asks for (empty when it asks for none)."""
 
-    def perform(self, lock: KeyLock, action: Action) -> None:
-        """Carry out one step: idempotent, never waits for time or network.
+    def perform(self, lock: KeyLock, action: Action) -> ContainerId | None:
+        """Carry out one step: idempotent, never waits for time or network. Returns the member that it created.
 
         Raises TryLater or Permanent.
         """

@@ -37,6 +37,7 @@ from reconciler.plan.situation import Situation, matches, newest, restarts_after
 
 UNKNOWN_EXIT = Exit(code=-1, finished=0.0, finished_wall=0.0)
 BY_HAND = Reason(Why.BY_HAND, "a command asked for it")
+READY = Reason(Why.READY_TO_START, "it is created and the pod is ready")
 
 
 def combine(*parts: PodActions) -> PodActions:
@@ -271,7 +272,7 @@ def _start(s: Situation, spec: ContainerSpec, container: Container) -> PodAction
         return PodActions()
     if s.sandbox is None or not s.sandbox.ready:
         return wait(spec.name, Why.CREATING, "it is created and waits for the pod's network")
-    return do(StartContainer(container.id, spec.name, Reason(Why.READY_TO_START, "it is created and the pod is ready")))
+    return do(StartContainer(container.id, spec.name, READY))
 
 
 def _runs(s: Situation, spec: ContainerSpec) -> bool:
@@ -285,7 +286,7 @@ def _make(s: Situation, spec: ContainerSpec, attempts: tuple[Container, ...], *,
     number = max((c.attempt for c in attempts), default=-1) + 1
     crashed = last is not None and last.state is ContainerState.EXITED and last.by_itself
     if last is None or replacing or not matches(last, spec) or s.due_again(last):
-        return _create(s, spec, number, _why_anew(s, spec, last), before=last)
+        return _create(s, spec, number, _why_anew(s, spec, last), before=last, beside=replacing)
     if not _runs(s, spec) and was_started(last):
         return PodActions()  # it is to wait for its start, and has had one
     if not crashed or (s.target.keep and not was_started(last)):
@@ -329,8 +330,10 @@ def _create(
     before: Container | None,
     crashed: Container | None = None,
     crashes: int = 0,
+    beside: bool = False,
 ) -> PodActions:
-    """``before``: the attempt that there was; ``crashed``: the same, where it is restarted for its end."""
+    """``before``: the attempt that there was; ``crashed``: the same, where it is restarted for its end; ``beside``: it
+    runs, and is to end first."""
     assert s.sandbox is not None
     obstacles = s.blocked.get(spec.name, ())
     if obstacles:
@@ -340,4 +343,5 @@ def _create(
     last = (crashed.exit or UNKNOWN_EXIT) if crashed else None
     if before is not None and before.state is ContainerState.EXITED and _goes_on(s, spec, before):
         return do(RenewContainer(before.id, pod, spec.name, s.target, reason, restarts, crashes, last, turn))
-    return do(CreateContainer(pod, spec.name, number, s.target, reason, restarts, crashes, last, turn))
+    start = not beside and s.sandbox.infra_up and _runs(s, spec)  # where the network lacks, it is set up now
+    return do(CreateContainer(pod, spec.name, number, s.target, reason, restarts, crashes, last, turn, start))

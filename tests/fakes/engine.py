@@ -41,10 +41,10 @@ from reconciler.model.observed import (
 )
 from reconciler.model.probe import Handler, Outcome, Verdict
 from reconciler.model.qos import qos_of, resources_of
-from reconciler.model.spec import ContainerSpec, PodSpec, Resources
+from reconciler.model.spec import ContainerSpec, PodSpec
 from tests.fakes import hooks, parts
 from tests.fakes.clock import FakeClock
-from tests.fakes.parts import FakeLock, Fault, Killed, Moment, Pod, Violation, after_reboot, made_again, quota
+from tests.fakes.parts import FakeLock, Fault, Killed, Moment, Pod, Violation, after_reboot, made_again
 from tests.fakes.stock import FakeStock
 
 RETRY_PULL = 10.0
@@ -139,16 +139,17 @@ class FakeEngine(FakeStock):
             asked = want.sandbox.ports
             return HostFacts(tuple(h for h in holders if any(h.binding.overlaps(b) for b in asked)))
 
-    def perform(self, lock: FakeLock, action: Action) -> None:
+    def perform(self, lock: FakeLock, action: Action) -> ContainerId | None:
         with self._lock:
             self._catch_up()
             fault = self._due_fault()
             if fault and fault.moment == "before":
                 raise fault.error
-            self._dispatch(lock.key, action, cut=fault if fault and fault.moment == "middle" else None)
+            made = self._dispatch(lock.key, action, cut=fault if fault and fault.moment == "middle" else None)
             self.performed.append(action)
             if fault:
                 raise fault.error
+        return made
 
     def signal(self, container: ContainerId, number: int) -> None:
         """KILL ends it."""
@@ -270,7 +271,7 @@ class FakeEngine(FakeStock):
 
     # --- the rules ---------------------------------------------------------------------------------------------
 
-    def _dispatch(self, key: Key, action: Action, cut: Fault | None) -> None:
+    def _dispatch(self, key: Key, action: Action, cut: Fault | None) -> ContainerId | None:
         match action:
             case a.PullImage():
                 self._pull(action)
@@ -281,7 +282,7 @@ class FakeEngine(FakeStock):
             case a.RemoveSandbox():
                 self._remove_sandbox(key, action, cut)
             case a.CreateContainer():
-                self._create_container(key, action, cut)
+                return self._create_container(key, action, cut)
             case a.RenewContainer():
                 self._renew_container(key, action, cut)
             case a.PauseContainer():
@@ -313,20 +314,19 @@ class FakeEngine(FakeStock):
                 pod.put(hooks.begun_again(container, action.hook))
             case a.UpdateResources():
                 pod, container = self._find(key, action.container)
-                self._fits(pod, action.resources)
+                pod.expect_room(action.resources)
                 if container.name in self.greedy:
                     pod.put(replace(container, refused=action.resources))
                     raise RuntimeFailed(f"cannot lower the limit of {container.name}: more is in use")
                 pod.put(replace(container, refused=None, spec=replace(container.spec, resources=action.resources)))
             case a.UpdatePodResources():
                 pod = self._pod(key, action.pod)
-                for c in pod.containers:
-                    own = c.spec.resources.cpu_limit or 0  # without one it may do what the pod may
-                    if c.state.can_signal() and own > quota(action.resources):
-                        raise Violation(f"the pod of {key} may do less than its container {c.name}")
+                if name := parts.who_may_do_more(pod.containers, action.resources):
+                    raise Violation(f"the pod of {key} may do less than its container {name}")
                 pod.sandbox = replace(pod.sandbox, resources=action.resources, qos=action.qos)
             case a.RemoveContainer():
                 self._remove_container(key, action)
+        return None
 
     def _pull(self, action: a.PullImage) -> None:
         if action.image in self._pulls:
@@ -418,7 +418,7 @@ class FakeEngine(FakeStock):
         ip = self._addresses.setdefault(key, f"10.88.{number // 256}.{number % 256}")
         pod.sandbox = replace(pod.sandbox, networked=True, ip=ip)
 
-    def _create_container(self, key: Key, action: a.CreateContainer, cut: Fault | None) -> None:
+    def _create_container(self, key: Key, action: a.CreateContainer, cut: Fault | None) -> ContainerId:
         pod = self._pod(key, action.pod)
         spec = action.spec.container(action.name)
         if spec is None:
@@ -438,11 +438,12 @@ class FakeEngine(FakeStock):
             image_id=self._image(spec.image).id,
             log_path=f"/logs/{key.namespace}_{key.name}/{action.name}/{action.attempt}.log",
         )
-        self._fits(pod, spec.resources)
+        pod.expect_room(spec.resources)
         pod.containers.append(made)
         if cut:
             raise cut.error
         pod.put(replace(made, state=ContainerState.CREATED))
+        return made.id
 
     def _start(self, key: Key, action: a.StartContainer) -> None:
         pod, container = self._find(key, action.container)
@@ -511,12 +512,6 @@ class FakeEngine(FakeStock):
                 assert pod is not None
                 return pod, container
         raise Violation(f"container {wanted[:12]} is not one of {key}")
-
-    @staticmethod
-    def _fits(pod: Pod, resources: Resources) -> None:
-        """v1 refuses a CPU quota above the parent's."""
-        if pod.sandbox.resources and resources.cpu_limit and resources.cpu_limit > quota(pod.sandbox.resources):
-            raise Violation(f"{resources} do not fit into the pod's {pod.sandbox.resources}")
 
     @staticmethod
     def _all(pod: Pod) -> list[Container]:

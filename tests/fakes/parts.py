@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -52,6 +52,12 @@ class Pod:
         if self.sandbox.infra is not None and self.sandbox.infra.id == container.id:
             self.sandbox = replace(self.sandbox, infra=container)
 
+    def expect_room(self, resources: Resources) -> None:
+        """v1 refuses a CPU quota above the parent's."""
+        mine = self.sandbox.resources
+        if mine and resources.cpu_limit and resources.cpu_limit > quota(mine):
+            raise Violation(f"{resources} do not fit into the pod's {mine}")
+
 
 @dataclass(slots=True)
 class Fault:
@@ -85,3 +91,9 @@ def after_reboot(container: Container, kept: bool, wall: float) -> Container:
 def quota(resources: Resources) -> float:
     """Processors that may be used, at most."""
     return resources.cpu_limit or float("inf")
+
+
+def who_may_do_more(containers: Iterable[Container], resources: Resources) -> str:
+    """The container that lives and may use more processors than this, or ""; without a limit it has its pod's."""
+    living = (c for c in containers if c.state.can_signal())
+    return next((c.name for c in living if (c.spec.resources.cpu_limit or 0) > quota(resources)), "")
