@@ -73,7 +73,8 @@ class Cache:
     """Container records and the places of pods' cgroups never change, so each is read once; ``mtu`` is the uplink's
     once it was looked up, ``counted`` when the files of a volume were counted last. ``monitors`` are processes that
     were seen to be the monitors of lives of containers; ``etc`` the stamps of pods' files of /etc, with what they
-    follow from."""
+    follow from; ``declared`` what the firewall's table was last made to say (what others have done to it since is found
+    by ``upkeep``)."""
 
     containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
     cgroups: dict[PodId, str] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Cache:
     monitors: dict[ContainerId, tuple[int, PidRef]] = field(default_factory=dict)
     etc: dict[PodId, tuple[object, str]] = field(default_factory=dict)
     mtu: int = 0
+    declared: object = None
 
 
 @dataclass

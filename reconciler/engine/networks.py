@@ -7,14 +7,14 @@ is killed there leaves something that the next declaration makes right.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
 from reconciler.engine import locks, netrecords
 from reconciler.engine.context import Context
 from reconciler.engine.netrecords import NetworkRecord
-from reconciler.engine.network import bridge, conntrack, names, pod, portmap, subnet
+from reconciler.engine.network import bridge, conntrack, names, netlink, pod, portmap, subnet
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Published, Table
 from reconciler.engine.network.subnet import HostNetwork, Network
@@ -186,7 +186,8 @@ def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
         stand(ctx, network)
         if record.spec.sandbox.ports:
             _publish(ctx, record)
-        _declare(ctx)
+        if ctx.cache.declared != _wanted(ctx):  # most pods publish nothing
+            _declare(ctx)
     _forget_flows(record)
     pod.attach(network, record.id, infra, record.ip, record.ip6, mac=record.spec.sandbox.mac)
 
@@ -253,8 +254,24 @@ def redeclare(ctx: Context) -> None:
         _declare(ctx)
 
 
-def _declare(ctx: Context, now: Table | None = None) -> bool:
-    return portmap.declare(ctx.layout.tag, known(ctx), published(ctx), now)
+def _declare(ctx: Context, now: Table | None = None) -> None:
+    wanted = _wanted(ctx)
+    portmap.declare(ctx.layout.tag, wanted.networks, wanted.published, now)
+    ctx.cache.declared = wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the table is to say. ``bridges``: their indices, for whoever takes them away takes the table away, too."""
+
+    networks: tuple[BridgeConfig, ...]
+    published: tuple[Published, ...]
+    bridges: tuple[int | None, ...]
+
+
+def _wanted(ctx: Context) -> _Wanted:
+    networks = known(ctx)
+    return _Wanted(networks, published(ctx), tuple(netlink.index_here(one.name) for one in networks))
 
 
 def known(ctx: Context) -> tuple[BridgeConfig, ...]:

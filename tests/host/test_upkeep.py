@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine import check
-from reconciler.engine.network import names, nft
+from reconciler.engine.network import names, nft, portmap
 from reconciler.linux.netlink_events import Notices, What
+from reconciler.model.key import Key
 from tests.host.instance import DEADLINE, Instance, until
 from tests.host.manifests import SERVE as UNTIL_TERM
 from tests.host.manifests import container, pod, put
@@ -208,3 +209,24 @@ def test_pods_come_and_go_without_a_look_at_the_table(host: Lab, instance: Insta
     until(lambda: not instance.running("web2"), "the pod is gone")
     assert "network mended" not in (instance.root / "controller.log").read_text()
     assert reasons(instance) == []
+
+
+def test_the_table_that_another_process_took_away_with_the_last_pod_is_there_for_the_next(
+    host: Lab, instance: Instance, image: str, folder: Path, tag: str
+) -> None:
+    """A controller knows what it made the table say, and asks the kernel no more than it must."""
+    other = folder.parent / "other"
+    other.mkdir()
+    instance.watch(folder)
+    put(folder / "one.yaml", pod("one", container("app", image)))
+    until(lambda: "app" in instance.running("one"), "the controller's pod runs")
+    put(other / "two.yaml", pod("two", container("app", image)))
+    instance.ok("apply", "--wait", other)
+    (folder / "one.yaml").unlink()
+    until(lambda: instance.engine.keys() == (Key("default", "two"),), "the controller's pod is gone")
+    assert portmap.look(tag).chains
+    instance.ok("down", other)
+    until(lambda: not portmap.look(tag).chains, "nothing is left of the network")
+    put(folder / "three.yaml", pod("three", container("app", image)))
+    until(lambda: "app" in instance.running("three"), "the controller's next pod runs")
+    assert portmap.look(tag).chains
