@@ -317,6 +317,8 @@ class ContainerSpec:
     @property
     def probes(self) -> dict[ProbeKind, Probe]:
         """What is asked of it again and again while it runs."""
+        if self.startup is self.liveness is self.readiness is None:
+            return {}  # as of most, and each look at one asks
         every = {
             ProbeKind.STARTUP: self.startup,
             ProbeKind.LIVENESS: self.liveness,
