@@ -95,6 +95,14 @@ def read_with_time(path: str | Path) -> tuple[bytes, float]:
         raise TryLater(f"cannot read {path}: {e.strerror}") from e
 
 
+def names(directory: Path) -> list[str]:
+    """What lies in a directory, at a third of what ``entries`` costs; nothing where there is none."""
+    try:
+        return os.listdir(directory)  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def entries(directory: Path) -> list[Path]:
     """What lies in a directory, sorted; nothing where there is none."""
     try:

@@ -25,7 +25,7 @@ def sweep(ctx: Context, lock: Callable[[Key], AbstractContextManager[Any]]) -> N
             files.delete(directory)
     named = index.names_by_pod(ctx.store)
     for row in index.all_pods(ctx.store):
-        if any(entry.name not in named.get(row.id, ()) for entry in files.entries(_logs(ctx, row.key, row.id))):
+        if not named.get(row.id, frozenset()).issuperset(files.names(_logs(ctx, row.key, row.id))):
             with lock(row.key):
                 for entry in tuple(_of_nobody(ctx, row.key, row.id)):
                     files.delete(entry)
@@ -34,10 +34,10 @@ def sweep(ctx: Context, lock: Callable[[Key], AbstractContextManager[Any]]) -> N
 def _strangers(ctx: Context) -> list[Path]:
     """Whose pod has neither a row nor a directory, of which it has both before it logs. What is there is listed first:
     pods may come meanwhile."""
-    found = files.entries(ctx.layout.logs)
-    pods = {entry.name for entry in files.entries(ctx.layout.pods)} | {row.id for row in index.all_pods(ctx.store)}
+    found = files.names(ctx.layout.logs)
+    pods = {*files.names(ctx.layout.pods), *(row.id for row in index.all_pods(ctx.store))}
     known = {_uid(PodId(pod)) for pod in pods}
-    return [entry for entry in found if entry.name.rpartition("_")[2] not in known]
+    return [ctx.layout.logs / name for name in found if name.rpartition("_")[2] not in known]
 
 
 def _of_nobody(ctx: Context, key: Key, pod: PodId) -> Iterator[Path]:

@@ -201,8 +201,10 @@ def forgotten(ctx: Context) -> tuple[Key, ...]:
     """The keys for which there may be something to ``forget``."""
     rows = index.all_pods(ctx.store)
     known = {row.key for row in rows}
-    known |= {Key(row.key.namespace, c, CONTAINER) for row in rows for c in index.containers_of(ctx.store, row.id)}
-    halves = {row.key for row in rows if not (ctx.layout.pod(row.id) / RECORD).exists()}
+    of_pod = {row.id: row.key for row in rows}
+    containers = index.all_containers(ctx.store)
+    known |= {Key(of_pod[pod].namespace, c, CONTAINER) for c, pod in containers.items() if pod in of_pod}
+    halves = {row.key for row in rows if files.stamp(f"{ctx.layout.pod(row.id)}/{RECORD}") is None}
     return tuple(sorted(halves | (set(addresses.leases(ctx.store)) - known)))
 
 
