@@ -84,8 +84,9 @@ def _end_processes(tag: str) -> None:
 
 
 def _remove(directory: Path) -> None:
+    """A file system that somebody mounted there is emptied, and stays."""
     files.delete(directory)
-    if directory.exists():
+    if directory.exists() and not (directory.is_mount() and not files.names(directory)):
         raise TryLater(f"cannot remove {directory}: something is left in it", hint="is a file system mounted below it?")
 
 

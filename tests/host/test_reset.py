@@ -149,3 +149,18 @@ def test_run_and_state_are_on_file_systems_of_their_own(root: Path, image: str, 
         made.remove_everything()
         subprocess.run(["umount", "--lazy", run], check=True, timeout=30)
         run.rmdir()
+
+
+def test_a_file_system_that_was_mounted_for_the_state_is_empty_and_stays(root: Path, folder: Path) -> None:
+    state = root / "state"
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", state], check=True, timeout=30)
+    made = Instance(root)
+    try:
+        made.ok("info")
+        assert list(state.iterdir())
+        made.ok("system", "reset", "--yes")
+        assert state.is_mount()
+        assert not list(state.iterdir())
+    finally:
+        subprocess.run(["umount", "--lazy", state], check=True, timeout=30)
