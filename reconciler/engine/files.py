@@ -33,8 +33,9 @@ def stamp(path: str | Path) -> Stamp | None:
 
 
 @effect("file.write")
-def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace ``path`` with ``data`` in one step; readers see the old file or the new one.
+def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = False) -> None:
+    """Replace ``path`` with ``data`` in one step; readers see the old file or the new one. ``sync``: also after a power
+    cut, which may leave the name of a new file without its content.
 
     Raises TryLater when the disk refuses.
     """
@@ -47,6 +48,8 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
             left = memoryview(data)
             while left:
                 left = left[f.write(left) :]
+            if sync:
+                os.fsync(f.fileno())
         os.replace(temporary, path)  # noqa: PTH105 (Path objects would cost as much as the file; a pod has dozens)
     except OSError as e:
         with contextlib.suppress(OSError):

@@ -86,7 +86,7 @@ def _program(encoded: bytes, cache_directory: Path) -> bytes:
 @effect("seccomp.keep")
 def _keep(path: Path, compiled: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, compiled)
+    write_atomic(path, compiled, sync=True)
 
 
 @cache

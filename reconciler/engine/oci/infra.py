@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reconciler.engine import children
 from reconciler.engine.effects import effect
+from reconciler.engine.images.disk import sync_filesystem
 from reconciler.model.errors import HostUnfit, TryLater
 
 PLACES = (
@@ -31,9 +32,17 @@ def infra_rootfs(cache: Path) -> Path:
     program = _find()
     data = program.read_bytes()
     directory = cache / f"infra-{hashlib.sha256(data).hexdigest()[:16]}"
-    if not (directory / "catatonit").is_file():
+    if not _is_whole(directory, data):
         _build(directory, program, data)
     return directory
+
+
+def _is_whole(directory: Path, data: bytes) -> bool:
+    """A power cut may have left the name and lost the content."""
+    try:
+        return (directory / "catatonit").read_bytes() == data
+    except OSError:
+        return False
 
 
 def _find() -> Path:
@@ -56,10 +65,14 @@ def _build(directory: Path, program: Path, data: bytes) -> None:
         target.chmod(0o755)
         if b"/ld-" in data[:4096]:  # PT_INTERP: dynamically linked
             _copy_libraries(program, temporary)
+        sync_filesystem(temporary)
+        if directory.exists():  # damaged; nothing can run from it
+            directory.rename(temporary / "damaged")
         temporary.rename(directory)
+        shutil.rmtree(directory / "damaged", ignore_errors=True)
     except OSError as e:
         shutil.rmtree(temporary, ignore_errors=True)
-        if not (directory / "catatonit").is_file():
+        if not _is_whole(directory, data):
             raise TryLater(f"cannot make the infra rootfs {directory}: {e.strerror}") from e
 
 
