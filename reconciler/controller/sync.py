@@ -21,6 +21,10 @@ from reconciler.model.actions import (
     PodActions,
     SetUpNetwork,
     StartContainer,
+    UpdateFiles,
+    UpdateNames,
+    UpdatePodResources,
+    UpdateRecord,
     Waiting,
     Why,
 )
@@ -238,9 +242,14 @@ _Done = tuple[Action, ReconcilerError | None]
 """A step that was tried, and why it could not be done."""
 
 
+FOR_THE_POD = (SetUpNetwork, UpdateFiles, UpdateNames, UpdatePodResources, UpdateRecord)
+"""Steps after which the pod is as a member may expect it when it starts."""
+
+
 @dataclass(slots=True)
-class _Network:
-    """The pod's, for those who wait until it stands: ``over`` when it does, or cannot be set up now."""
+class _Pod:
+    """For members that wait for their start: ``over`` when all steps for the whole pod were tried; ``stands`` if each
+    could be done."""
 
     over: threading.Event = field(default_factory=threading.Event)
     stands: bool = False
@@ -248,43 +257,44 @@ class _Network:
 
 def _perform_all(lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pool: Pool | None) -> list[_Done]:
     """Every step is carried out, or tried; what is not one of our errors is raised when all have ended. What was
-    created is started as soon as the pod's network stands (``CreateContainer.start``)."""
-    first, *others = sorted(steps, key=lambda step: not isinstance(step, SetUpNetwork))
-    network = _Network()
-    if pool is None or not others:
-        return [*_first(lock, engine, first, network), *(d for s in others for d in _try(lock, engine, s, network))]
+    created is started as soon as its pod stands (``CreateContainer.start``).
+
+    The steps for the whole pod are the caller's own: nobody may wait for them who keeps them from a place in the pool.
+    """
+    mine = [step for step in steps if isinstance(step, FOR_THE_POD)]
+    others = [step for step in steps if not isinstance(step, FOR_THE_POD)]
+    pod = _Pod()
+    if pool is None:
+        return [*_first(lock, engine, mine, pod), *(done for step in others for done in _try(lock, engine, step, pod))]
     from concurrent.futures import wait
 
-    futures = [pool.submit(_try, lock, engine, step, network) for step in others]
+    futures: list[Future[list[_Done]]] = []
     try:
-        done = _first(lock, engine, first, network)
+        futures += (pool.submit(_try, lock, engine, step, pod) for step in (others if mine else others[1:]))
+        done = _first(lock, engine, mine, pod)
+        if not mine:
+            done = _try(lock, engine, others[0], pod)
     finally:
+        pod.over.set()
         wait(futures)
     return [*done, *(one for future in futures for one in future.result())]
 
 
-def _first(lock: KeyLock, engine: PodEngine, step: Action, network: _Network) -> list[_Done]:
-    """It is the one that sets up the network, where any is: by who leads, so that nobody waits for it who keeps it from
-    a place in the pool."""
-    if not isinstance(step, SetUpNetwork):
-        network.stands = True
-        network.over.set()
-        return _try(lock, engine, step, network)
-    try:
-        done = _try(lock, engine, step, network)
-        network.stands = done[0][1] is None
-    finally:
-        network.over.set()
+def _first(lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pod: _Pod) -> list[_Done]:
+    """The steps for the whole pod, one after the other."""
+    done = [(step, _perform(lock, engine, step)[1]) for step in steps]
+    pod.stands = not any(error for _, error in done)
+    pod.over.set()
     return done
 
 
-def _try(lock: KeyLock, engine: PodEngine, step: Action, network: _Network) -> list[_Done]:
+def _try(lock: KeyLock, engine: PodEngine, step: Action, pod: _Pod) -> list[_Done]:
     made, error = _perform(lock, engine, step)
     if made is None or not isinstance(step, CreateContainer) or not step.start:
         return [(step, error)]
-    network.over.wait()
+    pod.over.wait()
     start = StartContainer(made, step.name, READY)
-    return [(step, None), *([(start, _perform(lock, engine, start)[1])] if network.stands else [])]
+    return [(step, None), *([(start, _perform(lock, engine, start)[1])] if pod.stands else [])]
 
 
 def _perform(lock: KeyLock, engine: PodEngine, action: Action) -> tuple[ContainerId | None, ReconcilerError | None]:

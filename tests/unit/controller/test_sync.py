@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.model.actions import Action, CreateContainer, SetUpNetwork, StartContainer
+from reconciler.controller.sync import _perform_all
+from reconciler.model.actions import Action, CreateContainer, Reason, SetUpNetwork, StartContainer, UpdateFiles, Why
 from reconciler.model.errors import RuntimeFailed, TryLater
-from reconciler.model.key import ContainerId
+from reconciler.model.key import ContainerId, PodId, SourceId
+from reconciler.model.spec import ContainerSpec, PodSpec, SandboxSpec
 from tests.fakes.engine import FakeEngine
+from tests.fakes.parts import FakeLock
 from tests.unit.controller.world import World
 from tests.unit.sources.manifests import key, pod
 
@@ -106,3 +110,56 @@ def test_a_replacement_is_not_started_beside_the_one_that_runs(world: World) -> 
     world.settle()
     names = [type(step).__name__ for step in world.engine.performed[before:]]
     assert names.index("CreateContainer") < names.index("StopContainer") < names.index("StartContainer")
+
+
+class Recording:
+    """Takes its time for files, and notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.created = threading.Event()
+
+    def perform(self, lock: object, action: Action) -> ContainerId | None:
+        if isinstance(action, UpdateFiles):
+            assert self.created.wait(10)
+        self.began.append(type(action).__name__)
+        if isinstance(action, CreateContainer):
+            self.created.set()
+            return ContainerId("c1")
+        return None
+
+
+POD = PodId("p1")
+SPEC = PodSpec(WEB, SandboxSpec("web"), (ContainerSpec("a", "busybox:1"),))
+WHY = Reason(Why.NEW, "")
+CREATION = CreateContainer(POD, "a", 0, SPEC, WHY, start=True)
+
+
+def test_a_member_that_starts_finds_the_files_of_its_pod_as_they_are_to_be() -> None:
+    engine, files = Recording(), UpdateFiles(POD, SPEC, SourceId("dir:/x"), WHY)
+    with ThreadPoolExecutor(2) as pool:
+        done = _perform_all(FakeLock(WEB), engine, [CREATION, files], pool)  # type: ignore[arg-type]
+    assert engine.began == ["CreateContainer", "UpdateFiles", "StartContainer"]
+    assert [(type(step).__name__, error) for step, error in done] == [
+        ("UpdateFiles", None),
+        ("CreateContainer", None),
+        ("StartContainer", None),
+    ]
+
+
+def test_a_pool_that_takes_no_more_keeps_nobody_waiting() -> None:
+    """As when the controller ends."""
+    with ThreadPoolExecutor(2) as pool:
+        taken: list[Future[Any]] = []
+
+        class Closing:
+            def submit(self, *work: Any) -> Future[Any]:
+                if taken:
+                    raise RuntimeError("cannot schedule new futures after shutdown")
+                taken.append(pool.submit(*work))
+                return taken[0]
+
+        steps = [CREATION, replace(CREATION, name="b"), SetUpNetwork(POD, WHY)]
+        with pytest.raises(RuntimeError, match="cannot schedule"):
+            _perform_all(FakeLock(WEB), Recording(), steps, Closing())  # type: ignore[arg-type]
+        assert [type(step) for step, _ in taken[0].result(10)] == [CreateContainer], "it is not started"
