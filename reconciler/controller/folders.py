@@ -37,9 +37,8 @@ class FolderWatcher:
     """Watches the trees of ``sources``; ``add`` gets each key about which they say something new.
 
     ``resync``: seconds after which everything is read and every key looked at although nothing was heard (0: never);
-    ``on_resync`` is called then. ``before_scan`` is called when something was
-    heard, ``on_scan`` after each look at a source. ``health`` hears what the thread is
-    at.
+    ``on_resync`` is called then. ``before_scan`` is called when something was heard, ``on_scan`` after each look at a
+    source. ``health`` hears what the thread is at.
     """
 
     def __init__(

@@ -265,13 +265,14 @@ def _perform_all(lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pool
     others = [step for step in steps if not isinstance(step, FOR_THE_POD)]
     pod = _Pod()
     if pool is None:
-        return [*_first(lock, engine, mine, pod), *(done for step in others for done in _try(lock, engine, step, pod))]
+        done = _for_the_pod(lock, engine, mine, pod)
+        return [*done, *(one for step in others for one in _try(lock, engine, step, pod))]
     from concurrent.futures import wait
 
     futures: list[Future[list[_Done]]] = []
     try:
         futures += (pool.submit(_try, lock, engine, step, pod) for step in (others if mine else others[1:]))
-        done = _first(lock, engine, mine, pod)
+        done = _for_the_pod(lock, engine, mine, pod)
         if not mine:
             done = _try(lock, engine, others[0], pod)
     finally:
@@ -280,7 +281,7 @@ def _perform_all(lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pool
     return [*done, *(one for future in futures for one in future.result())]
 
 
-def _first(lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pod: _Pod) -> list[_Done]:
+def _for_the_pod(lock: KeyLock, engine: PodEngine, steps: Sequence[Action], pod: _Pod) -> list[_Done]:
     """The steps for the whole pod, one after the other."""
     done = [(step, _perform(lock, engine, step)[1]) for step in steps]
     pod.stands = not any(error for _, error in done)

@@ -108,10 +108,7 @@ def names(directory: Path) -> list[str]:
 
 def entries(directory: Path) -> list[Path]:
     """What lies in a directory, sorted; nothing where there is none."""
-    try:
-        return sorted(directory.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return [directory / name for name in sorted(names(directory))]
 
 
 @effect("tree.discard")

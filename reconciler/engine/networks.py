@@ -186,8 +186,9 @@ def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
         stand(ctx, network)
         if record.spec.sandbox.ports:
             _publish(ctx, record)
-        if ctx.cache.declared != _wanted(ctx):  # most pods publish nothing
-            _declare(ctx)
+        wanted = _wanted(ctx)
+        if ctx.cache.declared != wanted:  # most pods publish nothing
+            _declare(ctx, wanted=wanted)
     _forget_flows(record)
     pod.attach(network, record.id, infra, record.ip, record.ip6, mac=record.spec.sandbox.mac)
 
@@ -254,8 +255,8 @@ def redeclare(ctx: Context) -> None:
         _declare(ctx)
 
 
-def _declare(ctx: Context, now: Table | None = None) -> None:
-    wanted = _wanted(ctx)
+def _declare(ctx: Context, now: Table | None = None, wanted: _Wanted | None = None) -> None:
+    wanted = wanted or _wanted(ctx)
     portmap.declare(ctx.layout.tag, wanted.networks, wanted.published, now)
     ctx.cache.declared = wanted
 

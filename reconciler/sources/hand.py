@@ -145,7 +145,7 @@ class HandSource:
         Raises TryLater where its file cannot be read.
         """
         try:
-            return decoder(HandPod).decode(read_bytes(f"{self.path}/{key.namespace}/{key.name}.json"))
+            return decoder(HandPod).decode(read_bytes(self._place(key)))
         except FileNotFoundError:
             return None
         except OSError as e:
@@ -336,8 +336,11 @@ class HandSource:
             if not file.name.startswith(".") and not file.parent.name.startswith(".")
         }
 
+    def _place(self, key: Key) -> str:
+        return f"{self.path}/{key.namespace}/{key.name}.json"
+
     def _file(self, key: Key) -> Path:
-        return self._directory / key.namespace / f"{key.name}.json"
+        return Path(self._place(key))
 
 
 def _pointing_to(key: Key) -> str:

@@ -49,10 +49,8 @@ def _stay() -> None:
 def _own(cgroups: str) -> Path | None:
     """The cgroup.procs of this process, by the text of /proc/self/cgroup; None where what is mounted here is not what
     that speaks of (a container that sees its host's tree)."""
-    for hierarchy in hierarchies.current().made():
-        for line in cgroups.splitlines():
-            _, controllers, path = line.split(":", 2)
-            if frozenset(filter(None, controllers.split(","))) == hierarchy.controllers:
-                procs = hierarchy.root / path.lstrip("/") / "cgroup.procs"
-                return procs if procs.exists() and str(os.getpid()) in procs.read_text().split() else None
-    return None
+    lines = (line.split(":", 2) for line in cgroups.splitlines())
+    paths = {frozenset(filter(None, controllers.split(","))): path.lstrip("/") for _, controllers, path in lines}
+    here = (h.root / paths[h.controllers] for h in hierarchies.current().made() if h.controllers in paths)
+    procs = next((place / "cgroup.procs" for place in here), None)
+    return procs if procs and procs.exists() and str(os.getpid()) in procs.read_text().split() else None

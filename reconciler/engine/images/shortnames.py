@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from reconciler.engine.files import Stamp, stamp
 from reconciler.engine.images.reference import LOCAL, Reference, parse
 from reconciler.model.errors import ImageProblem
 
@@ -62,17 +63,8 @@ def _dropped(directory: str) -> list[str]:
         return []
 
 
-def stamp(file: str | Path) -> tuple[int, int]:
-    """What tells that a small file was replaced or written to."""
-    try:
-        found = os.stat(file)  # noqa: PTH116 (as above)
-    except OSError:
-        return (0, 0)
-    return (found.st_mtime_ns, found.st_size)
-
-
 @lru_cache(maxsize=4)
-def _read(files: tuple[tuple[str, tuple[int, int]], ...]) -> ShortNames:
+def _read(files: tuple[tuple[str, Stamp | None], ...]) -> ShortNames:
     """Later files overrule earlier ones: aliases one by one, the search list as a whole."""
     aliases: dict[str, str] = {}
     search: tuple[str, ...] = ()

@@ -19,8 +19,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from reconciler.engine.files import Stamp, stamp
 from reconciler.engine.images.reference import Reference, id_prefix, parse
-from reconciler.engine.images.shortnames import short_names, stamp
+from reconciler.engine.images.shortnames import short_names
 from reconciler.model.errors import ImageProblem
 
 PODMAN, DOCKER = "containers-storage", "docker-daemon"
@@ -143,7 +144,7 @@ def podman_directories() -> tuple[Path, Path]:
 
 
 @lru_cache(maxsize=4)
-def _settings(file: str, _stamp: tuple[int, int]) -> dict[str, Any]:
+def _settings(file: str, _stamp: Stamp | None) -> dict[str, Any]:
     try:
         storage = tomllib.loads(Path(file).read_text()).get("storage")
     except (OSError, ValueError):
@@ -152,7 +153,7 @@ def _settings(file: str, _stamp: tuple[int, int]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def _read(file: str, _stamp: tuple[int, int]) -> tuple[dict[str, Any], ...]:
+def _read(file: str, _stamp: Stamp | None) -> tuple[dict[str, Any], ...]:
     """podman replaces its list as a whole; one that cannot be read has nothing."""
     try:
         images = json.loads(Path(file).read_bytes())

@@ -70,7 +70,7 @@ def declare(
 
     Connections that stand are not disturbed. Raises TryLater or HostUnfit.
     """
-    return _converge(tag, networks, _wanted(published), look(tag) if now is None else now)
+    return _converge(tag, networks, _wanted(published), now or look(tag))
 
 
 def current(tag: str) -> frozenset[Element]:
@@ -87,7 +87,7 @@ def look(tag: str) -> Table:
 def flaw(tag: str, networks: Sequence[BridgeConfig], published: Iterable[Published], now: Table | None = None) -> str:
     """What is wrong with the table that should say exactly ``published``, or ""; nothing is changed. ``now``: as in
     ``declare``."""
-    now = look(tag) if now is None else now
+    now = now or look(tag)
     if not now.chains:
         return GONE
     if not _is_ours_whole(tag, networks, now):
