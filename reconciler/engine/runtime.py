@@ -1,7 +1,8 @@
 """The OCI runtime (crun or runc): its verbs made idempotent. Which one is used is decided in ``choice``.
 
-``create`` is not here: it runs under the container's monitor. Every verb is one subprocess, bounded in time;
-two processes may ask for the same thing at the same time, and "already so" is an answer, not an error.
+``create`` is not here: it runs under the container's monitor, and ``start`` seldom needs the program (see ``gate``).
+Every other verb is one subprocess, bounded in time; two processes may ask for the same thing at the same time, and
+"already so" is an answer, not an error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine import children
+from reconciler.engine import children, gate
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.model.errors import RuntimeFailed
@@ -27,11 +28,6 @@ NAMES = ("crun", "runc")
 """In the order of preference."""
 
 LIVING = ("created", "running", "paused")
-
-_FIFO = "exec.fifo"
-"""What a created container waits at, in the runtime's directory of it."""
-_PID = {"runc": ("state.json", "init_process_pid"), "crun": ("status", "pid")}
-"""Where a runtime keeps the number of a container's first process: file and key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,7 @@ class Runtime:
 
         Raises RuntimeFailed with the runtime's words (the command is not in the image…).
         """
-        if self._finishes_a_start(container):
+        if gate.open_gate(self.name, self.state_dir / container, container):
             return
         done = self._effect_start(container)
         if done.returncode and (self.state(container) or {}).get("status") not in ("running", "paused"):
@@ -101,26 +97,6 @@ class Runtime:
         except FileNotFoundError:
             return ()
 
-    def _finishes_a_start(self, container: ContainerId) -> bool:
-        """Whether a ``start`` that was killed had let the process go on already; what it had left to do is done.
-
-        Process and ``start`` meet at a FIFO, which the latter removes then. As long as it lies there the container
-        counts as created, and the next ``start`` waits at it for ever (runc: libcontainer/container_linux.go, exec;
-        crun: status.c, libcrun_status_write_exec_fifo)."""
-        known = self.state_dir / container
-        if not (known / _FIFO).exists():
-            return False
-        file, key = _PID[self.name]
-        try:
-            pid = json.loads((known / file).read_bytes())[key]
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError, KeyError):
-            return False  # the runtime says what is wrong
-        if len(words) < 2 or words[1] == b"init" or container.encode() in words:
-            return False  # it has ended, or is still runc's or crun's
-        self._effect_started(container)
-        return True
-
     def _knows(self, container: ContainerId) -> bool:
         return (self.state_dir / container).exists()
 
@@ -130,10 +106,6 @@ class Runtime:
     @effect("runtime.start")
     def _effect_start(self, container: ContainerId) -> subprocess.CompletedProcess[bytes]:
         return self._run("start", container)
-
-    @effect("runtime.started")
-    def _effect_started(self, container: ContainerId) -> None:
-        (self.state_dir / container / _FIFO).unlink(missing_ok=True)
 
     @effect("runtime.kill")
     def _effect_kill(self, container: ContainerId, signal: int) -> subprocess.CompletedProcess[bytes]:

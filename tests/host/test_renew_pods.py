@@ -227,7 +227,7 @@ def test_killed_at_any_effect_it_has_ended_and_is_renewed(pod: ByHand, tmp_path:
     pod.stop()
     renewal = RenewSandbox(pod.sandbox.id, pod.spec, ASKED)
     faults = pod.effects(renewal, tmp_path / "trace")
-    assert {"monitor.create:after:1", "runtime.start:after:1"} <= set(faults)
+    assert {"monitor.create:after:1", "gate.open:after:1"} <= set(faults)
     for fault in faults:
         pod.stop()
         assert pod.die(renewal, fault), fault

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine import cgroups, processes
+from reconciler.engine import cgroups, gate, processes
 from reconciler.engine import choice as choosing
 from reconciler.engine.cgroups import LimitBelowUsage
 from reconciler.engine.execute import exec_process
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci.host import CgroupMode
+from reconciler.engine.runtime import Runtime
 from reconciler.model.errors import HostUnfit, RuntimeFailed
 from reconciler.model.spec import ContainerSpec, Resources
 from tests.host.instance import until
@@ -68,6 +69,37 @@ def test_a_start_that_was_killed_when_it_had_let_the_process_go_is_finished(one:
     for _ in range(2):
         one.runtime.start(made.id)
         assert (one.runtime.state(made.id) or {})["status"] == "running"
+    one.end(made)
+
+
+def test_a_start_needs_no_program(one: HostPod, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = one.create(FOREVER)
+    with monkeypatch.context() as patched:
+        patched.setattr(Runtime, "_run", lambda _self, *words: pytest.fail(f"called: {words}"))
+        one.runtime.start(made.id)
+    until(lambda: Path(f"/proc/{made.pid.pid}/comm").read_text() == "sleep\n", "the program runs")
+    assert (one.runtime.state(made.id) or {})["status"] == "running"
+    one.end(made)
+
+
+@pytest.mark.parametrize("other", ["FIFO", "_STATE"])
+def test_a_runtime_that_keeps_another_gate_starts_it_itself(
+    one: HostPod, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, other, {"FIFO": "other", "_STATE": {one.runtime.name: ("other", "pid", "start")}}[other])
+    made = one.create(FOREVER)
+    for _ in range(2):
+        one.runtime.start(made.id)
+        assert (one.runtime.state(made.id) or {})["status"] == "running"
+    one.end(made)
+
+
+def test_what_ended_before_its_start_is_told_in_the_runtimes_words(one: HostPod) -> None:
+    made = one.create(FOREVER)
+    os.kill(made.pid.pid, signal.SIGKILL)
+    assert processes.wait_gone(made.pid, DEADLINE)
+    with pytest.raises(RuntimeFailed, match="cannot start container"):
+        one.runtime.start(made.id)
     one.end(made)
 
 

@@ -20,14 +20,14 @@ RUNTIME_SECONDS = 5.0
 """How long a process of the OCI runtime is waited for; it comes when a pod was edited."""
 EXEC_SECONDS = 1.0
 """How long who was about to run a program may take to be it."""
-VERBS = ("create", "start", "delete")
+VERBS = ("create", "delete")
 _PACE = {"crun": 1.0, "runc": 4.0}
 """How long each takes for a container, beside the other."""
 
 _POINTS = """
-    bundle.write cgroup.kill cgroup.set container.forget file.write lock.open log.prepare message.make monitor.create
-    pod.make podfile.write ports.hold process.signal runtime.delete runtime.start store.commit tree.bury tree.delete
-    tree.discard volumes.prepare
+    bundle.write cgroup.kill cgroup.set container.forget file.write gate.open gate.remove lock.open log.prepare
+    message.make monitor.create pod.make podfile.write ports.hold process.signal runtime.delete store.commit tree.bury
+    tree.delete tree.discard volumes.prepare
 """
 POINTS = tuple(_POINTS.split())
 """Effects that a controller often passes through in a run's churn (engine/effects.py)."""
