@@ -91,10 +91,10 @@ class Lab:
         try:
             with netlink.here("make another link") as ip:
                 ip.link("add", ifname=link, kind="veth", peer={"ifname": "eth0", "net_ns_fd": fd})
-                index = netlink.index_of(ip, link)
+                index = index_of(ip, link)
                 ip.addr("add", index=index, address=here, prefixlen=64, flags=netlink.NODAD)
                 ip.link("set", index=index, state="up")
-            netlink.inside("set up the machine", fd, lambda ip: reach(ip, there, here))
+            inside("set up the machine", fd, lambda ip: reach(ip, there, here))
         finally:
             os.close(fd)
         return node
@@ -109,14 +109,30 @@ class Lab:
                 _up(ip, "up0", HOST_IP, HOST_IP6)
                 ip.route("add", dst="default", gateway=OUTSIDE_IP)
                 ip.route("add", family=socket.AF_INET6, dst="default", gateway=OUTSIDE_IP6)
-            netlink.inside("set up the outside", fd, lambda ip: _up(ip, "eth0", OUTSIDE_IP, OUTSIDE_IP6))
+            inside("set up the outside", fd, lambda ip: _up(ip, "eth0", OUTSIDE_IP, OUTSIDE_IP6))
         finally:
             os.close(fd)
         return node
 
 
+def inside(doing: str, fd: int, work: Callable[[netlink.Socket], T]) -> T:
+    """Run ``work`` with an rtnetlink socket of the namespace ``fd``."""
+
+    def body() -> T:
+        with netlink.here(doing) as ip:
+            return work(ip)
+
+    return in_network(fd, body)
+
+
+def index_of(ip: netlink.Socket, name: str) -> int | None:
+    """The index of the interface called ``name``, or None."""
+    found = ip.link_lookup(ifname=name)
+    return int(found[0]) if found else None
+
+
 def reach(ip: netlink.Socket, address: str, gateway: str) -> None:
-    index = netlink.index_of(ip, "eth0")
+    index = index_of(ip, "eth0")
     ip.addr("add", index=index, address=address, prefixlen=64, flags=netlink.NODAD)
     ip.link("set", index=index, state="up")
     ip.route("add", family=socket.AF_INET6, dst="default", gateway=gateway)
@@ -130,7 +146,7 @@ def ip6_of(ip: str, config: BridgeConfig) -> str:
 
 
 def _up(ip: netlink.Socket, name: str, address: str, address6: str) -> None:
-    index = netlink.index_of(ip, name)
+    index = index_of(ip, name)
     ip.addr("add", index=index, address=address, prefixlen=24)
     ip.addr("add", index=index, address=address6, prefixlen=64, flags=netlink.NODAD)
     ip.link("set", index=index, state="up")

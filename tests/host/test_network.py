@@ -33,6 +33,8 @@ from tests.host.netlab import (
     Node,
     ask,
     bridged,
+    index_of,
+    inside,
     reach,
     serve,
     set_sysctl,
@@ -58,7 +60,7 @@ def test_the_bridge_is_made_once_and_keeps_its_address_and_mac(lab: Lab) -> None
     lab.pod("10.101.0.2")
     bridge.ensure_bridge(lab.config)
     with netlink.here("look") as ip:
-        index = netlink.index_of(ip, "rc-tst2")
+        index = index_of(ip, "rc-tst2")
         (link,) = ip.get_links(index)
         addresses = [a.get("address") for a in ip.get_addr(index=index, family=socket.AF_INET)]
     assert link.get("address") == names.mac_of("10.101.0.1")
@@ -71,7 +73,7 @@ def test_a_pod_has_its_address_its_mac_and_a_way_out(lab: Lab) -> None:
     node = lab.pod("10.101.0.7")
     fd = os.open(f"/proc/{node.ref.pid}/ns/net", os.O_RDONLY)
     try:
-        seen = netlink.inside("look", fd, _look)
+        seen = inside("look", fd, _look)
     finally:
         os.close(fd)
     assert seen == {
@@ -170,12 +172,12 @@ def test_an_ipv6_address_can_be_used_at_once(lab: Lab) -> None:
 
     fd = os.open(f"/proc/{node.ref.pid}/ns/net", os.O_RDONLY)
     try:
-        inside = netlink.inside("look", fd, flags)
+        there = inside("look", fd, flags)
     finally:
         os.close(fd)
     with netlink.here("look") as ip:
         here = flags(ip)
-    assert inside[node.ip6] == 0
+    assert there[node.ip6] == 0
     assert here["fd10:101::1"] == 0
 
 
@@ -250,12 +252,12 @@ def test_others_networks_of_guests_are_not_cut_off() -> None:
         try:
             with netlink.here("make a network as podman does") as ip:
                 ip.link("add", ifname="podman1", kind="bridge")
-                index = netlink.index_of(ip, "podman1")
+                index = index_of(ip, "podman1")
                 ip.addr("add", index=index, address="2001:db8:60::1", prefixlen=64, flags=netlink.NODAD)
                 ip.link("set", index=index, state="up")
                 ip.link("add", ifname="veth0", kind="veth", master=index, peer={"ifname": "eth0", "net_ns_fd": fd})
-                ip.link("set", index=netlink.index_of(ip, "veth0"), state="up")
-            netlink.inside("set up the guest", fd, lambda ip: reach(ip, "2001:db8:60::2", "2001:db8:60::1"))
+                ip.link("set", index=index_of(ip, "veth0"), state="up")
+            inside("set up the guest", fd, lambda ip: reach(ip, "2001:db8:60::2", "2001:db8:60::1"))
         finally:
             os.close(fd)
         portmap.declare(made.tag, [made.config], [])
@@ -517,13 +519,13 @@ def _look(ip: netlink.Socket) -> dict[str, object]:
 def _route_loopback_out(node: Node) -> None:
     """What a hostile pod with NET_ADMIN does: send 127.0.0.0/8 to the bridge."""
 
-    def inside() -> None:
+    def look_inside() -> None:
         with netlink.here("be hostile") as ip:
-            index = netlink.index_of(ip, "eth0")
+            index = index_of(ip, "eth0")
             Path("/proc/sys/net/ipv4/conf/eth0/route_localnet").write_text("1")
             ip.addr("del", index=1, address="127.0.0.1", prefixlen=8)
             ip.route("add", dst="127.0.0.0/8", gateway="10.101.0.1", oif=index)
             ip.addr("del", index=1, address="::1", prefixlen=128)
             ip.route("add", family=socket.AF_INET6, dst="::1/128", gateway="fd10:101::1", oif=index)
 
-    node.run(inside)
+    node.run(look_inside)

@@ -13,20 +13,17 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import processes
-from reconciler.linux.syscalls import in_network
 from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.observed import PidRef
 
 if TYPE_CHECKING:
     import asyncio
-
-T = TypeVar("T")
 
 NODAD = 0x02
 """IFA_F_NODAD of <linux/if_addr.h>: an IPv6 address that is ours without asking the neighbours for a second."""
@@ -109,28 +106,18 @@ def namespace(doing: str, process: PidRef) -> Iterator[int]:
         os.close(fd)
 
 
-def inside(doing: str, fd: int, work: Callable[[Socket], T]) -> T:
-    """Run ``work`` with an rtnetlink socket of the namespace ``fd``, in a thread that lives in it meanwhile."""
-
-    def body() -> T:
-        with here(doing) as ip:
-            return work(ip)
-
+@contextmanager
+def refused(doing: str) -> Iterator[None]:
+    """What the kernel refuses is raised as ours: TryLater with its words, HostUnfit where a right is missing."""
     try:
-        return in_network(fd, body)
+        yield
     except OSError as e:
         raise failure(doing, e.errno or 0) from e
 
 
-def index_of(ip: Socket, name: str) -> int | None:
-    """The index of the interface called ``name``, or None."""
-    found = ip.link_lookup(ifname=name)
-    return int(found[0]) if found else None
-
-
 def index_here(name: str) -> int | None:
-    """The same in the calling thread's network namespace, without netlink: a request of pyroute2's takes 0.5 ms, this
-    0.01."""
+    """The index of the interface called ``name`` in the calling thread's network namespace, or None; without netlink: a
+    request of pyroute2's takes 0.5 ms, this 0.01."""
     try:
         return socket.if_nametoindex(name)
     except OSError:

@@ -10,7 +10,6 @@ caller holds its key's lock).
 from __future__ import annotations
 
 import errno
-import socket
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,19 +17,15 @@ from dataclasses import dataclass
 from reconciler.engine.effects import effect
 from reconciler.engine.network import ipv6, names, netlink
 from reconciler.engine.network.bridge import BridgeConfig
-from reconciler.linux import rtlinks
+from reconciler.linux import rtchanges, rtlinks
 from reconciler.linux.rtlinks import Link
+from reconciler.linux.syscalls import in_network
 from reconciler.model.errors import TryLater
 from reconciler.model.key import ContainerId, PodId
 from reconciler.model.observed import PidRef
 
 INSIDE = "eth0"
 _LOOPBACK = 1
-_HAIRPIN = 1
-
-_STATIC = 0x40 | 0x02
-_IN_MASTER, _STICKY = 0x04, 0x40
-"""NUD_NOARP and NUD_REACHABLE; NTF_MASTER and NTF_STICKY of <linux/neighbour.h>."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +58,25 @@ def attach(
     """
     doing = f"attach pod {pod[:12]} to {config.name}"
     mac = mac or names.mac_of(ip)
-    with netlink.namespace(doing, infra) as fd, netlink.here(doing) as host:
-        if not _is_linked(names.link_name(config.tag, pod), fd, doing):
-            _create(host, config, pod, fd, mac, doing)
-        netlink.inside(doing, fd, lambda pod_side: _configure(pod_side, config, ip, ip6))
-        _await_forwarding(_finish(host, config, pod, mac, doing))
+    with netlink.namespace(doing, infra) as fd, netlink.refused(doing):
+        if not _is_linked(names.link_name(config.tag, pod), fd):
+            _create(config, pod, fd, mac, doing)
+        in_network(fd, lambda: _configure(config, ip, ip6))
+        _await_forwarding(_finish(config, pod, mac, doing))
 
 
 @effect("link.delete")
 def detach(tag: str, pod: PodId) -> None:
     """Remove the pod's link now. Not needed where its namespace dies, which is faster (this takes 25 ms)."""
-    with netlink.here(f"detach pod {pod[:12]}") as ip:
-        _delete(ip, names.link_name(tag, pod))
+    with netlink.refused(f"detach pod {pod[:12]}"):
+        _delete(names.link_name(tag, pod))
 
 
 @effect("link.remove")
 def remove_link(name: str) -> None:
     """Remove a link of ours by its name, whatever it belongs to."""
-    with netlink.here(f"remove the link {name}") as ip:
-        _delete(ip, name)
+    with netlink.refused(f"remove the link {name}"):
+        _delete(name)
 
 
 def links(tag: str) -> tuple[LinkInfo, ...]:
@@ -118,24 +113,23 @@ def leaked_links(tag: str, known: Collection[PodId | ContainerId], patience: flo
         time.sleep(0.02)
 
 
-def _is_linked(name: str, fd: int, doing: str) -> bool:
+def _is_linked(name: str, fd: int) -> bool:
     """Whether the pair is there and leads to this namespace, not to an earlier one that is dying."""
     if netlink.index_here(name) is None:
         return False
-    return netlink.inside(doing, fd, lambda _: netlink.index_here(INSIDE)) is not None
+    return in_network(fd, lambda: netlink.index_here(INSIDE)) is not None
 
 
 @effect("link.create")
-def _create(ip: netlink.Socket, config: BridgeConfig, pod: PodId | ContainerId, fd: int, mac: str, doing: str) -> None:
+def _create(config: BridgeConfig, pod: PodId | ContainerId, fd: int, mac: str, doing: str) -> None:
     name = names.link_name(config.tag, pod)
     master = _bridge(config, doing)
-    _delete(ip, name)
-    peer = {"ifname": INSIDE, "net_ns_fd": fd, "address": mac, "mtu": config.mtu}
-    ip.link("add", ifname=name, kind="veth", mtu=config.mtu, master=master, state="up", peer=peer)
+    _delete(name)
+    rtchanges.make(rtchanges.veth(name, master=master, mtu=config.mtu, peer=INSIDE, namespace=fd, mac=mac))
 
 
 @effect("link.configure")
-def _configure(ip: netlink.Socket, config: BridgeConfig, address: str, address6: str) -> None:
+def _configure(config: BridgeConfig, address: str, address6: str) -> None:
     """Up first: the bridge takes a moment to let a new port forward, and the rest is done meanwhile.
 
     In an internal network nothing leads further than the bridge.
@@ -143,25 +137,22 @@ def _configure(ip: netlink.Socket, config: BridgeConfig, address: str, address6:
     index = netlink.index_here(INSIDE)
     if index is None:
         raise TryLater(f"cannot configure {address}: its link is gone")
-    dual = bool(address6) and config.network6 is not None
-    if dual:
+    homes = [(config.network.prefixlen, address, config.gateway)]
+    if address6 and config.network6 is not None:
         ipv6.prepare(INSIDE)
+        homes.append((config.network6.prefixlen, address6, config.gateway6))
     else:
         ipv6.close(INSIDE)
-    ip.link("set", index=index, state="up")
-    ip.link("set", index=_LOOPBACK, state="up")
-    ip.addr("replace", index=index, address=address, prefixlen=config.network.prefixlen)
-    if not config.internal:
-        ip.route("replace", family=socket.AF_INET, dst="default", gateway=config.gateway, oif=index)
-    if dual and config.network6 is not None:
-        prefix = config.network6.prefixlen
-        ip.addr("replace", index=index, address=address6, prefixlen=prefix, flags=netlink.NODAD)
+    changes = [rtchanges.link_up(index), rtchanges.link_up(_LOOPBACK)]
+    for prefix, own, gateway in homes:
+        changes.append(rtchanges.address(index, own, prefix))
         if not config.internal:
-            ip.route("replace", family=socket.AF_INET6, dst="default", gateway=config.gateway6, oif=index)
+            changes.append(rtchanges.default_route(index, gateway))
+    rtchanges.make(*changes)
 
 
 @effect("link.finish")
-def _finish(ip: netlink.Socket, config: BridgeConfig, pod: PodId | ContainerId, mac: str, doing: str) -> int:
+def _finish(config: BridgeConfig, pod: PodId | ContainerId, mac: str, doing: str) -> int:
     """What the kernel does not take with the request that makes the link; and the bridge may be a new one.
 
     The MAC is nailed to this port: an earlier life of the pod had it on another, which may still be there for a
@@ -170,9 +161,8 @@ def _finish(ip: netlink.Socket, config: BridgeConfig, pod: PodId | ContainerId, 
     index = netlink.index_here(names.link_name(config.tag, pod))
     if index is None:
         raise TryLater(f"cannot {doing}: its namespace has an {INSIDE} that is not ours")
-    ip.link("set", index=index, ifalias=pod, state="up", master=_bridge(config, doing))
-    ip.brport("set", index=index, mode=_HAIRPIN)
-    ip.fdb("replace", ifindex=index, lladdr=mac, state=_STATIC, flags=_IN_MASTER | _STICKY)
+    up = rtchanges.link_up(index, alias=pod, master=_bridge(config, doing))
+    rtchanges.make(up, rtchanges.hairpin(index), rtchanges.nailed(index, mac))
     return index
 
 
@@ -192,12 +182,12 @@ def _bridge(config: BridgeConfig, doing: str) -> int:
     return index
 
 
-def _delete(ip: netlink.Socket, name: str) -> None:
+def _delete(name: str) -> None:
     index = netlink.index_here(name)
     if index is None:
         return
     try:
-        ip.link("del", index=index)
-    except Exception as e:
-        if not netlink.is_error(e, errno.ENODEV):
+        rtchanges.make(rtchanges.no_link(index))
+    except OSError as e:
+        if e.errno != errno.ENODEV:
             raise

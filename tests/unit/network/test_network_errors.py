@@ -80,11 +80,11 @@ def test_an_answer_of_rtnetlink_that_does_not_come_is_not_waited_for_for_ever() 
         pytest.raises(TryLater, match=r"cannot look: the kernel has not answered within 0\.05 s"),
         netlink.here("look", 0.05) as ip,
     ):
-        assert netlink.index_of(ip, "lo") == 1
+        assert ip.link_lookup(ifname="lo")[0] == 1
         ip.asyncore.send = len
-        netlink.index_of(ip, "lo")
+        ip.link_lookup(ifname="lo")
     with netlink.here("look") as ip:
-        assert netlink.index_of(ip, "lo") == 1, "the next one is asked as ever"
+        assert ip.link_lookup(ifname="lo")[0] == 1, "the next one is asked as ever"
 
 
 def test_nor_one_of_the_connection_table() -> None:
