@@ -15,6 +15,7 @@ import os
 import selectors
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -31,7 +32,7 @@ from reconciler.model.interfaces import PodEngine
 from reconciler.model.observed import Instant
 
 GATHER = 0.01
-"""Seconds from the first sign of damage until it is looked at: what is told together is mended together."""
+"""Seconds from the first word until it is heard: what is told together is read, and mended, together."""
 
 LATER = 1.0
 """Seconds until a pod's link that went is missed (nearly always its pod went, too), and until it is asked whether what
@@ -102,7 +103,8 @@ class FirewallWatcher:
                         _ = selector.register(one, selectors.EVENT_READ) if listen else selector.unregister(one)
                     listening = listen
                 due = min(self._mend_at, self._review_at)
-                selector.select(None if due == _NEVER else max(0.0, due - self._clock.now()))
+                if selector.select(None if due == _NEVER else max(0.0, due - self._clock.now())):
+                    time.sleep(GATHER)
                 if self._stopped:
                     return
                 try:
@@ -113,7 +115,7 @@ class FirewallWatcher:
 
     def _deaf(self) -> bool:
         """Damage is known and its repair due: what else is told until then changes nothing."""
-        return self._mend_at != _NEVER and self._mend_at <= self._limit.free_at() + GATHER
+        return self._mend_at != _NEVER and self._mend_at <= self._limit.free_at()
 
     def _turn(self) -> None:
         with suppress(BlockingIOError):
@@ -122,7 +124,7 @@ class FirewallWatcher:
         self._heard(self._notices.read(), now)
         if self._asked:
             self._asked = False
-            self._mend_at, self._review_at = now, min(self._review_at, now + GATHER)
+            self._mend_at, self._review_at = now, min(self._review_at, now)
         if now >= max(self._mend_at, self._limit.free_at()):
             self._mend()
         elif now >= self._mend_at:
@@ -133,7 +135,7 @@ class FirewallWatcher:
     def _heard(self, notices: list[Notice], now: Instant) -> None:
         heard = self._judge.hear(notices)
         if heard.damage:
-            self._mend_at = min(self._mend_at, now + GATHER)
+            self._mend_at = min(self._mend_at, now)
         if heard.gone:
             self._mend_at = min(self._mend_at, now + LATER)
         if heard.foreign:

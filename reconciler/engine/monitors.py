@@ -18,7 +18,6 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -145,7 +144,7 @@ class Monitors:
         state may exist.
         """
         reader, writer = os.pipe2(os.O_CLOEXEC)
-        with _closing(reader), tempfile.TemporaryFile() as errors:
+        with _closing(reader), open(os.memfd_create("errors"), "w+b") as errors:
             try:
                 monitor = self._launch(request, writer, errors)
             finally:

@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass
 from enum import Enum
 
-from reconciler.linux.netlink_messages import LINK, attributes, messages, text
+from reconciler.linux.netlink_messages import LINK, attributes, chosen, messages, text
 
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
@@ -36,6 +36,7 @@ _LINK_GROUPS = (1, 5, 9, 24, 25)
 """RTNLGRP_LINK, _IPV4_IFADDR, _IPV6_IFADDR, _IPV4_NETCONF, _IPV6_NETCONF of <linux/rtnetlink.h>."""
 _NEWLINK, _DELLINK, _NEWADDR, _DELADDR, _NEWNETCONF = 16, 17, 20, 21, 80
 _IFLA_IFNAME, _IFLA_MASTER = 3, 10
+_TOLD = frozenset({_IFLA_IFNAME, _IFLA_MASTER})
 _NETCONFA_IFINDEX, _NETCONFA_FORWARDING = 1, 2
 _IFF_UP = 1
 
@@ -143,7 +144,7 @@ def _firewall(kind: int, port: int, body: bytes) -> Notice | None:
 def _network(kind: int, _port: int, body: bytes) -> Notice | None:
     if kind in (_NEWLINK, _DELLINK):
         _, _, index, flags, _ = LINK.unpack_from(body)
-        there = dict(attributes(body[LINK.size :]))
+        there = chosen(body, _TOLD, LINK.size)
         name = text(there.get(_IFLA_IFNAME))
         if kind == _DELLINK and body[0] == 0:  # AF_UNSPEC; as AF_BRIDGE it tells of a port that left its bridge
             return Notice(What.NO_LINK, name, index=index)
