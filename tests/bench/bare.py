@@ -22,7 +22,7 @@ from reconciler.controller.core import WORKERS
 from reconciler.model.key import Key
 from reconciler.model.observed import PidRef
 from tests.bench.marks import EDITED, IMAGE, End, Marks
-from tests.bench.place import Place, kill_all, pids_in, remove_cgroups
+from tests.bench.place import VOLATILE, Place, kill_all, pids_in, remove_cgroups
 from tests.host.instance import Instance, start_time, wait_for_end
 
 CGROUP = "reconciler-bench"
@@ -116,7 +116,7 @@ class Bare:
         self._marks = marks
         self._work = work
         self._place = place
-        self._runtime = [runtime, "--root", str(work / "state")]
+        self._runtime = [runtime, "--root", str(VOLATILE / "state")]
         self._configs = _configs(work, instance)
         self._pod = self._new("bench", "")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from reconciler.model.observed import PidRef
 from tests.bench.marks import Marks
-from tests.bench.place import end_instance
+from tests.bench.place import end_instance, make_volatile
 from tests.host.instance import Instance
 from tests.host.manifests import Manifest
 
@@ -71,6 +71,7 @@ class Ours:
 
     def __init__(self, work: Path, archive: Path, marks: Marks, runtime: str, *options: str) -> None:
         work.mkdir(mode=0o711, exist_ok=True)
+        make_volatile(work / "root/run")
         self.instance = Instance(work / "root", "--runtime", runtime)
         self.folder = work / "pods"
         self.folder.mkdir()

@@ -17,11 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.engine import processes
-from reconciler.linux.syscalls import KERNEL, Namespace
+from reconciler.linux.syscalls import DETACH, KERNEL, MountFlag, Namespace
 from tests.host.instance import Instance, expect_nothing_left
 
 READY = "ready"
 CGROUPS = Path("/sys/fs/cgroup")
+VOLATILE = Path("/run/bench")
+"""A directory on a tmpfs, there."""
 SCRIPT = f"""
 set -e
 mountpoint -q {CGROUPS}/unified && umount -l {CGROUPS}/unified
@@ -36,6 +38,7 @@ for kept in systemd dbus; do
     [ ! -d $aside/$kept ] || {{ mkdir /run/$kept; mount --move $aside/$kept /run/$kept; rmdir $aside/$kept; }}
 done
 rmdir $aside
+mkdir {VOLATILE}
 mknod -m 666 /run/null c 1 3
 mount --bind /run/null /dev/null
 echo {READY}
@@ -94,7 +97,17 @@ def end_instance(instance: Instance) -> None:
     """End an instance that was measured; its cgroups, which would outlive it empty, go too."""
     instance.stop_controllers()
     instance.remove_everything()
+    run = instance.root / "run"
+    if run.is_mount():
+        KERNEL.umount(str(run), DETACH)
     expect_nothing_left(instance.root)
+
+
+def make_volatile(run: Path) -> None:
+    """What does not outlive a reboot is on a tmpfs, as /run is on every machine; so are podman's and the bare runtime's
+    own (``VOLATILE``)."""
+    run.mkdir(parents=True)
+    KERNEL.mount("tmpfs", str(run), "tmpfs", MountFlag.NOSUID, "mode=755")
 
 
 def pids_in(name: str) -> set[int]:

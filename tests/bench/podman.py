@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.bench.marks import EDITED, MEMBERS, End, Marks
-from tests.bench.place import Place, kill_all, pids_in, remove_cgroups
+from tests.bench.place import VOLATILE, Place, kill_all, pids_in, remove_cgroups
 from tests.host.instance import processes_of
 from tests.host.manifests import Manifest
 
@@ -33,8 +33,9 @@ class Podman:
         self._file = work / "pod.json"
         self._marks = marks
         self._place = place
-        self._podman = ["podman", "--root", str(work / "root"), "--runroot", str(work / "runroot")]
-        self._podman += ["--tmpdir", str(work / "tmp"), "--runtime", runtime, "--cgroup-manager", "cgroupfs"]
+        run = VOLATILE / work.name
+        self._podman = ["podman", "--root", str(work / "root"), "--runroot", str(run / "runroot")]
+        self._podman += ["--tmpdir", str(run / "tmp"), "--runtime", runtime, "--cgroup-manager", "cgroupfs"]
         self._run("load", "--quiet", "--input", str(archive))
 
     def _run(self, *words: str) -> str:
