@@ -24,6 +24,17 @@ ANY = "*"
 
 _points: list[str] = []
 _seen: dict[str, int] = {}
+_told: dict[str, str] = {}
+"""The two variables, where they are set: nearly never, and then nothing is to be paid for that."""
+
+
+def read_environment() -> None:
+    """See what is asked for; for a process that changes its own environment."""
+    _told.clear()
+    _told.update({name: os.environ[name] for name in (FAULT, TRACE) if os.environ.get(name)})
+
+
+read_environment()
 
 
 def points() -> tuple[str, ...]:
@@ -41,6 +52,8 @@ def effect(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(function)
         def gate(*args: P.args, **kwargs: P.kwargs) -> R:
+            if not _told:
+                return function(*args, **kwargs)
             _trace(name)
             _fault(name, "before")
             result = function(*args, **kwargs)
@@ -53,14 +66,14 @@ def effect(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def _trace(name: str) -> None:
-    file = os.environ.get(TRACE)
+    file = _told.get(TRACE)
     if file:
         with open(file, "a") as f:
             f.write(f"{name}\n")
 
 
 def _fault(name: str, moment: str) -> None:
-    wanted = os.environ.get(FAULT)
+    wanted = _told.get(FAULT)
     if not wanted:
         return
     point, _, rest = wanted.partition(":")

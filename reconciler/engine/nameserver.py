@@ -106,11 +106,13 @@ def port(ctx: Context) -> int:
 
 @contextmanager
 def registering(ctx: Context, record: PodRecord) -> Iterator[None]:
-    """Make the pod's names known beside other work, before its first process starts."""
+    """Make the pod's names known, and what its link needs, beside other work before its first process starts."""
     network = _network_of(ctx, record)  # in this thread, which has the store open
 
     def work() -> None:
         _register(ctx, record, network)
+        if record.ip:
+            networks.prepare(ctx, record)
         ctx.store.close()
 
     thread = threading.Thread(target=work, name="names")

@@ -7,6 +7,7 @@ is killed there leaves something that the next declaration makes right.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,7 +23,7 @@ from reconciler.engine.records import PodRecord
 from reconciler.engine.store import addresses, events
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
-from reconciler.model.errors import NotFound
+from reconciler.model.errors import HostUnfit, NotFound, TryLater
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import PidRef
@@ -193,6 +194,19 @@ def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
     pod.attach(network, record.id, infra, record.ip, record.ip6, mac=record.spec.sandbox.mac)
 
 
+def prepare(ctx: Context, record: PodRecord) -> None:
+    """Make what a pod's link hangs on, while its infra container is made: the bridge, and the table where it does not
+    stand. What fails here fails again, and is told, when the link is made."""
+    declared = ctx.cache.declared
+    if isinstance(declared, _Wanted) and declared.bridges == _indices(declared.networks):
+        return
+    with suppress(TryLater, HostUnfit):
+        network = ensure(ctx, record.spec.sandbox.network)
+        with locks.exclusive(ctx.layout.network_lock):
+            stand(ctx, network)
+            _declare(ctx)
+
+
 def _publish(ctx: Context, record: PodRecord) -> None:
     """The pod holds its ports: another one on record with one of them has not lived since (a reboot)."""
     mine = record.spec.sandbox.ports
@@ -272,7 +286,11 @@ class _Wanted:
 
 def _wanted(ctx: Context) -> _Wanted:
     networks = known(ctx)
-    return _Wanted(networks, published(ctx), tuple(netlink.index_here(one.name) for one in networks))
+    return _Wanted(networks, published(ctx), _indices(networks))
+
+
+def _indices(networks: tuple[BridgeConfig, ...]) -> tuple[int | None, ...]:
+    return tuple(netlink.index_here(one.name) for one in networks)
 
 
 def known(ctx: Context) -> tuple[BridgeConfig, ...]:

@@ -9,8 +9,8 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from reconciler.kube.document import Builder, Fatal
 from reconciler.kube.problem import Flaw, Reason
@@ -43,8 +43,7 @@ _NEED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str
     text: str
     line: int

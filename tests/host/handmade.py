@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.engine.effects import FAULT, TRACE
+from reconciler.engine.effects import FAULT, TRACE, read_environment
 from reconciler.engine.engine import Engine
 from reconciler.model.actions import (
     Action,
@@ -186,6 +186,7 @@ class ByHand:
         pid = os.fork()
         if pid == 0:
             os.environ.update(environment)
+            read_environment()
             try:
                 engine = self.instance.opened(self.instance.runtime)
                 with engine.lock(self.spec.key) as lock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,10 @@ from reconciler.engine.cgroups import hierarchies
 from reconciler.engine.files import read_small
 
 _near = threading.Event()
+
+_FRESH = 0.003
+"""Seconds for which a move is as good as another: no grace period is shorter. This thread need not wake for each of
+many containers that are about to be created."""
 
 
 def expect_moves() -> None:
@@ -37,6 +42,7 @@ def _move_each_time() -> None:
         _near.clear()
         with suppress(OSError, ValueError):
             _stay()
+        time.sleep(_FRESH)
 
 
 def _stay() -> None:

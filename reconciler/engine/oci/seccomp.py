@@ -63,14 +63,26 @@ def resolve(facts: HostCapabilities, capabilities: frozenset[str], wanted: str =
         return None
     if wanted:
         profile = localhost(facts.seccomp_root, wanted.removeprefix(LOCALHOST))
-    elif facts.seccomp_profile is None:
+        return _resolved(profile, facts.machine, facts.kernel, capabilities)
+    if facts.seccomp_profile is None:
         return None
-    else:
-        profile = _load(facts.seccomp_profile)
+    return _default(facts.seccomp_profile, facts.machine, facts.kernel, capabilities)
+
+
+@lru_cache(maxsize=16)
+def _default(path: Path, machine: str, kernel: tuple[int, int], capabilities: frozenset[str]) -> dict[str, Any]:
+    """The same for nearly every container: nobody changes it."""
+    return _resolved(_load(path), machine, kernel, capabilities)
+
+
+def _resolved(
+    profile: dict[str, Any], machine: str, kernel: tuple[int, int], capabilities: frozenset[str]
+) -> dict[str, Any]:
+    rules = (r for r in profile.get("syscalls") or () if _applies(r, machine, kernel, capabilities))
     resolved: dict[str, Any] = {
         "defaultAction": profile["defaultAction"],
-        "architectures": _architectures(profile, facts.machine),
-        "syscalls": [_rule(r) for r in profile.get("syscalls") or () if _applies(r, facts, capabilities)],
+        "architectures": _architectures(profile, machine),
+        "syscalls": [_rule(r) for r in rules],
     }
     for name in PASSED_ON:
         if profile.get(name) is not None:
@@ -107,7 +119,6 @@ def _sentence(words: str) -> str:
     return f"{place}: {what}" if place else what
 
 
-@lru_cache(maxsize=4)
 def _load(path: Path) -> dict[str, Any]:
     try:
         profile: dict[str, Any] = msgspec.json.decode(path.read_bytes())
@@ -186,17 +197,17 @@ class Profile(msgspec.Struct, forbid_unknown_fields=True):
     syscalls: list[Rule] | None = None
 
 
-def _applies(rule: dict[str, Any], facts: HostCapabilities, capabilities: frozenset[str]) -> bool:
+def _applies(rule: dict[str, Any], machine: str, kernel: tuple[int, int], capabilities: frozenset[str]) -> bool:
     """As containers/common, pkg/seccomp (setupSeccomp): all included caps held, no excluded one."""
     includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
-    arch = _GO_ARCH.get(facts.machine, facts.machine)
+    arch = _GO_ARCH.get(machine, machine)
     if arch in (excludes.get("arches") or ()) or capabilities & set(excludes.get("caps") or ()):
         return False
     if includes.get("arches") and arch not in includes["arches"]:
         return False
     if not set(includes.get("caps") or ()) <= capabilities:
         return False
-    return not (includes.get("minKernel") and facts.kernel < _version(includes["minKernel"]))
+    return not (includes.get("minKernel") and kernel < _version(includes["minKernel"]))
 
 
 def _version(text: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.engine import named
 from reconciler.engine.context import Context, Settings
-from reconciler.engine.effects import FAULT
+from reconciler.engine.effects import FAULT, read_environment
 from reconciler.engine.images.image import Image
 from reconciler.engine.images.users import User
 from reconciler.engine.layout import Layout
@@ -209,6 +209,7 @@ def test_who_is_killed_while_it_is_made_leaves_nothing_half_done(
     pid = os.fork()
     if pid == 0:
         os.environ[FAULT] = point
+        read_environment()
         try:
             named.prepare(ctx, member(), image, User())
         finally:
