@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from reconciler.engine import processes
 from reconciler.engine.descriptors import out_of_the_way
 from reconciler.linux.inotify import Inotify, Mask
 from reconciler.model.clock import Clock
@@ -178,21 +179,9 @@ class ExitWatcher:
 
 
 def _pidfd(ref: PidRef) -> int | None:
-    """A descriptor of that very process, or None where it is gone."""
+    """A descriptor of that very process, or None where it is gone, or there is room for none."""
     try:
-        descriptor = os.pidfd_open(ref.pid)
+        descriptor = processes.opened(ref)
     except OSError:
         return None
-    if start_time(ref.pid) != ref.start:
-        os.close(descriptor)
-        return None
-    return out_of_the_way(descriptor)
-
-
-def start_time(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat; None where there is no such process. See proc(5)."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    return int(text.rpartition(b")")[2].split()[19])
+    return None if descriptor is None else out_of_the_way(descriptor)

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.controller.core import Core
-from reconciler.controller.exits import ExitWatcher, start_time
+from reconciler.controller.exits import ExitWatcher
 from reconciler.controller.interruption import until_interrupted
 from reconciler.controller.lock import Holder, claim, holder
 from reconciler.controller.log import open_log
 from reconciler.controller.watch import Complaints, WatchOptions, watch
+from reconciler.engine import processes
 from reconciler.engine.layout import Layout
 from reconciler.model.clock import SystemClock
 from reconciler.model.errors import Busy
@@ -147,11 +148,11 @@ class TestExits:
     def test_a_pid_that_was_given_to_another_process_counts_as_gone(self, tmp_path: Path) -> None:
         added: list[object] = []
         watcher = ExitWatcher(tmp_path, lambda _id: None, lambda k, _at: added.append(k), SystemClock())
-        start = start_time(os.getpid())
-        assert start is not None
-        watcher.watch(key("web"), [(ContainerId("a" * 64), PidRef(os.getpid(), start))])
+        us = processes.pid_ref(os.getpid())
+        assert us is not None
+        watcher.watch(key("web"), [(ContainerId("a" * 64), us)])
         assert added == []
-        watcher.watch(key("db"), [(ContainerId("b" * 64), PidRef(os.getpid(), start + 1))])
+        watcher.watch(key("db"), [(ContainerId("b" * 64), PidRef(us.pid, us.start + 1))])
         assert added == [key("db")]
         watcher.stop()
 
@@ -159,10 +160,10 @@ class TestExits:
         before = _descriptors()
         watcher = ExitWatcher(tmp_path, lambda _id: None, lambda _k, _at: None, SystemClock())
         watcher.start()
-        start = start_time(os.getpid())
-        assert start is not None
+        us = processes.pid_ref(os.getpid())
+        assert us is not None
         for number in range(20):
-            watcher.watch(key("web"), [(ContainerId(f"{number:064x}"), PidRef(os.getpid(), start))])
+            watcher.watch(key("web"), [(ContainerId(f"{number:064x}"), us)])
         assert len(_descriptors()) < len(before) + 8, "only the newest is held"
         watcher.stop()
         assert _descriptors() == before
