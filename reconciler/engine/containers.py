@@ -60,6 +60,8 @@ from reconciler.model.spec import LEAST_GRACE, Resources
 
 CONFIG = "config.json"
 PREPARE = "prepare"
+OF_AN_IMAGE = ("rootfs", "upper", "work")
+"""Directories of a bundle, for the overlay; an infra container without an image has its root elsewhere."""
 RECORD_LOST = "RecordLost"
 KILL_AGAIN = 2.0
 INFRA_PATIENCE = 0.2
@@ -283,7 +285,7 @@ def write_bundle(ctx: Context, record: ContainerRecord, config: dict[str, Any], 
     try:
         bundle.mkdir(mode=0o711, exist_ok=True)
         records.write(bundle, RECORD, record)
-        for name in ("rootfs", "upper", "work"):
+        for name in OF_AN_IMAGE if record.image_id else ():
             (bundle / name).mkdir(mode=0o755, exist_ok=True)
         of_life.mkdir(mode=0o711, exist_ok=True)
         messages.make(bundle, record)

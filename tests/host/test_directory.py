@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.controller.exits import start_time
 from reconciler.controller.watch import WatchOptions, watch
 from reconciler.model.errors import Busy
 from reconciler.model.observed import ImageState, ImageStatus
@@ -317,8 +316,8 @@ def best_quarter(took: list[float]) -> float:
 
 
 def test_a_process_whose_monitor_died_is_noticed_by_its_pidfd(live: Live) -> None:
+    from reconciler.engine import processes
     from reconciler.model.key import ContainerId
-    from reconciler.model.observed import PidRef
 
     live.write("web.yaml", pod("web"))
     live.until_runs(WEB)
@@ -326,9 +325,9 @@ def test_a_process_whose_monitor_died_is_noticed_by_its_pidfd(live: Live) -> Non
     exits = live.core._exits
     assert exits is not None
     process = subprocess.Popen(["sleep", "1000"])
-    start = start_time(process.pid)
-    assert start is not None
-    exits.watch(WEB, [(ContainerId("ab" * 32), PidRef(process.pid, start))])
+    there = processes.pid_ref(process.pid)
+    assert there is not None
+    exits.watch(WEB, [(ContainerId("ab" * 32), there)])
     seen = live.core.result(WEB)
     process.kill()
     process.wait()
