@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -85,10 +86,15 @@ def remove(ctx: Context, name: str) -> None:
 def bridge_of(ctx: Context, record: NetworkRecord) -> BridgeConfig:
     """The network as the host has it; without IPv6 where that is not to be had now."""
     dual = bool(record.subnet6) and not why_no_ipv6(ctx)
+    return _bridge_of(record, ctx.layout.tag, record.mtu or ctx.cache.mtu or 1500, dual=dual)
+
+
+@lru_cache
+def _bridge_of(record: NetworkRecord, tag: str, mtu: int, *, dual: bool) -> BridgeConfig:
     return BridgeConfig(
-        tag=ctx.layout.tag,
+        tag=tag,
         network=IPv4Network(record.subnet),
-        mtu=record.mtu or ctx.cache.mtu or 1500,
+        mtu=mtu,
         network6=IPv6Network(record.subnet6) if dual else None,
         id="" if record.name == DEFAULT else record.id,
         internal=record.internal,

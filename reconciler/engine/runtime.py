@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -121,18 +122,16 @@ def maker_of(container: ContainerId, layout: Layout) -> Runtime | None:
     package that came or went). None where none knows it, or the one that does is not installed any more."""
     for name in NAMES:
         state_dir = layout.runtime_state(name).absolute()
-        if (state_dir / container).exists() and (path := find(name)):
+        if os.access(f"{state_dir}/{container}", os.F_OK) and (path := find(name)):  # asked at each start: no Path
             return Runtime(name, path, "", state_dir)
     return None
 
 
 def find(name: str) -> Path | None:
     """The runtime's binary, or None where it is not installed. Looks where root's PATH may not lead."""
-    for directory in (*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"):
-        path = Path(directory, name)
-        if path.is_file() and os.access(path, os.X_OK):
-            return path.resolve()
-    return None
+    places = os.pathsep.join((*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"))
+    found = shutil.which(name, path=places)
+    return Path(os.path.realpath(found)) if found else None
 
 
 def version_of(path: Path) -> str:

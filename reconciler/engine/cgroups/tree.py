@@ -14,6 +14,7 @@ from reconciler.engine.cgroups import names, systemd, values
 from reconciler.engine.cgroups.hierarchies import Hierarchy, children, tree
 from reconciler.engine.cgroups.names import Driver
 from reconciler.engine.effects import effect
+from reconciler.engine.files import read_small
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.engine.oci.linux import MIN_SHARES
 from reconciler.model.errors import Busy
@@ -277,7 +278,10 @@ def _make(hierarchy: Hierarchy, path: str, *, leaf: bool = False) -> Path:
 
 
 def _make_once(hierarchy: Hierarchy, directory: Path, *, leaf: bool) -> None:
-    """Make each directory on the way. v2 hands controllers down; v1's cpuset copies its parent's CPUs."""
+    """Make each directory on the way. v2 hands controllers down, v1's cpuset copies its parent's CPUs; elsewhere there
+    is nothing to see to on the way, which is there nearly always."""
+    if not hierarchy.v2 and "cpuset" not in hierarchy.controllers and _is_made(directory):
+        return
     top = hierarchy.root
     for part in directory.relative_to(top).parts:
         if hierarchy.v2:
@@ -291,10 +295,20 @@ def _make_once(hierarchy: Hierarchy, directory: Path, *, leaf: bool) -> None:
         _hand_down(directory)
 
 
+def _is_made(directory: Path) -> bool:
+    try:
+        directory.mkdir(mode=0o755)
+    except FileExistsError:
+        return True
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _hand_down(directory: Path) -> None:
     """Enable every controller for the children. One that cannot be (its parent has none) is left out."""
-    have = (directory / "cgroup.controllers").read_text().split()
-    enabled = (directory / "cgroup.subtree_control").read_text().split()
+    have = read_small(directory / "cgroup.controllers").decode().split()
+    enabled = read_small(directory / "cgroup.subtree_control").decode().split()
     for controller in have:
         if controller not in enabled and controller in _WANTED:
             try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -35,10 +36,10 @@ _RTF_GATEWAY = 2
 
 def why_not(conf: Path = CONF) -> str:
     """Why pods cannot have IPv6 here, as this thread's network namespace has it; "" where they can."""
-    if not (conf / "all").is_dir():
+    if not os.access(f"{conf}/all", os.F_OK):  # asked several times for each pod: no Path
         return "this kernel has no IPv6 (ipv6.disable=1)"
     for which in ("all", _DEFAULT):
-        if _read(conf / which / "disable_ipv6") == "1":
+        if _setting(f"{conf}/{which}/disable_ipv6") == "1":
             return f"it is switched off (net.ipv6.conf.{which}.disable_ipv6 is 1)"
     return ""
 
@@ -52,11 +53,11 @@ def forward(memory: Path | None = None, conf: Path = CONF) -> None:
     ``memory``: a file that is gone after a reboot; with it, whoever was killed after step 3 is finished by the next.
     Raises HostUnfit, TryLater.
     """
-    if _read(conf / "all/forwarding") != "1":
+    if _setting(conf / "all/forwarding") != "1":
         there = [path.name for path in (*_others(conf), conf / _DEFAULT)]
-        closing = [name for name in there if _read(conf / name / "forwarding") == "0"]
+        closing = [name for name in there if _setting(conf / name / "forwarding") == "0"]
         for name in closing:
-            if name != _DEFAULT and _read(conf / name / "accept_ra") == "1":
+            if name != _DEFAULT and _setting(conf / name / "accept_ra") == "1":
                 sysctls.ensure(conf / name / "accept_ra", "2")
         if memory:
             files.write_atomic(memory, "\n".join(closing).encode())
@@ -79,9 +80,9 @@ def closed(conf: Path = CONF, net: Path = _NET) -> tuple[str, ...]:
     Two kinds are not counted. A bridge with an address and no gateway behind it is somebody's network of guests: its
     maker found forwarding on, and marked nothing. A veth without an address is the port of such a bridge.
     """
-    if _read(conf / "all/forwarding") != "1":
+    if _setting(conf / "all/forwarding") != "1":
         return ()
-    found = [interface.name for interface in _others(conf) if _read(interface / "forwarding") == "0"]
+    found = [interface.name for interface in _others(conf) if _setting(interface / "forwarding") == "0"]
     if not found:
         return ()
     addressed, uplinks = set(_addressed(net)), set(_uplinks(net))
@@ -147,5 +148,12 @@ def _driver(asked: socket.socket, interface: str) -> str:
 def _read(path: Path) -> str:
     try:
         return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _setting(path: str | Path) -> str:
+    try:
+        return files.read_small(path).decode().strip()
     except OSError:
         return ""

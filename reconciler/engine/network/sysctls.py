@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from reconciler.engine.effects import effect
+from reconciler.engine.files import read_small
 from reconciler.model.errors import HostUnfit
 
 
 def ensure(path: Path, value: str) -> None:
     """Make the setting ``value``. Raises HostUnfit when it cannot be."""
     try:
-        if path.read_text().strip() != value:
+        if read_small(path).decode().strip() != value:
             _write(path, value)
     except OSError as e:
         raise HostUnfit(f"cannot set {path} to {value}: {e.strerror}") from e
