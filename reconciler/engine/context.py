@@ -74,7 +74,7 @@ class Cache:
     once it was looked up, ``counted`` when the files of a volume were counted last. ``monitors`` are processes that
     were seen to be the monitors of lives of containers; ``etc`` the stamps of pods' files of /etc, with what they
     follow from; ``declared`` what the firewall's table was last made to say (what others have done to it since is found
-    by ``upkeep``)."""
+    by ``upkeep``); ``no_ipv6`` why there is none, and until when that is to be believed."""
 
     containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
     cgroups: dict[PodId, str] = field(default_factory=dict)
@@ -83,6 +83,7 @@ class Cache:
     etc: dict[PodId, tuple[object, str]] = field(default_factory=dict)
     mtu: int = 0
     declared: object = None
+    no_ipv6: tuple[float, str] = (0.0, "")
 
 
 @dataclass

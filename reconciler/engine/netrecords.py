@@ -109,14 +109,18 @@ def pool_of(name: str, config: BridgeConfig) -> Pool:
 
 
 def why_no_ipv6(ctx: Context) -> str:
-    """Why pods get no IPv6 on this host; "" where they do.
+    """Why pods get no IPv6 on this host; "" where they do. The kernel is asked once a second at most: it is asked for
+    seven times while a pod is made.
 
     Raises HostUnfit where the owner insists on it and the kernel has none.
     """
     wanted = ctx.config.network.ipv6
     if wanted is False:
         return "the configuration file says so ([network] ipv6)"
-    why = ipv6.why_not()
+    due, why = ctx.cache.no_ipv6
+    if (now := ctx.clock.now()) >= due:
+        why = ipv6.why_not()
+        ctx.cache.no_ipv6 = (now + 1, why)
     if why and wanted is True:
         raise HostUnfit(f"cannot give pods IPv6: {why}", hint="set [network] ipv6 = false in the configuration file")
     return why

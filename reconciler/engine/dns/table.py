@@ -48,6 +48,8 @@ def make(first: str, entries: Iterable[Entry]) -> str:
 
 def with_entry(text: str, first: str, entry: Entry) -> str:
     """The file with this pod as it is now, whatever was said of it before."""
+    if text.startswith(f"{first}\n") and f"\n{entry}\n" in text and text.count(f"\n{_id(entry.key)} ") == 1:
+        return text  # as at most calls
     lines = [*_lines_without(text, entry.key), str(entry)]
     return "".join(f"{line}\n" for line in (first, *sorted(lines)))
 
@@ -70,7 +72,8 @@ def keys(text: str) -> frozenset[str]:
 
 
 def _lines_without(text: str, key: Key) -> list[str]:
-    return [line for line in text.splitlines()[1:] if line and not line.startswith(f"{_id(key)} ")]
+    start = f"{_id(key)} "
+    return [line for line in text.splitlines()[1:] if line and not line.startswith(start)]
 
 
 def _id(key: Key) -> str:
