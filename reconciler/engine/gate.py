@@ -42,7 +42,7 @@ def open_gate(runtime: str, known: Path, container: str) -> bool:
     if not fifo.exists():
         return False
     process = _process_of(runtime, known)
-    if process is None:
+    if process is None or not processes.alive(process):  # its number may be another's by now
         return False
     if not (_has_gone(process, container) or _lets_go(runtime, fifo, process)):
         return False

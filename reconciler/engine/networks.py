@@ -23,7 +23,7 @@ from reconciler.engine.records import PodRecord
 from reconciler.engine.store import addresses, events
 from reconciler.engine.store import pods as index
 from reconciler.engine.store.addresses import Lease
-from reconciler.model.errors import HostUnfit, NotFound, TryLater
+from reconciler.model.errors import NotFound, ReconcilerError
 from reconciler.model.events import EventType
 from reconciler.model.key import ContainerId, Key
 from reconciler.model.observed import PidRef
@@ -200,7 +200,7 @@ def prepare(ctx: Context, record: PodRecord) -> None:
     declared = ctx.cache.declared
     if isinstance(declared, _Wanted) and declared.bridges == _indices(declared.networks):
         return
-    with suppress(TryLater, HostUnfit):
+    with suppress(ReconcilerError):
         network = ensure(ctx, record.spec.sandbox.network)
         with locks.exclusive(ctx.layout.network_lock):
             stand(ctx, network)
