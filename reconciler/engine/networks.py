@@ -201,10 +201,7 @@ def prepare(ctx: Context, record: PodRecord) -> None:
     if isinstance(declared, _Wanted) and declared.bridges == _indices(declared.networks):
         return
     with suppress(ReconcilerError):
-        network = ensure(ctx, record.spec.sandbox.network)
-        with locks.exclusive(ctx.layout.network_lock):
-            stand(ctx, network)
-            _declare(ctx)
+        restore(ctx, (record.spec.sandbox.network,))
 
 
 def _publish(ctx: Context, record: PodRecord) -> None:

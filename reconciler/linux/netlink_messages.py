@@ -1,8 +1,10 @@
-"""The shape of netlink(7)'s messages and of the attributes in them, for readers that need a few of many."""
+"""The shape of netlink(7)'s messages and attributes, for who needs a few of many; and the way to rtnetlink."""
 
 from __future__ import annotations
 
+import socket
 import struct
+import sys
 from collections.abc import Iterator
 
 HEAD = struct.Struct("=IHHII")
@@ -12,8 +14,26 @@ LINK = struct.Struct("=BxHiII")
 ATTRIBUTE = struct.Struct("=HH")
 """struct nlattr: length, type."""
 
+ERROR = 2
+"""NLMSG_ERROR of <linux/netlink.h>: the kernel's answer to a request, also where it did what was asked."""
+
+_PATIENCE = 20.0
+"""Seconds for an answer, which the kernel has ready at once."""
+
 _KIND = 0x3FFF
 """Attribute types without NLA_F_NESTED and NLA_F_NET_BYTEORDER."""
+
+
+def rtnetlink() -> socket.socket:
+    """To the kernel, in the calling thread's network namespace. An answer that does not come raises TimeoutError."""
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    kernel.settimeout(_PATIENCE)
+    return kernel
+
+
+def refusal(answer: bytes) -> int:
+    """The errno in the body of an ERROR; 0 for "done"."""
+    return -int.from_bytes(answer[:4], sys.byteorder, signed=True)
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:

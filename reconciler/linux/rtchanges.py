@@ -10,15 +10,14 @@ import errno
 import os
 import socket
 import struct
-import sys
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from reconciler.linux.netlink_messages import ATTRIBUTE, HEAD, LINK, messages
+from reconciler.linux.netlink_messages import ATTRIBUTE, ERROR, HEAD, LINK, messages, refusal, rtnetlink
 
-_ERROR, _NEWLINK, _DELLINK, _SETLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 2, 16, 17, 19, 20, 24, 28
+_NEWLINK, _DELLINK, _SETLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 17, 19, 20, 24, 28
 _REQUEST, _ACK, _REPLACE, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
-"""NLMSG_…, RTM_… and NLM_F_… of <linux/netlink.h> and <linux/rtnetlink.h>."""
+"""RTM_… and NLM_F_… of <linux/netlink.h> and <linux/rtnetlink.h>."""
 
 _MAC, _NAME, _MTU, _MASTER, _PORT, _INFO, _ALIAS, _NAMESPACE = 1, 3, 4, 10, 12, 18, 20, 28
 _KIND, _DATA, _PEER, _MODE = 1, 2, 1, 4
@@ -31,7 +30,7 @@ _BRIDGE = 7
 _HOME = struct.Struct("=BBBBI")
 """struct ifaddrmsg: family, prefix length, flags, scope, index of the link."""
 _ADDRESS, _LOCAL = 1, 2
-_NODAD = 0x02
+NODAD = 0x02
 """IFA_…; IFA_F_NODAD of <linux/if_addr.h>: an IPv6 address that is ours without asking the neighbours for a second."""
 
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -43,9 +42,6 @@ _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 _PERMANENT = 0x40 | 0x02
 _IN_MASTER, _STICKY, _THEIR_MAC = 0x04, 0x40, 2
 """NUD_NOARP and NUD_REACHABLE; NTF_MASTER, NTF_STICKY and NDA_LLADDR of <linux/neighbour.h>."""
-
-_PATIENCE = 20.0
-"""Seconds for the answers, which the kernel has ready at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +60,11 @@ def make(*changes: Change) -> None:
     Raises OSError with the first refusal, or when no answer comes.
     """
     answers: list[int] = []
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
-        kernel.settimeout(_PATIENCE)
+    with rtnetlink() as kernel:
         try:
             kernel.send(b"".join(map(_request, changes)))
             while len(answers) < len(changes):  # in the order of the requests
-                answers += (
-                    _refusal(content) for kind, _, _, content in messages(kernel.recv(1 << 16)) if kind == _ERROR
-                )
+                answers += (refusal(content) for kind, _, _, content in messages(kernel.recv(1 << 16)) if kind == ERROR)
         except TimeoutError:
             raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
     refused = next(filter(None, answers), 0)
@@ -114,7 +107,7 @@ def nailed(index: int, mac: str) -> Change:
 def address(index: int, ip: str, prefix: int) -> Change:
     """Give a link an address; an IPv6 one is its own at once, without asking the neighbours."""
     family, packed = _packed(ip)
-    flags = _NODAD if family == socket.AF_INET6 else 0
+    flags = NODAD if family == socket.AF_INET6 else 0
     head = _HOME.pack(family, prefix, flags, 0, index)
     return Change(_NEWADDR, _CREATE | _REPLACE, head + _attribute(_LOCAL, packed) + _attribute(_ADDRESS, packed))
 
@@ -128,11 +121,6 @@ def default_route(index: int, gateway: str) -> Change:
 
 def _request(change: Change) -> bytes:
     return HEAD.pack(HEAD.size + len(change.body), change.kind, _REQUEST | _ACK | change.flags, 0, 0) + change.body
-
-
-def _refusal(answer: bytes) -> int:
-    """The errno in a struct nlmsgerr, 0 for "done"."""
-    return -int.from_bytes(answer[:4], sys.byteorder, signed=True)
 
 
 def _link(index: int = 0, *, up: bool = False, family: int = socket.AF_UNSPEC) -> bytes:

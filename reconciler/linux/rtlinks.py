@@ -14,9 +14,20 @@ import sys
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from reconciler.linux.netlink_messages import ATTRIBUTE, HEAD, LINK, attributes, chosen, messages, text
+from reconciler.linux.netlink_messages import (
+    ATTRIBUTE,
+    ERROR,
+    HEAD,
+    LINK,
+    attributes,
+    chosen,
+    messages,
+    refusal,
+    rtnetlink,
+    text,
+)
 
-_ERROR, _DONE, _NEWLINK, _GETLINK, _NEWADDR, _GETADDR = 2, 3, 16, 18, 20, 22
+_DONE, _NEWLINK, _GETLINK, _NEWADDR, _GETADDR = 3, 16, 18, 20, 22
 _REQUEST, _DUMP, _INTERRUPTED = 0x1, 0x300, 0x10
 """NLM_F_REQUEST, NLM_F_DUMP, NLM_F_DUMP_INTR (links came or went meanwhile) of <linux/netlink.h>."""
 
@@ -34,8 +45,6 @@ _HOME = struct.Struct("=BBBBI")
 _ADDRESS, _LOCAL = 1, 2
 """IFA_… of <linux/if_addr.h>: of an IPv4 address the second is the link's own, the first its peer's."""
 
-_PATIENCE = 20.0
-"""Seconds for an answer, which the kernel has ready at once."""
 _ATTEMPTS = 5
 
 
@@ -61,7 +70,7 @@ def dump() -> tuple[Link, ...]:
 def forwards(index: int) -> bool:
     """Whether the port of a bridge lets through what it gets; of a link that is none, too. Raises OSError where there
     is no link of this index."""
-    with _kernel() as kernel:
+    with rtnetlink() as kernel:
         _send(kernel, _GETLINK, _REQUEST, _asks(index))
         _, _, _, content = next(messages(_checked(kernel.recv(1 << 17))))
     state = _port(chosen(content, frozenset({_INFO}), LINK.size)).get(_STATE)
@@ -94,7 +103,7 @@ def _dump(asked: int, body: bytes, wanted: int) -> tuple[list[bytes], bool]:
     """Also whether nothing changed meanwhile."""
     found: list[bytes] = []
     whole = True
-    with _kernel() as kernel:
+    with rtnetlink() as kernel:
         _send(kernel, asked, _REQUEST | _DUMP, body)
         while True:
             for kind, flags, _, content in messages(_checked(kernel.recv(1 << 17))):
@@ -105,12 +114,6 @@ def _dump(asked: int, body: bytes, wanted: int) -> tuple[list[bytes], bool]:
                     found.append(content)
 
 
-def _kernel() -> socket.socket:
-    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-    kernel.settimeout(_PATIENCE)
-    return kernel
-
-
 def _send(kernel: socket.socket, kind: int, flags: int, body: bytes) -> None:
     kernel.send(HEAD.pack(HEAD.size + len(body), kind, flags, 1, 0) + body)
 
@@ -118,8 +121,8 @@ def _send(kernel: socket.socket, kind: int, flags: int, body: bytes) -> None:
 def _checked(answer: bytes) -> bytes:
     """The same. Raises OSError for what it refuses."""
     for kind, _, _, content in messages(answer):
-        if kind == _ERROR:
-            number = -int.from_bytes(content[:4], sys.byteorder, signed=True)
+        if kind == ERROR:
+            number = refusal(content)
             raise OSError(number, os.strerror(number))
     return answer
 

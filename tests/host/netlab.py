@@ -18,6 +18,7 @@ from typing import TypeVar
 from reconciler.engine import processes
 from reconciler.engine.network import bridge, netlink, pod
 from reconciler.engine.network.bridge import BridgeConfig
+from reconciler.linux.rtchanges import NODAD
 from reconciler.linux.syscalls import KERNEL, Namespace, in_network
 from reconciler.model.key import PodId
 from reconciler.model.observed import PidRef
@@ -91,8 +92,8 @@ class Lab:
         try:
             with netlink.here("make another link") as ip:
                 ip.link("add", ifname=link, kind="veth", peer={"ifname": "eth0", "net_ns_fd": fd})
-                index = index_of(ip, link)
-                ip.addr("add", index=index, address=here, prefixlen=64, flags=netlink.NODAD)
+                index = netlink.index_here(link)
+                ip.addr("add", index=index, address=here, prefixlen=64, flags=NODAD)
                 ip.link("set", index=index, state="up")
             inside("set up the machine", fd, lambda ip: reach(ip, there, here))
         finally:
@@ -125,15 +126,9 @@ def inside(doing: str, fd: int, work: Callable[[netlink.Socket], T]) -> T:
     return in_network(fd, body)
 
 
-def index_of(ip: netlink.Socket, name: str) -> int | None:
-    """The index of the interface called ``name``, or None."""
-    found = ip.link_lookup(ifname=name)
-    return int(found[0]) if found else None
-
-
 def reach(ip: netlink.Socket, address: str, gateway: str) -> None:
-    index = index_of(ip, "eth0")
-    ip.addr("add", index=index, address=address, prefixlen=64, flags=netlink.NODAD)
+    index = netlink.index_here("eth0")
+    ip.addr("add", index=index, address=address, prefixlen=64, flags=NODAD)
     ip.link("set", index=index, state="up")
     ip.route("add", family=socket.AF_INET6, dst="default", gateway=gateway)
 
@@ -146,9 +141,9 @@ def ip6_of(ip: str, config: BridgeConfig) -> str:
 
 
 def _up(ip: netlink.Socket, name: str, address: str, address6: str) -> None:
-    index = index_of(ip, name)
+    index = netlink.index_here(name)
     ip.addr("add", index=index, address=address, prefixlen=24)
-    ip.addr("add", index=index, address=address6, prefixlen=64, flags=netlink.NODAD)
+    ip.addr("add", index=index, address=address6, prefixlen=64, flags=NODAD)
     ip.link("set", index=index, state="up")
     ip.link("set", index=1, state="up")
 

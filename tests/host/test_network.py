@@ -18,6 +18,7 @@ import pytest
 from reconciler.engine.network import bridge, hostips, ipv6, names, netlink, pod, portmap, subnet
 from reconciler.engine.network.bridge import BridgeConfig
 from reconciler.engine.network.portmap import Published
+from reconciler.linux.rtchanges import NODAD
 from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import PortBinding
@@ -33,7 +34,6 @@ from tests.host.netlab import (
     Node,
     ask,
     bridged,
-    index_of,
     inside,
     reach,
     serve,
@@ -60,7 +60,7 @@ def test_the_bridge_is_made_once_and_keeps_its_address_and_mac(lab: Lab) -> None
     lab.pod("10.101.0.2")
     bridge.ensure_bridge(lab.config)
     with netlink.here("look") as ip:
-        index = index_of(ip, "rc-tst2")
+        index = netlink.index_here("rc-tst2")
         (link,) = ip.get_links(index)
         addresses = [a.get("address") for a in ip.get_addr(index=index, family=socket.AF_INET)]
     assert link.get("address") == names.mac_of("10.101.0.1")
@@ -252,11 +252,11 @@ def test_others_networks_of_guests_are_not_cut_off() -> None:
         try:
             with netlink.here("make a network as podman does") as ip:
                 ip.link("add", ifname="podman1", kind="bridge")
-                index = index_of(ip, "podman1")
-                ip.addr("add", index=index, address="2001:db8:60::1", prefixlen=64, flags=netlink.NODAD)
+                index = netlink.index_here("podman1")
+                ip.addr("add", index=index, address="2001:db8:60::1", prefixlen=64, flags=NODAD)
                 ip.link("set", index=index, state="up")
                 ip.link("add", ifname="veth0", kind="veth", master=index, peer={"ifname": "eth0", "net_ns_fd": fd})
-                ip.link("set", index=index_of(ip, "veth0"), state="up")
+                ip.link("set", index=netlink.index_here("veth0"), state="up")
             inside("set up the guest", fd, lambda ip: reach(ip, "2001:db8:60::2", "2001:db8:60::1"))
         finally:
             os.close(fd)
@@ -521,7 +521,7 @@ def _route_loopback_out(node: Node) -> None:
 
     def look_inside() -> None:
         with netlink.here("be hostile") as ip:
-            index = index_of(ip, "eth0")
+            index = netlink.index_here("eth0")
             Path("/proc/sys/net/ipv4/conf/eth0/route_localnet").write_text("1")
             ip.addr("del", index=1, address="127.0.0.1", prefixlen=8)
             ip.route("add", dst="127.0.0.0/8", gateway="10.101.0.1", oif=index)

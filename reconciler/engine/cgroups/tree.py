@@ -299,7 +299,7 @@ def _is_made(directory: Path) -> bool:
     try:
         directory.mkdir(mode=0o755)
     except FileExistsError:
-        return True
+        pass
     except FileNotFoundError:
         return False
     return True

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reconciler.engine.effects import effect
 from reconciler.engine.network import interface, ipv6, names, netlink, sysctls
+from reconciler.linux.rtchanges import NODAD
 
 CONF = Path("/proc/sys/net/ipv4/conf")
 
@@ -148,7 +149,7 @@ def _address(ip: netlink.Socket, index: int, config: BridgeConfig) -> None:
     ip.link("set", index=index, mtu=config.mtu, address=names.mac_of(config.gateway), state="up", **options)
     if config.network6 is not None:
         prefix = config.network6.prefixlen
-        ip.addr("replace", index=index, address=config.gateway6, prefixlen=prefix, flags=netlink.NODAD)
+        ip.addr("replace", index=index, address=config.gateway6, prefixlen=prefix, flags=NODAD)
 
 
 def _unless(call: netlink.Socket, harmless: int, *arguments: object, **options: object) -> None:

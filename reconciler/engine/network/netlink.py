@@ -25,9 +25,6 @@ from reconciler.model.observed import PidRef
 if TYPE_CHECKING:
     import asyncio
 
-NODAD = 0x02
-"""IFA_F_NODAD of <linux/if_addr.h>: an IPv6 address that is ours without asking the neighbours for a second."""
-
 PATIENCE = 20.0
 """Seconds until a socket is given up, from its opening on: of what is waited for there, the longest takes 0.1 s."""
 
@@ -53,12 +50,10 @@ def here(doing: str, patience: float = PATIENCE) -> Iterator[Socket]:
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
-        with IPRoute() as ip, bounded(ip, doing, patience):
+        with refused(doing), IPRoute() as ip, bounded(ip, doing, patience):
             yield ip
     except NetlinkError as e:
         raise failure(doing, e.code) from e
-    except OSError as e:
-        raise failure(doing, e.errno or 0) from e
 
 
 @contextmanager
