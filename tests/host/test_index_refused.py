@@ -4,16 +4,20 @@ runs goes on, and so does the controller when it is over."""
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import re
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from reconciler.engine.store.tx import Store
 from tests.host.instance import Instance, until
 from tests.host.lives import events, expect_settled, log_of, sleeper
 from tests.host.manifests import pod, put
@@ -112,3 +116,37 @@ def _took(instance: Instance, *words: object) -> tuple[subprocess.CompletedProce
     """How a command ended, and the seconds until then."""
     begun = time.monotonic()
     return instance.run(*words), time.monotonic() - begun
+
+
+def test_what_another_thread_opened_while_it_was_read_only_is_not_kept(running: Instance) -> None:
+    """SQLite shares what it maps of a file among a process's threads: one that only reads would keep it read-only for
+    those that write."""
+    database = running.engine.layout.database
+    mine = Store(database)
+    mine.read("SELECT 1")  # where nobody has it open, it cannot even be read then
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        process.submit(_open_it_at_the_end, database).result(seconds(60))
+    mine.close()
+
+
+def _open_it_at_the_end(database: Path) -> None:
+    """One thread opens it while it is read-only, another, which only reads, when the first has it open still."""
+    store = Store(database)
+    opened, over = threading.Event(), threading.Event()
+
+    def linger() -> None:
+        opened.set()
+        assert over.wait(seconds(30))
+
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        with read_only(database.parent):
+            store.fill = linger
+            last = first.submit(store.read, "SELECT 1")
+            assert opened.wait(seconds(30))
+            store.fill = lambda: None
+        assert second.submit(store.read, "SELECT 1").result() == [(1,)]
+        over.set()
+        assert last.result() == [(1,)]
+        with store.transaction() as connection:
+            connection.execute("DELETE FROM events WHERE 0")
+        store.close()

@@ -102,6 +102,24 @@ def is_read_only(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_READONLY
 
 
+def is_for_reading(connection: sqlite3.Connection) -> bool:
+    """Whether nothing can be written by ``connection``, or by any of its process until all are closed.
+
+    The file itself may be writable again: what SQLite has opened does not become so, and is what threads share (the
+    -shm; os_unix.c: unixOpenSharedMemory). It says so of a write before it looks whether another process writes; not of
+    BEGIN IMMEDIATE, which then only reads.
+    """
+    usual = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("DELETE FROM events WHERE 0")
+    except sqlite3.Error as e:
+        return is_read_only(e)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {usual}")
+    return False
+
+
 def refused(doing: str, path: Path, error: sqlite3.Error) -> TryLater:
     """What SQLite refuses, and what to do about it, in one sentence each."""
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:

@@ -59,6 +59,8 @@ class Store:
         except BaseException:
             _rollback(connection)
             raise
+        finally:
+            self._let_go_of_read_only()
 
     def read(self, sql: str, arguments: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """The rows of one SELECT, seen in one snapshot.
@@ -70,8 +72,7 @@ class Store:
         except sqlite3.Error as e:
             raise self._failed("read", e) from e
         finally:
-            if getattr(self._local, "read_only", False):
-                self.close()
+            self._let_go_of_read_only()
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -107,9 +108,13 @@ class Store:
             raise
         connection: sqlite3.Connection = local.connection
         # What it cannot write, SQLite opens for reading, and stays with that in all of a process for as long as any of
-        # its threads has it open: what was read-only for a moment would be for ever.
-        local.read_only = not os.access(self.path, os.W_OK)
+        # its threads has it open: what was read-only for a moment would be for ever. So no thread keeps it.
+        local.read_only = opening.is_for_reading(connection)
         return connection
+
+    def _let_go_of_read_only(self) -> None:
+        if getattr(self._local, "read_only", False):
+            self.close()
 
     def _failed(self, doing: str, error: sqlite3.Error) -> ReconcilerError:
         if opening.is_read_only(error):
