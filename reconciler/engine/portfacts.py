@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterable, Iterator
 
-from reconciler.engine import nameserver, netrecords, recorded, watched
+from reconciler.engine import monitors, nameserver, netrecords, processes, recorded, watched
 from reconciler.engine.context import Context
 from reconciler.engine.network import ports
 from reconciler.engine.store import pods as index
-from reconciler.model.key import Key, PodId
+from reconciler.model.errors import PortTaken
+from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import HostFacts, PortHolder, Problem
 from reconciler.model.spec import NO_NETWORK, PodSpec, PortBinding, Protocol
 
 SANDBOX_ERROR = "CreatePodSandboxError"
 """Kubernetes' word for a pod of which not even the sandbox can be made."""
+
+LETS_GO = 2.0
+"""Seconds for our own processes to let go of the ports of a container that has ended."""
+_LOOK = 0.005
+"""Seconds between two tries to have a port that they still have."""
+
+
+def hold(ctx: Context, bindings: Iterable[PortBinding], container: ContainerId | None = None) -> list[socket.socket]:
+    """``ports.hold``, also of what is let go at this moment: the zygote has a copy of all that a monitor holds, until
+    it has reaped it. ``container``: who had the ports until now, whose dead monitor it may be replacing.
+
+    Raises what that raises.
+    """
+    wanted, ipv6 = tuple(bindings), not netrecords.why_no_ipv6(ctx)
+    deadline, before = time.monotonic() + LETS_GO, -1
+    while True:
+        try:
+            return ports.hold(wanted, ipv6=ipv6)
+        except PortTaken as taken:
+            if time.monotonic() > deadline or before == taken.pid == 0 or not _lets_go(ctx, taken.pid, container):
+                raise
+            before = taken.pid
+        time.sleep(_LOOK)
+
+
+def _lets_go(ctx: Context, pid: int, container: ContainerId | None) -> bool:
+    """0, whom nobody can find, may have let go already."""
+    if not pid or monitors.is_zygote(ctx.layout, pid):
+        return True
+    holder = processes.pid_ref(pid)
+    return bool(holder and container and watched.watches(holder, container))
 
 
 def host_facts(ctx: Context, key: Key, want: PodSpec | None) -> HostFacts:

@@ -23,11 +23,11 @@ from reconciler.engine import (
     infra,
     members,
     nameserver,
-    netrecords,
     networks,
     observe,
     podfiles,
     podgroups,
+    portfacts,
     processes,
     projected,
     recorded,
@@ -35,7 +35,6 @@ from reconciler.engine import (
     sandboxes,
 )
 from reconciler.engine.context import Context
-from reconciler.engine.network import ports
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, Past, PodRecord
 from reconciler.engine.store import pods as index
 from reconciler.model.actions import RenewContainer, RenewSandbox
@@ -84,7 +83,7 @@ def sandbox(ctx: Context, action: RenewSandbox) -> None:
     if before is None or (end := _write_down_end(ctx, before)) is None:
         return
     end_cut_short(ctx, before.id)  # it may hold the ports
-    held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))
+    held = portfacts.hold(ctx, spec.sandbox.ports, before.id)
     try:
         lease = sandboxes.lease_of(ctx, spec)
         _end_processes(ctx, old)

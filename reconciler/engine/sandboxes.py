@@ -24,10 +24,10 @@ from reconciler.engine import (
     locks,
     named,
     nameserver,
-    netrecords,
     networks,
     podfiles,
     podgroups,
+    portfacts,
     processes,
     projected,
     records,
@@ -35,7 +35,6 @@ from reconciler.engine import (
 )
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
-from reconciler.engine.network import ports
 from reconciler.engine.recorded import facts_of, note_pod, record_of, record_of_pod, require_pod, state_of_pod
 from reconciler.engine.records import RECORD, STATE, Begun, ContainerRecord, PodRecord, PodState
 from reconciler.engine.store import addresses, events
@@ -70,7 +69,7 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId, *, start: bool = True) 
     cgroups.expect_moves()
     nameserver.make_room(ctx, spec)
     _end_unrecorded(ctx, spec.key)
-    held = ports.hold(spec.sandbox.ports, ipv6=not netrecords.why_no_ipv6(ctx))
+    held = portfacts.hold(ctx, spec.sandbox.ports)
     try:
         with users.choosing(ctx, spec) as ids:
             record = _record(ctx, spec, owner, ids)

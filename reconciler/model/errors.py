@@ -50,7 +50,11 @@ class Busy(TryLater):
 
 
 class PortTaken(TryLater):
-    """A host port cannot be bound; the message says who holds it."""
+    """A host port cannot be bound; the message says who holds it: ``pid``, or 0 where that cannot be known."""
+
+    def __init__(self, message: str, *, pid: int = 0) -> None:
+        super().__init__(message)
+        self.pid = pid
 
 
 class Permanent(ReconcilerError):

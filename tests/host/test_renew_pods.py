@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from reconciler.engine import processes, recorded
+from reconciler.engine import portfacts, processes, recorded
 from reconciler.engine.dns import table
 from reconciler.engine.network import names
+from reconciler.engine.network.sockets import Owners
 from reconciler.model.actions import RenewSandbox, StartContainer
 from reconciler.model.errors import PortTaken
 from reconciler.model.key import Key
@@ -20,7 +24,8 @@ from reconciler.model.observed import ContainerState
 from reconciler.model.spec import PortBinding
 from tests.host.handmade import ASKED, ByHand, member
 from tests.host.instance import Instance, checked, until
-from tests.host.lives import end
+from tests.host.lives import end, zygote_of
+from tests.slowness import seconds
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 
@@ -235,7 +240,7 @@ def test_killed_at_any_effect_it_has_ended_and_is_renewed(pod: ByHand, tmp_path:
         assert infra.state in (E, C, R), fault
         if infra.state is E:
             assert infra.exit is not None, fault
-            # The zygote has copies of the sockets until it has reaped who watched that life.
+            # the zygote has copies of the sockets until it has reaped who watched that life
             until(lambda: _is_free(PORT.host_port), f"the port is free after {fault}")
             assert not pod.sandbox.networked, fault
         else:
@@ -250,3 +255,22 @@ def test_killed_at_any_effect_it_has_ended_and_is_renewed(pod: ByHand, tmp_path:
         pod.engine.tidy()
         assert pod.instance.leaks() == (), fault
     assert pod.engine.keys() == (Key("default", "box"),)
+
+
+def test_it_waits_for_ports_that_the_zygote_still_has(
+    pod: ByHand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has copies of what a monitor holds, until it has reaped it."""
+    monkeypatch.setattr(portfacts, "LETS_GO", seconds(30))
+    pod.stop()
+    assert pod.die(RenewSandbox(pod.sandbox.id, pod.spec, ASKED), "monitor.create:after:1")
+    zygote = zygote_of(pod.instance).pid
+    with ThreadPoolExecutor(1) as another:
+        os.kill(zygote, signal.SIGSTOP)
+        revived = another.submit(pod.revive)
+        until(lambda: revived.done() or Owners().all_of(PORT) == (zygote,), "it alone has the port")
+        assert not revived.done()
+        os.kill(zygote, signal.SIGCONT)
+        revived.result(seconds(60))
+    assert pod.infra.state is R
+    assert not _is_free(PORT.host_port)

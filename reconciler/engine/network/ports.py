@@ -184,7 +184,8 @@ def _out_of_the_way(holder: socket.socket) -> socket.socket:
 def _refusal(binding: PortBinding, e: OSError) -> TryLater | InvalidInput | HostUnfit:
     doing = f"cannot publish port {binding}"
     if e.errno == errno.EADDRINUSE:
-        return PortTaken(f"{doing}: it is held by {_told(binding, sockets.Owners().of(binding))}")
+        holder = _told(binding, sockets.Owners().of(binding))
+        return PortTaken(f"{doing}: it is held by {holder}", pid=holder.pid)
     if e.errno in (errno.EADDRNOTAVAIL, errno.EINVAL) or isinstance(e, socket.gaierror):
         return InvalidInput(f"{doing}: {binding.host_ip} is no address of this host")
     if e.errno in _SHORT_OF:
