@@ -9,7 +9,7 @@ Commands that only look begin here, so little is imported; what a plan needs bey
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -52,23 +52,29 @@ def look(
     """Read what stands and runs of a key. ``want`` is what its applied spec is to be compared with; ``held``: the
     caller holds the key's lock, so exits may be written down."""
     found: tuple[Sandbox | None, tuple[Container, ...]] = (None, ())
-    for pod in index.pods_of(ctx.store, key):
+    for pod, containers in index.with_containers_of(ctx.store, key).items():
         record = recorded.record_of_pod(ctx, pod)
         if record is None:
             continue
         state = recorded.state_of_pod(ctx, pod)
         if found[0] is None or not state.ended:
-            found = _read_pod(ctx, record, state, want, held, is_stale)
+            found = _read_pod(ctx, record, containers, state, want, held, is_stale)
         if not state.ended:
             break  # two lives at once only in the middle of a repair: the older one ends first
     return Observed(key, *found)
 
 
 def _read_pod(
-    ctx: Context, record: PodRecord, state: PodState, want: PodSpec | None, held: bool, is_stale: IsStale
+    ctx: Context,
+    record: PodRecord,
+    containers: Iterable[ContainerId],
+    state: PodState,
+    want: PodSpec | None,
+    held: bool,
+    is_stale: IsStale,
 ) -> tuple[Sandbox, tuple[Container, ...]]:
     infra, members = None, []
-    for container in index.containers_of(ctx.store, record.id):
+    for container in containers:
         facts = recorded.facts_of(ctx, container)
         container_record = recorded.record_for(ctx, container, facts)
         if container_record is None:

@@ -222,7 +222,7 @@ class DirectorySource:
             return answer
 
     def _resolve(self, key: Key, snapshot: Snapshot) -> Resolution:
-        holdings = Holdings(frozenset(self._owned), frozenset(self._going), self.prune)
+        holdings = Holdings(self._owned, self._going, self.prune)  # as they are: our caller has the lock
         return resolve(key, snapshot, self._memory, holdings)
 
     # --- helpers -----------------------------------------------------------------------------------------------

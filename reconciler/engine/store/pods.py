@@ -74,6 +74,21 @@ def pods_of(store: Store, key: Key) -> tuple[PodId, ...]:
     return tuple(PodId(str(row[0])) for row in rows)
 
 
+def with_containers_of(store: Store, key: Key) -> dict[PodId, list[ContainerId]]:
+    """The same with their containers, in the order in which they were filed: for each look at a pod one question."""
+    rows = store.read(
+        "SELECT pods.id, containers.id FROM pods LEFT JOIN containers ON containers.pod = pods.id"
+        " WHERE kind = ? AND namespace = ? AND pods.name = ? ORDER BY pods.rowid, containers.rowid",
+        (key.kind, key.namespace, key.name),
+    )
+    found: dict[PodId, list[ContainerId]] = {}
+    for pod, container in rows:
+        mine = found.setdefault(PodId(str(pod)), [])
+        if container is not None:
+            mine.append(ContainerId(str(container)))
+    return found
+
+
 def all_pods(store: Store, *, with_ports: bool = False) -> tuple[PodRow, ...]:
     """Every row, or only those of pods that have host ports."""
     where = " WHERE ports != '[]'" if with_ports else ""

@@ -133,6 +133,8 @@ def test_pods_and_their_members_are_known_by_name(store: Store) -> None:
         index.add_pod(store, PodId(pod), key, ())
     for number, (name, attempt) in enumerate([("", 0), ("web", 1), ("app", 0), ("web", 0)]):
         index.add_container(store, CONTAINERS[number], PodId("aa"), name, attempt)
+    assert index.with_containers_of(store, WEB) == {"aa": [*CONTAINERS]}
+    assert index.with_containers_of(store, DB) == {"bb": []}
     members = [("app", 0, 2), ("web", 0, 3), ("web", 1, 1)]
     of_web = tuple(Named(WEB, name, attempt, CONTAINERS[number]) for name, attempt, number in members)
     assert names.names(store) == (
