@@ -99,14 +99,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What was seen when nothing was to be done or waited for, and the status of that. Plan and status are functions of
-    what is seen and of the time; where the plan named no time, they are the same as long as nothing else is seen. So
-    most looks at most pods, which find them as they were, cost no more than the looking."""
+    """What was seen when nothing was to be done or waited for, and the status of that, and whom to watch. Plan and
+    status are functions of what is seen and of the time; where the plan named no time, they are the same as long as
+    nothing else is seen. So most looks at most pods, which find them as they were, cost no more than the looking."""
 
     desired: Desired
     have: Observed
     host: HostFacts
     status: PodStatus
+    running: tuple[tuple[ContainerId, PidRef], ...]
+    patients: tuple[Patient, ...]
 
     def holds(self, desired: Desired, have: Observed, host: HostFacts) -> bool:
         return self.have == have and self.host == host and self.desired == desired
@@ -192,7 +194,7 @@ def _look(key: Key, wanted: Resolver, engine: PodEngine, clock: Clock, rest: Res
     if wanted.learn(key, have.sandbox.owner if have.sandbox else None):  # another process made, took over, removed it
         resolution, have = _observe(key, wanted, engine)
     host = _with_releases(key, engine.host_facts(key, _spec(resolution.desired)), wanted)
-    if rest is not None and rest.holds(resolution.desired, have, host):
+    if rest is not None and not resolution.foreign and rest.holds(resolution.desired, have, host):
         return _Look(resolution, have, host, PodActions(), rest)
     return _Look(resolution, have, host, compute_pod_actions(resolution.desired, have, host, clock.now()))
 
@@ -309,23 +311,26 @@ def _perform(lock: KeyLock, engine: PodEngine, action: Action) -> tuple[Containe
 def _result(key: Key, seen: _Look, tally: _Tally, clock: Clock) -> Result:
     sandbox = seen.have.sandbox
     rest = seen.rest if not tally.failed else None
-    status = rest.status if rest else with_troubles(_status(seen, clock), _troubles(seen, tally))
-    rests = not (seen.plan.steps or seen.plan.waiting or tally.errors) and seen.plan.wake_at is None
+    if rest is None:
+        status = with_troubles(_status(seen, clock), _troubles(seen, tally))
+        rest = Rest(seen.resolution.desired, seen.have, seen.host, status, _running(seen.have), _patients(seen))
+    plan = seen.plan
+    rests = not (plan.steps or plan.waiting or tally.errors or seen.resolution.foreign) and plan.wake_at is None
     return Result(
         key=key,
         desired=seen.resolution.desired,
-        status=status,
+        status=rest.status,
         steps=tuple(tally.steps),
         waiting=seen.plan.waiting,
         requeue_at=_when(seen, clock),
         error=_worst(tally.errors),
         owner=sandbox.owner if sandbox else None,
-        running=_running(seen.have),
+        running=rest.running,
         blocked_by=frozenset(h.key for h in seen.host.port_holders if h.key is not None and h.key != key),
         settling=_is_settling(seen.resolution),
         more=bool(seen.plan.steps),
-        patients=_patients(seen),
-        rest=rest or (Rest(seen.resolution.desired, seen.have, seen.host, status) if rests else None),
+        patients=rest.patients,
+        rest=rest if rests else None,
     )
 
 

@@ -252,6 +252,7 @@ def remove(ctx: Context, container: ContainerId, *, keep_volumes: bool = False) 
     index.remove_container(ctx.store, container)
     ctx.cache.containers.pop(container, None)
     ctx.cache.monitors.pop(container, None)
+    ctx.cache.alike.pop(container, None)
 
 
 def _tell_of_lost_record(ctx: Context, container: ContainerId) -> None:

@@ -73,10 +73,12 @@ class Cache:
     """Container records and the places of pods' cgroups never change, so each is read once; ``mtu`` is the uplink's
     once it was looked up, ``counted`` when the files of a volume were counted last. ``monitors`` are processes that
     were seen to be the monitors of lives of containers; ``etc`` the stamps of pods' files of /etc, with what they
-    follow from; ``declared`` what the firewall's table was last made to say (what others have done to it since is found
+    follow from; ``alike`` what was compared last for a pod or a container, and which of the two counts (``observe``);
+    ``declared`` what the firewall's table was last made to say (what others have done to it since is found
     by ``upkeep``); ``no_ipv6`` why there is none, and until when that is to be believed."""
 
     containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
+    alike: dict[str, tuple[object, object, object]] = field(default_factory=dict)
     cgroups: dict[PodId, str] = field(default_factory=dict)
     counted: dict[tuple[PodId, str], float] = field(default_factory=dict)
     monitors: dict[ContainerId, tuple[int, PidRef]] = field(default_factory=dict)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar, cast
 
 from reconciler.engine import files, oom, processes, recorded, records, watched
 from reconciler.engine.context import Context
@@ -34,6 +35,8 @@ from reconciler.model.observed import (
 )
 from reconciler.model.probe import Handler, Verdict
 from reconciler.model.spec import ContainerSpec, PodSpec
+
+T = TypeVar("T")
 
 UNKNOWN_EXIT = -1
 
@@ -80,17 +83,18 @@ def _read_pod(
         if container_record is None:
             members.append(_unrecorded(ctx, container))
             continue
-        seen = _container(ctx, container_record, facts, record, held=held)
+        seen = _container(ctx, container_record, facts, record, want, held=held)
         if container_record.infra:
             infra = seen
         else:
             members.append(seen)
     begun = record.begun or Begun(record.created_wall)
     runs = infra is not None and infra.state is ContainerState.RUNNING and not (state.removing or state.ended)
+    applied = records.applied(record, want)
     sandbox = Sandbox(
         id=record.id,
         uid=record.uid,
-        applied=records.applied(record, want),
+        applied=_one_of_alike(ctx, record.id, applied, want),
         owner=record.owner,
         infra=infra,
         networked=infra is not None and state.networked == infra.id,
@@ -110,6 +114,17 @@ def _read_pod(
     return sandbox, tuple(sorted(members, key=lambda c: (c.name, c.attempt)))
 
 
+def _one_of_alike(ctx: Context, whose: str, have: T, want: T | None) -> T:
+    """``want`` itself where what is had is equal to it: whoever compares the two from now on, and all that is in them,
+    need not look into them. A look at a pod that is as it is wanted is mostly such comparing."""
+    if want is None:
+        return have
+    known = ctx.cache.alike.get(whose)
+    if known is None or known[0] is not have or known[1] is not want:
+        known = ctx.cache.alike[whose] = have, want, want if have == want else have
+    return cast(T, known[2])
+
+
 def _begun(ctx: Context, begun: Begun) -> Instant:
     if begun.boot == processes.boot_id():
         return begun.at
@@ -117,7 +132,7 @@ def _begun(ctx: Context, begun: Begun) -> Instant:
 
 
 def _container(
-    ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord, *, held: bool
+    ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord, want: PodSpec | None, *, held: bool
 ) -> Container:
     state, end = state_of(ctx, record.id, facts, held=held)
     if end is not None and (facts.exit is None or facts.exit.code != end.code):
@@ -129,7 +144,8 @@ def _container(
                 _end_cut_short(ctx, record.id, facts)
             if state.can_signal() and not facts.unwatched:
                 _tell_if_unwatched(ctx, record, facts)
-    spec = record.spec if facts.resources is None else _with_resources(record.spec, facts)
+    wanted = want.container(record.name) if want is not None and not record.infra else None
+    spec = _one_of_alike(ctx, record.id, _with_resources(record.spec, facts), wanted)
     past, now = facts.past or record, pod.spec.container(record.name) or record.spec
     verdict, post_start = _verdict(ctx, record, facts, now), _post_start(ctx, record, facts)
     return Container(

@@ -46,4 +46,7 @@ def _fits(sandbox: Sandbox | None, want: PodSpec) -> bool:
 
 def _stands(spec: ContainerSpec, members: tuple[Container, ...]) -> bool:
     """Whether a living container was made from just this spec, so that nothing needs to be made."""
-    return any(c.name == spec.name and c.spec == spec and c.state.can_signal() and not c.newer for c in members)
+    return any(
+        c.name == spec.name and (c.spec is spec or c.spec == spec) and c.state.can_signal() and not c.newer
+        for c in members
+    )

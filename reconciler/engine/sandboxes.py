@@ -237,6 +237,7 @@ def _drop(ctx: Context, pod: PodId) -> None:
     files.discard(ctx.layout.pod(pod), ctx.layout.trash)
     index.remove_pod(ctx.store, pod)
     ctx.cache.etc.pop(pod, None)
+    ctx.cache.alike.pop(pod, None)
 
 
 def _take_over(ctx: Context, record: PodRecord) -> None:
