@@ -24,6 +24,8 @@ Digest = Callable[[bytes], str]
 def bind(present: Present, find: FindObject, digest: Digest) -> Present:
     """The same with the digests of what ``find`` has, and with what it has not."""
     spec = present.spec
+    if not spec.volumes and not any(member.program for member in spec.everyone):
+        return present  # as most, at each look: it refers to nothing
     missing: list[Missing] = []
 
     def bound(member: ContainerSpec) -> ContainerSpec:

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from reconciler.linux.netlink_messages import (
@@ -46,6 +47,8 @@ _ADDRESS, _LOCAL = 1, 2
 """IFA_… of <linux/if_addr.h>: of an IPv4 address the second is the link's own, the first its peer's."""
 
 _ATTEMPTS = 5
+_KNOWN = 1024
+"""Links that are not read again: 1.5 KiB each, with what they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,10 @@ def _checked(answer: bytes) -> bytes:
     return answer
 
 
+@lru_cache(maxsize=_KNOWN)
 def link(content: bytes) -> Link:
-    """What follows the head of an RTM_NEWLINK message."""
+    """What follows the head of an RTM_NEWLINK message. Without statistics it is nearly always, to the byte, what it was
+    at the last look."""
     _, _, index, flags, _ = LINK.unpack_from(content)
     told = chosen(content, _TOLD, LINK.size)
     return Link(

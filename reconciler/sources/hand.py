@@ -314,13 +314,17 @@ class HandSource:
         with self._lock:
             return frozenset(self._owned)
 
+    def _owns(self, key: Key) -> bool:
+        with self._lock:
+            return key in self._owned
+
     def resolve(self, key: Key) -> Resolution:
         """What was asked for. A pod without a word about it is kept: no controller prunes what was made by hand."""
         try:
             pod = self.read(key)
         except TryLater as error:
             return Resolution(Unknown(error.message))
-        if pod is None and key in self.owned:
+        if pod is None and self._owns(key):
             lost = f"what was wanted of it is lost; `reconciler pod rm {key.name}` removes it"
             return Resolution(Unknown(lost))
         if pod is None:

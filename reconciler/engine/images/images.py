@@ -98,7 +98,9 @@ class Images:
         ``error`` is the cause alone. FAILED with a ``retry_at`` in the past, and MISSING, ask for ``ensure``.
         """
         try:
-            record, local_only = self._index.find(reference), _is_local(reference)
+            record = self._index.find(reference)
+            asked_for = record is None or policy is PullPolicy.ALWAYS
+            local_only = asked_for and _is_local(reference)
             renewable = policy is PullPolicy.ALWAYS and not local_only and self._renewable(reference, record)
             near = not renewable and self._offer(reference, record) is not None
         except ImageProblem as problem:
