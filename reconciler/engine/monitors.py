@@ -260,15 +260,6 @@ class Monitors:
             raise _NoZygote(f"it ended with status {done.returncode}")
 
 
-def is_zygote(layout: Layout, pid: int) -> bool:
-    """Whether a process is the instance's zygote, or one that it has just forked."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return f"\0--zygote\0{layout.zygote_socket}\0".encode() in words
-
-
 class _NoZygote(Exception):
     """No zygote took the request; nothing has been done."""
 

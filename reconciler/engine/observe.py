@@ -83,7 +83,7 @@ def _read_pod(
         if container_record is None:
             members.append(_unrecorded(ctx, container))
             continue
-        seen = _container(ctx, container_record, facts, record, want, held=held)
+        seen = _container(ctx, container_record, facts, record, held=held, want=want)
         if container_record.infra:
             infra = seen
         else:
@@ -132,7 +132,13 @@ def _begun(ctx: Context, begun: Begun) -> Instant:
 
 
 def _container(
-    ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodRecord, want: PodSpec | None, *, held: bool
+    ctx: Context,
+    record: ContainerRecord,
+    facts: ContainerFacts,
+    pod: PodRecord,
+    *,
+    held: bool,
+    want: PodSpec | None = None,
 ) -> Container:
     state, end = state_of(ctx, record.id, facts, held=held)
     if end is not None and (facts.exit is None or facts.exit.code != end.code):

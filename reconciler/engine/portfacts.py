@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 
-from reconciler.engine import monitors, nameserver, netrecords, processes, recorded, watched
+from reconciler.engine import nameserver, netrecords, processes, recorded, watched
 from reconciler.engine.context import Context
 from reconciler.engine.network import ports
 from reconciler.engine.store import pods as index
@@ -44,7 +44,7 @@ def hold(ctx: Context, bindings: Iterable[PortBinding], container: ContainerId |
 
 def _lets_go(ctx: Context, pid: int, container: ContainerId | None) -> bool:
     """0, whom nobody can find, may have let go already."""
-    if not pid or monitors.is_zygote(ctx.layout, pid):
+    if not pid or watched.is_zygote(ctx, pid):
         return True
     holder = processes.pid_ref(pid)
     return bool(holder and container and watched.watches(holder, container))

@@ -94,6 +94,15 @@ def watches(monitor: PidRef, container: ContainerId) -> bool:
     return f" -c {container} ".encode() in words
 
 
+def is_zygote(ctx: Context, pid: int) -> bool:
+    """Whether a process is the instance's zygote, or one that it has just forked."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return f"\0--zygote\0{ctx.layout.zygote_socket}\0".encode() in words
+
+
 def exit_command_of(monitor: PidRef, container: ContainerId) -> PidRef | None:
     """The exit command (``… ended ID``) that a monitor waits for: it has told all that it has to tell of a container
     that has ended."""
