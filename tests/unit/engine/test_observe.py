@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,26 @@ def test_when_a_pod_began(begun: Begun, at: float, ctx: Context) -> None:
     sandbox = observe.look(ctx, KEY).sandbox
     assert sandbox is not None
     assert (sandbox.begun, sandbox.begun_wall) == (at, begun.wall)
+
+
+def test_what_is_equal_to_what_is_wanted_is_that(ctx: Context) -> None:
+    """So that nobody who compares them need look into them again; what differs stays what it is."""
+    one, two = ContainerSpec("one", "busybox:1"), ContainerSpec("two", "busybox:1")
+    spec = PodSpec(KEY, containers=(one, two))
+    index.add_pod(ctx.store, POD.id, KEY, ())
+    index.add_container(ctx.store, CONTAINER, POD.id, "one")
+    ctx.layout.pod(POD.id).mkdir()
+    records.write(ctx.layout.pod(POD.id), records.RECORD, replace(POD, spec=spec))
+    record = ContainerRecord(CONTAINER, POD.id, KEY, "one", 0, one)
+    records.write(ctx.layout.container(CONTAINER), records.RECORD, record)
+    same, edited = copy.deepcopy(spec), replace(spec, containers=(replace(one, image="busybox:2"), two))
+    for want in (same, edited, same, spec):
+        have = observe.look(ctx, KEY, want)
+        assert have.applied == spec
+        assert (have.applied is want) == (want == spec)
+        assert have.containers[0].spec == one
+        assert (have.containers[0].spec is want.containers[0]) == (want == spec)
+    assert observe.look(ctx, KEY).applied == spec
 
 
 @pytest.mark.parametrize(
