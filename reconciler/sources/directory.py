@@ -265,11 +265,11 @@ class DirectorySource:
             elif before is not None and before.stamp == stamp and not before.again:
                 files[relative] = before
             else:
-                files[relative] = with_old_objects(self._read_file(relative), before)
+                files[relative] = with_old_objects(self._read_file(relative, before), before)
         return files
 
-    def _read_file(self, relative: str) -> FileState:
-        return reading.read(self._absolute(relative), relative, self._memory.strictness or Strictness.STRICT)
+    def _read_file(self, relative: str, before: FileState | None) -> FileState:
+        return reading.read(self._absolute(relative), relative, self._memory.strictness or Strictness.STRICT, before)
 
     def _quiet_from(self, tree: Tree, now: Instant) -> Instant:
         """When the tree has been quiet for the settle time. Change times are wall clock: one that lies in the

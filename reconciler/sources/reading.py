@@ -23,14 +23,17 @@ _RACY_NS = 50_000_000
 """A file changed this shortly before it was read could change again within the same tick of its clock."""
 
 
-def read(path: str, relative: str, strictness: Strictness = Strictness.STRICT) -> FileState:
-    """Read and compile one file. Never raises: what is wrong with it is in its problems."""
+def read(
+    path: str, relative: str, strictness: Strictness = Strictness.STRICT, before: FileState | None = None
+) -> FileState:
+    """Read and compile one file. Never raises: what is wrong with it is in its problems. ``before``: as it was read
+    last, by the same strictness; a file that is new is read twice within a moment, and compiled once."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
         return unreadable(path, relative, (error.strerror or str(error)).lower())
     try:
-        return _read(descriptor, path, relative, strictness)
+        return _read(descriptor, path, relative, strictness, before)
     except OSError as error:
         return unreadable(path, relative, (error.strerror or str(error)).lower())
     finally:
@@ -45,18 +48,20 @@ def unreadable(
     return FileState(path, relative, stamp, kube.Loaded(pods=(), problems=(trouble,), complete=False, keys_in_error=()))
 
 
-def _read(descriptor: int, path: str, relative: str, strictness: Strictness) -> FileState:
-    before = os.fstat(descriptor)
-    if not stat.S_ISREG(before.st_mode):
+def _read(descriptor: int, path: str, relative: str, strictness: Strictness, before: FileState | None) -> FileState:
+    there = os.fstat(descriptor)
+    if not stat.S_ISREG(there.st_mode):
         return unreadable(path, relative, "it is not a regular file")
-    if before.st_size > LARGEST:
-        return _too_large(path, relative, before)
+    if there.st_size > LARGEST:
+        return _too_large(path, relative, there)
     data = _read_all(descriptor)
     if len(data) > LARGEST:
-        return _too_large(path, relative, before)
-    state = FileState(path, relative, Stamp.of(before), kube.load(path, data, strictness))
-    if Stamp.of(os.fstat(descriptor)) != state.stamp or time.time_ns() - before.st_mtime_ns < _RACY_NS:
-        return replace(state, again=True)
+        return _too_large(path, relative, there)
+    same = before is not None and before.again and before.path == path and before.content == data
+    loaded = before.loaded if before is not None and same else kube.load(path, data, strictness)
+    state = FileState(path, relative, Stamp.of(there), loaded)
+    if Stamp.of(os.fstat(descriptor)) != state.stamp or time.time_ns() - there.st_mtime_ns < _RACY_NS:
+        return replace(state, again=True, content=data)
     return state
 
 

@@ -20,13 +20,14 @@ _GIT_RECHECK = 2.0
 @dataclass(frozen=True, slots=True)
 class FileState:
     """One file as last read. ``path`` is absolute, ``relative`` is below the source's directory. ``again``: it was
-    changing while it was read, so its stamp proves nothing."""
+    changing while it was read, so its stamp proves nothing; ``content`` is what was read, then."""
 
     path: str
     relative: str
     stamp: Stamp | None
     loaded: Loaded
     again: bool = False
+    content: bytes = field(default=b"", compare=False, repr=False)
 
     def may_define(self, key: Key) -> bool:
         """Whether the part of this file that is in error could be about ``key``."""

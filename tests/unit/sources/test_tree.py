@@ -137,6 +137,24 @@ def test_a_file_read_while_it_is_new_is_read_again(tmp_path: Path) -> None:
     assert not read(str(file), "web.yaml").again
 
 
+def test_a_file_that_is_read_again_is_compiled_once(tmp_path: Path) -> None:
+    file, other = tmp_path / "web.yaml", tmp_path / "other.yaml"
+    for one in (file, other):
+        one.write_text(pod("web"))
+        in_a_moment = time.time_ns() + 10**9
+        os.utime(one, ns=(in_a_moment, in_a_moment))
+    first = read(str(file), "web.yaml")
+    os.utime(file, (1, 1))
+    second = read(str(file), "web.yaml", before=first)
+    assert second.loaded is first.loaded
+    assert (second.again, second.content) == (False, b"")
+    file.write_text(pod("db"))
+    assert [pod.spec.key.name for pod in read(str(file), "web.yaml", before=first).loaded.pods] == ["db"]
+    assert read(str(other), "other.yaml", before=first).loaded is not first.loaded, "its problems would name the other"
+    os.truncate(file, LARGEST * 5)
+    assert read(str(file), "web.yaml", before=first).loaded.problems[0].reason == "TooLarge"
+
+
 def test_a_memory_is_what_was_kept(tmp_path: Path) -> None:
     memory = Memory((1, 2), {key("web"): "web.yaml", key("db", "prod"): "x/db.yaml"}, {"": 1, "x": 3})
     file = place_of(tmp_path / "sources", SourceId("dir:/x"))
