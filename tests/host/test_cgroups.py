@@ -60,6 +60,22 @@ def test_a_pods_cgroup_is_in_every_hierarchy_and_usable(layout: Layout, sleeper:
     assert not any(path.exists() for path in places(parent))
 
 
+def test_what_lies_above_was_made_by_somebody_who_was_killed(layout: Layout, sleeper: subprocess.Popen[bytes]) -> None:
+    """Before he had seen to it that it can be used: v1's cpuset begins without CPUs."""
+    parent = layout.cgroup_parent(PodId(new_id()))
+    for path in places(parent):
+        path.parent.mkdir(parents=True)
+    cgroups.make_pod(parent)
+    for path in places(parent):
+        target = path / "c" if cgroups.current().all[0].v2 else path
+        target.mkdir(exist_ok=True)
+        (target / "cgroup.procs").write_text(str(sleeper.pid))
+    cgroups.kill_all(parent)
+    assert wait_for(sleeper) == -9
+    cgroups.remove_pod(parent)
+    assert not any(path.exists() for path in places(parent))
+
+
 def test_everything_that_forks_in_a_cgroup_is_killed(layout: Layout) -> None:
     parent = layout.cgroup_parent(PodId(new_id()))
     cgroups.make_pod(parent)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from reconciler.engine.cgroups.names import check
+from reconciler.engine.files import read_small
 from reconciler.engine.oci.host import CgroupMode
 
 
@@ -89,7 +90,7 @@ def children(directory: Path) -> list[Path]:
 def read_number(file: Path) -> int | None:
     """None for "max", and where it cannot be read."""
     try:
-        text = file.read_text().strip()
+        text = read_small(file).decode().strip()
     except OSError:
         return None
     return None if text == "max" else int(text)

@@ -278,9 +278,10 @@ def _make(hierarchy: Hierarchy, path: str, *, leaf: bool = False) -> Path:
 
 
 def _make_once(hierarchy: Hierarchy, directory: Path, *, leaf: bool) -> None:
-    """Make each directory on the way. v2 hands controllers down, v1's cpuset copies its parent's CPUs; elsewhere there
-    is nothing to see to on the way, which is there nearly always."""
-    if not hierarchy.v2 and "cpuset" not in hierarchy.controllers and _is_made(directory):
+    """Make each directory on the way, which is there nearly always. v2 hands controllers down, v1's cpuset copies its
+    parent's CPUs; elsewhere there is nothing to see to."""
+    copies = "cpuset" in hierarchy.controllers
+    if not hierarchy.v2 and _is_made(directory) and (not copies or _copy_cpuset(directory)):
         return
     top = hierarchy.root
     for part in directory.relative_to(top).parts:
@@ -289,7 +290,7 @@ def _make_once(hierarchy: Hierarchy, directory: Path, *, leaf: bool) -> None:
         top = top / part
         with contextlib.suppress(FileExistsError):  # not exist_ok: that looks again, and it may be gone by then
             top.mkdir(mode=0o755)
-        if "cpuset" in hierarchy.controllers:
+        if copies:
             _copy_cpuset(top)
     if hierarchy.v2 and not leaf:
         _hand_down(directory)
@@ -321,13 +322,17 @@ def _hand_down(directory: Path) -> None:
 _WANTED = frozenset({"cpu", "io", "memory", "pids"})
 
 
-def _copy_cpuset(directory: Path) -> None:
-    for name in ("cpuset.cpus", "cpuset.mems"):
-        file, inherited = directory / name, directory.parent / name
-        if not inherited.exists():  # mounted with noprefix
-            file, inherited = (p.with_name(name.removeprefix("cpuset.")) for p in (file, inherited))
-        if not file.read_text().strip():
-            _write(file, inherited.read_text().strip())
+def _copy_cpuset(directory: Path) -> bool:
+    """False where the parent has none to copy: whoever made it was killed before it had."""
+    here, above = str(directory), str(directory.parent)
+    prefix = "cpuset." if os.access(f"{above}/cpuset.cpus", os.F_OK) else ""  # mounted with noprefix
+    for name in (f"{prefix}cpus", f"{prefix}mems"):
+        if not read_small(f"{here}/{name}").strip():
+            inherited = read_small(f"{above}/{name}").strip()
+            if not inherited:
+                return False
+            _write(f"{here}/{name}", inherited.decode())
+    return True
 
 
 @effect("cgroup.remove")
@@ -359,7 +364,7 @@ def _rmdir_tree(directory: Path) -> list[Path]:
     return busy
 
 
-def _write(file: Path, value: str) -> None:
+def _write(file: Path | str, value: str) -> None:
     """One write(2), which is how the kernel takes a value or refuses it."""
     fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
     try:
