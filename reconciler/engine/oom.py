@@ -45,12 +45,12 @@ def ended_by(layout: Layout, container: ContainerId, code: int, facts: Container
 
 def tell(ctx: Context, record: ContainerRecord, facts: ContainerFacts, pod: PodSpec, end: Exit | None) -> int:
     """Tell of kills that were not told yet; the number that is told now. For holders of the key's lock."""
+    if end is None and not os.access(f"{ctx.layout.exits}/{record.id}.oom", os.F_OK):
+        return facts.oom_kills  # as nearly always; and what a foreign monitor left is told with the end
     count, peak = kills(ctx.layout, record.id)
     if count <= facts.oom_kills:
         return facts.oom_kills
-    counted = ctx.layout.oom_count(record.id).exists()
-    lives = counted and processes.alive(PidRef(facts.pid, facts.pid_start))
-    if end is None and not lives:
+    if end is None and not processes.alive(PidRef(facts.pid, facts.pid_start)):
         return facts.oom_kills  # its end is about to be told
     who = f"Container {record.name}" if record.name and not record.infra else "The infra container"
     limit = (facts.resources or record.spec.resources).memory_limit
