@@ -253,6 +253,7 @@ def remove(ctx: Context, container: ContainerId, *, keep_volumes: bool = False) 
     ctx.cache.containers.pop(container, None)
     ctx.cache.monitors.pop(container, None)
     ctx.cache.alike.pop(container, None)
+    ctx.cache.seen.pop(container, None)
 
 
 def _tell_of_lost_record(ctx: Context, container: ContainerId) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from reconciler.model.events import EventType
     from reconciler.model.login import Logins
     from reconciler.model.objects import ObjectsFor
+    from reconciler.model.observed import Container
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,14 @@ class Cache:
     """Container records and the places of pods' cgroups never change, so each is read once; ``mtu`` is the uplink's
     once it was looked up, ``counted`` when the files of a volume were counted last. ``monitors`` are processes that
     were seen to be the monitors of lives of containers; ``etc`` the stamps of pods' files of /etc, with what they
-    follow from; ``alike`` what was compared last for a pod or a container, and which of the two counts (``observe``);
-    ``declared`` what the firewall's table was last made to say (what others have done to it since is found
-    by ``upkeep``); ``no_ipv6`` why there is none, and until when that is to be believed."""
+    follow from; ``alike`` what was compared last for a pod or a container, and which of the two counts, and ``seen``
+    containers that live, with all that they are put together from (``observe``); ``declared`` what the firewall's table
+    was last made to say (what others have done to it since is found by ``upkeep``); ``no_ipv6`` why there is none, and
+    until when that is to be believed."""
 
     containers: dict[ContainerId, ContainerRecord] = field(default_factory=dict)
     alike: dict[str, tuple[object, object, object]] = field(default_factory=dict)
+    seen: dict[ContainerId, tuple[tuple[object, ...], Container]] = field(default_factory=dict)
     cgroups: dict[PodId, str] = field(default_factory=dict)
     counted: dict[tuple[PodId, str], float] = field(default_factory=dict)
     monitors: dict[ContainerId, tuple[int, PidRef]] = field(default_factory=dict)

@@ -9,6 +9,7 @@ that is told once, ``info`` says why, and pods get the host's resolvers (``podfi
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -92,7 +93,10 @@ def why_not(ctx: Context) -> str:
         return "[dns] enabled is false in the configuration file"
     if server.program() is None:
         return "there is no aardvark-dns on this machine (Debian package aardvark-dns)"
-    return (files.read_or_none(f"{ctx.layout.dns}/{_TROUBLE}") or b"").decode(errors="replace")
+    trouble = f"{ctx.layout.dns}/{_TROUBLE}"
+    if not os.access(trouble, os.F_OK):
+        return ""  # as nearly always: an exception would cost more than all else here
+    return (files.read_or_none(trouble) or b"").decode(errors="replace")
 
 
 def port(ctx: Context) -> int:

@@ -8,6 +8,7 @@ Commands that only look begin here, so little is imported; what a plan needs bey
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -150,6 +151,32 @@ def _container(
                 _end_cut_short(ctx, record.id, facts)
             if state.can_signal() and not facts.unwatched:
                 _tell_if_unwatched(ctx, record, facts)
+    told = (record, facts, pod, want, state)
+    known = ctx.cache.seen.get(record.id) if end is None else None
+    if known is not None and all(map(operator.is_, told, known[0])):
+        return known[1]
+    seen = _put_together(ctx, record, facts, pod, want, state, end)
+    if end is None and _is_told_in_full(record, facts, pod):
+        ctx.cache.seen[record.id] = told, seen
+    return seen
+
+
+def _is_told_in_full(record: ContainerRecord, facts: ContainerFacts, pod: PodRecord) -> bool:
+    """Whether all that there is to see of a container that lives follows from its record, facts and pod: of most."""
+    specs = (record.spec, pod.spec.container(record.name) or record.spec)
+    asks_more = any(spec.probes or spec.post_start or spec.pre_stop for spec in specs)
+    return not (asks_more or facts.paused or facts.deadline is not None)
+
+
+def _put_together(
+    ctx: Context,
+    record: ContainerRecord,
+    facts: ContainerFacts,
+    pod: PodRecord,
+    want: PodSpec | None,
+    state: ContainerState,
+    end: Exit | None,
+) -> Container:
     wanted = want.container(record.name) if want is not None and not record.infra else None
     spec = _one_of_alike(ctx, record.id, _with_resources(record.spec, facts), wanted)
     past, now = facts.past or record, pod.spec.container(record.name) or record.spec

@@ -16,9 +16,9 @@ from reconciler.engine.records import STATE, Begun, ContainerFacts, ContainerRec
 from reconciler.engine.store import pods as index
 from reconciler.model.hook import HookState
 from reconciler.model.key import HAND, ContainerId, Key, PodId
-from reconciler.model.observed import ContainerState, Exit, Stopping
-from reconciler.model.probe import SleepAction
-from reconciler.model.spec import ContainerSpec, PodSpec
+from reconciler.model.observed import Container, ContainerState, Exit, Stopping
+from reconciler.model.probe import Probe, SleepAction
+from reconciler.model.spec import ContainerSpec, PodSpec, Resources
 from tests.fakes.clock import FakeClock
 
 CONTAINER = ContainerId("c" * 64)
@@ -85,6 +85,33 @@ def test_what_is_equal_to_what_is_wanted_is_that(ctx: Context) -> None:
         assert have.containers[0].spec == one
         assert (have.containers[0].spec is want.containers[0]) == (want == spec)
     assert observe.look(ctx, KEY).applied == spec
+
+
+def test_a_container_that_lives_is_put_together_once(ctx: Context) -> None:
+    """As long as nothing that it follows from is another; and not where there is more to ask than the records."""
+    spec = PodSpec(KEY, containers=(ContainerSpec("one", "busybox:1"),))
+    pod, record = replace(POD, spec=spec), ContainerRecord(CONTAINER, POD.id, KEY, "one", 0, spec.containers[0])
+    facts = replace(LIVING, started_wall=1.0)
+
+    def seen(facts: ContainerFacts, pod: PodRecord = pod) -> Container:
+        return observe._container(ctx, record, facts, pod, held=False)
+
+    first = seen(facts)
+    assert (first.state, seen(facts)) == (R, first)
+    assert seen(facts) is first
+    for other in (replace(facts, newer="another image"), replace(facts, refused=Resources(pids_limit=3)), facts):
+        assert seen(other) == observe._container(fresh(ctx), record, other, pod, held=False)
+    assert seen(replace(facts, pid_start=facts.pid_start + 1)).state is E
+    asks_more = replace(facts, deadline=1100.0, told=True)
+    assert seen(asks_more) is not seen(asks_more)
+    probed = replace(spec, containers=(replace(spec.containers[0], readiness=Probe(SleepAction(1.0))),))
+    assert seen(facts, replace(pod, spec=probed)) is not first
+    assert not seen(facts, replace(pod, spec=probed)).is_ready
+
+
+def fresh(ctx: Context) -> Context:
+    """One that has seen nothing."""
+    return Context(ctx.settings, ctx.layout, ctx.clock)
 
 
 @pytest.mark.parametrize(
