@@ -87,20 +87,12 @@ def monitor_in(file: str | Path) -> PidRef | None:
 def watches(monitor: PidRef, container: ContainerId) -> bool:
     """Whether the process is (still) the container's monitor, not a later one of the same number. Others, too, name
     the container on their command line: its exit command does."""
-    try:
-        words = Path(f"/proc/{monitor.pid}/cmdline").read_bytes().replace(b"\0", b" ")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return f" -c {container} ".encode() in words
+    return f" -c {container} ".encode() in _command_line(monitor.pid).replace(b"\0", b" ")
 
 
 def is_zygote(ctx: Context, pid: int) -> bool:
     """Whether a process is the instance's zygote, or one that it has just forked."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return f"\0--zygote\0{ctx.layout.zygote_socket}\0".encode() in words
+    return f"\0--zygote\0{ctx.layout.zygote_socket}\0".encode() in _command_line(pid)
 
 
 def exit_command_of(monitor: PidRef, container: ContainerId) -> PidRef | None:
@@ -119,11 +111,15 @@ def children_of(monitor: PidRef) -> Iterator[PidRef]:
 
 
 def _is_exit_command(process: PidRef, container: ContainerId) -> bool:
+    return _command_line(process.pid).endswith(f"\0{ENDED}\0{container}\0".encode())
+
+
+def _command_line(pid: int) -> bytes:
+    """A zero after each word; nothing of a process that is gone."""
     try:
-        line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return line.endswith(f"\0{ENDED}\0{container}\0".encode())
+        return b""
 
 
 def _zygote_lives(ctx: Context) -> bool:

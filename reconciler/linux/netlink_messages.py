@@ -11,6 +11,10 @@ HEAD = struct.Struct("=IHHII")
 """struct nlmsghdr: length, type, flags, sequence number, port."""
 LINK = struct.Struct("=BxHiII")
 """struct ifinfomsg: family, type of device, index, flags, which of them change."""
+HOME = struct.Struct("=BBBBI")
+"""struct ifaddrmsg: family, prefix length, flags, scope, index of the link."""
+ADDRESS, LOCAL = 1, 2
+"""IFA_… of <linux/if_addr.h>: of an IPv4 address the second is the link's own, the first its peer's."""
 ATTRIBUTE = struct.Struct("=HH")
 """struct nlattr: length, type."""
 

@@ -13,7 +13,18 @@ import struct
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from reconciler.linux.netlink_messages import ATTRIBUTE, ERROR, HEAD, LINK, messages, refusal, rtnetlink
+from reconciler.linux.netlink_messages import (
+    ADDRESS,
+    ATTRIBUTE,
+    ERROR,
+    HEAD,
+    HOME,
+    LINK,
+    LOCAL,
+    messages,
+    refusal,
+    rtnetlink,
+)
 
 _NEWLINK, _DELLINK, _SETLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 17, 19, 20, 24, 28
 _REQUEST, _ACK, _REPLACE, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
@@ -27,11 +38,8 @@ _UP = 1
 _BRIDGE = 7
 """AF_BRIDGE."""
 
-_HOME = struct.Struct("=BBBBI")
-"""struct ifaddrmsg: family, prefix length, flags, scope, index of the link."""
-_ADDRESS, _LOCAL = 1, 2
 NODAD = 0x02
-"""IFA_…; IFA_F_NODAD of <linux/if_addr.h>: an IPv6 address that is ours without asking the neighbours for a second."""
+"""IFA_F_NODAD of <linux/if_addr.h>: an IPv6 address that is ours without asking the neighbours for a second."""
 
 _ROUTE = struct.Struct("=BBBBBBBBI")
 """struct rtmsg: family, lengths of destination and source, tos, table, protocol, scope, type, flags."""
@@ -108,8 +116,8 @@ def address(index: int, ip: str, prefix: int) -> Change:
     """Give a link an address; an IPv6 one is its own at once, without asking the neighbours."""
     family, packed = _packed(ip)
     flags = NODAD if family == socket.AF_INET6 else 0
-    head = _HOME.pack(family, prefix, flags, 0, index)
-    return Change(_NEWADDR, _CREATE | _REPLACE, head + _attribute(_LOCAL, packed) + _attribute(_ADDRESS, packed))
+    head = HOME.pack(family, prefix, flags, 0, index)
+    return Change(_NEWADDR, _CREATE | _REPLACE, head + _attribute(LOCAL, packed) + _attribute(ADDRESS, packed))
 
 
 def default_route(index: int, gateway: str) -> Change:

@@ -16,10 +16,13 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from reconciler.linux.netlink_messages import (
+    ADDRESS,
     ATTRIBUTE,
     ERROR,
     HEAD,
+    HOME,
     LINK,
+    LOCAL,
     attributes,
     chosen,
     messages,
@@ -40,11 +43,6 @@ _SLAVE, _PORT = frozenset({_SLAVE_DATA}), frozenset({_STATE, _MODE})
 _FORWARDING = 3
 """BR_STATE_FORWARDING of <linux/if_bridge.h>."""
 _UP, _OPER_UP, _WITHOUT_STATISTICS = 1, 6, 8
-
-_HOME = struct.Struct("=BBBBI")
-"""struct ifaddrmsg: family, prefix length, flags, scope, index of the link."""
-_ADDRESS, _LOCAL = 1, 2
-"""IFA_… of <linux/if_addr.h>: of an IPv4 address the second is the link's own, the first its peer's."""
 
 _ATTEMPTS = 5
 _KNOWN = 1024
@@ -88,9 +86,9 @@ def _asks(index: int) -> bytes:
 
 def addresses(index: int) -> frozenset[IPv4Address | IPv6Address]:
     """Those of the link with this index, in the calling thread's network namespace. Raises OSError."""
-    everybodys = _everything(_GETADDR, _HOME.pack(socket.AF_UNSPEC, 0, 0, 0, 0), _NEWADDR)
-    found = (dict(attributes(one[_HOME.size :])) for one in everybodys if _HOME.unpack_from(one)[4] == index)
-    return frozenset(ip_address(told.get(_LOCAL) or told[_ADDRESS]) for told in found)
+    everybodys = _everything(_GETADDR, HOME.pack(socket.AF_UNSPEC, 0, 0, 0, 0), _NEWADDR)
+    found = (dict(attributes(one[HOME.size :])) for one in everybodys if HOME.unpack_from(one)[4] == index)
+    return frozenset(ip_address(told.get(LOCAL) or told[ADDRESS]) for told in found)
 
 
 def _everything(asked: int, body: bytes, wanted: int) -> list[bytes]:

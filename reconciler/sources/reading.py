@@ -57,12 +57,16 @@ def _read(descriptor: int, path: str, relative: str, strictness: Strictness, bef
     data = _read_all(descriptor)
     if len(data) > LARGEST:
         return _too_large(path, relative, there)
-    same = before is not None and before.again and before.path == path and before.content == data
-    loaded = before.loaded if before is not None and same else kube.load(path, data, strictness)
-    state = FileState(path, relative, Stamp.of(there), loaded)
+    state = FileState(path, relative, Stamp.of(there), _compiled(path, data, strictness, before))
     if Stamp.of(os.fstat(descriptor)) != state.stamp or time.time_ns() - there.st_mtime_ns < _RACY_NS:
         return replace(state, again=True, content=data)
     return state
+
+
+def _compiled(path: str, data: bytes, strictness: Strictness, before: FileState | None) -> kube.Loaded:
+    if before is not None and before.again and before.path == path and before.content == data:
+        return before.loaded
+    return kube.load(path, data, strictness)
 
 
 def _read_all(descriptor: int) -> bytes:

@@ -37,6 +37,14 @@ def places(path: str) -> list[Path]:
     return [h.root / path[1:] for h in cgroups.current().made()]
 
 
+def put_in(parent: str, pid: int) -> None:
+    """Where containers' processes are. cpuset refuses them until it has CPUs and memory nodes."""
+    for path in places(parent):
+        target = path / "c" if cgroups.current().all[0].v2 else path
+        target.mkdir(exist_ok=True)
+        (target / "cgroup.procs").write_text(str(pid))
+
+
 def wait_for(child: subprocess.Popen[bytes]) -> int:
     return child.wait(DEADLINE)
 
@@ -46,10 +54,7 @@ def test_a_pods_cgroup_is_in_every_hierarchy_and_usable(layout: Layout, sleeper:
     for _ in range(2):
         cgroups.make_pod(parent)
     assert all(path.is_dir() for path in places(parent))
-    for path in places(parent):  # cpuset refuses processes until it has CPUs and memory nodes
-        target = path / "c" if cgroups.current().all[0].v2 else path
-        target.mkdir(exist_ok=True)
-        (target / "cgroup.procs").write_text(str(sleeper.pid))
+    put_in(parent, sleeper.pid)
     assert cgroups.pids(parent) == {sleeper.pid}
     with pytest.raises(Busy, match=f"pid {sleeper.pid} in it"):
         cgroups.remove_pod(parent)
@@ -66,10 +71,7 @@ def test_what_lies_above_was_made_by_somebody_who_was_killed(layout: Layout, sle
     for path in places(parent):
         path.parent.mkdir(parents=True)
     cgroups.make_pod(parent)
-    for path in places(parent):
-        target = path / "c" if cgroups.current().all[0].v2 else path
-        target.mkdir(exist_ok=True)
-        (target / "cgroup.procs").write_text(str(sleeper.pid))
+    put_in(parent, sleeper.pid)
     cgroups.kill_all(parent)
     assert wait_for(sleeper) == -9
     cgroups.remove_pod(parent)
