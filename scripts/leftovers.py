@@ -1,5 +1,5 @@
 """List what tests could leave behind: one sorted line for each process, mount, loop device, link, nft table, cgroup
-and directory.
+(one below a hierarchy's mount, too) and directory.
 
 Run before and after the tests in the namespaces they ran in; what is new is a leak. With ``--settle FILE`` it waits a
 moment for processes that are on their way out (not in FILE). Only the standard library is used.
@@ -103,6 +103,15 @@ def cgroups() -> Iterator[str]:
             yield from (f"cgroup {path}" for path in ours if not is_foreign(path))
 
 
+def hidden() -> Iterator[str]:
+    """Those in the directories that the hierarchies are mounted on: made by who did not see the mount."""
+    if not Path("/sys/fs/cgroup/cgroup.procs").exists():
+        script = "mount --bind /sys/fs/cgroup /sys/fs/cgroup && find /sys/fs/cgroup -mindepth 2 -maxdepth 2"
+        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+        found = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
+        yield from (f"hidden {path}" for path in found.stdout.splitlines())
+
+
 def is_foreign(cgroup: Path) -> bool:
     try:
         return any("0" in (path / "cgroup.procs").read_text().split() for path in (cgroup, *cgroup.glob("**/")))
@@ -117,7 +126,7 @@ def directories() -> Iterator[str]:
 
 
 def listing() -> list[str]:
-    return sorted({*processes(), *mounts(), *loops(), *links(), *tables(), *cgroups(), *directories()})
+    return sorted({*processes(), *mounts(), *loops(), *links(), *tables(), *cgroups(), *hidden(), *directories()})
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from reconciler.engine.oci.bundle import Bundle
 from reconciler.engine.oci.config import infra_config
 from reconciler.engine.oci.host import HostCapabilities
 from reconciler.engine.oci.infra import infra_rootfs
-from reconciler.engine.oci.prepare import UNIFIED
+from reconciler.engine.oci.prepare import COVER_UNIFIED
 from reconciler.engine.processes import boot_id
 from reconciler.engine.runtime import NAMES, Runtime, find, last_line, run, version_of
 from reconciler.model.errors import HostUnfit, ReconcilerError
@@ -117,7 +117,7 @@ def _probe(layout: Layout, runtime: Runtime, facts: HostCapabilities) -> str:
     config = infra_config(bundle, facts)
     config["process"]["args"] = ["/catatonit", "--version"]
     try:
-        return _run_probe(runtime, bundle, msgspec.json.encode(config), detach=facts.detach_unified)
+        return _run_probe(runtime, bundle, msgspec.json.encode(config), cover=facts.cover_unified)
     finally:
         _forget(runtime, bundle)
 
@@ -136,10 +136,11 @@ def _sweep(layout: Layout, runtime: Runtime) -> None:
 
 
 @effect("runtime.probe")
-def _run_probe(runtime: Runtime, bundle: Bundle, config: bytes, *, detach: bool) -> str:
+def _run_probe(runtime: Runtime, bundle: Bundle, config: bytes, *, cover: bool) -> str:
     bundle.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     (bundle.directory / "config.json").write_bytes(config)
-    first = f"umount -l {UNIFIED} && " if detach else ""
+    _, source, target, fstype, *_ = COVER_UNIFIED
+    first = f"mount -t {fstype} {source} {target} && " if cover else ""
     argv = runtime.argv("run", "--bundle", str(bundle.directory), bundle.container)
     done = run(
         ["unshare", "--mount", "--propagation", "slave", "sh", "-c", f'{first}exec "$@"', "sh", *argv],

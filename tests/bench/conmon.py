@@ -31,6 +31,7 @@ from conmon import framing
 from reconciler.engine.monitors import Monitors
 from reconciler.model.key import ContainerId
 from tests.bench import conmon_exec, conmon_logs
+from tests.bench.place import WITHOUT_UNIFIED
 from tests.host.conmon_box import UNIFIED, Box, field, parent, pidfd, wait_gone
 
 C_CONMON = Path("/usr/bin/conmon")
@@ -40,16 +41,6 @@ CASES = ("memory", "create", "exec", "idle", "cold", "logs")
 CONTENDERS = ("reconciler", "conmon")
 REACH = {"memory": "1.5", "create": "5", "exec": "60", "idle": "0", "cold": "40"}
 UNITS = {"memory": "MiB", "create": "ms", "exec": "ms", "idle": "awake", "cold": "ms"}
-WITHOUT_UNIFIED = """
-mount -t tmpfs -o mode=755 tmpfs /mnt
-for hierarchy in /sys/fs/cgroup/*; do
-    [ "$hierarchy" != /sys/fs/cgroup/unified ] && mountpoint -q "$hierarchy" || continue
-    mkdir "/mnt/${hierarchy##*/}"
-    mount --bind "$hierarchy" "/mnt/${hierarchy##*/}"
-done
-mount --move /mnt /sys/fs/cgroup
-"""
-"""The v1 hierarchies alone, for this mount namespace."""
 
 Numbers = dict[str, Any]
 """case -> contender -> every single number; beside them what explains them."""

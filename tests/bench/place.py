@@ -24,9 +24,20 @@ READY = "ready"
 CGROUPS = Path("/sys/fs/cgroup")
 VOLATILE = Path("/run/bench")
 """A directory on a tmpfs, there."""
+WITHOUT_UNIFIED = """
+mount -t tmpfs -o mode=755 tmpfs /mnt
+for hierarchy in /sys/fs/cgroup/*; do
+    [ "$hierarchy" != /sys/fs/cgroup/unified ] && mountpoint -q "$hierarchy" || continue
+    mkdir "/mnt/${hierarchy##*/}"
+    mount --bind "$hierarchy" "/mnt/${hierarchy##*/}"
+done
+mount --move /mnt /sys/fs/cgroup
+"""
+"""The v1 hierarchies alone, for a mount namespace. crun refuses where it sees cgroup2 beside them; an empty directory
+in its place it fills, and whatever is in there keeps a memory cgroup alive."""
 SCRIPT = f"""
 set -e
-mountpoint -q {CGROUPS}/unified && umount -l {CGROUPS}/unified
+if mountpoint -q {CGROUPS}/unified; then {WITHOUT_UNIFIED} fi
 aside=$(mktemp -d)
 for kept in systemd dbus; do
     [ ! -d /run/$kept ] || {{ mkdir $aside/$kept; mount --bind /run/$kept $aside/$kept; }}

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from reconciler.engine.layout import Layout
 from reconciler.engine.monitors import MonitorRequest
+from reconciler.engine.oci.prepare import COVER_UNIFIED
 from reconciler.model.key import ContainerId
 from tests.slowness import seconds
 
@@ -184,7 +185,7 @@ class Box:
     def _prepare(self, bundle: Path) -> str:
         lines = ["unshare", "slave\t/"]
         if self.runtime.name == "crun" and UNIFIED.is_dir():
-            lines += [f"private\t{CGROUPS}", f"detach\t{UNIFIED}"]
+            lines.append("\t".join(COVER_UNIFIED))
         data = f"lowerdir=lower,upperdir={bundle}/upper,workdir={bundle}/work"
         lines += [f"chdir\t{self.directory}", f"mount\toverlay\t{bundle}/rootfs\toverlay\t0\t{data}"]
         return "\n".join(lines) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from reconciler.engine import cgroups
 from reconciler.engine.cgroups import names
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.engine.oci.linux import to_weight
+
+ROOT = "/sys/fs/cgroup"
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,13 @@ def cores() -> int:
 def _number(file: Path) -> int | None:
     text = file.read_text().strip()
     return None if text == "max" else int(text)
+
+
+def below_mounts(tag: str) -> list[str]:
+    """What is called after an instance in the directories that cgroup v1's hierarchies are mounted on: nobody sees it,
+    and each file there keeps alive the memory cgroup of who made it."""
+    if cgroups.current().mode is CgroupMode.V2:
+        return []
+    script = f"mount --bind {ROOT} {ROOT} && find {ROOT} -mindepth 2 -path '*/reconciler-{tag}*'"
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()

@@ -31,6 +31,7 @@ from reconciler.model.key import Key
 from reconciler.model.observed import Container, ContainerState, HostFacts, PidRef
 from reconciler.plan.pod_actions import compute_pod_actions
 from tests.host import forks
+from tests.host.groups import below_mounts
 from tests.slowness import seconds
 
 T = TypeVar("T")
@@ -306,6 +307,7 @@ def expect_nothing_left(root: Path) -> None:
         until(look, "nothing is left")
     except AssertionError:
         raise AssertionError(f"left behind by the instance {tag} at {root}: {left}") from None
+    assert not (hidden := below_mounts(tag)), hidden
 
 
 def _removed_instance(tag: str) -> bool:

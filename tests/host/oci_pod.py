@@ -29,6 +29,7 @@ from reconciler.engine.runtime import Runtime
 from reconciler.model.key import ContainerId, Key, PodId
 from reconciler.model.observed import PidRef
 from reconciler.model.spec import ContainerSpec, Mount, SandboxSpec, Security, Volume, VolumeKind
+from tests.host.groups import below_mounts
 from tests.slowness import seconds
 
 OPS = Path(__file__).with_name("prepare_ops.py")
@@ -192,6 +193,7 @@ def pod(root: Path, name: str, sandbox: SandboxSpec = ALONE) -> Iterator[HostPod
 
 
 def left_cgroups(tag: str) -> Iterator[Path]:
+    yield from map(Path, below_mounts(tag))
     for hierarchy in cgroups.current().all:
         path = hierarchy.root / f"reconciler-{tag}"
         if path.exists():

@@ -66,7 +66,7 @@ class HostCapabilities:
         return self.runtime == "crun"
 
     @property
-    def detach_unified(self) -> bool:
+    def cover_unified(self) -> bool:
         """crun refuses hybrid hosts as long as it sees the cgroup2 mount beside the v1 hierarchies."""
         return self.cgroups is CgroupMode.HYBRID and self.runtime == "crun"
 

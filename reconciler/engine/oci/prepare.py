@@ -20,7 +20,10 @@ Lowers = tuple[Path, tuple[str, ...]]
 
 _ODD = re.compile(r"[%\x00-\x1f\x7f]")
 
-UNIFIED = "/sys/fs/cgroup/unified"
+COVER_UNIFIED = ("mount", "tmpfs", "/sys/fs/cgroup/unified", "tmpfs", "0", "mode=755")
+"""crun, where it sees no cgroup2 there, makes ``unified/NAME/cgroup.procs`` all the same (enter_cgroup_v1), and fails
+where it cannot. In a file system of its own that goes with the namespace. In the directory below the mount it would
+stay for good, seen by nobody, and each file keep alive the memory cgroup of its container (300 KiB of the kernel's)."""
 
 
 def prepare_script(
@@ -35,8 +38,8 @@ def prepare_script(
     ``lowers``."""
     # slave, all the way down: what the host unmounts goes here too, nothing of ours gets back
     lines = [_line("unshare"), _line("slave", "/")]
-    if facts.detach_unified:
-        lines.append(_line("detach", UNIFIED))
+    if facts.cover_unified:
+        lines.append(_line(*COVER_UNIFIED))
     if bundle.infra is not None and bundle.shares_shm:
         lines.append(_line("mkdir", str(bundle.shm), "0711" if bundle.ids else "0700"))
         lines.append(_line("graft", f"/proc/{bundle.infra.pid}/ns/mnt", "/dev/shm", str(bundle.shm)))

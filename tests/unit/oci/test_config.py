@@ -184,7 +184,7 @@ def test_the_prepare_script_of_a_member() -> None:
     assert [line.split("\t") for line in script.splitlines()] == [
         ["unshare"],
         ["slave", "/"],
-        ["detach", "/sys/fs/cgroup/unified"],
+        ["mount", "tmpfs", "/sys/fs/cgroup/unified", "tmpfs", "0", "mode=755"],
         ["mkdir", "/state/containers/c/shm", "0700"],
         ["graft", "/proc/42/ns/mnt", "/dev/shm", "/state/containers/c/shm"],
         ["chdir", "/images"],
@@ -195,8 +195,8 @@ def test_the_prepare_script_of_a_member() -> None:
 @pytest.mark.parametrize(
     ("runtime", "mode"), [("runc", CgroupMode.HYBRID), ("crun", CgroupMode.V2), ("crun", CgroupMode.V1)]
 )
-def test_unified_is_detached_for_crun_on_hybrid_hosts_alone(runtime: str, mode: CgroupMode) -> None:
-    assert "detach" not in prepare_script(bundle(), None, replace(FACTS, runtime=runtime, cgroups=mode))
+def test_unified_is_covered_for_crun_on_hybrid_hosts_alone(runtime: str, mode: CgroupMode) -> None:
+    assert "cgroup" not in prepare_script(bundle(), None, replace(FACTS, runtime=runtime, cgroups=mode))
 
 
 def test_the_infra_container_needs_neither_overlay_nor_graft() -> None:
