@@ -415,6 +415,22 @@ def test_where_this_process_is(
     assert moves._own(said) == (tmp_path / expected / "cgroup.procs" if expected else None)
 
 
+def test_moves_go_on_for_a_while_after_they_were_last_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def stay() -> None:
+        made.append(len(made))
+        if len(made) == 5:
+            moves._near.set()
+
+    monkeypatch.setattr(moves, "_stay", stay)
+    monkeypatch.setattr(moves, "_PAUSE", 0.0)
+    moves._near.set()
+    moves._keep_moving()
+    assert len(made) == 5 + 1 + moves._MOVES
+    assert not moves._near.is_set()
+
+
 def test_a_cgroup_of_the_same_name_in_which_this_process_is_not_is_left_alone(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
