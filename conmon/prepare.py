@@ -19,8 +19,6 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
     part SOURCE VIEW PATH TARGET WRITABLE    at TARGET a part of the volume at SOURCE, as VIEW shows it (see parts.py)
     seal TARGET MUST                         the mount at TARGET and those below it read-only; MUST 0: if that can be
     layers TARGET LOWER...                   at TARGET, made as needed, an image's layers, for reading alone
-    guard PROGRAM                            nobody can write to PROGRAM by way of a process that runs it: a runtime
-                                             need not run from a copy of itself (if that can be)
     own PATH ID                              give PATH to this user and group
     reveal TOP PATH...                       PATHs below TOP, with what is mounted there, for everybody to reach;
                                              of what else is in TOP nothing is seen
@@ -39,7 +37,6 @@ ARITY = {
     "private": 1,
     "slave": 1,
     "detach": 1,
-    "guard": 1,
     "mkdir": 2,
     "chdir": 1,
     "mount": 5,
@@ -51,9 +48,6 @@ ARITY = {
     "seal": 2,
 }
 AT_LEAST = {"overlay": 4, "reveal": 2, "layers": 2}
-
-CLONED = "_LIBCONTAINER_CLONED_BINARY"
-"""How a runtime tells itself that it is not the machine's own file any more (cloned_binary.c)."""
 
 
 class Operation:
@@ -116,8 +110,6 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
             libc.mount(b"none", arguments[0], b"", libc.MS_REC | libc.MS_SLAVE, b"")
         case "detach":
             libc.umount(arguments[0], libc.MNT_DETACH)
-        case "guard":
-            _guard(arguments[0])
         case "mkdir":
             _mkdir(arguments[0], int(arguments[1], 8))
         case "chdir":
@@ -150,18 +142,6 @@ def _perform(verb: str, arguments: list[bytes]) -> None:
             overlay.show(target, lowers)
         case "reveal":
             _reveal(*arguments)
-
-
-def _guard(program: bytes) -> None:
-    """crun and runc run from a read-only copy or mount of themselves, as a container could else write to them (by
-    /proc/PID/exe, CVE-2019-5736), unless they find themselves on a read-only one and hear that it is meant so
-    (cloned_binary.c). To make one costs them a second exec, an unmount and its RCU grace period."""
-    try:
-        libc.mount(program, program, b"", libc.MS_BIND, b"")
-        libc.mount(b"none", program, b"", libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY, b"")
-    except OSError:
-        return  # they do it themselves
-    os.environ[CLONED] = "1"
 
 
 def _make_place(source: bytes, target: bytes) -> None:

@@ -29,8 +29,7 @@ ROUNDS = 9
 
 _CID = "0" * 64
 _PREPARE = (
-    b"unshare\nslave\t/\nmount\ttmpfs\t/sys/fs/cgroup/unified\ttmpfs\t0\tmode=755\n"
-    b"guard\t/usr/bin/crun\nchdir\t/\noverlay\t/t\t/u\t/w\t/l\n"
+    b"unshare\nslave\t/\nmount\ttmpfs\t/sys/fs/cgroup/unified\ttmpfs\t0\tmode=755\nchdir\t/\noverlay\t/t\t/u\t/w\t/l\n"
 )
 _SYNC = 1000
 """The number of the sync pipe. Nothing else is handed over: what is to be held would be waited for at the end."""

@@ -60,7 +60,7 @@ def choose(layout: Layout, preferred: str | None = None, facts: HostCapabilities
         there = replace(facts, runtime=name)
         runtime, reason = _ask(layout, there)
         if runtime is not None and not reason:
-            return Choice(runtime, replace(there, version=runtime.version, binary=runtime.path), why_not)
+            return Choice(runtime, replace(there, version=runtime.version), why_not)
         why_not[name] = reason
     told = "; ".join(f"{name}: {reason}" for name, reason in why_not.items())
     missing = all(reason == NOT_INSTALLED for reason in why_not.values())

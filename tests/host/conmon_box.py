@@ -186,8 +186,6 @@ class Box:
         lines = ["unshare", "slave\t/"]
         if self.runtime.name == "crun" and UNIFIED.is_dir():
             lines.append("\t".join(COVER_UNIFIED))
-        if self.runtime.name == "crun":
-            lines.append(f"guard\t{self.runtime}")
         data = f"lowerdir=lower,upperdir={bundle}/upper,workdir={bundle}/work"
         lines += [f"chdir\t{self.directory}", f"mount\toverlay\t{bundle}/rootfs\toverlay\t0\t{data}"]
         return "\n".join(lines) + "\n"

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from conmon import framing
-from conmon.prepare import CLONED
 from reconciler.engine.monitors import _PASSED, Monitors, _connected
 from reconciler.model.errors import RuntimeFailed
 from reconciler.model.key import ContainerId
@@ -109,20 +108,6 @@ def test_mounts_of_a_container_are_its_own(box: Box, monitors: Monitors) -> None
     for process in ("self", str(parent(pid)), str(box.zygotes[0])):
         assert rootfs not in Path(f"/proc/{process}/mountinfo").read_text()
     assert Path("/sys/fs/cgroup/unified").is_dir() == ("unified" in Path("/proc/self/mountinfo").read_text())
-
-
-def test_a_runtime_runs_once_and_cannot_be_written_to_by_way_of_its_process(box: Box, monitors: Monitors) -> None:
-    """CVE-2019-5736: /proc/PID/exe is the machine's own file, and it is another one for crun that copied itself."""
-    cid = box.container("true")
-    pid = monitors.create(box.request(cid))
-    seen = os.open(f"/proc/{pid}/exe", os.O_PATH)
-    try:
-        assert os.fstat(seen).st_ino == box.runtime.stat().st_ino
-        assert f"{CLONED}=1" in Path(f"/proc/{pid}/environ").read_text().split("\0")
-        assert Path(f"/proc/{pid}/comm").read_text() == "crun\n", "it did not begin again from a descriptor"
-        assert os.fstatvfs(seen).f_flag & os.ST_RDONLY
-    finally:
-        os.close(seen)
 
 
 def test_the_output_may_be_unwanted_and_the_monitor_tells_its_pid(box: Box, monitors: Monitors) -> None:
@@ -327,7 +312,7 @@ def test_the_runtime_has_the_environment_of_the_request_and_the_log_its_time_zon
     box.start_and_wait(cid, monitors.create(box.request(cid, runtime=runtime)))
     given = dict(line.split("=", 1) for line in environment.read_text().split("\0")[:-1])
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    assert given == {"_OCI_SYNCPIPE": "3", CLONED: "1", **passed}
+    assert given == {"_OCI_SYNCPIPE": "3", **passed}
     assert box.log(cid).read_text().split(" ")[0].endswith(offset)
 
 

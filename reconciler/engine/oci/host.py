@@ -32,7 +32,7 @@ class HostCapabilities:
     ``oom_score_adj_min`` is the lowest score that we may set; ``memory`` the machine's memory in bytes;
     ``seccomp_profile`` is None where this kernel cannot filter, and ``seccomp_root`` holds the profiles of manifests;
     ``apparmor`` is the default profile, ``selinux`` the default label, each None where the kernel has it not or off;
-    ``version`` and ``binary`` are the runtime's.
+    ``version`` is the runtime's.
     """
 
     runtime: str
@@ -52,7 +52,6 @@ class HostCapabilities:
     apparmor: str | None = None
     selinux: str | None = None
     version: str = ""
-    binary: Path | None = None
 
     @property
     def reads_joined_users(self) -> bool:
@@ -65,11 +64,6 @@ class HostCapabilities:
     def bpf(self) -> bool:
         """Whether the runtime takes a compiled filter (crun's annotation ``run.oci.seccomp_bpf_data``)."""
         return self.runtime == "crun"
-
-    @property
-    def guarded(self) -> Path | None:
-        """What crun need not copy when it is read-only; runc asks in a process that does not hear of it."""
-        return self.binary if self.runtime == "crun" else None
 
     @property
     def cover_unified(self) -> bool:

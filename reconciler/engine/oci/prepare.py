@@ -40,8 +40,6 @@ def prepare_script(
     lines = [_line("unshare"), _line("slave", "/")]
     if facts.cover_unified:
         lines.append(_line(*COVER_UNIFIED))
-    if facts.guarded is not None:
-        lines.append(_line("guard", str(facts.guarded)))
     if bundle.infra is not None and bundle.shares_shm:
         lines.append(_line("mkdir", str(bundle.shm), "0711" if bundle.ids else "0700"))
         lines.append(_line("graft", f"/proc/{bundle.infra.pid}/ns/mnt", "/dev/shm", str(bundle.shm)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from conmon.prepare import CLONED, parse, perform
+from conmon.prepare import parse, perform
 from conmon.say import Fail
 
 REFUSED = {
@@ -44,11 +43,6 @@ def test_mkdir_again_is_fine_and_the_directory_is_the_old_one_afterwards(tmp_pat
     perform(operations)
     assert Path.cwd() == home
     assert (tmp_path / "d").stat().st_mode & 0o7777 == 0o711
-
-
-def test_a_program_that_cannot_be_guarded_is_the_runtimes_own_affair(tmp_path: Path) -> None:
-    perform(parse(f"guard\t{tmp_path}/gone\n".encode()))
-    assert CLONED not in os.environ
 
 
 def test_a_failure_names_the_operation(tmp_path: Path) -> None:

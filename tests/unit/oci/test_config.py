@@ -199,12 +199,6 @@ def test_unified_is_covered_for_crun_on_hybrid_hosts_alone(runtime: str, mode: C
     assert "cgroup" not in prepare_script(bundle(), None, replace(FACTS, runtime=runtime, cgroups=mode))
 
 
-def test_crun_need_not_copy_itself() -> None:
-    there = replace(FACTS, binary=Path("/opt/bin/crun"))
-    assert "guard\t/opt/bin/crun\n" in prepare_script(bundle(), None, there)
-    assert "guard" not in prepare_script(bundle(), None, replace(there, runtime="runc"))
-
-
 def test_the_infra_container_needs_neither_overlay_nor_graft() -> None:
     assert prepare_script(bundle(None), None, FACTS) == "unshare\nslave\t/\n"
 
