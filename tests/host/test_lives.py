@@ -255,7 +255,7 @@ def test_a_crash_loop(instance: Instance, image: str, folder: Path) -> None:
     delay = 10 * 2 ** (shown["restartCount"] - 1)  # the next restart may have come meanwhile
     assert f"back-off {delay}s restarting failed container" in shown["state"]["waiting"]["message"]
     assert shown["lastState"]["terminated"]["exitCode"] == 3
-    told = [e.message for e in events(instance, "a") if e.reason == "BackOff"]
+    told = until(lambda: [e.message for e in events(instance, "a") if e.reason == "BackOff"], "it is an event, too")
     assert told[0] == "container bad: back-off 10s restarting failed container bad"
     assert instance.running("a")["good"] == good
     put(folder / "a.yaml", pod("a", sleeper("bad", image), sleeper("good", image)))
