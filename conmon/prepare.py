@@ -6,7 +6,7 @@ bytes that would be misread (tab, newline, percent); empty lines and lines that 
 
     unshare                                  a new mount namespace
     private PATH | slave PATH                change propagation at PATH and below
-    detach PATH                              umount2(PATH, MNT_DETACH)
+    detach PATH                              umount2(PATH, MNT_DETACH); in files of older containers, that live again
     mkdir PATH MODE                          MODE octal; an existing directory is fine
     chdir PATH                               for relative names in what follows
     mount SOURCE TARGET FSTYPE FLAGS DATA    mount(2); FLAGS decimal

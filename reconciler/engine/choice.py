@@ -139,7 +139,7 @@ def _sweep(layout: Layout, runtime: Runtime) -> None:
 def _run_probe(runtime: Runtime, bundle: Bundle, config: bytes, *, cover: bool) -> str:
     bundle.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     (bundle.directory / "config.json").write_bytes(config)
-    _, source, target, fstype, *_ = COVER_UNIFIED
+    _verb, source, target, fstype, _flags, _data = COVER_UNIFIED
     first = f"mount -t {fstype} {source} {target} && " if cover else ""
     argv = runtime.argv("run", "--bundle", str(bundle.directory), bundle.container)
     done = run(

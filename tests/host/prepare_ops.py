@@ -31,8 +31,6 @@ def perform(verb: str, fields: list[bytes]) -> None:
             _check(_libc.unshare(0x20000))
         case (("private" | "slave"), [path]):
             _check(_libc.mount(b"none", path, None, ctypes.c_ulong(_REC | _FLAGS[verb]), None))
-        case "detach", [path]:
-            _check(_libc.umount2(path, 2))
         case "mkdir", [path, mode]:
             Path(os.fsdecode(path)).mkdir(int(mode, 8), exist_ok=True)
         case "chdir", [path]:

@@ -27,8 +27,8 @@ _MOVES = 10
 
 
 def expect_moves() -> None:
-    """Processes are about to be moved, or may be: within 40 ms. Returns at once; where nothing can be done for
-    it, nothing is."""
+    """Processes are about to be moved, or may be: within 40 ms. Returns at once; where nothing can be done
+    for it, nothing is."""
     _near.set()
     _mover()
 
