@@ -139,7 +139,7 @@ def _monitor(settings: Settings, detach: Detach, given: list[int], line: Line) -
     oom_score = stand()
     # 2. Wait until the launcher has put us where it wants us (its cgroup).
     sync_fd, start_fd, attach_fd = (pipe(name) for name in _PIPES)
-    ours = (sync_fd, start_fd, attach_fd)
+    ours = (sync_fd, start_fd, attach_fd, options.runtime_fd)
     if start_fd is not None:
         os.read(start_fd, 8192)
         if not options.exec_attach:

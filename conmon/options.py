@@ -67,6 +67,7 @@ class Options:
         self.version = False
         self.help = False
         self.prepare: str | None = None
+        self.runtime_fd = -1
 
 
 class Option:
@@ -123,6 +124,7 @@ TABLE = (
     Option("restore-arg", "", ARRAY, "", "runtime_opt"),
     Option("runtime", "r", STRING, "Path of the OCI runtime"),
     Option("runtime-arg", "", ARRAY, "Global argument for the runtime; repeatable"),
+    Option("runtime-fd", "", INT, "A sealed copy of the runtime in memory, to be run instead (not in the C conmon)"),
     Option("runtime-opt", "", ARRAY, "Argument for the runtime's subcommand; repeatable"),
     Option("sdnotify-socket", "", STRING, "The host's notify socket to relay to"),
     Option("socket-dir-path", "", STRING, "Directory for the short links to attach sockets"),

@@ -71,6 +71,7 @@ def spawn(
         finally:
             os._exit(127)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    fds.close_all((settings.options.runtime_fd,))
     return pid
 
 
@@ -119,4 +120,16 @@ def _become(
     if settings.operations:
         prepare.perform(settings.operations)
     sys.stdout.flush()
+    _execute(argv, settings.options.runtime_fd)
+
+
+def _execute(argv: list[str], copy: int) -> None:
+    """Become the runtime: its copy, or the program itself where a copy in memory may not be run (vm.memfd_noexec, a
+    policy of the host's). Raises OSError."""
+    if copy >= 0:
+        try:
+            os.set_inheritable(copy, False)
+            os.execve(copy, argv, os.environ)
+        except OSError:
+            pass
     os.execve(argv[0], argv, os.environ)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from conmon import framing
-from reconciler.engine import children, locks, processes
+from reconciler.engine import children, locks, processes, sealed
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.model.errors import Busy, RuntimeFailed
@@ -155,24 +155,25 @@ class Monitors:
     def _launch(self, request: MonitorRequest, sync: int, errors: IO[bytes]) -> int | None:
         """Get a monitor going; a pidfd of it where its pid is known. Raises RuntimeFailed."""
         if self._conmon is None:
-            try:
-                return self._by_zygote(request, sync, errors)
-            except _NoZygote:
-                pass
-        self._by_command(request, sync, errors)
+            with sealed.copy_of(request.runtime) as copy:
+                try:
+                    return self._by_zygote(request, sync, errors, copy)
+                except _NoZygote:
+                    self._by_command(request, sync, errors, copy)
+        else:
+            self._by_command(request, sync, errors)
         return None
 
-    def _by_zygote(self, request: MonitorRequest, sync: int, errors: IO[bytes]) -> int | None:
+    def _by_zygote(self, request: MonitorRequest, sync: int, errors: IO[bytes], copy: int | None) -> int | None:
         """Raises _NoZygote as long as nothing has been done, RuntimeFailed after that."""
-        held = tuple(range(4, 4 + len(request.keep_fds)))
+        fds = [errors.fileno(), sync, *request.keep_fds, *(() if copy is None else (copy,))]
         wanted = framing.Request(
-            argv=_conmon_arguments(request, ours=True),
+            argv=_own_arguments(request, None if copy is None else len(fds) + 1),
             env=_environment(3),
             cwd="/",
-            targets=[2, 3, *held],
+            targets=list(range(2, 2 + len(fds))),
             rlimits=[],
         )
-        fds = [errors.fileno(), sync, *request.keep_fds]
         for _ in range(3):
             try:
                 status, pid = _ask(self._socket, wanted, fds)
@@ -184,12 +185,12 @@ class Monitors:
             return _pidfd(pid)
         raise _NoZygote("it keeps ending")
 
-    def _by_command(self, request: MonitorRequest, sync: int, errors: IO[bytes]) -> None:
+    def _by_command(self, request: MonitorRequest, sync: int, errors: IO[bytes], copy: int | None = None) -> None:
         """Start the command line; it reads the start pipe before anything else, until it is in its cgroup."""
         go_reader, go_writer = os.pipe2(os.O_CLOEXEC)
         with _closing(go_writer):
             with _closing(go_reader):
-                process = self._command(request, sync, go_reader, errors)
+                process = self._command(request, sync, go_reader, errors, copy)
             try:
                 self._enter(process.pid)
                 with contextlib.suppress(BrokenPipeError):
@@ -203,9 +204,11 @@ class Monitors:
         if status != 0:
             raise _failed(request, _last_line(errors) or f"conmon ended with status {status}")
 
-    def _command(self, request: MonitorRequest, sync: int, start: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _command(
+        self, request: MonitorRequest, sync: int, start: int, errors: IO[bytes], copy: int | None
+    ) -> subprocess.Popen[bytes]:
         if self._conmon is None:
-            words = [*framing.interpreter(), *_conmon_arguments(request, ours=True)]
+            words = [*framing.interpreter(), *_own_arguments(request, copy)]
         else:
             words = [str(self._conmon), *_conmon_arguments(request, ours=False)]
         try:
@@ -216,7 +219,7 @@ class Monitors:
                 stderr=errors,
                 cwd="/",
                 env=_environment(sync, start),
-                pass_fds=(sync, start, *request.keep_fds),
+                pass_fds=(sync, start, *request.keep_fds, *(() if copy is None else (copy,))),
             )
         except OSError as error:
             raise _failed(request, f"cannot start {words[0]}: {error.strerror}") from None
@@ -321,6 +324,12 @@ def _connected(path: Path) -> socket.socket | None:
         connection.close()
         return None
     return connection
+
+
+def _own_arguments(request: MonitorRequest, copy: int | None) -> list[str]:
+    """Of our own conmon. ``copy``: the descriptor, there, of a copy of the runtime that is to be run."""
+    words = _conmon_arguments(request, ours=True)
+    return words if copy is None else [*words, "--runtime-fd", str(copy)]
 
 
 def _conmon_arguments(request: MonitorRequest, *, ours: bool) -> list[str]:

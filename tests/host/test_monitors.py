@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 
 from conmon import framing
-from reconciler.engine.monitors import _PASSED, Monitors, _connected
+from reconciler.engine import sealed
+from reconciler.engine.monitors import _PASSED, Monitors, _connected, _NoZygote
 from reconciler.model.errors import RuntimeFailed
 from reconciler.model.key import ContainerId
 from tests.host.conmon_box import DEADLINE, RUNTIMES, Box, field, monitors_of, parent, pidfd, readable, wait_gone
 from tests.host.instance import until
+from tests.torture import execs
 
 pytestmark = pytest.mark.host
 
@@ -52,6 +54,29 @@ def test_one_zygote_serves_all_and_starts_once(box: Box, monitors: Monitors) -> 
     pids = [monitors.create(box.request(box.container("sleep 100"))) for _ in range(2)]
     (zygote,) = box.zygotes
     assert {parent(parent(pid)) for pid in pids} == {zygote}
+
+
+@pytest.mark.parametrize("by_zygote", [True, False])
+def test_crun_runs_once_and_nobody_can_write_to_it(
+    box: Box, monitors: Monitors, monkeypatch: pytest.MonkeyPatch, by_zygote: bool
+) -> None:
+    """From a sealed copy (CVE-2019-5736); its monitor does not keep that."""
+    if not by_zygote:
+        monkeypatch.setattr(monitors, "_by_zygote", _refuse)
+    request = box.request(box.container("sleep 100"))
+    with sealed.copy_of(request.runtime) as copy:
+        assert copy is not None
+        with execs.execs(Path(f"/proc/self/fd/{copy}")) as copied, execs.execs(request.runtime) as itself:
+            pid = monitors.create(request)
+            runs, others = execs.pids(copied), execs.pids(itself)
+    assert len(runs) == 1
+    assert runs[0] not in others
+    held = Path(f"/proc/{parent(pid)}/fd")
+    assert not [fd for fd in held.iterdir() if fd.readlink().name.startswith("memfd:crun")]
+
+
+def _refuse(*_: object) -> None:
+    raise _NoZygote("none is to be had")
 
 
 def test_many_threads_at_once(box: Box, monitors: Monitors) -> None:

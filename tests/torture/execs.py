@@ -22,15 +22,22 @@ _EVENT = struct.Struct("IBBHQii")
 
 
 @contextmanager
-def execs(program: Path) -> Iterator[int]:
-    """A descriptor that can be read as soon as somebody runs ``program``. Raises OSError."""
+def execs(*programs: Path) -> Iterator[int]:
+    """A descriptor that can be read as soon as somebody runs one of ``programs``. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = _checked(libc.fanotify_init(_CLOEXEC | _NONBLOCK, os.O_RDONLY | os.O_CLOEXEC))
     try:
-        _checked(libc.fanotify_mark(fd, _MARK_ADD, ctypes.c_uint64(_OPEN_EXEC), _AT_FDCWD, os.fsencode(program)))
+        for program in programs:
+            _checked(libc.fanotify_mark(fd, _MARK_ADD, ctypes.c_uint64(_OPEN_EXEC), _AT_FDCWD, os.fsencode(program)))
         yield fd
     finally:
         os.close(fd)
+
+
+def loader() -> Path:
+    """What the kernel opens with every program that has libraries, also with one that is in memory alone."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    return next(Path(line.split()[-1]) for line in maps if "/ld-" in line)
 
 
 def pids(fd: int) -> list[int]:

@@ -18,7 +18,7 @@ from tests.torture.churn import INFRA, Strike, Victim
 
 RUNTIME_SECONDS = 5.0
 """How long a process of the OCI runtime is waited for; it comes when a pod was edited."""
-EXEC_SECONDS = 1.0
+EXEC_SECONDS = 0.1
 """How long who was about to run a program may take to be it."""
 VERBS = ("create", "delete")
 _PACE = {"crun": 1.0, "runc": 4.0}
@@ -75,27 +75,40 @@ def _kill_runtime(runtime: Runtime, what: Strike) -> bool:
     it has ended by then, the next one at once."""
     end = time.monotonic() + seconds(RUNTIME_SECONDS)
     seen: set[int] = set()
-    with execs.execs(runtime.path) as heard:
-        while (left := end - time.monotonic()) > 0 and select.select([heard], [], [], left)[0]:
-            for pid in execs.pids(heard):
-                with suppress(ProcessLookupError), pidfd(pid) as process:
-                    if pid in seen or not _is_at_work(runtime, pid, process):
-                        continue  # crun runs itself once more
-                    seen.add(pid)
-                    after = what.after * _PACE[runtime.name] if len(seen) == what.nth else 0
-                    if len(seen) >= what.nth and not _has_ended(process, after):
-                        signal.pidfd_send_signal(process, signal.SIGKILL)
-                        return True
+    becoming: dict[int, float] = {}
+    with execs.execs(runtime.path, execs.loader()) as heard:
+        while (left := end - time.monotonic()) > 0:
+            select.select([heard], [], [], 0.0005 if becoming else left)
+            until = time.monotonic() + seconds(EXEC_SECONDS)
+            becoming |= {pid: until for pid in execs.pids(heard) if pid not in seen}  # crun may run itself once more
+            for pid in _at_work(runtime, becoming):
+                seen.add(pid)
+                after = what.after * _PACE[runtime.name] if len(seen) == what.nth else 0
+                if len(seen) >= what.nth and _kill_later(pid, after):
+                    return True
     return False
 
 
-def _is_at_work(runtime: Runtime, pid: int, process: int) -> bool:
-    """Whether the process, as soon as it is the runtime, does something to a container of ours."""
-    end = time.monotonic() + seconds(EXEC_SECONDS)
-    while time.monotonic() < end and not _has_ended(process, 0.0005):
+def _at_work(runtime: Runtime, becoming: dict[int, float]) -> list[int]:
+    """Who is the runtime by now and does something to a container of ours. Whoever turned out to be anybody, or has
+    nothing to show at his time, is dropped from ``becoming``."""
+    found = []
+    for pid, until in tuple(becoming.items()):
         command = kernel.command(pid)
-        if command.partition(" ")[0].endswith(runtime.name):
-            return str(runtime.state_dir) in command and any(f" {verb} " in command for verb in VERBS)
+        is_it = command.partition(" ")[0].endswith(runtime.name)
+        if is_it and str(runtime.state_dir) in command and any(f" {verb} " in command for verb in VERBS):
+            found.append(pid)
+        if is_it or not command or time.monotonic() > until:
+            del becoming[pid]
+    return found
+
+
+def _kill_later(pid: int, after: float) -> bool:
+    """False where it has ended by then."""
+    with suppress(ProcessLookupError), pidfd(pid) as process:
+        if not _has_ended(process, after):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            return True
     return False
 
 
