@@ -107,7 +107,7 @@ class Runtime:
         with sealed.copy_of(self.path) as copy:
             if copy is not None:
                 with contextlib.suppress(OSError):  # a policy of the host's: no program may be in memory
-                    return _run(argv, TIMEOUT, executable=f"/proc/{os.getpid()}/fd/{copy}")
+                    return _bounded(argv, TIMEOUT, executable=f"/proc/{os.getpid()}/fd/{copy}")
         return run(argv)
 
     @effect("runtime.start")
@@ -151,12 +151,12 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """One bounded subprocess without a stdin. Raises RuntimeFailed when it cannot run or does not end."""
     try:
-        return _run(argv, timeout, cwd=cwd)
+        return _bounded(argv, timeout, cwd=cwd)
     except OSError as e:
         raise RuntimeFailed(f"cannot run {argv[0]}: {e.strerror}") from e
 
 
-def _run(argv: Sequence[str], timeout: float, **options: Any) -> subprocess.CompletedProcess[bytes]:
+def _bounded(argv: Sequence[str], timeout: float, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """``options`` as Popen has them. Raises RuntimeFailed when it does not end, OSError where it cannot be started."""
     try:
         return children.run(argv, timeout=timeout, env=environment(), **options)

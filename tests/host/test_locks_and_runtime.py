@@ -67,7 +67,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
         monkeypatch.setattr(locks, name, watched.holding(getattr(locks, name), name))
     monkeypatch.setattr(Store, "transaction", watched.holding(Store.transaction, "transaction"))
     monkeypatch.setattr(monitors.Monitors, "create", watched.calling(monitors.Monitors.create, "create"))
-    monkeypatch.setattr(runtime, "run", watched.calling(runtime.run, "run"))
+    monkeypatch.setattr(runtime, "_bounded", watched.calling(runtime._bounded, "run"))
     return watched
 
 

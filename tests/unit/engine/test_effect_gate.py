@@ -56,7 +56,7 @@ EXCEPTED = {
     "relays:_write": "what a command says goes to our own output",
     "sessions:resize": "how large our own terminal is: nothing is kept of it",
     "store.opening:_is_damaged": "it only looks",
-    "runtime:run": "also asks for versions and states; its callers that change something are marked, verb by verb",
+    "runtime:_bounded": "also asks for versions and states; its callers that change something are marked, verb by verb",
 }
 """module:function -> why it may change something outside the gate."""
 
