@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -110,21 +110,25 @@ def port(ctx: Context) -> int:
 
 @contextmanager
 def registering(ctx: Context, record: PodRecord) -> Iterator[None]:
-    """Make the pod's names known, and what its link needs, beside other work before its first process starts."""
+    """Make the pod's names known, and what its link needs, beside other work before its first process starts; and
+    beside each other: a server that starts is mostly waited for."""
     network = _network_of(ctx, record)  # in this thread, which has the store open
 
-    def work() -> None:
-        _register(ctx, record, network)
-        if record.ip:
-            networks.prepare(ctx, record)
+    def work(do: Callable[[], None]) -> None:
+        do()
         ctx.store.close()
 
-    thread = threading.Thread(target=work, name="names")
-    thread.start()
+    todo: list[Callable[[], None]] = [lambda: _register(ctx, record, network)]
+    if record.ip and not networks.is_prepared(ctx):
+        todo.append(lambda: networks.prepare(ctx, record))
+    threads = [threading.Thread(target=work, args=(do,), name="names") for do in todo]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 def register(ctx: Context, record: PodRecord) -> None:

@@ -194,12 +194,15 @@ def attach(ctx: Context, record: PodRecord, infra: PidRef) -> None:
     pod.attach(network, record.id, infra, record.ip, record.ip6, mac=record.spec.sandbox.mac)
 
 
-def prepare(ctx: Context, record: PodRecord) -> None:
-    """Make what a pod's link hangs on, while its infra container is made: the bridge, and the table where it does not
-    stand. What fails here fails again, and is told, when the link is made."""
+def is_prepared(ctx: Context) -> bool:
+    """Whether all that pods' links hang on stands, as this process last saw or made it."""
     declared = ctx.cache.declared
-    if isinstance(declared, _Wanted) and declared.bridges == _indices(declared.networks):
-        return
+    return isinstance(declared, _Wanted) and declared.bridges == _indices(declared.networks)
+
+
+def prepare(ctx: Context, record: PodRecord) -> None:
+    """Make what a pod's link hangs on, while its infra container is made: the bridge, and the table. What fails here
+    fails again, and is told, when the link is made."""
     with suppress(ReconcilerError):
         restore(ctx, (record.spec.sandbox.network,))
 
