@@ -190,18 +190,16 @@ def look(
 
 
 def _look(key: Key, wanted: Resolver, engine: PodEngine, clock: Clock, rest: Rest | None = None) -> _Look:
-    resolution, have = _observe(key, wanted, engine)
-    if wanted.learn(key, have.sandbox.owner if have.sandbox else None):  # another process made, took over, removed it
-        resolution, have = _observe(key, wanted, engine)
+    resolution = wanted.resolve(key)
+    have = engine.observe(key, _spec(resolution.desired))
+    if wanted.learn(key, have.sandbox.owner if have.sandbox else None):  # it was made, taken over or removed
+        before, resolution = resolution, wanted.resolve(key)
+        if resolution != before:  # not so where we made it just now
+            have = engine.observe(key, _spec(resolution.desired))
     host = _with_releases(key, engine.host_facts(key, _spec(resolution.desired)), wanted)
     if rest is not None and not resolution.foreign and rest.holds(resolution.desired, have, host):
         return _Look(resolution, have, host, PodActions(), rest)
     return _Look(resolution, have, host, compute_pod_actions(resolution.desired, have, host, clock.now()))
-
-
-def _observe(key: Key, wanted: Resolver, engine: PodEngine) -> tuple[Resolution, Observed]:
-    resolution = wanted.resolve(key)
-    return resolution, engine.observe(key, _spec(resolution.desired))
 
 
 def _spec(desired: Desired) -> PodSpec | None:
