@@ -18,7 +18,7 @@ from tests.torture.churn import INFRA, Strike, Victim
 
 RUNTIME_SECONDS = 5.0
 """How long a process of the OCI runtime is waited for; it comes when a pod was edited."""
-EXEC_SECONDS = 0.1
+EXEC_SECONDS = 0.2
 """How long who was about to run a program may take to be it."""
 VERBS = ("create", "delete")
 _PACE = {"crun": 1.0, "runc": 4.0}
@@ -90,15 +90,15 @@ def _kill_runtime(runtime: Runtime, what: Strike) -> bool:
 
 
 def _at_work(runtime: Runtime, becoming: dict[int, float]) -> list[int]:
-    """Who is the runtime by now and does something to a container of ours. Whoever turned out to be anybody, or has
-    nothing to show at his time, is dropped from ``becoming``."""
+    """Who is the runtime by now and does something to a container of ours. Whoever turned out to do something
+    else, or is nobody of them when his time is over, is dropped from ``becoming``."""
     found = []
     for pid, until in tuple(becoming.items()):
         command = kernel.command(pid)
         is_it = command.partition(" ")[0].endswith(runtime.name)
         if is_it and str(runtime.state_dir) in command and any(f" {verb} " in command for verb in VERBS):
             found.append(pid)
-        if is_it or not command or time.monotonic() > until:
+        if is_it or time.monotonic() > until:  # no command: in the midst of its exec, or gone
             del becoming[pid]
     return found
 
