@@ -104,7 +104,11 @@ def _preload() -> None:
 
 
 class Zygote:
-    """Accepts, greets, forks, reaps."""
+    """Accepts, greets, forks, reaps.
+
+    Wards are found, never gone through: to look at one writes to it (its reference count), and so copies a page that
+    all monitors had in common since the last fork. ``_bereft`` are those that wait for another monitor, which are few.
+    """
 
     def __init__(self, path: str, listener: socket.socket, code: str, idle: float) -> None:
         self._path = path
@@ -116,7 +120,8 @@ class Zygote:
         self._spare = fds.Spare()
         self._waiting: dict[int, socket.socket] = {}
         self._lines: dict[int, Ward] = {}
-        self._wards: list[Ward] = []
+        self._monitors: dict[int, Ward] = {}
+        self._bereft: list[Ward] = []
         self._children = 0
 
     def serve(self) -> None:
@@ -135,19 +140,19 @@ class Zygote:
                 return
             for fd, _ in ready:
                 self._event(fd, wakeup)
-            for ward in [ward for ward in self._wards if not ward.monitor and ward.due <= time.monotonic()]:
+            for ward in [ward for ward in self._bereft if ward.due <= time.monotonic()]:
                 self._replace(ward)
             quiet_since = time.monotonic()
 
     @property
     def _busy(self) -> bool:
-        return bool(self._children or self._wards)
+        return bool(self._children or self._monitors or self._bereft)
 
     def _patience(self, quiet_since: float) -> float | None:
         """Seconds until something is to be done though nothing happens."""
         if not self._busy:
             return max(0.0, quiet_since + self._idle - time.monotonic())
-        due = [ward.due for ward in self._wards if not ward.monitor]
+        due = [ward.due for ward in self._bereft]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _event(self, fd: int, wakeup: int) -> None:
@@ -212,6 +217,7 @@ class Zygote:
         except OSError:
             ward.due = time.monotonic() + AGAIN
             return
+        self._bereft.remove(ward)
         self._watch(ward)
 
     def _monitor(self, body: Callable[[int], int]) -> tuple[int, socket.socket]:
@@ -231,8 +237,7 @@ class Zygote:
     def _watch(self, ward: Ward) -> None:
         self._lines[ward.line.fileno()] = ward
         self._epoll.register(ward.line.fileno(), select.EPOLLIN)
-        if ward not in self._wards:
-            self._wards.append(ward)
+        self._monitors[ward.monitor] = ward
 
     def _listen_to(self, ward: Ward) -> None:
         """A monitor says something; or has closed its end, by which it is dying."""
@@ -253,18 +258,25 @@ class Zygote:
                 return
             if pid == 0:
                 return
-            for ward in tuple(self._wards):
-                if pid == ward.monitor:
-                    self._died(ward, status)
-                elif pid == ward.container:
-                    ward.ended(process.exit_code(status))
+            ward = self._monitors.pop(pid, None)
+            if ward is not None:
+                self._died(ward, status)
+            else:
+                self._orphan_ended(pid, status)
+
+    def _orphan_ended(self, pid: int, status: int) -> None:
+        for ward in (*self._monitors.values(), *self._bereft):
+            if ward.container == pid:
+                ward.ended(process.exit_code(status))
 
     def _died(self, ward: Ward, status: int) -> None:
+        """Its monitor has, and is among the monitors no more."""
         replaced = ward.died(status)
         self._forget_line(ward)
         ward.line.close()
-        if not replaced:
-            self._wards.remove(ward)
+        if replaced:
+            self._bereft.append(ward)
+        else:
             ward.close()
 
     def _step_aside(self) -> None:
