@@ -219,6 +219,8 @@ class Engine:
         from reconciler.engine import nameserver
 
         with boundary.told("see to the name server"):
+            if nameserver.lost_a_bridge(self.context):
+                self.mend_network()
             return nameserver.tend(self.context)
 
     def emit(self, about: str, type: EventType, reason: str, message: str) -> None:  # noqa: A002 (the field's name)

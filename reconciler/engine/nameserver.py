@@ -216,6 +216,15 @@ def tend(ctx: Context) -> PidRef | None:
     return running.ref if running else None
 
 
+def lost_a_bridge(ctx: Context) -> bool:
+    """Whether somebody took away a bridge that pods stand on. ``tend`` would make it stand without a word: whoever
+    mends the network (``upkeep``) is to come first, and tells."""
+    used = {r.spec.sandbox.network for r in _records(ctx) if r.spec.sandbox.on_bridge and _stands(ctx, r)}
+    known = filter(None, (netrecords.read(ctx, name) for name in used))
+    bridges = (netrecords.bridge_of(ctx, record) for record in known)
+    return not all(server.is_here(ip) for one in bridges for ip in (one.gateway, one.gateway6) if ip)
+
+
 def mend(ctx: Context) -> tuple[str, ...]:
     """Lead port 53 to the server again where somebody changed that; the sentence to tell."""
     found = server.find(ctx.layout.dns_tables)

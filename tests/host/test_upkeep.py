@@ -9,8 +9,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,20 +115,6 @@ def test_a_single_element_is_missed(watched: tuple[Instance, Node], tag: str) ->
     assert re.search(rf"does not publish {PORT}/tcp \(changed by \S+\): put right", instance.ok("events"))
 
 
-def is_told(instance: Instance, damage: str, reason: str) -> bool:
-    """Whether a damage is told soon. Who sees to the names may be the first to make a bridge stand, right after the
-    server's start, and does so without a word."""
-
-    def told() -> int:
-        return sum(count for name, count in reasons(instance) if name == reason)
-
-    before = told()
-    run(damage)
-    with suppress(AssertionError):
-        until(lambda: told() > before, "it is told", 10)
-    return told() > before
-
-
 def test_bridge_address_forwarding_and_links_are_put_back(watched: tuple[Instance, Node], tag: str) -> None:
     instance, outside = watched
     bridge = names.bridge_name(tag)
@@ -143,9 +127,27 @@ def test_bridge_address_forwarding_and_links_are_put_back(watched: tuple[Instanc
         (f"ip link del {bridge}", "BridgeChanged"),
         (f"ip link del {link}", "LinkChanged"),
     ):
-        until(partial(is_told, instance, damage, reason), f"{damage} is told as {reason}")
+        told = sum(count for name, count in reasons(instance) if name == reason)
+        run(damage)
+
+        def is_told(reason: str = reason, told: int = told) -> bool:
+            return sum(count for name, count in reasons(instance) if name == reason) > told
+
+        until(is_told, f"{damage} is told as {reason}")
         until(lambda: answers(outside, HOST_IP), f"the port is reached again after {damage}")
     until(lambda: instance.engine.mend_network() == (), "nothing else is wrong")
+
+
+def test_who_sees_to_the_names_tells_of_a_bridge_that_was_gone(
+    host: Lab, instance: Instance, image: str, folder: Path, tag: str
+) -> None:
+    outside = host.outside()
+    put(folder / "web.yaml", web(image))
+    instance.ok("apply", folder)
+    run(f"ip link del {names.bridge_name(tag)}")
+    assert instance.engine.tend_names() is not None, "a server runs"
+    assert ("BridgeChanged", 1) in reasons(instance)
+    until(lambda: answers(outside, HOST_IP), "the port is reached again")
 
 
 def test_what_the_kernel_does_not_tell_is_mended_at_the_resync(
