@@ -1,7 +1,9 @@
-"""Changes of links, addresses, routes and forwarding entries, as rtnetlink(7) takes them: only those of a pod's link.
+"""Changes of links, addresses, routes and forwarding entries, as rtnetlink(7) takes them: only those of a pod's link,
+and of the bridge that it hangs on.
 
 Why not pyroute2: the nine requests of a pod cost it 4.4 ms of processor time, while which no other thread of ours
 runs; that was a seventh of all that the controller does for a pod. Here they are 0.3 ms, and one or two system calls.
+The three of a bridge, which the first pod waits for, were 5 ms.
 """
 
 from __future__ import annotations
@@ -90,9 +92,17 @@ def veth(name: str, *, master: int, mtu: int, peer: str, namespace: int, mac: st
     return Change(_NEWLINK, _CREATE | _EXCLUSIVE, _link(up=True) + b"".join(here))
 
 
-def link_up(index: int, *, alias: str = "", master: int = 0) -> Change:
-    """Switch a link on; give it an alias and a place on a bridge, if any."""
+def bridge(name: str, *, mtu: int, mac: str) -> Change:
+    """A bridge that is not up yet. Refused where the name is taken."""
+    info = _attribute(_INFO | _NESTED, _text(_KIND, "bridge"))
+    body = _text(_NAME, name) + _number(_MTU, mtu) + _attribute(_MAC, _mac(mac)) + info
+    return Change(_NEWLINK, _CREATE | _EXCLUSIVE, _link() + body)
+
+
+def link_up(index: int, *, alias: str = "", master: int = 0, mtu: int = 0, mac: str = "") -> Change:
+    """Switch a link on; give it an alias, a place on a bridge, an MTU and a MAC, if any."""
     more = (_text(_ALIAS, alias) if alias else b"") + (_number(_MASTER, master) if master else b"")
+    more += (_number(_MTU, mtu) if mtu else b"") + (_attribute(_MAC, _mac(mac)) if mac else b"")
     return Change(_NEWLINK, 0, _link(index, up=True) + more)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reconciler.engine.effects import effect
 from reconciler.engine.network import interface, ipv6, names, netlink, sysctls
-from reconciler.linux.rtchanges import NODAD
+from reconciler.linux import rtchanges
 
 CONF = Path("/proc/sys/net/ipv4/conf")
 
@@ -64,12 +64,10 @@ def ensure_bridge(config: BridgeConfig, memory: Path | None = None) -> None:
     if stands(config.name):
         _prepare_ipv6(config)
     if not _is_as_wanted(config):
-        with netlink.here(f"set up the bridge {config.name}") as ip:
-            index = netlink.index_here(config.name)
-            if index is None:
-                index = _create(ip, config)
+        with netlink.refused(f"set up the bridge {config.name}"):
+            _create(config)
             _prepare_ipv6(config)
-            _address(ip, index, config)
+            _address(config)
     sysctls.ensure(Path("/proc/sys/net/ipv4/ip_forward"), "1")
     if config.network6 is not None:
         ipv6.forward(memory)
@@ -126,35 +124,32 @@ def bridges(tag: str) -> tuple[str, ...]:
 @effect("bridge.remove")
 def remove_bridge(name: str) -> None:
     """Take the bridge away; nothing happens where there is none. The host goes on forwarding."""
-    with netlink.here(f"remove the bridge {name}") as ip:
-        index = netlink.index_here(name)
-        if index is not None:
-            _unless(ip.link, errno.ENODEV, "del", index=index)
+    index = netlink.index_here(name)
+    if index is not None:
+        with netlink.refused(f"remove the bridge {name}"):
+            _make_unless(errno.ENODEV, rtchanges.no_link(index))
 
 
 @effect("bridge.create")
-def _create(ip: netlink.Socket, config: BridgeConfig) -> int:
-    """Another process may be faster."""
-    mac = names.mac_of(config.gateway)
-    _unless(ip.link, errno.EEXIST, "add", ifname=config.name, kind="bridge", address=mac, mtu=config.mtu)
-    index = netlink.index_here(config.name)
-    assert index is not None
-    return index
+def _create(config: BridgeConfig) -> None:
+    """Where there is none; another process may be faster."""
+    if netlink.index_here(config.name) is None:
+        _make_unless(errno.EEXIST, rtchanges.bridge(config.name, mtu=config.mtu, mac=names.mac_of(config.gateway)))
 
 
 @effect("bridge.address")
-def _address(ip: netlink.Socket, index: int, config: BridgeConfig) -> None:
-    ip.addr("replace", index=index, address=config.gateway, prefixlen=config.network.prefixlen)
-    options = {"ifalias": config.id} if config.id else {}
-    ip.link("set", index=index, mtu=config.mtu, address=names.mac_of(config.gateway), state="up", **options)
+def _address(config: BridgeConfig) -> None:
+    index = socket.if_nametoindex(config.name)
+    up = rtchanges.link_up(index, alias=config.id, mtu=config.mtu, mac=names.mac_of(config.gateway))
+    changes = [rtchanges.address(index, config.gateway, config.network.prefixlen), up]
     if config.network6 is not None:
-        prefix = config.network6.prefixlen
-        ip.addr("replace", index=index, address=config.gateway6, prefixlen=prefix, flags=NODAD)
+        changes.append(rtchanges.address(index, config.gateway6, config.network6.prefixlen))
+    rtchanges.make(*changes)
 
 
-def _unless(call: netlink.Socket, harmless: int, *arguments: object, **options: object) -> None:
+def _make_unless(harmless: int, change: rtchanges.Change) -> None:
     try:
-        call(*arguments, **options)
-    except Exception as e:
-        if not netlink.is_error(e, harmless):
+        rtchanges.make(change)
+    except OSError as e:
+        if e.errno != harmless:
             raise

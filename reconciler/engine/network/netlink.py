@@ -119,11 +119,6 @@ def index_here(name: str) -> int | None:
         return None
 
 
-def is_error(e: Exception, *numbers: int) -> bool:
-    """Whether the kernel answered with one of these errnos."""
-    return getattr(e, "code", getattr(e, "errno", None)) in numbers
-
-
 def failure(doing: str, number: int) -> TryLater | HostUnfit:
     """The error for what the kernel refused with this errno. ``doing`` completes "cannot …"."""
     message = f"cannot {doing}: {os.strerror(number)}"

@@ -40,7 +40,17 @@ def test_a_link_that_comes_up_where_it_belongs() -> None:
     assert (made["index"], made["flags"], made["change"]) == (7, 1, 1)
     assert (made.get("ifalias"), made.get("master")) == ("the whole id", 3)
     plain = read(ifinfmsg, rtchanges.link_up(7))
-    assert (plain.get("ifalias"), plain.get("master")) == (None, None)
+    assert [plain.get(name) for name in ("ifalias", "master", "mtu", "address")] == [None] * 4
+
+
+def test_a_bridge() -> None:
+    change = rtchanges.bridge("rc-t", mtu=1400, mac=MAC)
+    made = read(ifinfmsg, change)
+    assert (change.kind, made["flags"], made["header"]["flags"]) == (16, 0, 0x605)
+    assert (made.get("ifname"), made.get("mtu"), made.get("address")) == ("rc-t", 1400, MAC)
+    assert made.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "bridge"
+    again = read(ifinfmsg, rtchanges.link_up(7, mtu=1300, mac=MAC))
+    assert (again["index"], again["flags"], again.get("mtu"), again.get("address")) == (7, 1, 1300, MAC)
 
 
 def test_a_port_of_a_bridge() -> None:
