@@ -15,6 +15,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+import time
 
 PROTOCOL = 2
 PACKET = 32768
@@ -27,6 +28,10 @@ END = -1
 """The length in the greeting of a client that wants a zygote without monitors to end."""
 MOST_FDS = 250
 """A little below SCM_MAX_FD."""
+FRESH = 1.0
+"""Seconds for which our own version is not looked at again."""
+
+_own = -FRESH, ""
 
 
 class Request:
@@ -51,8 +56,19 @@ class Request:
         self.rlimits = rlimits
 
 
-def version(package: str = os.path.dirname(os.path.abspath(__file__))) -> str:
-    """Names the code as it lies on the disk now: changes when any source file of the package is replaced."""
+def version(package: str = "") -> str:
+    """Names the code as it lies on the disk now: changes when any source file of the package is replaced. Our own ("")
+    is looked at once a second: who makes many monitors would look at thirty files for each."""
+    global _own
+    if package:
+        return _look(package)
+    now = time.monotonic()
+    if now - _own[0] > FRESH:
+        _own = now, _look(os.path.dirname(os.path.abspath(__file__)))
+    return _own[1]
+
+
+def _look(package: str) -> str:
     newest = size = count = 0
     for directory in (package, os.path.join(package, "logs")):
         with os.scandir(directory) as entries:

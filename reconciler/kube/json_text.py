@@ -99,7 +99,7 @@ def _step(token: _Token, want: _Want, closers: list[str], builder: Builder) -> _
 
 def _value(token: _Token) -> Scalar:
     if token.kind == "string":
-        return str(json.loads(token.text))
+        return str(json.loads(token.text)) if "\\" in token.text else token.text[1:-1]
     if token.kind == "word":
         return _WORDS[token.text]
     if len(token.text) > LONGEST_NUMBER:
