@@ -78,6 +78,19 @@ def test_what_lies_above_was_made_by_somebody_who_was_killed(layout: Layout, sle
     assert not any(path.exists() for path in places(parent))
 
 
+def test_what_is_made_in_a_pods_cgroup_has_cpus_at_once(layout: Layout) -> None:
+    cpuset = cgroups.current().v1("cpuset")
+    if cpuset is None:
+        pytest.skip("this host has no cpuset of cgroup v1")
+    parent = layout.cgroup_parent(PodId(new_id()))
+    cgroups.make_pod(parent)
+    child = cpuset.at(f"{parent}/c")
+    child.mkdir()
+    assert [(child / f"cpuset.{name}").read_text().strip() != "" for name in ("cpus", "mems")] == [True, True]
+    cgroups.remove_pod(parent)
+    assert not child.exists()
+
+
 def test_everything_that_forks_in_a_cgroup_is_killed(layout: Layout) -> None:
     parent = layout.cgroup_parent(PodId(new_id()))
     cgroups.make_pod(parent)

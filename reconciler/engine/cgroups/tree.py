@@ -323,8 +323,9 @@ _WANTED = frozenset({"cpu", "io", "memory", "pids"})
 
 
 def _copy_cpuset(directory: Path) -> bool:
-    """False where the parent has none to copy: whoever made it was killed before it had."""
-    here, above = str(directory), str(directory.parent)
+    """False where the parent has none to copy: whoever made it was killed before it had. What is made below has its
+    CPUs from the beginning: for each that is written later the kernel goes through all cpusets of the machine."""
+    here, above, copied = str(directory), str(directory.parent), False
     prefix = "cpuset." if os.access(f"{above}/cpuset.cpus", os.F_OK) else ""  # mounted with noprefix
     for name in (f"{prefix}cpus", f"{prefix}mems"):
         if not read_small(f"{here}/{name}").strip():
@@ -332,6 +333,10 @@ def _copy_cpuset(directory: Path) -> bool:
             if not inherited:
                 return False
             _write(f"{here}/{name}", inherited.decode())
+            copied = True
+    if copied:
+        with contextlib.suppress(OSError):
+            _write(f"{here}/cgroup.clone_children", "1")
     return True
 
 
