@@ -61,7 +61,7 @@ class Network:
 
     @property
     def listen(self) -> tuple[str, ...]:
-        return tuple(filter(None, (self.bridge.gateway, self.bridge.gateway6)))
+        return self.bridge.addresses
 
     @property
     def file(self) -> str:
@@ -219,10 +219,10 @@ def tend(ctx: Context) -> PidRef | None:
 def lost_a_bridge(ctx: Context) -> bool:
     """Whether somebody took away a bridge that pods stand on. ``tend`` would make it stand without a word: whoever
     mends the network (``upkeep``) is to come first, and tells."""
-    used = {r.spec.sandbox.network for r in _records(ctx) if r.spec.sandbox.on_bridge and _stands(ctx, r)}
-    known = filter(None, (netrecords.read(ctx, name) for name in used))
-    bridges = (netrecords.bridge_of(ctx, record) for record in known)
-    return not all(server.is_here(ip) for one in bridges for ip in (one.gateway, one.gateway6) if ip)
+    known = {record.name: netrecords.bridge_of(ctx, record) for record in netrecords.every(ctx)}
+    lost = {name for name, one in known.items() if not all(map(server.is_here, one.addresses))}
+    pods = (record for record in _records(ctx) if record.spec.sandbox.on_bridge and _name_of(record) in lost)
+    return bool(lost) and any(_stands(ctx, record) for record in pods)
 
 
 def mend(ctx: Context) -> tuple[str, ...]:

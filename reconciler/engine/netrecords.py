@@ -104,8 +104,7 @@ def _bridge_of(record: NetworkRecord, tag: str, mtu: int, *, dual: bool) -> Brid
 
 def pool_of(name: str, config: BridgeConfig) -> Pool:
     """Where the pods of the network called ``name`` get their addresses."""
-    reserved = tuple(gateway for gateway in (config.gateway, config.gateway6) if gateway)
-    return Pool(name or DEFAULT, config.network, config.network6, reserved)
+    return Pool(name or DEFAULT, config.network, config.network6, config.addresses)
 
 
 def why_no_ipv6(ctx: Context) -> str:

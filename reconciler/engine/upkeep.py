@@ -169,7 +169,7 @@ def _bridge_flaw(one: BridgeConfig, everybodys: Sequence[Link]) -> str:
         there = rtlinks.addresses(bridge.index)
     except OSError as e:
         raise netlink.failure(f"look at the bridge {one.name}", e.errno or 0) from e
-    lost = [address for address in (one.gateway, one.gateway6) if address and ip_address(address) not in there]
+    lost = [address for address in one.addresses if ip_address(address) not in there]
     return f"has lost its address {' and '.join(lost)}" if lost else ""
 
 

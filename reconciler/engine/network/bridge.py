@@ -7,8 +7,8 @@ Callers hold ``layout.network_lock``.
 
 from __future__ import annotations
 
-import errno
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_interface
 from pathlib import Path
@@ -49,6 +49,11 @@ class BridgeConfig:
         if self.network6 is None:
             return ""
         return self.gateways[1] or str(self.network6[1])
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Both of its own, as far as it has them."""
+        return tuple(filter(None, (self.gateway, self.gateway6)))
 
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -94,10 +99,7 @@ def _is_as_wanted(config: BridgeConfig) -> bool:
 
 def stands(name: str) -> bool:
     """Whether there is a bridge of this name, asked without netlink (0.01 ms)."""
-    try:
-        return socket.if_nametoindex(name) > 0
-    except OSError:
-        return False
+    return netlink.index_here(name) is not None
 
 
 def find_network(name: str) -> IPv4Network | None:
@@ -124,17 +126,16 @@ def bridges(tag: str) -> tuple[str, ...]:
 @effect("bridge.remove")
 def remove_bridge(name: str) -> None:
     """Take the bridge away; nothing happens where there is none. The host goes on forwarding."""
-    index = netlink.index_here(name)
-    if index is not None:
-        with netlink.refused(f"remove the bridge {name}"):
-            _make_unless(errno.ENODEV, rtchanges.no_link(index))
+    with netlink.refused(f"remove the bridge {name}"):
+        netlink.remove_link(name)
 
 
 @effect("bridge.create")
 def _create(config: BridgeConfig) -> None:
     """Where there is none; another process may be faster."""
-    if netlink.index_here(config.name) is None:
-        _make_unless(errno.EEXIST, rtchanges.bridge(config.name, mtu=config.mtu, mac=names.mac_of(config.gateway)))
+    if not stands(config.name):
+        with suppress(FileExistsError):
+            rtchanges.make(rtchanges.bridge(config.name, mtu=config.mtu, mac=names.mac_of(config.gateway)))
 
 
 @effect("bridge.address")
@@ -145,11 +146,3 @@ def _address(config: BridgeConfig) -> None:
     if config.network6 is not None:
         changes.append(rtchanges.address(index, config.gateway6, config.network6.prefixlen))
     rtchanges.make(*changes)
-
-
-def _make_unless(harmless: int, change: rtchanges.Change) -> None:
-    try:
-        rtchanges.make(change)
-    except OSError as e:
-        if e.errno != harmless:
-            raise

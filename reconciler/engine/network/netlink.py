@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.engine import processes
+from reconciler.linux import rtchanges
 from reconciler.model.errors import HostUnfit, TryLater
 from reconciler.model.observed import PidRef
 
@@ -117,6 +118,19 @@ def index_here(name: str) -> int | None:
         return socket.if_nametoindex(name)
     except OSError:
         return None
+
+
+def remove_link(name: str) -> None:
+    """Take away the interface called ``name`` in the calling thread's network namespace; nothing happens where there is
+    none. Raises OSError."""
+    index = index_here(name)
+    if index is None:
+        return
+    try:
+        rtchanges.make(rtchanges.no_link(index))
+    except OSError as e:
+        if e.errno != errno.ENODEV:
+            raise
 
 
 def failure(doing: str, number: int) -> TryLater | HostUnfit:

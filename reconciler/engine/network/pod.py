@@ -9,7 +9,6 @@ caller holds its key's lock).
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -69,14 +68,14 @@ def attach(
 def detach(tag: str, pod: PodId) -> None:
     """Remove the pod's link now. Not needed where its namespace dies, which is faster (this takes 25 ms)."""
     with netlink.refused(f"detach pod {pod[:12]}"):
-        _delete(names.link_name(tag, pod))
+        netlink.remove_link(names.link_name(tag, pod))
 
 
 @effect("link.remove")
 def remove_link(name: str) -> None:
     """Remove a link of ours by its name, whatever it belongs to."""
     with netlink.refused(f"remove the link {name}"):
-        _delete(name)
+        netlink.remove_link(name)
 
 
 def links(tag: str) -> tuple[LinkInfo, ...]:
@@ -124,7 +123,7 @@ def _is_linked(name: str, fd: int) -> bool:
 def _create(config: BridgeConfig, pod: PodId | ContainerId, fd: int, mac: str, doing: str) -> None:
     name = names.link_name(config.tag, pod)
     master = _bridge(config, doing)
-    _delete(name)
+    netlink.remove_link(name)
     rtchanges.make(rtchanges.veth(name, master=master, mtu=config.mtu, peer=INSIDE, namespace=fd, mac=mac))
 
 
@@ -180,14 +179,3 @@ def _bridge(config: BridgeConfig, doing: str) -> int:
     if index is None:
         raise TryLater(f"cannot {doing}: there is no such bridge")
     return index
-
-
-def _delete(name: str) -> None:
-    index = netlink.index_here(name)
-    if index is None:
-        return
-    try:
-        rtchanges.make(rtchanges.no_link(index))
-    except OSError as e:
-        if e.errno != errno.ENODEV:
-            raise
