@@ -32,9 +32,11 @@ _NEWLINK, _DELLINK, _SETLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 17, 19, 20, 2
 _REQUEST, _ACK, _REPLACE, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
 """RTM_… and NLM_F_… of <linux/netlink.h> and <linux/rtnetlink.h>."""
 
-_MAC, _NAME, _MTU, _MASTER, _PORT, _INFO, _ALIAS, _NAMESPACE = 1, 3, 4, 10, 12, 18, 20, 28
-_KIND, _DATA, _PEER, _MODE = 1, 2, 1, 4
-"""IFLA_… of <linux/if_link.h>: IFLA_INFO_KIND and _DATA, VETH_INFO_PEER and IFLA_BRPORT_MODE are inside others."""
+_MAC, _NAME, _MTU, _MASTER, _PORT, _INFO, _ALIAS, _FAMILIES, _NAMESPACE = 1, 3, 4, 10, 12, 18, 20, 26, 28
+_KIND, _DATA, _PEER, _MODE, _OWN_ADDRESS = 1, 2, 1, 4, 8
+_NONE = b"\x01"
+"""IFLA_… of <linux/if_link.h>: IFLA_INFO_KIND and _DATA, VETH_INFO_PEER, IFLA_BRPORT_MODE and IFLA_INET6_ADDR_GEN_MODE
+(IN6_ADDR_GEN_MODE_NONE) are inside others."""
 _NESTED = 0x8000
 _UP = 1
 _BRIDGE = 7
@@ -83,13 +85,19 @@ def make(*changes: Change) -> None:
 
 
 def veth(name: str, *, master: int, mtu: int, peer: str, namespace: int, mac: str) -> Change:
-    """A pair whose one end is ``name``, up, at the bridge with the index ``master``; the other is ``peer``, in the
-    network namespace behind the descriptor ``namespace``. Refused where either name is taken."""
+    """A pair whose one end is ``name``, at the bridge with the index ``master``; the other is ``peer``, in the network
+    namespace behind the descriptor ``namespace``. Neither is up yet. Refused where either name is taken."""
     there = (_text(_NAME, peer), _number(_NAMESPACE, namespace), _attribute(_MAC, _mac(mac)), _number(_MTU, mtu))
     other = _attribute(_PEER | _NESTED, _link() + b"".join(there))
     info = _attribute(_INFO | _NESTED, _text(_KIND, "veth") + _attribute(_DATA | _NESTED, other))
     here = (_text(_NAME, name), _number(_MTU, mtu), _number(_MASTER, master), info)
-    return Change(_NEWLINK, _CREATE | _EXCLUSIVE, _link(up=True) + b"".join(here))
+    return Change(_NEWLINK, _CREATE | _EXCLUSIVE, _link() + b"".join(here))
+
+
+def no_own_address(name: str) -> Change:
+    """Have a link get no IPv6 address by itself when it comes up. Refused where it has no IPv6."""
+    inet6 = _attribute(socket.AF_INET6 | _NESTED, _attribute(_OWN_ADDRESS, _NONE))
+    return Change(_SETLINK, 0, _link() + _text(_NAME, name) + _attribute(_FAMILIES | _NESTED, inet6))
 
 
 def bridge(name: str, *, mtu: int, mac: str) -> Change:
@@ -99,9 +107,10 @@ def bridge(name: str, *, mtu: int, mac: str) -> Change:
     return Change(_NEWLINK, _CREATE | _EXCLUSIVE, _link() + body)
 
 
-def link_up(index: int, *, alias: str = "", master: int = 0, mtu: int = 0, mac: str = "") -> Change:
-    """Switch a link on; give it an alias, a place on a bridge, an MTU and a MAC, if any."""
-    more = (_text(_ALIAS, alias) if alias else b"") + (_number(_MASTER, master) if master else b"")
+def link_up(link: int | str, *, alias: str = "", master: int = 0, mtu: int = 0, mac: str = "") -> Change:
+    """Switch a link on, by its index or its name; give it an alias, a place on a bridge, an MTU and a MAC, if any."""
+    index, more = (0, _text(_NAME, link)) if isinstance(link, str) else (link, b"")
+    more += (_text(_ALIAS, alias) if alias else b"") + (_number(_MASTER, master) if master else b"")
     more += (_number(_MTU, mtu) if mtu else b"") + (_attribute(_MAC, _mac(mac)) if mac else b"")
     return Change(_NEWLINK, 0, _link(index, up=True) + more)
 

@@ -93,6 +93,18 @@ def test_the_hosts_end_names_its_pod_in_full(lab: Lab) -> None:
     assert data.get_attr("IFLA_BRPORT_MODE") == 1
 
 
+def test_the_hosts_end_has_no_address_and_the_pods_has_its_links_own(lab: Lab) -> None:
+    """Beside those that we gave it: neighbour discovery begins there."""
+    node = lab.pod("10.101.0.2")
+    (link,) = pod.links("tst2")
+    with netlink.here("look") as ip:
+        assert ip.get_addr(index=link.index) == ()
+    with netlink.namespace("look", node.ref) as fd:
+        there = inside("look", fd, lambda ip: [a.get("address") for a in ip.get_addr(family=socket.AF_INET6)])
+    assert node.ip6 in there
+    assert any(address.startswith("fe80:") for address in there)
+
+
 def test_attaching_again_changes_nothing(lab: Lab) -> None:
     node = lab.pod("10.101.0.2")
     (before,) = pod.links("tst2")

@@ -18,6 +18,7 @@ from reconciler.engine.cgroups import names, systemd
 from reconciler.engine.cgroups.hierarchies import read_number
 from reconciler.engine.cgroups.names import Driver
 from reconciler.engine.effects import effect
+from reconciler.engine.files import read_small
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.engine.oci.linux import CPU_PERIOD, cpu_quota, shares, to_weight
 from reconciler.model.errors import RuntimeFailed
@@ -89,7 +90,7 @@ def update_pod(path: str, resources: Resources) -> None:
         return
     _limit_memory(path, resources.memory_limit)
     for file, value in (*_cpu(path, resources), *_pids(path, resources.pids_limit)):
-        if file.exists():
+        if _said(file) not in (None, value):  # as most are: v1 goes through all cgroups to set a quota
             _set(file, value)
 
 
@@ -184,6 +185,14 @@ def _pids(path: str, limit: int | None) -> Iterator[tuple[Path, str]]:
     hierarchy = where.all[0] if where.mode is CgroupMode.V2 else where.v1("pids")
     if hierarchy is not None:
         yield hierarchy.at(path) / "pids.max", str(limit or "max")
+
+
+def _said(file: Path) -> str | None:
+    """None where there is no such file."""
+    try:
+        return read_small(file).decode().strip()
+    except FileNotFoundError:
+        return None
 
 
 @effect("cgroup.set")

@@ -76,12 +76,11 @@ def ensure_bridge(config: BridgeConfig, memory: Path | None = None) -> None:
     sysctls.ensure(Path("/proc/sys/net/ipv4/ip_forward"), "1")
     if config.network6 is not None:
         ipv6.forward(memory)
-        ipv6.route(config.name)
 
 
 def _prepare_ipv6(config: BridgeConfig) -> None:
     if config.network6 is not None:
-        ipv6.prepare(config.name)
+        ipv6.prepare(config.name, router=True)
     else:
         ipv6.close(config.name)
 

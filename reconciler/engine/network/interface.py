@@ -59,7 +59,7 @@ def _ipv6(name: str) -> tuple[IPv6Interface, ...]:
     """Lines of address, index, prefix length, scope, flags and name, all but the name in hexadecimal digits."""
     try:
         with open(_INET6) as table:
-            lines = [line.split() for line in table]
+            lines = [line.split() for line in table if name in line]
     except FileNotFoundError:  # a kernel without IPv6
         return ()
     return tuple(IPv6Interface((bytes.fromhex(one[0]), int(one[2], 16))) for one in lines if one[5] == name)

@@ -93,16 +93,12 @@ def closed(conf: Path = CONF, net: Path = _NET) -> tuple[str, ...]:
     return tuple(n for n in found if n not in guests | ports)
 
 
-def prepare(interface: str, conf: Path = CONF) -> None:
+def prepare(interface: str, conf: Path = CONF, *, router: bool = False) -> None:
     """Before an interface of ours comes up: IPv6 on, no waiting for duplicates (an address is leased to one pod), and
-    no router but ours: a pod must not become the host's by advertising itself. Raises HostUnfit."""
-    for setting, value in (("disable_ipv6", "0"), ("accept_dad", "0"), ("accept_ra", "0")):
-        sysctls.ensure(conf / interface / setting, value)
-
-
-def route(interface: str, conf: Path = CONF) -> None:
-    """For a bridge of ours: the host is a router there, and says so to its pods. Raises HostUnfit."""
-    sysctls.ensure(conf / interface / "forwarding", "1")
+    no router but ours: a pod must not become the host's by advertising itself. ``router``: at a bridge of ours the host
+    is one, and says so to its pods. Raises HostUnfit."""
+    settings = {"disable_ipv6": "0", "accept_dad": "0", "accept_ra": "0"}
+    sysctls.ensure_all(conf / interface, settings | {"forwarding": "1"} if router else settings)
 
 
 def close(interface: str, conf: Path = CONF) -> None:

@@ -121,10 +121,14 @@ def _is_linked(name: str, fd: int) -> bool:
 
 @effect("link.create")
 def _create(config: BridgeConfig, pod: PodId | ContainerId, fd: int, mac: str, doing: str) -> None:
+    """The host's end is a port, and needs no address: one more for each pod, and whoever looks for the bridge's passes
+    them all."""
     name = names.link_name(config.tag, pod)
     master = _bridge(config, doing)
     netlink.remove_link(name)
-    rtchanges.make(rtchanges.veth(name, master=master, mtu=config.mtu, peer=INSIDE, namespace=fd, mac=mac))
+    pair = rtchanges.veth(name, master=master, mtu=config.mtu, peer=INSIDE, namespace=fd, mac=mac)
+    bare = [rtchanges.no_own_address(name)] if config.network6 is not None else []
+    rtchanges.make(pair, *bare, rtchanges.link_up(name))
 
 
 @effect("link.configure")

@@ -182,6 +182,10 @@ def test_v1_has_each_controller_in_a_tree_of_its_own(v1: Path) -> None:
         file.write_text("0")
     cgroups.update_pod(path, Resources(cpu_request=500, cpu_limit=1000, memory_limit=8192, pids_limit=9))
     assert {name: (v1 / name.replace("/", f"{path}/", 1)).read_text() for name in files} == files
+    before = {file: file.stat().st_mtime_ns for file in (v1 / f"cpu{path}").iterdir()}
+    cgroups.update_pod(path, Resources(cpu_request=1000, cpu_limit=1000, memory_limit=8192, pids_limit=9))
+    written = {file.name for file, then in before.items() if file.stat().st_mtime_ns != then}
+    assert written == {"cpu.shares"}, "v1 goes through all cgroups for a quota, even if it is the one that is set"
     cgroups.set_level("/reconciler-abcd/burstable", 512)
     assert not (v1 / "cpu/reconciler-abcd/burstable/cpu.shares").exists(), "a level that went meanwhile is let go"
 

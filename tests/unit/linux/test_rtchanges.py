@@ -27,7 +27,7 @@ def read(kind: Any, change: Change) -> Any:
 def test_a_pair_whose_other_end_is_in_another_namespace() -> None:
     change = rtchanges.veth("rc-t-abc", master=3, mtu=1400, peer="eth0", namespace=9, mac=MAC)
     made = read(ifinfmsg, change)
-    assert (change.kind, made["flags"], made["header"]["flags"]) == (16, 1, 0x605)
+    assert (change.kind, made["flags"], made["header"]["flags"]) == (16, 0, 0x605)
     assert (made.get("ifname"), made.get("mtu"), made.get("master")) == ("rc-t-abc", 1400, 3)
     info = made.get_attr("IFLA_LINKINFO")
     assert info.get_attr("IFLA_INFO_KIND") == "veth"
@@ -39,8 +39,17 @@ def test_a_link_that_comes_up_where_it_belongs() -> None:
     made = read(ifinfmsg, rtchanges.link_up(7, alias="the whole id", master=3))
     assert (made["index"], made["flags"], made["change"]) == (7, 1, 1)
     assert (made.get("ifalias"), made.get("master")) == ("the whole id", 3)
+    named = read(ifinfmsg, rtchanges.link_up("rc-t-abc"))
+    assert (named["index"], named["flags"], named.get("ifname")) == (0, 1, "rc-t-abc")
     plain = read(ifinfmsg, rtchanges.link_up(7))
     assert [plain.get(name) for name in ("ifalias", "master", "mtu", "address")] == [None] * 4
+
+
+def test_a_link_without_an_address_of_its_own() -> None:
+    made = read(ifinfmsg, rtchanges.no_own_address("rc-t-abc"))
+    assert (made["index"], made["flags"], made["change"], made.get("ifname")) == (0, 0, 0, "rc-t-abc")
+    inet6 = made.get_attr("IFLA_AF_SPEC").get_attr("AF_INET6")
+    assert inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE") == 1
 
 
 def test_a_bridge() -> None:
