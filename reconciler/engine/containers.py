@@ -30,6 +30,7 @@ from reconciler.engine import (
     records,
     verdicts,
 )
+from reconciler.engine.beside import NOTHING, Beside
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.endings import cgroups_of
@@ -76,16 +77,17 @@ def launch(
     keep_fds: tuple[int, ...] = (),
     *,
     turn: int = 0,
+    beside: Beside = NOTHING,
 ) -> None:
     """Write the intent, then have a monitor create the container; its process waits to be started.
 
     ``keep_fds`` are held by the monitor for as long as the container lives. A failed creation is removed again.
-    Raises RuntimeFailed with the runtime's own words.
+    Raises RuntimeFailed with the runtime's own words, and what is raised beside.
     """
     index.add_container(ctx.store, record.id, record.pod, "" if record.infra else record.name, record.attempt)
     write_bundle(ctx, record, config, prepare)
     try:
-        facts = bring_up(ctx, record, config, keep_fds)
+        facts = bring_up(ctx, record, config, keep_fds, beside)
     except ReconcilerError:
         with contextlib.suppress(TryLater):  # the first trouble is the one to tell; the next plan removes it, too
             remove(ctx, record.id)
@@ -94,13 +96,18 @@ def launch(
 
 
 def bring_up(
-    ctx: Context, record: ContainerRecord, config: dict[str, Any], keep_fds: tuple[int, ...] = ()
+    ctx: Context,
+    record: ContainerRecord,
+    config: dict[str, Any],
+    keep_fds: tuple[int, ...] = (),
+    beside: Beside = NOTHING,
 ) -> ContainerFacts:
     """Have a monitor create the container from its bundle; the facts of this life, to be written down.
 
-    Raises RuntimeFailed with the runtime's own words.
+    Raises RuntimeFailed with the runtime's own words, and what is raised beside.
     """
-    pid = ctx.monitors.create(_monitor_request(ctx, record, keep_fds))
+    pid = ctx.monitors.create(_monitor_request(ctx, record, keep_fds), beside.begin)
+    beside.end()
     ref = processes.pid_ref(pid) or PidRef(pid, 0)
     score = config["process"].get("oomScoreAdj")
     return ContainerFacts(processes.boot_id(), ref.pid, ref.start, oom_score=score, life=record.life)

@@ -26,6 +26,7 @@ from typing import IO
 
 from conmon import framing
 from reconciler.engine import children, locks, processes, sealed
+from reconciler.engine.beside import nothing
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.model.errors import Busy, RuntimeFailed
@@ -137,34 +138,39 @@ class Monitors:
                     raise Busy("cannot end the zygote: it has monitors", after=_END_TIMEOUT)
 
     @effect("monitor.create")
-    def create(self, request: MonitorRequest) -> int:
+    def create(self, request: MonitorRequest, asked: Callable[[], None] = nothing) -> int:
         """Create the container under a new monitor; the pid of its init process, which waits for ``start``.
 
-        Raises RuntimeFailed with the runtime's own words; then the container does not run, but parts of its
-        state may exist.
+        ``asked`` is called when a zygote has been asked for it, which may be more than once, or never.
+        Raises RuntimeFailed with the runtime's own words; then the container does not run, but parts of its state may
+        exist.
         """
         reader, writer = os.pipe2(os.O_CLOEXEC)
         with _closing(reader), open(os.memfd_create("errors"), "w+b") as errors:
             try:
-                monitor = self._launch(request, writer, errors)
+                monitor = self._launch(request, writer, errors, asked)
             finally:
                 os.close(writer)
             with _closing(monitor) if monitor is not None else contextlib.nullcontext():
                 return _pid(_answer(reader, monitor, request), request)
 
-    def _launch(self, request: MonitorRequest, sync: int, errors: IO[bytes]) -> int | None:
+    def _launch(
+        self, request: MonitorRequest, sync: int, errors: IO[bytes], asked: Callable[[], None] = nothing
+    ) -> int | None:
         """Get a monitor going; a pidfd of it where its pid is known. Raises RuntimeFailed."""
         if self._conmon is None:
             with sealed.copy_of(request.runtime) as copy:
                 try:
-                    return self._by_zygote(request, sync, errors, copy)
+                    return self._by_zygote(request, sync, errors, copy, asked)
                 except _NoZygote:
                     self._by_command(request, sync, errors, copy)
         else:
             self._by_command(request, sync, errors)
         return None
 
-    def _by_zygote(self, request: MonitorRequest, sync: int, errors: IO[bytes], copy: int | None) -> int | None:
+    def _by_zygote(
+        self, request: MonitorRequest, sync: int, errors: IO[bytes], copy: int | None, asked: Callable[[], None]
+    ) -> int | None:
         """Raises _NoZygote as long as nothing has been done, RuntimeFailed after that."""
         fds = [errors.fileno(), sync, *request.keep_fds, *(() if copy is None else (copy,))]
         wanted = framing.Request(
@@ -176,7 +182,7 @@ class Monitors:
         )
         for _ in range(3):
             try:
-                status, pid = _ask(self._socket, wanted, fds)
+                status, pid = _ask(self._socket, wanted, fds, asked)
             except _NoZygote:
                 self._start_zygote()
                 continue
@@ -267,7 +273,7 @@ class _NoZygote(Exception):
     """No zygote took the request; nothing has been done."""
 
 
-def _ask(path: Path, request: framing.Request, fds: list[int]) -> tuple[int, int]:
+def _ask(path: Path, request: framing.Request, fds: list[int], asked: Callable[[], None]) -> tuple[int, int]:
     """Hand a request to the zygote: (exit status, pid of the monitor). Raises _NoZygote, RuntimeFailed."""
     body = framing.pack(request)
     connection = _connected(path)
@@ -278,6 +284,7 @@ def _ask(path: Path, request: framing.Request, fds: list[int]) -> tuple[int, int
             connection.send(framing.greeting(framing.version(), len(body)))
             for packet, some in framing.packets(body, fds):
                 socket.send_fds(connection, [packet], some)
+            asked()
             taken = connection.recv(64) == framing.TAKEN
         except OSError as error:
             raise _NoZygote(str(error)) from None

@@ -109,9 +109,10 @@ def port(ctx: Context) -> int:
 
 
 @contextmanager
-def registering(ctx: Context, record: PodRecord) -> Iterator[None]:
-    """Make the pod's names known, and what its link needs, beside other work before its first process starts; and
-    beside each other: a server that starts is mostly waited for."""
+def registering(ctx: Context, record: PodRecord) -> Iterator[Callable[[], None]]:
+    """Make the pod's names known, and what its link needs, beside the making of its first process; and beside each
+    other: a server that starts is mostly waited for. It begins when what is yielded is called (``Beside.begin``), or at
+    the end."""
     network = _network_of(ctx, record)  # in this thread, which has the store open
 
     def work(do: Callable[[], None]) -> None:
@@ -122,13 +123,19 @@ def registering(ctx: Context, record: PodRecord) -> Iterator[None]:
     if record.ip and not networks.is_prepared(ctx):
         todo.append(lambda: networks.prepare(ctx, record))
     threads = [threading.Thread(target=work, args=(do,), name="names") for do in todo]
-    for thread in threads:
-        thread.start()
+
+    def begin() -> None:
+        for thread in threads:
+            if thread.ident is None:
+                thread.start()
+
     try:
-        yield
+        yield begin
+        begin()
     finally:
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
 
 def register(ctx: Context, record: PodRecord) -> None:

@@ -7,10 +7,12 @@ is in the pod's record; one that is lost is made up for by looking in each place
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from reconciler.engine import cgroups, locks, records
-from reconciler.engine.cgroups import names
+from reconciler.engine import beside, cgroups, grouptops, locks, records
+from reconciler.engine.cgroups import Driver, names
 from reconciler.engine.context import Context
 from reconciler.engine.oci.linux import to_shares
 from reconciler.engine.records import RECORD, PodRecord
@@ -84,6 +86,34 @@ def make(ctx: Context, record: PodRecord, resources: Resources) -> None:
     _share(ctx, record.id, path, resources.cpu_request or 0)
 
 
+@contextmanager
+def making(ctx: Context, record: PodRecord, resources: Resources) -> Iterator[Callable[[], None]]:
+    """``make``, beside other work: what is yielded waits for its end, and raises what it does.
+
+    The kernel makes no cgroup while somebody waits until a process may be moved (see ``cgroups.moves``), and the
+    runtime, which is called meanwhile, needs none at first. It makes on its way what is not there yet. Where systemd
+    makes cgroups all is done before: a slice that it has begun by itself, for a scope, would not get its values.
+    """
+    if names.driver_of(of_record(ctx, record)) is Driver.SYSTEMD:
+        make(ctx, record, resources)
+        yield lambda: None
+        return
+    with grouptops.kept(ctx.layout):
+        end = beside.begun(lambda: _make_here(ctx, record, resources), "cgroup")
+        try:
+            yield end
+        finally:
+            end()
+
+
+def _make_here(ctx: Context, record: PodRecord, resources: Resources) -> None:
+    """In a thread of its own."""
+    try:
+        make(ctx, record, resources)
+    finally:
+        ctx.store.close()
+
+
 def apply(ctx: Context, record: PodRecord, resources: Resources) -> None:
     """Set the values of the pod's cgroup, and its level's. Raises LimitBelowUsage, RuntimeFailed."""
     path = of_record(ctx, record)
@@ -100,9 +130,9 @@ def remove(ctx: Context, pod: PodId) -> None:
 
     Raises Busy while a process is in it.
     """
-    found = places(ctx, pod)
-    for path in found:
-        cgroups.remove_pod(path)
+    for path in places(ctx, pod):
+        cgroups.remove_pod(path, above=False)
+        grouptops.tidy(ctx.layout, path)
         _share(ctx, pod, path, 0)
     ctx.cache.cgroups.pop(pod, None)
 

@@ -34,6 +34,7 @@ from reconciler.engine import (
     records,
     sandboxes,
 )
+from reconciler.engine.beside import NOTHING, Beside
 from reconciler.engine.context import Context
 from reconciler.engine.records import RECORD, STATE, ContainerRecord, Past, PodRecord
 from reconciler.engine.store import pods as index
@@ -90,13 +91,13 @@ def sandbox(ctx: Context, action: RenewSandbox) -> None:
         cgroup = podgroups.moved(ctx, old, spec)
         pod = replace(old, spec=spec, version=SPEC_VERSION, ip=lease.ip, ip6=lease.ip6, cgroup=cgroup)
         _write_pod(ctx, pod)
-        with nameserver.registering(ctx, pod), infra.image_of(ctx, spec) as image:
+        with nameserver.registering(ctx, pod) as begin, infra.image_of(ctx, spec) as image:
             named = replace(before.spec, image=spec.sandbox.infra_image)
             record = replace(before, life=before.life + 1, image_id=image, spec=named)
             podgroups.make(ctx, pod, resources_of(spec))
             config, prepare = infra.bundle(ctx, pod, record)
             keep_fds = tuple(sock.fileno() for sock in held)
-            _begin(ctx, record, config, prepare, Past(end=end), keep_fds=keep_fds)
+            _begin(ctx, record, config, prepare, Past(end=end), keep_fds=keep_fds, beside=Beside(begin))
         index.set_ports(ctx.store, pod.id, spec.sandbox.ports)
     finally:
         for sock in held:
@@ -136,12 +137,13 @@ def _begin(
     *,
     turn: int = 0,
     keep_fds: tuple[int, ...] = (),
+    beside: Beside = NOTHING,
 ) -> None:
     """End what there is of earlier lives, and create the container as its record says."""
     _end_lives(ctx, record.id)
     containers.write_bundle(ctx, record, config, prepare)
     try:
-        facts = containers.bring_up(ctx, record, config, keep_fds)
+        facts = containers.bring_up(ctx, record, config, keep_fds, beside)
     except ReconcilerError:
         with suppress(TryLater):  # the first trouble is the one to tell; whoever is next does it, too
             _end_lives(ctx, record.id)

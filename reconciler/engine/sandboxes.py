@@ -33,6 +33,7 @@ from reconciler.engine import (
     records,
     users,
 )
+from reconciler.engine.beside import Beside
 from reconciler.engine.context import Context
 from reconciler.engine.effects import effect
 from reconciler.engine.recorded import facts_of, note_pod, record_of, record_of_pod, require_pod, state_of_pod
@@ -75,10 +76,9 @@ def create(ctx: Context, spec: PodSpec, owner: SourceId, *, start: bool = True) 
             record = _record(ctx, spec, owner, ids)
             _write_pod(ctx, record)
             _take_over(ctx, record)
-            with nameserver.registering(ctx, record):
-                podgroups.make(ctx, record, resources_of(spec))
-                with infra.image_of(ctx, spec) as image:
-                    _bring_up_infra(ctx, record, held, image, start=start)
+            cgroup = podgroups.making(ctx, record, resources_of(spec))
+            with nameserver.registering(ctx, record) as begin, cgroup as made, infra.image_of(ctx, spec) as image:
+                _bring_up_infra(ctx, record, held, image, Beside(begin, made), start=start)
         return record.id
     finally:
         for sock in held:
@@ -321,7 +321,9 @@ def _make_directory(directory: Path) -> None:
         raise TryLater(f"cannot write {directory}: {e.strerror}") from e
 
 
-def _bring_up_infra(ctx: Context, record: PodRecord, held: list[socket.socket], image: str, *, start: bool) -> None:
+def _bring_up_infra(
+    ctx: Context, record: PodRecord, held: list[socket.socket], image: str, beside: Beside, *, start: bool
+) -> None:
     container = ContainerRecord(
         id=ContainerId(new_id()),
         pod=record.id,
@@ -335,7 +337,7 @@ def _bring_up_infra(ctx: Context, record: PodRecord, held: list[socket.socket], 
         life=int(record.spec.keep),
     )
     config, prepare = infra.bundle(ctx, record, container)
-    containers.launch(ctx, container, config, prepare, tuple(sock.fileno() for sock in held))
+    containers.launch(ctx, container, config, prepare, tuple(sock.fileno() for sock in held), beside=beside)
     if start:
         containers.start(ctx, container.id)
     if not record.ip:

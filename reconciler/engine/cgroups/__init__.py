@@ -45,6 +45,7 @@ from reconciler.engine.cgroups.tree import pods as pods
 from reconciler.engine.cgroups.tree import remove_container as remove_container
 from reconciler.engine.cgroups.tree import remove_instance as remove_instance
 from reconciler.engine.cgroups.tree import remove_pod as remove_pod
+from reconciler.engine.cgroups.tree import tidy as tidy
 from reconciler.engine.cgroups.tree import tops as tops
 from reconciler.engine.cgroups.values import LimitBelowUsage as LimitBelowUsage
 from reconciler.engine.cgroups.values import leaf_of as leaf_of

@@ -66,13 +66,17 @@ def _make_pod(path: str) -> None:
         _make(hierarchy, path)
 
 
-def remove_pod(path: str) -> None:
-    """Remove a pod's cgroup and those of its containers, in every hierarchy; gone already is fine.
-
-    With the last pod go the levels and the instance's own cgroup. Raises Busy while processes are in the pod's.
-    """
-    tag, driver = names.tag_of(path), names.driver_of(path)
+def remove_pod(path: str, *, above: bool = True) -> None:
+    """Remove a pod's cgroup and those of its containers, in every hierarchy; gone already is fine. ``above``: and what
+    lies above it, if nothing else does. Raises Busy while processes are in the pod's."""
     _remove(path)
+    if above:
+        tidy(path)
+
+
+def tidy(path: str) -> None:
+    """With the last pod go the levels and the instance's own cgroup. ``path`` is the one that the pod had."""
+    tag, driver = names.tag_of(path), names.driver_of(path)
     tops = (*names.levels(tag, driver), names.top(tag, driver))
     if driver is Driver.SYSTEMD:
         systemd.take_away_if_empty((*tops, names.SLICE))
