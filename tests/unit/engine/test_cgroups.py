@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine import cgroups
+from reconciler.engine import cgroups, grouptops
 from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies, moves, names, parse, systemd
 from reconciler.engine.cgroups import values as cgroup_values
 from reconciler.engine.cgroups.driver import Wish, choose
 from reconciler.engine.cgroups.names import Driver
+from reconciler.engine.layout import Layout
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.model.errors import HostUnfit
 from reconciler.model.key import ContainerId, PodId
@@ -275,6 +276,18 @@ def test_systemd_that_is_wished_for_and_not_there_is_an_error(monkeypatch: pytes
     monkeypatch.setattr(hierarchies, "current", lambda: Hierarchies(CgroupMode.V1, ()))
     with pytest.raises(HostUnfit, match="cannot make cgroups through systemd: cgroups are v1"):
         choose("systemd")
+
+
+def test_what_is_above_pods_stays_while_one_is_made(tree: Path, tmp_path: Path) -> None:
+    layout = Layout.at(tmp_path / "root")
+    layout.run.mkdir(parents=True)
+    pod = f"/reconciler-{layout.tag}/burstable/pod-a"
+    (tree / pod[1:]).parent.mkdir(parents=True)
+    with grouptops.kept(layout), grouptops.kept(layout):
+        grouptops.tidy(layout, pod)
+        assert (tree / pod[1:]).parent.is_dir()
+    grouptops.tidy(layout, pod)
+    assert not (tree / pod[1:]).parent.parent.exists()
 
 
 class FakeSystemd:
