@@ -188,11 +188,13 @@ def _pids(path: str, limit: int | None) -> Iterator[tuple[Path, str]]:
 
 
 def _said(file: Path) -> str | None:
-    """None where there is no such file."""
+    """None where there is no such file; "" where it cannot be read: whoever writes it is told why."""
     try:
         return read_small(file).decode().strip()
     except FileNotFoundError:
         return None
+    except OSError:
+        return ""
 
 
 @effect("cgroup.set")
