@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from reconciler.engine import cgroups, files, grouptops, locks
+from reconciler.engine import cgroups, files, locks
 from reconciler.engine.effects import effect
 from reconciler.engine.layout import Layout
 from reconciler.engine.oci import host
@@ -119,7 +119,7 @@ def _probe(layout: Layout, runtime: Runtime, facts: HostCapabilities) -> str:
     try:
         return _run_probe(runtime, bundle, msgspec.json.encode(config), cover=facts.cover_unified)
     finally:
-        _forget(layout, runtime, bundle)
+        _forget(runtime, bundle)
 
 
 def _probe_bundle(layout: Layout, runtime: Runtime, container: str) -> Bundle:
@@ -132,7 +132,7 @@ def _probe_bundle(layout: Layout, runtime: Runtime, container: str) -> Bundle:
 
 def _sweep(layout: Layout, runtime: Runtime) -> None:
     for directory in layout.cache.glob(f"probe-{runtime.name}-*"):
-        _forget(layout, runtime, _probe_bundle(layout, runtime, directory.name.rpartition("-")[2]))
+        _forget(runtime, _probe_bundle(layout, runtime, directory.name.rpartition("-")[2]))
 
 
 @effect("runtime.probe")
@@ -150,13 +150,12 @@ def _run_probe(runtime: Runtime, bundle: Bundle, config: bytes, *, cover: bool) 
 
 
 @effect("runtime.forget-probe")
-def _forget(layout: Layout, runtime: Runtime, bundle: Bundle) -> None:
+def _forget(runtime: Runtime, bundle: Bundle) -> None:
     """Whatever the probe left; its directory last, by which the rest is found."""
     try:
         if (runtime.state_dir / bundle.container).exists():
             runtime.delete(bundle.container, force=True)
-        cgroups.remove_pod(bundle.cgroup_parent, above=False)
-        grouptops.tidy(layout, bundle.cgroup_parent)
+        cgroups.remove_pod(bundle.cgroup_parent)
     except ReconcilerError:
         return  # the next probe tries again
     shutil.rmtree(bundle.directory, ignore_errors=True)

@@ -99,12 +99,22 @@ class Engine:
 
     def tidy(self, *, names: bool = True) -> None:
         """Collect what killed predecessors left where no plan looks: trash, rows and leases and lock files of pods
-        that are not there, logs of what is gone, the network of an instance without pods. Cheap where there is nothing.
+        that are not there, logs of what is gone, what pods share where there are none. Cheap where there is nothing.
         ``names``: see to the name server, too, where nobody else does now and then. Tells of a reboot first.
 
         Raises ReconcilerError.
         """
-        from reconciler.engine import files, firewalls, locks, nameserver, networks, oldlogs, reboot, sandboxes
+        from reconciler.engine import (
+            files,
+            firewalls,
+            locks,
+            nameserver,
+            networks,
+            oldlogs,
+            podgroups,
+            reboot,
+            sandboxes,
+        )
 
         ctx = self.context
         with boundary.told("tidy up"):
@@ -119,6 +129,7 @@ class Engine:
                 nameserver.tend(ctx)
             locks.sweep(ctx.layout.locks, {ctx.layout.key_lock(key).name for key in self.keys()})
             oldlogs.sweep(ctx, self.lock)
+            podgroups.end_if_last(ctx)
             networks.remove_if_last(ctx, firewalls.close)
 
     @contextmanager
@@ -142,12 +153,13 @@ class Engine:
             finally:
                 self._held.key = None
         if not there and index.is_empty(ctx.store):
-            self._end_network()
+            self._end_what_pods_share()
 
-    def _end_network(self) -> None:
+    def _end_what_pods_share(self) -> None:
         """No pod is left, perhaps. After the last pod's removal, and not a part of it."""
-        from reconciler.engine import firewalls, nameserver, networks
+        from reconciler.engine import firewalls, nameserver, networks, podgroups
 
+        podgroups.end_if_last(self.context)
         nameserver.end_if_last(self.context)
         networks.remove_if_last(self.context, firewalls.close)
 

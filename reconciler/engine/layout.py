@@ -182,11 +182,6 @@ class Layout:
         return self.run / "shares.lock"
 
     @property
-    def making_lock(self) -> Path:
-        """Held by those who make a pod, together: see ``grouptops``."""
-        return self.run / "making.lock"
-
-    @property
     def network_lock(self) -> Path:
         return self.run / "network.lock"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from reconciler.engine import beside, cgroups, grouptops, locks, records
+from reconciler.engine import beside, cgroups, locks, records
 from reconciler.engine.cgroups import Driver, names
 from reconciler.engine.context import Context
 from reconciler.engine.oci.linux import to_shares
@@ -98,12 +98,13 @@ def making(ctx: Context, record: PodRecord, resources: Resources) -> Iterator[Ca
         make(ctx, record, resources)
         yield lambda: None
         return
-    with grouptops.kept(ctx.layout):
-        end = beside.begun(lambda: _make_here(ctx, record, resources), "cgroup")
-        try:
-            yield end
-        finally:
-            end()
+    with locks.exclusive(ctx.layout.shares_lock):
+        pass  # whoever takes away what lies above has done so, or sees that this pod is on record
+    end = beside.begun(lambda: _make_here(ctx, record, resources), "cgroup")
+    try:
+        yield end
+    finally:
+        end()
 
 
 def _make_here(ctx: Context, record: PodRecord, resources: Resources) -> None:
@@ -126,15 +127,22 @@ def _with_pids(ctx: Context, resources: Resources) -> Resources:
 
 
 def remove(ctx: Context, pod: PodId) -> None:
-    """Remove the pod's cgroup, wherever it is; the level then has its share no more.
+    """Remove the pod's cgroup, wherever it is; the level then has its share no more. What lies above stays.
 
     Raises Busy while a process is in it.
     """
     for path in places(ctx, pod):
         cgroups.remove_pod(path, above=False)
-        grouptops.tidy(ctx.layout, path)
         _share(ctx, pod, path, 0)
     ctx.cache.cgroups.pop(pod, None)
+
+
+def end_if_last(ctx: Context) -> None:
+    """Take away what lies above pods' cgroups when no pod is on record. Not a part of any removal (see ``making``)."""
+    if index.is_empty(ctx.store):
+        with locks.exclusive(ctx.layout.shares_lock):
+            if index.is_empty(ctx.store):
+                cgroups.tidy(ctx.layout.tag)
 
 
 def requested(ctx: Context, record: PodRecord, resources: Resources | None) -> int:

@@ -71,12 +71,17 @@ def remove_pod(path: str, *, above: bool = True) -> None:
     lies above it, if nothing else does. Raises Busy while processes are in the pod's."""
     _remove(path)
     if above:
-        tidy(path)
+        _remove_above(names.tag_of(path), names.driver_of(path))
 
 
-def tidy(path: str) -> None:
-    """With the last pod go the levels and the instance's own cgroup. ``path`` is the one that the pod had."""
-    tag, driver = names.tag_of(path), names.driver_of(path)
+def tidy(tag: str) -> None:
+    """With the last pod go the levels and the instance's own cgroup. Those in use stay."""
+    for driver in Driver:
+        if driver is not Driver.SYSTEMD or hosts.current().all[0].at(names.top(tag, driver)).is_dir():
+            _remove_above(tag, driver)
+
+
+def _remove_above(tag: str, driver: Driver) -> None:
     tops = (*names.levels(tag, driver), names.top(tag, driver))
     if driver is Driver.SYSTEMD:
         systemd.take_away_if_empty((*tops, names.SLICE))

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine import cgroups, grouptops
+from reconciler.engine import cgroups
 from reconciler.engine.cgroups import Hierarchies, Hierarchy, hierarchies, moves, names, parse, systemd
 from reconciler.engine.cgroups import values as cgroup_values
 from reconciler.engine.cgroups.driver import Wish, choose
 from reconciler.engine.cgroups.names import Driver
-from reconciler.engine.layout import Layout
 from reconciler.engine.oci.host import CgroupMode
 from reconciler.model.errors import HostUnfit
 from reconciler.model.key import ContainerId, PodId
@@ -278,16 +277,16 @@ def test_systemd_that_is_wished_for_and_not_there_is_an_error(monkeypatch: pytes
         choose("systemd")
 
 
-def test_what_is_above_pods_stays_while_one_is_made(tree: Path, tmp_path: Path) -> None:
-    layout = Layout.at(tmp_path / "root")
-    layout.run.mkdir(parents=True)
-    pod = f"/reconciler-{layout.tag}/burstable/pod-a"
-    (tree / pod[1:]).parent.mkdir(parents=True)
-    with grouptops.kept(layout), grouptops.kept(layout):
-        grouptops.tidy(layout, pod)
-        assert (tree / pod[1:]).parent.is_dir()
-    grouptops.tidy(layout, pod)
-    assert not (tree / pod[1:]).parent.parent.exists()
+def test_what_is_above_pods_goes_where_nothing_is_in_it(tree: Path) -> None:
+    pod = tree / "reconciler-abcd" / "burstable" / "pod-a"
+    pod.mkdir(parents=True)
+    (tree / "reconciler-abcd" / "besteffort").mkdir()
+    cgroups.tidy("abcd")
+    assert [p.name for p in (tree / "reconciler-abcd").iterdir()] == ["burstable"]
+    cgroups.remove_pod("/reconciler-abcd/burstable/pod-a", above=False)
+    assert pod.parent.is_dir()
+    cgroups.tidy("abcd")
+    assert not list(tree.iterdir())
 
 
 class FakeSystemd:
