@@ -96,7 +96,7 @@ def making(ctx: Context, record: PodRecord, resources: Resources) -> Iterator[Ca
     """
     if names.driver_of(of_record(ctx, record)) is Driver.SYSTEMD:
         make(ctx, record, resources)
-        yield lambda: None
+        yield beside.nothing
         return
     with locks.exclusive(ctx.layout.shares_lock):
         pass  # whoever takes away what lies above has done so, or sees that this pod is on record
